@@ -1,0 +1,50 @@
+"""What a data module gives and a model reads: one named tuple for each kind of batch."""
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+PAD_ID = 0
+UNK_ID = 1
+
+
+class TextBatch(NamedTuple):
+    """Labelled texts of one batch, padded on the right.
+
+    Attributes:
+        tokens: Word ids, `(batch, time)` int64, `PAD_ID` after the end of a text.
+        labels: Class ids, `(batch,)` int64; with several labels a text, `(batch, num_classes)`
+            float32 of zeros and ones.
+        lengths: Words in each text, `(batch,)` int64, at least one; stays on the CPU.
+    """
+
+    tokens: Tensor
+    labels: Tensor
+    lengths: Tensor
+
+    def to(self, device: torch.device, **options: bool) -> Self:
+        """Move all but the lengths to the device."""
+        return self._replace(
+            tokens=self.tokens.to(device, **options), labels=self.labels.to(device, **options)
+        )
+
+
+class SeriesBatch(NamedTuple):
+    """Labelled series of one batch, padded on the right with zeros.
+
+    Attributes:
+        values: Features of every step, `(batch, time, input_dim)` float32.
+        labels: Class ids, `(batch,)` int64.
+        lengths: Steps in each series, `(batch,)` int64, at least one; stays on the CPU.
+    """
+
+    values: Tensor
+    labels: Tensor
+    lengths: Tensor
+
+    def to(self, device: torch.device, **options: bool) -> Self:
+        """Move all but the lengths to the device."""
+        return self._replace(
+            values=self.values.to(device, **options), labels=self.labels.to(device, **options)
+        )
