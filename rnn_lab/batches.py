@@ -23,10 +23,11 @@ class TextBatch(NamedTuple):
     labels: Tensor
     lengths: Tensor
 
-    def to(self, device: torch.device, **options: bool) -> Self:
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
         """Move all but the lengths to the device."""
         return self._replace(
-            tokens=self.tokens.to(device, **options), labels=self.labels.to(device, **options)
+            tokens=self.tokens.to(device, non_blocking=non_blocking),
+            labels=self.labels.to(device, non_blocking=non_blocking),
         )
 
 
@@ -43,8 +44,9 @@ class SeriesBatch(NamedTuple):
     labels: Tensor
     lengths: Tensor
 
-    def to(self, device: torch.device, **options: bool) -> Self:
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
         """Move all but the lengths to the device."""
         return self._replace(
-            values=self.values.to(device, **options), labels=self.labels.to(device, **options)
+            values=self.values.to(device, non_blocking=non_blocking),
+            labels=self.labels.to(device, non_blocking=non_blocking),
         )

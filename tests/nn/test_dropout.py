@@ -1,0 +1,61 @@
+"""Laws of dropping whole words."""
+
+import pytest
+import torch
+from torch import nn
+
+from rnn_lab.nn import EmbeddingDropout, WordDropout
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def test_word_dropout_replaces_the_expected_share_of_words() -> None:
+    tokens = torch.randint(2, 50, (100, 100))
+    dropped = WordDropout(0.3, unk_id=1)(tokens)
+    changed = dropped != tokens
+    assert (dropped[changed] == 1).all()
+    assert changed.float().mean().item() == pytest.approx(0.3, abs=0.02)
+
+
+def test_word_dropout_never_touches_padding() -> None:
+    tokens = torch.tensor([[5, 0, 0], [6, 7, 0]]).repeat(50, 1)
+    dropped = WordDropout(0.9, unk_id=1, pad_id=0)(tokens)
+    assert torch.equal(dropped == 0, tokens == 0)
+
+
+def test_embedding_dropout_drops_all_occurrences_of_a_word_together() -> None:
+    table, tokens = nn.Embedding(20, 3), torch.arange(20).repeat(4, 1)
+    embedded = EmbeddingDropout(0.5)(table, tokens)
+    assert torch.equal(embedded, embedded[:1].expand(4, -1, -1))
+    kept = embedded[0].any(dim=-1)
+    assert 0 < kept.sum() < 20
+    torch.testing.assert_close(embedded[0, kept], 2 * table.weight[kept])
+
+
+def test_embedding_dropout_keeps_the_expected_value() -> None:
+    table, tokens = nn.Embedding.from_pretrained(torch.ones(20_000, 1)), torch.arange(20_000)[None]
+    assert EmbeddingDropout(0.4)(table, tokens).mean().item() == pytest.approx(1, abs=0.02)
+
+
+def test_a_dropped_word_gets_no_gradient() -> None:
+    table, tokens = nn.Embedding(20, 3), torch.arange(20)[None]
+    embedded = EmbeddingDropout(0.5)(table, tokens)
+    embedded.sum().backward()
+    assert torch.equal(table.weight.grad.any(-1), embedded[0].any(-1))
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5])
+def test_evaluation_changes_nothing(p: float) -> None:
+    table, tokens = nn.Embedding(20, 3), torch.randint(0, 20, (4, 6))
+    assert torch.equal(WordDropout(p).eval()(tokens), tokens)
+    assert torch.equal(EmbeddingDropout(p).eval()(table, tokens), table(tokens))
+
+
+@pytest.mark.parametrize("module", [WordDropout, EmbeddingDropout])
+@pytest.mark.parametrize("p", [-0.1, 1.0])
+def test_an_impossible_probability_is_refused_with_its_value(module: type, p: float) -> None:
+    with pytest.raises(ValueError, match=f"got {p}"):
+        module(p)
