@@ -1,0 +1,370 @@
+import gzip
+import hashlib
+import io
+import multiprocessing
+import sys
+import tarfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from rnn_lab.data import sources
+from rnn_lab.data.sources import KnownFile, check, data_root, locate, locate_one_of, members, opened
+from rnn_lab.errors import UserError
+
+CONTENT = b"1 a fine film\n0 a dull film\n"
+DIGEST = "md5:" + hashlib.md5(CONTENT).hexdigest()
+NO_SERVER = "http://127.0.0.1:9/reviews.txt"
+
+
+class Server:
+    """Serves `files` on 127.0.0.1 and counts what is asked for."""
+
+    def __init__(self) -> None:
+        self.files = {"/reviews.txt": CONTENT}
+        self.promised: dict[str, int] = {}
+        self.asked: list[str] = []
+        self.delay = 0.0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                time.sleep(outer.delay)
+                content = outer.files.get(self.path)
+                self.send_response(404 if content is None else 200)
+                size = len(content or b"")
+                self.send_header("Content-Length", str(outer.promised.get(self.path, size)))
+                self.end_headers()
+                self.wfile.write(content or b"")
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.http.server_address[1]}"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+    thread.join()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own, and no data root in the environment."""
+    monkeypatch.delenv("RNN_LAB_DATA", raising=False)
+    monkeypatch.setattr(sources, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    return tmp_path / "cache" / "rnn_lab" / "data"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"
+
+
+def known(server: Server, digest: str | None = DIGEST, size: int | None = None) -> KnownFile:
+    return KnownFile("reviews.txt", (f"{server.address}/reviews.txt",), digest, size)
+
+
+def left_over(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def test_the_root_is_the_argument_else_the_environment_else_the_cache(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert data_root(None) == cache
+    monkeypatch.setenv("RNN_LAB_DATA", str(tmp_path / "env"))
+    assert data_root(None) == tmp_path / "env"
+    assert data_root(str(tmp_path / "given")) == tmp_path / "given"
+
+
+def test_a_missing_file_is_fetched_once_and_quietly(
+    server: Server, root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    paths = {locate("mine", known(server), str(root)) for _ in range(3)}
+    assert paths == {root / "mine" / "reviews.txt"}
+    assert paths.pop().read_bytes() == CONTENT
+    assert server.asked == ["/reviews.txt"]
+    assert capfd.readouterr() == ("", "")
+    assert left_over(root / "mine") == ["reviews.txt"]
+
+
+def test_a_progress_bar_is_shown_on_a_terminal(
+    server: Server, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    locate("mine", known(server), str(root))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "100%" in shown.err
+
+
+def test_a_second_address_is_tried(server: Server, root: Path) -> None:
+    urls = (f"{server.address}/gone.txt", f"{server.address}/reviews.txt")
+    path = locate("mine", KnownFile("reviews.txt", urls, DIGEST), str(root))
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_wrong_digest_is_named_and_the_file_not_kept(server: Server, root: Path) -> None:
+    wanted = "md5:" + "0" * 32
+    with pytest.raises(UserError) as error:
+        locate("mine", known(server, wanted), str(root))
+    for part in ("reviews.txt", "0" * 32, DIGEST.removeprefix("md5:"), server.address):
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+    assert left_over(root / "mine") == []
+
+
+def test_a_wrong_size_is_refused_where_no_digest_is_published(server: Server, root: Path) -> None:
+    with pytest.raises(UserError, match=f"holds {len(CONTENT)} bytes, wanted 7: not kept"):
+        locate("mine", known(server, None, 7), str(root))
+    assert left_over(root / "mine") == []
+    assert locate("mine", known(server, None, len(CONTENT)), str(root)).is_file()
+
+
+@pytest.mark.parametrize("trouble", ["404", "no server", "cut off"])
+def test_what_cannot_be_fetched_names_file_folder_and_address(
+    server: Server, root: Path, trouble: str
+) -> None:
+    file = known(server)
+    if trouble == "404":
+        del server.files["/reviews.txt"]
+    elif trouble == "cut off":
+        server.promised["/reviews.txt"] = 2 * len(CONTENT)
+    else:
+        file = KnownFile("reviews.txt", (NO_SERVER,))
+    with pytest.raises(UserError) as error:
+        locate("mine", file, str(root))
+    for part in ("reviews.txt is not in", str(root / "mine"), file.urls[0]):
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+    assert left_over(root / "mine") == []
+
+
+def test_a_file_without_an_address_is_asked_for(root: Path) -> None:
+    with pytest.raises(UserError, match=r"Arabic\.txt is not in .*mine and has no address"):
+        locate("mine", KnownFile("Arabic.txt"), str(root))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_lies_in_the_root_is_used_plain_or_packed(root: Path, packed: bool) -> None:
+    (root / "mine").mkdir(parents=True)
+    path = root / "mine" / ("reviews.txt.gz" if packed else "reviews.txt")
+    path.write_bytes(gzip.compress(CONTENT) if packed else CONTENT)
+    file = KnownFile("reviews.txt", (NO_SERVER,), DIGEST, len(CONTENT))
+    assert locate("mine", file, str(root)) == path
+    with opened(path) as content:
+        assert content.read() == CONTENT
+
+
+@pytest.mark.parametrize("name", ["reviews.txt", "reviews.txt.gz"])
+@pytest.mark.parametrize("digest", [DIGEST, None])
+def test_a_changed_file_in_the_root_is_refused_and_left_alone(
+    root: Path, name: str, digest: str | None
+) -> None:
+    (root / "mine").mkdir(parents=True)
+    path = root / "mine" / name
+    path.write_bytes(gzip.compress(b"changed") if name.endswith(".gz") else b"changed")
+    with pytest.raises(UserError, match=f"{name} .*, wanted .*: remove or replace it"):
+        locate("mine", KnownFile("reviews.txt", (), digest, len(CONTENT)), str(root))
+    assert path.is_file()
+
+
+def test_a_file_changed_after_a_check_is_checked_again(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.txt"
+    path.write_bytes(CONTENT)
+    check(path, KnownFile("reviews.txt", (), DIGEST))
+    path.write_bytes(b"other")
+    with pytest.raises(UserError, match="wanted"):
+        check(path, KnownFile("reviews.txt", (), DIGEST))
+
+
+@pytest.mark.parametrize("folder", ["root", "root/mine"])
+def test_a_root_that_is_read_only_is_read_and_the_cache_takes_what_is_fetched(
+    server: Server, tmp_path: Path, cache: Path, folder: str
+) -> None:
+    protected = tmp_path / folder
+    protected.mkdir(parents=True)
+    protected.chmod(0o555)
+    paths = [locate("mine", known(server), str(tmp_path / "root")) for _ in range(2)]
+    protected.chmod(0o755)
+    assert paths == [cache / "mine" / "reviews.txt"] * 2
+    assert len(server.asked) == 1
+    assert not list(protected.iterdir())
+
+
+def test_a_folder_that_takes_no_file_is_not_writable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert not sources._writable(tmp_path / "file" / "mine")
+    assert sources._writable(tmp_path / "mine")
+
+
+def test_the_choice_that_is_complete_is_taken_else_the_first_is_fetched(
+    server: Server, root: Path
+) -> None:
+    one = (known(server),)
+    parts = (KnownFile("train.txt"), KnownFile("test.txt"))
+    (root / "mine").mkdir(parents=True)
+    (root / "mine" / "train.txt").write_bytes(b"1 x\n")
+    assert locate_one_of("mine", (one, parts), str(root)) == (root / "mine" / "reviews.txt",)
+    (root / "mine" / "reviews.txt").unlink()
+    (root / "mine" / "test.txt.gz").write_bytes(gzip.compress(b"1 x\n"))
+    found = locate_one_of("mine", (one, parts), str(root))
+    assert [path.name for path in found] == ["train.txt", "test.txt.gz"]
+
+
+def fetch(url: str, root: str) -> None:
+    locate("mine", KnownFile("reviews.txt", (url,), DIGEST), root)
+
+
+@pytest.mark.slow
+def test_processes_that_start_together_fetch_once(server: Server, root: Path) -> None:
+    server.delay = 1.0
+    spawn = multiprocessing.get_context("spawn")
+    arguments = (f"{server.address}/reviews.txt", str(root))
+    processes = [spawn.Process(target=fetch, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert server.asked == ["/reviews.txt"]
+
+
+def test_a_cut_gz_is_one_line_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.txt.gz"
+    path.write_bytes(gzip.compress(CONTENT)[:-9])
+    named = r"reviews\.txt\.gz is truncated or damaged: \w"
+    with pytest.raises(UserError, match=named), opened(path) as content:
+        content.read()
+
+
+def test_what_is_not_there_is_one_line_that_names_it(tmp_path: Path) -> None:
+    named = r"gone\.txt cannot be read: No such file"
+    with pytest.raises(UserError, match=named), opened(tmp_path / "gone.txt"):
+        pass
+
+
+def archive(path: Path, files: dict[str, bytes]) -> Path:
+    """Pack files, in this order, into a zip or tar as the name says."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+            for name, content in files.items():
+                target.writestr(name, content)
+        return path
+    with tarfile.open(path, "w:gz" if path.suffix in (".gz", ".tgz") else "w") as target:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            target.addfile(info, io.BytesIO(content))
+    return path
+
+
+ARCHIVES = ["a.zip", "a.tar", "a.tar.gz", "a.tgz"]
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_members_that_match_come_in_order(tmp_path: Path, name: str) -> None:
+    files = {"./d/train/neg/1.txt": b"bad", "d/readme.md": b"?", "d/train/neg/0.txt": b""}
+    found = list(members(archive(tmp_path / name, files), "d/train/*/*.txt"))
+    assert found == [("d/train/neg/1.txt", b"bad"), ("d/train/neg/0.txt", b"")]
+    assert left_over(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+@pytest.mark.parametrize("member", ["/etc/passwd", "d/../../x.txt", "..", "C:\\x.txt", "d\\..\\x"])
+def test_unsafe_names_are_refused(tmp_path: Path, name: str, member: str) -> None:
+    path = archive(tmp_path / name, {member: b"x"})
+    with pytest.raises(UserError, match=f"{name} holds the unsafe name"):
+        list(members(path, "no such name"))
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
+)
+def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as target:
+        info = tarfile.TarInfo("d/x.txt")
+        info.type, info.linkname = kind, "/etc/passwd"
+        target.addfile(info)
+    with pytest.raises(UserError, match=r"'d/x\.txt', a link, a device"):
+        list(members(path))
+
+
+def test_links_in_a_zip_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as target:
+        info = zipfile.ZipInfo("d/x.txt")
+        info.external_attr = 0o120777 << 16
+        target.writestr(info, "/etc/passwd")
+    with pytest.raises(UserError, match=r"'d/x\.txt', a link, a device"):
+        list(members(path))
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_a_large_member_is_refused_before_it_is_read(tmp_path: Path, name: str) -> None:
+    path = archive(tmp_path / name, {"x.txt": bytes(5000)})
+    assert len(list(members(path, member_limit=5000))) == 1
+    with pytest.raises(UserError, match=r"holds 'x.txt' of more than 4999 bytes"):
+        list(members(path, member_limit=4999))
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_a_large_archive_is_refused(tmp_path: Path, name: str) -> None:
+    path = archive(tmp_path / name, {f"{i}.txt": bytes(50_000) for i in range(9)})
+    with pytest.raises(UserError, match="holds files of more than 400000 bytes"):
+        list(members(path, total_limit=400_000))
+
+
+def test_a_bomb_in_an_extended_header_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as target:
+        info = tarfile.TarInfo("x.txt")
+        info.pax_headers = {"comment": "x" * (4 << 20)}
+        target.addfile(info)
+    assert len(list(members(path))) == 1
+    with pytest.raises(UserError, match="holds a member of more than"):
+        list(members(path, member_limit=1 << 20))
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+@pytest.mark.parametrize("kept", [0.05, 0.5, 0.8, 0.99])
+def test_a_cut_archive_is_one_line_that_names_it(tmp_path: Path, name: str, kept: float) -> None:
+    noise = {f"{i}.txt": hashlib.sha512(bytes([i])).digest() * 40 for i in range(20)}
+    path = archive(tmp_path / name, noise)
+    whole = path.read_bytes()
+    end = len(whole.rstrip(b"\0")) if name == "a.tar" else len(whole)
+    path.write_bytes(whole[: int(end * kept)])
+    with pytest.raises(UserError, match=f"{name} is truncated or damaged: .") as error:
+        list(members(path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_tar_cut_between_two_members_is_damaged(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.tar", {"0.txt": b"x" * 512, "1.txt": b"y" * 512})
+    path.write_bytes(path.read_bytes()[:1024])
+    with pytest.raises(UserError, match="damaged: the end of the archive is missing"):
+        list(members(path))
+
+
+def test_an_encrypted_or_odd_zip_is_damaged(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", {"x.txt": b"x"})
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1  # the flag of an encrypted member
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"damaged: .*encrypted"):
+        list(members(path))
