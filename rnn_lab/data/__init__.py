@@ -1,0 +1,24 @@
+"""Data modules: from files to batches of like lengths."""
+
+from rnn_lab.data.chapter import SentimentDataset, collate_variable_length
+from rnn_lab.data.known_texts import IMDB, MR, R8, SST2, TREC, AGNews, Names
+from rnn_lab.data.module import LabDataModule
+from rnn_lab.data.series import SyntheticChirps
+from rnn_lab.data.text import SyntheticReviews, TextDataModule, TextFiles
+
+__all__ = [
+    "IMDB",
+    "MR",
+    "R8",
+    "SST2",
+    "TREC",
+    "AGNews",
+    "LabDataModule",
+    "Names",
+    "SentimentDataset",
+    "SyntheticChirps",
+    "SyntheticReviews",
+    "TextDataModule",
+    "TextFiles",
+    "collate_variable_length",
+]

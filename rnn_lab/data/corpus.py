@@ -1,0 +1,360 @@
+"""A text corpus as flat ids and offsets: prepared once, opened memory-mapped.
+
+A corpus is a folder. `spool.*` hold the texts of each source as they were read, `<split>.*` the
+ids of its rows. Whatever is written goes to a folder beside it, which takes its name when whole.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from rnn_lab.batches import PAD_ID, UNK_ID, TextBatch
+from rnn_lab.data.progress import progress
+from rnn_lab.data.readers import Record
+from rnn_lab.data.vocabulary import TextReader, TextSettings
+from rnn_lab.errors import UserError
+
+FORMAT = 1  # raise it when anything below changes what is written
+ENCODED_AT_ONCE = 1024  # texts
+WRITTEN_AT_ONCE = 1 << 20  # bytes
+
+
+class Flat:
+    """Writes rows of numbers or bytes end to end, with the offset of each; memory is bounded."""
+
+    def __init__(self, folder: Path, name: str, typecode: str) -> None:
+        self._values = open(folder / f"{name}.bin", "wb", WRITTEN_AT_ONCE)  # noqa: SIM115
+        self._offsets = open(folder / f"{name}.offsets.bin", "wb", WRITTEN_AT_ONCE)  # noqa: SIM115
+        self._typecode = typecode
+        self._end = 0
+        self._offsets.write(array("q", [0]).tobytes())
+
+    def append(self, row: bytes | list[int]) -> None:
+        """Add a row."""
+        self._end += len(row)
+        self._values.write(row if isinstance(row, bytes) else array(self._typecode, row).tobytes())
+        self._offsets.write(self._end.to_bytes(8, "little"))
+
+    def close(self) -> None:
+        """Write what is left and let go of the files."""
+        self._values.close()
+        self._offsets.close()
+
+
+def _opened(path: Path, dtype: str) -> np.ndarray:
+    if path.stat().st_size == 0:  # the system refuses to map an empty file
+        return np.empty(0, dtype)
+    return np.memmap(path, dtype, "r")
+
+
+class Split:
+    """The rows of one split, read from the disk as they are asked for.
+
+    Args:
+        folder: The folder of the corpus.
+        name: The split, `train`, `valid` or `test`.
+        num_classes: Number of labels.
+        multi_label: Whether a text may have several labels.
+    """
+
+    def __init__(self, folder: Path, name: str, num_classes: int, multi_label: bool) -> None:
+        self.name = name
+        self.multi_label = multi_label
+        self.ids = _opened(folder / f"{name}.ids.bin", "<i4")
+        self.offsets = _opened(folder / f"{name}.ids.offsets.bin", "<i8")
+        self.labels = _opened(folder / f"{name}.labels.bin", "<i8" if not multi_label else "u1")
+        if multi_label:
+            self.labels = self.labels.reshape(-1, num_classes)
+        self._rows = _opened(folder / f"{name}.rows.bin", "<i8")
+        spool = (folder / f"{name}.spool").read_text()
+        self._texts = _opened(folder / f"spool.{spool}.bin", "u1")
+        self._text_offsets = _opened(folder / f"spool.{spool}.offsets.bin", "<i8")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Words in each row, `(rows,)` int64."""
+        return np.diff(self.offsets)
+
+    @property
+    def class_counts(self) -> list[int]:
+        """How many rows have each label."""
+        if self.multi_label:
+            return self.labels.sum(0, dtype=np.int64).tolist()
+        return np.bincount(self.labels, minlength=0).tolist()
+
+    def text(self, row: int) -> str:
+        """The raw text of a row."""
+        start, end = self._text_offsets[self._rows[row] :][:2]
+        return bytes(self._texts[start:end]).decode()
+
+    def __getitem__(self, rows: np.ndarray) -> TextBatch:
+        """Gather rows into one padded batch."""
+        start = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - start
+        steps = np.arange(lengths.max())
+        last = start + lengths - 1
+        tokens = self.ids[np.minimum(start[:, None] + steps, last[:, None])].astype(np.int64)
+        tokens[steps >= lengths[:, None]] = PAD_ID
+        labels = torch.from_numpy(self.labels[rows])
+        return TextBatch(
+            torch.from_numpy(tokens),
+            labels.float() if self.multi_label else labels,
+            torch.from_numpy(lengths),
+        )
+
+
+class Corpus:
+    """A prepared corpus: its splits, its reader, its labels, and what was noticed on the way.
+
+    Args:
+        folder: Where `prepare` has put it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+        self.labels: list[str] = meta["labels"]
+        self.multi_label: bool = meta["multi_label"]
+        self.notices: list[str] = meta["notices"]
+        self.reader = TextReader.from_state_dict(meta["reader"])
+        self.splits = {
+            name: Split(folder, name, len(self.labels), self.multi_label) for name in meta["splits"]
+        }
+
+
+def prepare(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> Corpus:
+    """Open the corpus that the key describes; build it first if it is not there.
+
+    Several processes may ask at once: one builds, the others wait. A process that is killed
+    leaves a folder that nobody takes for a corpus, and the next one removes it.
+
+    Args:
+        folder: Where corpora lie.
+        key: Everything that the corpus depends on, as plain values.
+        build: Writes the corpus into an empty folder.
+
+    Raises:
+        UserError: If the folder cannot be written, for example on a full disk.
+    """
+    digest = hashlib.sha256(json.dumps([FORMAT, key], sort_keys=True).encode()).hexdigest()[:24]
+    target = folder / digest
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{digest}.lock"):
+            if not target.is_dir():
+                _build_beside(target, build)
+    except OSError as error:
+        raise UserError(f"the texts cannot be prepared in {folder}: {error.strerror}") from error
+    return Corpus(target)
+
+
+def _build_beside(target: Path, build: Callable[[Path], None]) -> None:
+    for left in target.parent.glob(f"{target.name}.*.part"):
+        shutil.rmtree(left)
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
+    part.mkdir()
+    try:
+        build(part)
+        os.rename(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+class Spool:
+    """The texts of one source, written down once so that every later pass is a plain read."""
+
+    def __init__(self, folder: Path, name: str, records: Iterable[Record]) -> None:
+        self.name = name
+        self._folder = folder
+        texts = Flat(folder, f"spool.{name}", "B")
+        digests, self.labels = array("Q"), array("q")
+        self.label_names: dict[tuple[str, ...], int] = {}
+        for text, labels in progress(records, f"reading {name}"):
+            raw = text.encode()
+            texts.append(raw)
+            digests.append(int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little"))
+            self.labels.append(self.label_names.setdefault(labels, len(self.label_names)))
+        texts.close()
+        self.digests = np.frombuffer(digests, np.uint64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, rows: np.ndarray) -> Iterator[str]:
+        """Read some rows, in ascending order, from the file."""
+        offsets = _opened(self._folder / f"spool.{self.name}.offsets.bin", "<i8")
+        with open(self._folder / f"spool.{self.name}.bin", "rb", WRITTEN_AT_ONCE) as file:
+            for first in range(0, len(rows), ENCODED_AT_ONCE):
+                some = rows[first : first + ENCODED_AT_ONCE]
+                for start, end in zip(offsets[some], offsets[some + 1], strict=True):
+                    file.seek(start)
+                    yield file.read(end - start).decode()
+
+    def divide(self, fraction: float, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Take a part of the rows of each label, drawn by the seed and the text alone.
+
+        Equal texts of one label go to the same side.
+
+        Returns:
+            The rows that stay and the rows taken, both ascending.
+        """
+        drawn = _mix(self.digests[rows] ^ np.uint64(_mix(np.array([seed], np.uint64))[0]))
+        labels = np.frombuffer(self.labels, np.int64)[rows]
+        taken = np.zeros(len(rows), bool)
+        for label in np.unique(labels):
+            same = np.flatnonzero(labels == label)
+            count = round(len(same) * fraction)
+            if count:
+                taken[same] = drawn[same] <= np.partition(drawn[same], count - 1)[count - 1]
+        return rows[~taken], rows[taken]
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """Scramble 64-bit integers (the finaliser of splitmix64, Steele et al. 2014)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def build_corpus(
+    folder: Path,
+    sources: Mapping[str, Callable[[], Iterable[Record]]],
+    settings: TextSettings,
+    *,
+    labels: list[str] | None = None,
+    multi_label: bool = False,
+    reader: TextReader | None = None,
+    valid_fraction: float = 0.1,
+    test_fraction: float = 0.0,
+    split_seed: int = 0,
+) -> None:
+    """Write a corpus.
+
+    Args:
+        folder: An empty folder.
+        sources: The records of each split that is given, by its name.
+        settings: How texts become ids, where there is no reader yet.
+        labels: The labels in the order of their ids; None takes those of the training split,
+            sorted.
+        multi_label: Whether a text may have several labels.
+        reader: Reads the texts; None learns one from the training split.
+        valid_fraction: Part of the training split to validate on where no split is given.
+        test_fraction: Part of the training split to test on where no split is given.
+        split_seed: What these parts depend on.
+
+    Raises:
+        UserError: If the training split is empty or an unknown label occurs.
+    """
+    spools = {name: Spool(folder, name, read()) for name, read in sources.items()}
+    parts = {name: (spool, np.arange(len(spool))) for name, spool in spools.items()}
+    notices = _count_duplicates(spools)
+    for name, fraction in (("test", test_fraction), ("valid", valid_fraction)):
+        if "train" in parts and name not in parts and fraction > 0:
+            spool, rows = parts["train"]
+            rows, taken = spool.divide(fraction, rows, split_seed)
+            parts["train"], parts[name] = (spool, rows), (spool, taken)
+    if labels is None:
+        names = spools["train"].label_names
+        labels = sorted({label for together in names for label in together}, key=_natural)
+    if reader is None:
+        spool, rows = parts["train"]
+        texts = progress(spool.read(rows), "learning the vocabulary", len(rows))
+        reader = TextReader.learn(settings, texts)
+    for name, (spool, rows) in parts.items():
+        notices += _write_split(folder, name, spool, rows, reader, labels, multi_label)
+    meta = {
+        "labels": labels,
+        "multi_label": multi_label,
+        "notices": notices,
+        "reader": reader.state_dict(),
+        "splits": list(parts),
+    }
+    (folder / "corpus.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def _natural(label: str) -> tuple[float, str]:
+    """Numbers in their order, then words in theirs."""
+    return (float(label), "") if label.isdecimal() else (float("inf"), label)
+
+
+def _count_duplicates(spools: Mapping[str, Spool]) -> list[str]:
+    if "train" not in spools or "test" not in spools:
+        return []
+    count = int(np.isin(spools["test"].digests, spools["train"].digests).sum())
+    return [f"{count} test texts also occur in the training split"] if count else []
+
+
+def _write_split(
+    folder: Path,
+    name: str,
+    spool: Spool,
+    rows: np.ndarray,
+    reader: TextReader,
+    labels: list[str],
+    multi_label: bool,
+) -> list[str]:
+    """Encode the rows of a split; returns what was noticed."""
+    targets = _targets(name, spool, labels, multi_label)
+    ids = Flat(folder, f"{name}.ids", "i")
+    empty = 0
+    kept = array("q")
+    texts = progress(spool.read(rows), f"encoding {name}", len(rows))
+    for first, encoded in _encoded(reader, texts):
+        for row, words in zip(rows[first:], encoded, strict=False):
+            if not words:
+                empty += 1
+                if name == "train":
+                    continue
+                words = [UNK_ID]
+            ids.append(words)
+            kept.append(row)
+    ids.close()
+    rows = np.frombuffer(kept, np.int64)
+    if not len(rows):
+        raise UserError(f"the {name} split has no text to read")
+    rows.tofile(folder / f"{name}.rows.bin")
+    targets[np.frombuffer(spool.labels, np.int64)[rows]].tofile(folder / f"{name}.labels.bin")
+    (folder / f"{name}.spool").write_text(spool.name)
+    if not empty:
+        return []
+    done = "left out" if name == "train" else "read as one unknown word"
+    return [f"{empty} empty texts of the {name} split are {done}"]
+
+
+def _encoded(reader: TextReader, texts: Iterator[str]) -> Iterator[tuple[int, list[list[int]]]]:
+    """Encode in chunks: the number of the first text of a chunk and its ids."""
+    chunk: list[str] = []
+    first = 0
+    for text in texts:
+        chunk.append(text)
+        if len(chunk) == ENCODED_AT_ONCE:
+            yield first, reader.encode(chunk)
+            first += len(chunk)
+            chunk = []
+    yield first, reader.encode(chunk)
+
+
+def _targets(name: str, spool: Spool, labels: list[str], multi_label: bool) -> np.ndarray:
+    """The target of each combination of labels that the spool has seen."""
+    place = {label: i for i, label in enumerate(labels)}
+    combinations = np.zeros((len(spool.label_names), len(labels)), np.uint8)
+    for together, number in spool.label_names.items():
+        for label in together:
+            if label not in place:
+                known = ", ".join(labels[:20])
+                raise UserError(f"the {name} split has the label {label!r}; known are {known}")
+            combinations[number, place[label]] = 1
+    return combinations if multi_label else combinations.argmax(1).astype(np.int64)

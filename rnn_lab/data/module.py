@@ -1,0 +1,154 @@
+"""What all data modules share: splits, batches of like lengths, what a checkpoint keeps."""
+
+import inspect
+import os
+import pickle
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Protocol, cast
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from rnn_lab.data.buckets import LengthBuckets
+from rnn_lab.errors import UserError
+
+
+class Rows(Protocol):
+    """The rows of one split: how long they are, and batches of them by one gather."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Steps of each row, `(rows,)` int64."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: np.ndarray) -> Any: ...
+
+
+class CountingLoader(DataLoader[Any]):
+    """Hands out planned batches and counts them, for a resume in the middle of an epoch.
+
+    Args:
+        rows: The rows of a split.
+        buckets: Plans the batches.
+    """
+
+    def __init__(self, rows: Rows, buckets: LengthBuckets) -> None:
+        super().__init__(cast(Dataset[Any], rows), sampler=buckets, batch_size=None)
+        self.buckets = buckets
+        self.handed_out = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises a class of its own
+        self.handed_out = self.buckets.start
+        for batch in super().__iter__():
+            self.handed_out += 1
+            yield batch
+
+
+class LabDataModule(LightningDataModule):
+    """Data for a Lightning Trainer: batches of like lengths, sharded over processes.
+
+    A family gives the rows of its splits and says which batches they make.
+
+    Args:
+        batch_size: Rows in a batch of one process.
+    """
+
+    gives: ClassVar[type]
+    labels: ClassVar[Mapping[str, str] | None] = None  # names of the labels, by what files say
+    local: ClassVar[tuple[str, ...]] = ()  # arguments that mean something on this machine alone
+
+    def __init__(self, batch_size: int = 64) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise UserError(f"batch_size must be at least 1, got {batch_size}")
+        self.save_hyperparameters(logger=False)
+        self.batch_size = batch_size
+        self._loader: CountingLoader | None = None
+        self._resume = 0
+
+    def split(self, name: str) -> Rows:
+        """Open a split, `train`, `valid` or `test`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its splits are")
+
+    @property
+    def label_names(self) -> list[str]:
+        """The labels in the order of their ids."""
+        raise NotImplementedError(f"{type(self).__name__} does not name its labels")
+
+    @property
+    def num_classes(self) -> int:
+        """Number of labels."""
+        return len(self.label_names)
+
+    def plan(self, name: str) -> list[np.ndarray]:
+        """The rows of each batch of this process in evaluation, in the order of the loader."""
+        return self._buckets(name, shuffle=False).plan()
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches of like lengths in an order drawn from the seed and the epoch."""
+        self._loader = self._load("train", shuffle=True)
+        self._loader.buckets.start, self._resume = self._resume, 0
+        return self._loader
+
+    def val_dataloader(self) -> DataLoader:
+        """Validation batches, each row once over all processes."""
+        return self._load("valid", shuffle=False)
+
+    def test_dataloader(self) -> DataLoader:
+        """Test batches, each row once over all processes."""
+        return self._load("test", shuffle=False)
+
+    def _load(self, name: str, shuffle: bool) -> CountingLoader:
+        return CountingLoader(self.split(name), self._buckets(name, shuffle))
+
+    def _buckets(self, name: str, shuffle: bool) -> LengthBuckets:
+        return LengthBuckets(
+            self.split(name).lengths,
+            self.batch_size,
+            shuffle=shuffle,
+            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # what seed_everything was given
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world=self.trainer.world_size if self.trainer else 1,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in the training epoch."""
+        handed_out = self._loader.handed_out % len(self._loader) if self._loader else 0
+        return {"handed_out": handed_out}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the position that `state_dict` told."""
+        self._resume = state_dict["handed_out"]
+
+    def recipe(self) -> dict[str, Any]:
+        """Say how to build this module elsewhere and how it reads raw input, as plain values."""
+        accepted = inspect.signature(type(self)).parameters.keys() - set(self.local)
+        return {
+            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "init_args": {k: v for k, v in self.hparams.items() if k in accepted},
+            "labels": self.label_names,
+        }
+
+
+def saved(checkpoint: str) -> dict[str, Any]:
+    """Read what a checkpoint says of itself, without its weights.
+
+    Returns:
+        The `version` it was written by, and under `model` and `data` how to build them.
+
+    Raises:
+        UserError: If it cannot be read or is not ours.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise UserError(f"{checkpoint} does not exist") from None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise UserError(f"{checkpoint} is not a checkpoint, or a damaged one") from error
+    if not isinstance(content, dict) or "rnn_lab" not in content:
+        raise UserError(f"{checkpoint} is a checkpoint of another project")
+    return content["rnn_lab"]

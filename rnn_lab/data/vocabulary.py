@@ -1,0 +1,197 @@
+"""From raw text to ids: tokenisers, vocabularies, and the reader that a checkpoint carries."""
+
+import heapq
+import itertools
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import IO, Any, Literal
+
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+from rnn_lab.batches import PAD_ID, UNK_ID
+from rnn_lab.errors import UserError
+
+SPECIAL_WORDS = ["<pad>", "<unk>"]
+COUNTED_AT_ONCE = 1_000_000  # distinct words held in memory while counting
+
+# Contractions are split as the Penn Treebank does ("do n't", "it 's"), so that raw text and
+# text that comes tokenised share their words.
+WORD = re.compile(r"\w+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+|[^\w\s]", re.IGNORECASE)
+LINE_BREAK = re.compile(r"<br\s*/?>")
+
+TokenizerName = Literal["words", "whitespace", "characters", "bpe"]
+
+
+def split_words(text: str) -> list[str]:
+    """Split into words, contractions and single punctuation marks; HTML line breaks are space.
+
+    Example:
+        >>> split_words("It isn't bad!<br />Really.")
+        ['It', 'is', "n't", 'bad', '!', 'Really', '.']
+    """
+    if "<" in text:
+        text = LINE_BREAK.sub(" ", text)
+    return WORD.findall(text)
+
+
+SPLITTERS: dict[str, Callable[[str], list[str]]] = {
+    "words": split_words,
+    "whitespace": str.split,
+    "characters": list,
+}
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How texts become ids.
+
+    Attributes:
+        tokenizer: `words` (a regular expression), `whitespace`, `characters`, or `bpe`
+            (byte-pair encoding, learned on the training split).
+        lowercase: Whether case is dropped first.
+        min_freq: How often a word must occur in the training split to have an id of its own.
+        max_size: Words in the vocabulary at the most, the most frequent ones; None for no limit.
+        max_length: Words of a text that are read at the most; None for all.
+        keep: Which end of a longer text is read.
+    """
+
+    tokenizer: TokenizerName = "words"
+    lowercase: bool = True
+    min_freq: int = 1
+    max_size: int | None = None
+    max_length: int | None = None
+    keep: Literal["head", "tail"] = "head"
+
+    def __post_init__(self) -> None:
+        if self.tokenizer not in (*SPLITTERS, "bpe"):
+            known = ", ".join([*SPLITTERS, "bpe"])
+            raise UserError(f"tokenizer must be one of {known}, got {self.tokenizer!r}")
+        for name, least in (("min_freq", 1), ("max_size", 1), ("max_length", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"{name} must be at least {least}, got {value}")
+        if self.keep not in ("head", "tail"):
+            raise UserError(f"keep must be head or tail, got {self.keep!r}")
+
+
+class TextReader:
+    """Turns raw text into ids; everything that prediction needs to read as training did.
+
+    Args:
+        settings: How texts become ids.
+        words: The vocabulary: the id of a word is its place in the list.
+        bpe: The learned byte-pair encoding as `tokenizers` writes it, for that tokeniser only.
+    """
+
+    def __init__(self, settings: TextSettings, words: list[str], bpe: str | None = None) -> None:
+        self.settings = settings
+        self.words = words
+        self.bpe = bpe
+        self._ids = {word: i for i, word in enumerate(words)}
+        self._bpe = Tokenizer.from_str(bpe) if bpe else None
+
+    @classmethod
+    def learn(cls, settings: TextSettings, texts: Iterable[str]) -> "TextReader":
+        """Learn the vocabulary from the texts of a training split.
+
+        Memory stays bounded: at most a million distinct words are counted at once, the rest
+        waits in a temporary file; the counts are exact.
+        """
+        if settings.tokenizer == "bpe":
+            bpe = _learn_bpe(settings, texts)
+            ids = bpe.get_vocab()
+            return cls(settings, sorted(ids, key=ids.__getitem__), bpe.to_str())
+        split = SPLITTERS[settings.tokenizer]
+        texts = (text.lower() for text in texts) if settings.lowercase else texts
+        counts = _count(split(text) for text in texts)
+        kept = ((-count, word) for word, count in counts if count >= settings.min_freq)
+        if settings.max_size is None:
+            ranked = sorted(kept)
+        else:
+            ranked = heapq.nsmallest(settings.max_size, kept)
+        return cls(settings, SPECIAL_WORDS + [word for _, word in ranked])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Read texts as ids, cut to `max_length`; a text without a word gives an empty list."""
+        if self._bpe:
+            rows = [
+                encoding.ids
+                for encoding in self._bpe.encode_batch_fast(list(map(str.strip, texts)))
+            ]
+        else:
+            rows = [self._lookup(text) for text in texts]
+        limit = self.settings.max_length
+        if limit is None:
+            return rows
+        if self.settings.keep == "head":
+            return [row[:limit] for row in rows]
+        return [row[-limit:] for row in rows]
+
+    def _lookup(self, text: str) -> list[int]:
+        if self.settings.lowercase:
+            text = text.lower()
+        ids = self._ids
+        return [ids.get(word, UNK_ID) for word in SPLITTERS[self.settings.tokenizer](text)]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """Name the words of some ids, padding left out."""
+        return [self.words[i] for i in ids if i != PAD_ID]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for a checkpoint."""
+        return {"settings": asdict(self.settings), "words": self.words, "bpe": self.bpe}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> "TextReader":
+        return cls(TextSettings(**state["settings"]), list(state["words"]), state["bpe"])
+
+
+def _learn_bpe(settings: TextSettings, texts: Iterable[str]) -> Tokenizer:
+    bpe = Tokenizer(models.BPE(unk_token=SPECIAL_WORDS[UNK_ID]))
+    steps = [normalizers.Replace(Regex(LINE_BREAK.pattern), " "), normalizers.NFC()]
+    bpe.normalizer = normalizers.Sequence(
+        [*steps, normalizers.Lowercase()] if settings.lowercase else steps
+    )
+    bpe.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.BpeTrainer(
+        vocab_size=settings.max_size or 8000,
+        min_frequency=settings.min_freq,
+        special_tokens=SPECIAL_WORDS,
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    return bpe
+
+
+def _count(rows: Iterable[list[str]]) -> Iterator[tuple[str, int]]:
+    """Count words exactly; what does not fit in memory is sorted into files and merged."""
+    counts: Counter[str] = Counter()
+    spilled: list[IO[str]] = []
+    for row in rows:
+        counts.update(row)
+        if len(counts) > COUNTED_AT_ONCE:
+            spilled.append(_spill(counts))
+            counts.clear()
+    if not spilled:
+        yield from counts.items()
+        return
+    spilled.append(_spill(counts))
+    merged = heapq.merge(*(map(json.loads, file) for file in spilled))
+    for word, same in itertools.groupby(merged, key=lambda pair: pair[0]):
+        yield word, sum(count for _, count in same)
+    for file in spilled:
+        file.close()
+
+
+def _spill(counts: Counter[str]) -> IO[str]:
+    file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115
+    file.writelines(json.dumps([word, counts[word]]) + "\n" for word in sorted(counts))
+    file.seek(0)
+    return file
