@@ -1,0 +1,421 @@
+"""Classifiers of texts and of series: one family, and the architectures that fix its choices."""
+
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics import Metric, MetricCollection
+
+from rnn_lab.batches import PAD_ID, UNK_ID, SeriesBatch, TextBatch
+from rnn_lab.errors import UserError
+from rnn_lab.metrics.classification import class_metrics
+from rnn_lab.models.task import Scores, Task
+from rnn_lab.nn import GRU, LAYERS, EmbeddingDropout, FinalState, WordDropout, initialize, pool
+
+
+class TextClassifier(Task):
+    """Label a text: word vectors, a recurrent layer, one vector for the text, a linear layer.
+
+    The family of all text classifiers, for comparisons and sweeps; the named architectures below
+    fix most of its arguments.
+
+    Args:
+        vocab_size: Words in the vocabulary.
+        embedding_dim: Features of a word.
+        hidden_dim: Features of a step, in each direction.
+        num_classes: Number of labels.
+        num_layers: Recurrent layers on top of each other.
+        layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
+        bidirectional: Whether each layer also reads backwards.
+        pooling: What stands for the text: `final` (the state after the last word), `mean`, `max`,
+            `attention`, or several joined by a plus, such as `mean+max`.
+        layer_dropout: Dropout between recurrent layers.
+        head_dropout: Dropout before the linear layer.
+        embedding_dropout: Share of the vocabulary dropped whole, drawn for each batch.
+        word_dropout: Share of the words read as unknown in training.
+        label_smoothing: Share of each target that is spread evenly over all classes.
+        class_weights: Weight of each class in the loss; `balanced` makes it inverse to the
+            number of training texts of the class, one on average over the texts.
+        class_counts: Training texts of each class; the data says it.
+        multi_label: Whether a text may have several labels; the data says it.
+        embedding_std: Standard deviation of the first word vectors.
+        initialization: `recommended` (recurrent weights orthogonal, input weights Glorot, forget
+            bias 1) or `torch` (torch's own).
+        optimizer: See `Task`.
+        scheduler: See `Task`.
+
+    Raises:
+        UserError: If an argument has no meaning, or the data does not give a size.
+    """
+
+    reads = TextBatch
+    monitor, mode = "val/accuracy", "max"
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int = 100,
+        hidden_dim: int = 256,
+        num_classes: int = 2,
+        num_layers: int = 1,
+        *,
+        layer: str = "LSTM",
+        bidirectional: bool = False,
+        pooling: str = "final",
+        layer_dropout: float = 0.3,
+        head_dropout: float = 0.5,
+        embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+        class_weights: Literal["balanced"] | list[float] | None = None,
+        class_counts: list[int] | None = None,
+        multi_label: bool = False,
+        embedding_std: float = 1.0,
+        initialization: Literal["recommended", "torch"] = "recommended",
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(optimizer=optimizer, scheduler=scheduler)
+        check_sizes(self, vocab_size=vocab_size, num_classes=num_classes, num_layers=num_layers)
+        if layer not in LAYERS:
+            raise UserError(f"layer must be one of {', '.join(LAYERS)}, got {layer!r}")
+        self.class_weights: Tensor | None
+        self.num_classes = num_classes
+        self.multi_label = multi_label
+        self.label_smoothing = label_smoothing
+        self.word_dropout = WordDropout(word_dropout, UNK_ID)
+        self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD_ID)
+        with torch.no_grad():
+            self.embedding.weight.mul_(embedding_std)
+        self.embedding_dropout = EmbeddingDropout(embedding_dropout)
+        dropout = layer_dropout if num_layers > 1 else 0.0
+        self.recurrent = LAYERS[layer](
+            embedding_dim, hidden_dim, num_layers, dropout, bidirectional
+        )
+        if initialization == "recommended":
+            initialize(self.recurrent)
+        self.pool = pool(pooling, self.recurrent.output_size, bidirectional)
+        self.dropout = nn.Dropout(head_dropout)
+        self.fc = nn.Linear(self.pool.output_size, num_classes)
+        weights = weigh_classes(class_weights, class_counts, num_classes)
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Score the classes.
+
+        Args:
+            x: Word ids, `(batch, time)`.
+            lengths: Words in each text, `(batch,)`; None if every row is full.
+
+        Returns:
+            Unnormalised scores, `(batch, num_classes)`.
+        """
+        x = self.embedding_dropout(self.embedding, self.word_dropout(x))
+        output, _ = self.recurrent(x, lengths)
+        return self.fc(self.dropout(self.pool(output, lengths)))
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Score the classes, see `logits`."""
+        return self.logits(x, lengths)
+
+    def probabilities(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Say how likely each class is, `(batch, num_classes)`."""
+        logits = self.logits(x, lengths).float()
+        return logits.sigmoid() if self.multi_label else logits.softmax(1)
+
+    def score(self, batch: TextBatch) -> Scores:
+        """Score a batch by cross-entropy."""
+        logits = self.logits(batch.tokens, batch.lengths)
+        return class_scores(logits, batch.labels, self.class_weights, self.label_smoothing)
+
+    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
+        """Accuracy, macro F1, AUROC where there are two classes, and the confusion matrix."""
+        return class_metrics(self.num_classes, self.multi_label)
+
+    def setup(self, stage: str) -> None:
+        """Refuse labels the model cannot tell; start from the data's word vectors, if any."""
+        super().setup(stage)
+        data = getattr(self.trainer, "datamodule", None)
+        self._check_labels(data)
+        ask = getattr(data, "word_vectors", None)
+        vectors = ask(self.embedding.embedding_dim) if ask and stage == "fit" else None
+        if vectors is not None:
+            rows, values = vectors
+            with torch.no_grad():
+                self.embedding.weight[rows] = values.to(self.embedding.weight)
+
+    def _check_labels(self, data: Any) -> None:
+        model, source = type(self).__name__, type(data).__name__
+        if getattr(data, "multi_label", False) and not self.multi_label:
+            raise UserError(f"{model} gives one label, {source} has several; try TextClassifier")
+        count = getattr(data, "num_classes", self.num_classes)
+        if count != self.num_classes:
+            wish = "; try LSTMClassifier" if isinstance(self, SentimentLSTM) else ""
+            raise UserError(f"{model} tells {self.num_classes} classes, {source} has {count}{wish}")
+
+
+class LSTMClassifier(TextClassifier):
+    """Label a text by the final state of an LSTM.
+
+    Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735.
+
+    Args:
+        vocab_size: Words in the vocabulary.
+        embedding_dim: Features of a word.
+        hidden_dim: Features of the state.
+        num_classes: Number of labels.
+        num_layers: Layers on top of each other, with dropout 0.3 between them.
+        optimizer: See `Task`.
+        scheduler: See `Task`.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int = 100,
+        hidden_dim: int = 256,
+        num_classes: int = 2,
+        num_layers: int = 1,
+        *,
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(
+            vocab_size,
+            embedding_dim,
+            hidden_dim,
+            num_classes,
+            num_layers,
+            optimizer=optimizer,
+            scheduler=scheduler,
+        )
+
+
+class BiLSTMClassifier(TextClassifier):
+    """Label a text by the two final states of a two-layer LSTM that reads both ways.
+
+    Source: Schuster & Paliwal (1997), https://doi.org/10.1109/78.650093.
+
+    Args:
+        vocab_size: Words in the vocabulary.
+        embedding_dim: Features of a word.
+        hidden_dim: Features of the state, in each direction.
+        num_classes: Number of labels.
+        optimizer: See `Task`.
+        scheduler: See `Task`.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int = 100,
+        hidden_dim: int = 256,
+        num_classes: int = 2,
+        *,
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(
+            vocab_size,
+            embedding_dim,
+            hidden_dim,
+            num_classes,
+            num_layers=2,
+            bidirectional=True,
+            optimizer=optimizer,
+            scheduler=scheduler,
+        )
+
+
+class PackedLSTM(TextClassifier):
+    """Label texts of unlike lengths by the final state of an LSTM, each read to its own end.
+
+    Gives what a packed LSTM gives, without packing, which is slow on a CPU.
+
+    Args:
+        vocab_size: Words in the vocabulary.
+        embedding_dim: Features of a word.
+        hidden_dim: Features of the state.
+        num_classes: Number of labels.
+        optimizer: See `Task`.
+        scheduler: See `Task`.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int = 100,
+        hidden_dim: int = 256,
+        num_classes: int = 2,
+        *,
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(
+            vocab_size,
+            embedding_dim,
+            hidden_dim,
+            num_classes,
+            head_dropout=0.0,
+            optimizer=optimizer,
+            scheduler=scheduler,
+        )
+
+
+class SentimentLSTM(TextClassifier):
+    """Say how likely a text is positive: a deep LSTM that reads both ways, one output.
+
+    Its single output is the logit of the second of two classes; the loss is taken on it.
+
+    Args:
+        vocab_size: Words in the vocabulary.
+        embedding_dim: Features of a word.
+        hidden_dim: Features of the state, in each direction.
+        num_layers: Layers on top of each other, with dropout 0.5 between them.
+        optimizer: See `Task`.
+        scheduler: See `Task`.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int = 100,
+        hidden_dim: int = 256,
+        num_layers: int = 2,
+        *,
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(
+            vocab_size,
+            embedding_dim,
+            hidden_dim,
+            num_layers=num_layers,
+            bidirectional=True,
+            layer_dropout=0.5,
+            optimizer=optimizer,
+            scheduler=scheduler,
+        )
+        self.fc = nn.Linear(self.pool.output_size, 1)
+
+    def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Score the two classes `(batch, 2)`: the first by zero, the second by the output."""
+        output = super().logits(x, lengths)
+        return torch.cat([torch.zeros_like(output), output], 1)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Say how likely each text is of the second class, `(batch,)`."""
+        return self.probabilities(x, lengths)[:, 1]
+
+
+class GRUClassifier(Task):
+    """Label a series of feature vectors by the final state of a GRU.
+
+    Source: Cho et al. (2014), https://arxiv.org/abs/1406.1078.
+
+    Args:
+        input_dim: Features of a step.
+        hidden_dim: Features of the state.
+        num_classes: Number of classes.
+        num_layers: Layers on top of each other, with dropout 0.3 between them.
+        optimizer: See `Task`.
+        scheduler: See `Task`.
+    """
+
+    reads = SeriesBatch
+    monitor, mode = "val/accuracy", "max"
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden_dim: int = 64,
+        num_classes: int = 2,
+        num_layers: int = 2,
+        *,
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(optimizer=optimizer, scheduler=scheduler)
+        check_sizes(self, input_dim=input_dim, num_classes=num_classes, num_layers=num_layers)
+        self.num_classes = num_classes
+        self.gru = GRU(input_dim, hidden_dim, num_layers, dropout=0.3 if num_layers > 1 else 0.0)
+        initialize(self.gru)
+        self.pool = FinalState(self.gru.output_size)
+        self.fc = nn.Linear(self.gru.output_size, num_classes)
+
+    def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Score the classes.
+
+        Args:
+            x: Features of every step, `(batch, time, input_dim)`.
+            lengths: Steps in each series, `(batch,)`; None if every row is full.
+
+        Returns:
+            Unnormalised scores, `(batch, num_classes)`.
+        """
+        output, _ = self.gru(x, lengths)
+        return self.fc(self.pool(output, lengths))
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Score the classes, see `logits`."""
+        return self.logits(x, lengths)
+
+    def probabilities(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Say how likely each class is, `(batch, num_classes)`."""
+        return self.logits(x, lengths).float().softmax(1)
+
+    def score(self, batch: SeriesBatch) -> Scores:
+        """Score a batch by cross-entropy."""
+        return class_scores(self.logits(batch.values, batch.lengths), batch.labels)
+
+    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
+        """Accuracy, macro F1, AUROC where there are two classes, and the confusion matrix."""
+        return class_metrics(self.num_classes)
+
+
+def class_scores(
+    logits: Tensor, labels: Tensor, weight: Tensor | None = None, label_smoothing: float = 0.0
+) -> Scores:
+    """Score logits by cross-entropy; where a row may have several labels, each for itself.
+
+    Args:
+        logits: Unnormalised predictions, `(batch, num_classes)`.
+        labels: Class ids `(batch,)` int64, or zeros and ones `(batch, num_classes)` float32.
+        weight: Weight of each class, `(num_classes,)`.
+        label_smoothing: Share of each target that is spread evenly.
+    """
+    if labels.ndim == 1:
+        loss = functional.cross_entropy(logits, labels, weight, label_smoothing=label_smoothing)
+        return Scores(loss, logits.detach().float().softmax(1), labels, len(labels))
+    smooth = labels * (1 - label_smoothing) + label_smoothing / 2
+    loss = functional.binary_cross_entropy_with_logits(logits, smooth, weight)
+    return Scores(loss, logits.detach().float().sigmoid(), labels.long(), len(labels))
+
+
+def weigh_classes(
+    weights: Literal["balanced"] | list[float] | None,
+    counts: list[int] | None,
+    num_classes: int,
+) -> Tensor | None:
+    """Turn what was asked for into a weight for each class, `(num_classes,)`."""
+    if weights is None:
+        return None
+    if weights == "balanced":
+        if not counts or min(counts) < 1:
+            raise UserError(f"balanced class_weights need texts of each class, got {counts}")
+        found = torch.tensor(counts, dtype=torch.float32)
+        return found.sum() / (num_classes * found)
+    if len(weights) != num_classes:
+        raise UserError(f"class_weights must be {num_classes} numbers, got {len(weights)}")
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def check_sizes(task: Task, **sizes: int | None) -> None:
+    """Refuse sizes that are missing, as when data does not know them, or below one."""
+    for name, size in sizes.items():
+        if size is None:
+            raise UserError(f"{type(task).__name__} needs {name}, and the data does not give it")
+        if size < 1:
+            raise UserError(f"{name} must be at least 1, got {size}")

@@ -1,0 +1,169 @@
+"""The project's only training, validation and test step."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric, MetricCollection
+
+import rnn_lab
+
+
+class Scores(NamedTuple):
+    """What a task says of one batch.
+
+    Attributes:
+        loss: What is minimised, a scalar: the mean over the targets.
+        predictions: What the metrics are given; for classes, their probabilities
+            `(batch, num_classes)`.
+        targets: What was to be predicted.
+        weight: Over how many targets the loss is a mean.
+    """
+
+    loss: Tensor
+    predictions: Tensor
+    targets: Tensor
+    weight: int
+
+
+class Task(LightningModule):
+    """A model with what it minimises and what is measured.
+
+    A family says how a batch is scored (`score`) and what is measured (`stage_metrics`), and
+    declares the batch it reads and the validation metric it is chosen by.
+
+    Args:
+        optimizer: Makes the optimiser from the parameters; None is Adam at 1e-3. An optimiser
+            that has fused kernels uses them unless it is given `fused=False`.
+        scheduler: Makes the learning-rate schedule from the optimiser. It steps once an epoch,
+            or once a step where its class says `interval = "step"`; one with an attribute
+            `total_steps` is told how many steps there will be.
+    """
+
+    reads: ClassVar[type]
+    monitor: ClassVar[str] = "val/loss"
+    mode: ClassVar[Literal["min", "max"]] = "min"
+
+    def __init__(
+        self,
+        *,
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self._optimizer: Callable[..., torch.optim.Optimizer] = optimizer or torch.optim.Adam
+        self._scheduler = scheduler
+        self.results: dict[str, MetricCollection] = nn.ModuleDict()  # type: ignore[assignment]
+        self.losses: dict[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
+
+    def score(self, batch: Any) -> Scores:
+        """Predict a batch and compare it with its targets."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it scores a batch")
+
+    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
+        """Make the metrics of one stage by name; what is more than one number is not logged."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it measures")
+
+    def setup(self, stage: str) -> None:
+        """Make the metrics of validation and test."""
+        for name in {"val", "test"} - self.results.keys():
+            self.results[name] = MetricCollection(self.stage_metrics()).to(self.device)
+            self.losses[name] = MeanMetric().to(self.device)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Score a batch and log its loss."""
+        scores = self.score(batch)
+        self.log("train/loss", scores.loss, prog_bar=True, batch_size=scores.weight)
+        return scores.loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Scores:  # type: ignore[override]
+        """Score a batch and take it into the validation metrics; callbacks are given the scores."""
+        return self._measure("val", batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> Scores:  # type: ignore[override]
+        """Score a batch and take it into the test metrics; callbacks are given the scores."""
+        return self._measure("test", batch)
+
+    def _measure(self, stage: str, batch: Any) -> Scores:
+        scores = self.score(batch)
+        self.results[stage].update(scores.predictions, scores.targets)
+        self.losses[stage].update(scores.loss, scores.weight)
+        return scores
+
+    def on_validation_epoch_start(self) -> None:
+        self._start("val")
+
+    def on_test_epoch_start(self) -> None:
+        self._start("test")
+
+    def _start(self, stage: str) -> None:
+        """Forget the last epoch only now, so that callbacks can look at it until then."""
+        self.results[stage].reset()
+        self.losses[stage].reset()
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def _report(self, stage: str) -> None:
+        """Log what was measured over all batches and processes."""
+        values = {"loss": self.losses[stage].compute(), **self.results[stage].compute()}
+        for name, value in values.items():
+            if value.ndim == 0:
+                # Every process holds the same value; the mean over them only says so to Lightning.
+                self.log(f"{stage}/{name}", value, prog_bar=stage == "val", sync_dist=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Make the optimiser and its schedule."""
+        optimizer = self._optimizer(self.parameters())
+        for group in optimizer.param_groups:
+            # None is torch's "not asked for". Set here and not in the constructor, fused steps
+            # leave unscaling to Lightning and so go with clipping in mixed precision.
+            if group.get("fused", False) is None:
+                group["fused"] = True
+        if self._scheduler is None:
+            return optimizer
+        scheduler = self._scheduler(optimizer)
+        if hasattr(scheduler, "total_steps") and hasattr(scheduler, "interval"):
+            scheduler.total_steps = self.trainer.estimated_stepping_batches
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {
+                "scheduler": scheduler,
+                "interval": getattr(scheduler, "interval", "epoch"),
+                "monitor": getattr(scheduler, "monitor", None) or self.monitor,
+            },
+        }
+
+    def recipe(self) -> dict[str, Any]:
+        """Say how to build this task again: its class and the arguments its constructor takes."""
+        return recipe(type(self), dict(self.hparams))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what it takes to build the task and to read its input again, as plain values."""
+        made = self.recipe()
+        checkpoint["hyper_parameters"] = {"_class_path": made["class_path"], **made["init_args"]}
+        checkpoint["rnn_lab"] = {"version": rnn_lab.__version__, "model": made}
+        datamodule = getattr(self._trainer, "datamodule", None)
+        if datamodule is not None:
+            checkpoint["rnn_lab"]["data"] = datamodule.recipe()
+
+
+def recipe(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Keep what the constructor of a class accepts and a checkpoint may hold.
+
+    Lightning also notes links to arguments that the class lacks, and callables of Python code.
+    """
+    accepted = inspect.signature(cls).parameters
+    return {
+        "class_path": f"{cls.__module__}.{cls.__qualname__}",
+        "init_args": {k: v for k, v in arguments.items() if k in accepted and not callable(v)},
+    }

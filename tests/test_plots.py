@@ -1,0 +1,66 @@
+import io
+
+import numpy as np
+import pytest
+
+from rnn_lab.metrics.plots import confusion_matrix, curves
+
+
+def drawn(figure):
+    file = io.BytesIO()
+    figure.savefig(file, dpi=30)
+    assert file.getvalue().startswith(b"\x89PNG")
+    return figure
+
+
+def test_curves_put_losses_and_validation_metrics_side_by_side():
+    frame = {
+        "step": [0.0, 1.0, 1.0],
+        "epoch": [0.0, 0.0, 0.0],
+        "train/loss": [0.7, 0.6, None],
+        "train/lr": [0.1, 0.1, 0.1],
+        "val/loss": [None, None, 0.5],
+        "val/accuracy": [None, None, 0.8],
+        "test/loss": [None, None, 0.5],
+    }
+    left, right = drawn(curves(frame)).axes
+    assert left.get_legend_handles_labels()[1] == ["train/loss", "val/loss"]
+    assert right.get_legend_handles_labels()[1] == ["accuracy"]
+    assert (left.get_ylabel(), right.get_ylabel()) == ("loss", "validation metric")
+
+
+def test_a_step_logged_again_after_a_resume_is_drawn_once():
+    frame = {"step": [0.0, 1.0, 2.0, 1.0], "train/loss": [0.9, 0.8, 0.7, 0.5]}
+    (axes,) = curves(frame).axes
+    (line,) = axes.get_lines()
+    assert line.get_xydata().tolist() == [[0, 0.9], [1, 0.5], [2, 0.7]]
+
+
+def test_long_curves_are_drawn_with_their_running_mean():
+    frame = {"step": list(range(200)), "train/loss": [1.0] * 200}
+    (axes,) = drawn(curves(frame)).axes
+    assert len(axes.get_lines()) == 2
+
+
+def test_curves_of_nothing_are_an_empty_figure():
+    assert len(drawn(curves({})).axes) == 1
+
+
+@pytest.mark.parametrize("classes", [2, 6, 12])
+def test_confusion_matrix_names_every_class_and_writes_every_count(classes):
+    matrix = np.arange(classes**2).reshape(classes, classes) + 1
+    axes = drawn(confusion_matrix(matrix, [f"class {i}" for i in range(classes)])).axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [
+        f"class {i}" for i in range(classes)
+    ]
+    assert len(axes.texts) == classes**2
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+
+
+def test_confusion_matrix_of_a_class_never_seen_is_drawn():
+    assert "0.0% of 0 right" in drawn(confusion_matrix([[0, 0], [0, 0]], "ab")).axes[0].get_title()
+
+
+def test_labels_that_do_not_fit_the_matrix_are_refused():
+    with pytest.raises(ValueError, match=r"3 labels do not fit a matrix of shape \(2, 2\)"):
+        confusion_matrix([[1, 0], [0, 1]], "abc")
