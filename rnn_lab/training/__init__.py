@@ -1,0 +1,29 @@
+"""What the Trainer is given: loggers, callbacks, learning-rate schedules."""
+
+from rnn_lab.training.callbacks import (
+    BestCheckpoint,
+    Patience,
+    Progress,
+    StepMonitor,
+    StopOnNaN,
+)
+from rnn_lab.training.loggers import MetricsFile, WandbRun, place_loggers, read_metrics
+from rnn_lab.training.reports import ConfusionPlot, Curves, Mistakes
+from rnn_lab.training.schedules import CosineDecay, LinearDecay
+
+__all__ = [
+    "BestCheckpoint",
+    "ConfusionPlot",
+    "CosineDecay",
+    "Curves",
+    "LinearDecay",
+    "MetricsFile",
+    "Mistakes",
+    "Patience",
+    "Progress",
+    "StepMonitor",
+    "StopOnNaN",
+    "WandbRun",
+    "place_loggers",
+    "read_metrics",
+]

@@ -1,0 +1,61 @@
+"""The folder of a run: one place for its config, checkpoints, metrics and pictures."""
+
+import os
+import shutil
+from pathlib import Path
+
+from rnn_lab.errors import UserError
+
+CHOSEN = "RNN_LAB_RUN"  # tells processes that this one starts which folder was chosen
+TRACES = (
+    "config.yaml", "checkpoints", "metrics.csv", "curves.png", "confusion_matrix.png",
+    "mistakes.csv", "wandb",
+)  # fmt: skip
+
+
+def run_folder(experiment: str, name: str | None, model: str) -> Path:
+    """Choose the folder of a new run below `runs`.
+
+    Args:
+        experiment: What runs are compared in.
+        name: Name of the run; None makes one of the model and the next free number, or, where a
+            cluster starts several processes, of the model and the job.
+        model: Name of the model.
+    """
+    parent = Path("runs", experiment)
+    if name is not None:
+        return parent / name
+    job = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID")
+    if job:
+        return parent / f"{model}-{job}"
+    number = 1
+    while (parent / f"{model}-{number}").exists():
+        number += 1
+    return parent / f"{model}-{number}"
+
+
+def claim(folder: Path, overwrite: bool) -> None:
+    """Take a folder for a new run.
+
+    Raises:
+        UserError: If a run lies there that may not be overwritten, or it cannot be made.
+    """
+    left = [folder / name for name in TRACES if (folder / name).exists()]
+    if left and not overwrite:
+        raise UserError(
+            f"{folder} holds a run already: give another --name, go on from its checkpoint with "
+            f"--ckpt_path={folder}/checkpoints/last.ckpt, or give --overwrite=true"
+        )
+    for trace in left:
+        shutil.rmtree(trace) if trace.is_dir() else trace.unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the run folder {folder} cannot be made: {error.strerror}") from error
+
+
+def folder_of(checkpoint: Path) -> Path | None:
+    """The run that a checkpoint lies in, if it lies in one."""
+    run = checkpoint.resolve().parent.parent
+    inside = checkpoint.resolve().parent.name == "checkpoints" and (run / "config.yaml").exists()
+    return run if inside else None

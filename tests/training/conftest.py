@@ -1,0 +1,133 @@
+"""A task and data small enough to see through: one linear layer, eight examples."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from torch import Tensor
+from torchmetrics import ConfusionMatrix, MetricCollection
+
+from rnn_lab.training import MetricsFile, place_loggers
+
+
+class Scores(NamedTuple):
+    loss: Tensor
+    predictions: Tensor
+    targets: Tensor
+    weight: int
+
+
+class TinyTask(LightningModule):
+    """Logs as a Task does; `val_losses` are told instead of measured, NaN comes when asked."""
+
+    monitor, mode = "val/loss", "min"
+    nan_ranks = (0, 1)
+
+    def __init__(self, val_losses=(), nan_at=None, classes=2):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, classes)
+        matrix = MetricCollection({"confusion": ConfusionMatrix("multiclass", num_classes=classes)})
+        self.results = torch.nn.ModuleDict({"test": matrix})
+        self.val_losses, self.nan_at = val_losses, nan_at
+
+    def score(self, batch):
+        x, y = batch
+        logits = self.layer(x)
+        return Scores(torch.nn.functional.cross_entropy(logits, y), logits.softmax(1), y, len(y))
+
+    def training_step(self, batch, batch_idx):
+        loss = self.score(batch).loss
+        if self.global_step == self.nan_at and self.global_rank in self.nan_ranks:
+            loss = loss * math.nan
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        told = self.val_losses[self.current_epoch : self.current_epoch + 1]
+        self.log(
+            "val/loss", told[0] if told else self.score(batch).loss, batch_size=4, sync_dist=True
+        )
+
+    def test_step(self, batch, batch_idx):
+        scores = self.score(batch)
+        self.results["test"].update(scores.predictions, scores.targets)
+        self.log("test/loss", scores.loss, batch_size=4, sync_dist=True)
+        return scores
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class TinySplit:
+    def __init__(self, texts):
+        self.texts = texts
+
+    def text(self, index):
+        return self.texts[index]
+
+
+class Batches:
+    """A loader without workers; a bare list would be taken for several loaders."""
+
+    def __init__(self, batches):
+        self.batches = list(batches)
+
+    def __iter__(self):
+        return iter(self.batches)
+
+    def __len__(self):
+        return len(self.batches)
+
+
+class TinyData(LightningDataModule):
+    """Eight examples in two batches of four; the test loader gives them backwards."""
+
+    label_names = ("bad", "good")
+
+    def __init__(self, texts=True):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.x = torch.randn(8, 4, generator=generator)
+        self.y = (self.x[:, 0] > 0).long()
+        self.test_split = TinySplit([f"text {i}" for i in range(8)]) if texts else self.x
+
+    def split(self, name):
+        assert name == "test"
+        return self.test_split
+
+    def plan(self, split):
+        return torch.arange(7, -1, -1).split(4)
+
+    def train_dataloader(self):
+        return Batches(zip(self.x.split(4), self.y.split(4), strict=True))
+
+    val_dataloader = train_dataloader
+
+    def test_dataloader(self):
+        return Batches((self.x[i], self.y[i]) for i in self.plan("test"))
+
+
+@pytest.fixture
+def task():
+    torch.manual_seed(0)
+    return TinyTask
+
+
+@pytest.fixture
+def data():
+    return TinyData
+
+
+@pytest.fixture
+def make_trainer(tmp_path: Path):
+    def make(folder="run", **options):
+        fixed = dict(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
+        steps = dict(log_every_n_steps=1, default_root_dir=str(tmp_path / folder))
+        trainer = Trainer(**(fixed | steps | {"logger": MetricsFile()} | options))
+        place_loggers(trainer)
+        return trainer
+
+    return make

@@ -1,0 +1,207 @@
+import logging
+import math
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch.multiprocessing import ProcessRaisedException
+
+from rnn_lab.errors import UserError
+from rnn_lab.training import (
+    BestCheckpoint,
+    MetricsFile,
+    Patience,
+    Progress,
+    StepMonitor,
+    StopOnNaN,
+    read_metrics,
+)
+
+
+def epoch_of(path):
+    return torch.load(path, weights_only=True)["epoch"]
+
+
+def kept(trainer):
+    return sorted(path.name for path in Path(trainer.default_root_dir, "checkpoints").iterdir())
+
+
+def test_best_and_last_are_kept_and_nothing_else(task, data, make_trainer):
+    trainer = make_trainer(max_epochs=4, callbacks=BestCheckpoint())
+    trainer.fit(task(val_losses=[0.9, 0.5, 0.7, 0.6]), data())
+    assert kept(trainer) == ["best.ckpt", "last.ckpt"]
+    assert epoch_of(trainer.checkpoint_callback.best_model_path) == 1
+    assert epoch_of(trainer.checkpoint_callback.last_model_path) == 3
+
+
+def test_the_best_is_chosen_by_the_monitor_of_the_module(task, data, make_trainer):
+    model = task(val_losses=[0.5, 0.9, 0.7])
+    model.mode = "max"
+    trainer = make_trainer(max_epochs=3, callbacks=BestCheckpoint())
+    trainer.fit(model, data())
+    assert trainer.checkpoint_callback.monitor == "val/loss"
+    assert epoch_of(trainer.checkpoint_callback.best_model_path) == 1
+
+
+def test_a_second_fit_in_the_same_folder_overwrites(task, data, make_trainer):
+    for losses in ([0.5, 0.6], [0.9, 0.8]):
+        trainer = make_trainer(max_epochs=2, callbacks=BestCheckpoint())
+        trainer.fit(task(val_losses=losses), data())
+    assert kept(trainer) == ["best.ckpt", "last.ckpt"]
+    assert epoch_of(trainer.checkpoint_callback.best_model_path) == 1
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["same folder", "moved folder"])
+def test_a_resumed_run_defends_the_best_of_before(task, data, make_trainer, moved):
+    first = make_trainer(max_epochs=2, callbacks=BestCheckpoint())
+    first.fit(task(val_losses=[0.9, 0.5]), data())
+    folder = "elsewhere" if moved else "run"
+    second = make_trainer(folder, max_epochs=4, callbacks=[BestCheckpoint(), Patience(2)])
+    if moved:
+        shutil.move(first.default_root_dir, second.default_root_dir)
+    last = Path(second.default_root_dir, "checkpoints", "last.ckpt")
+    second.fit(task(val_losses=[9.0, 9.0, 0.8, 0.7]), data(), ckpt_path=str(last))
+    best = second.checkpoint_callback.best_model_path
+    assert Path(best).parents[1] == Path(second.default_root_dir)
+    assert (epoch_of(best), epoch_of(last)) == (1, 3)
+
+
+def test_a_run_resumed_into_a_new_folder_starts_its_own_best(task, data, make_trainer):
+    first = make_trainer(max_epochs=1, callbacks=BestCheckpoint())
+    first.fit(task(val_losses=[0.5]), data())
+    last = first.checkpoint_callback.last_model_path
+    second = make_trainer("new", max_epochs=2, callbacks=BestCheckpoint())
+    second.fit(task(val_losses=[9.0, 0.8]), data(), ckpt_path=last)
+    assert kept(first) == kept(second) == ["best.ckpt", "last.ckpt"]
+    assert epoch_of(second.checkpoint_callback.best_model_path) == 1
+
+
+@pytest.mark.parametrize(("mode", "losses"), [("min", [3, 2, 4, 5]), ("max", [3, 4, 2, 1])])
+def test_patience_runs_out_by_the_monitor_of_the_module(task, data, make_trainer, mode, losses):
+    model = task(val_losses=[float(x) for x in [*losses, 9, 9]])
+    model.mode = mode
+    trainer = make_trainer(max_epochs=6, callbacks=Patience(patience=2), enable_checkpointing=False)
+    trainer.fit(model, data())
+    assert trainer.current_epoch == 4
+
+
+def test_patience_says_why_training_stopped(task, data, make_trainer, caplog):
+    caplog.set_level(logging.INFO, "rnn_lab")
+    patience = Patience(patience=1)
+    trainer = make_trainer(max_epochs=6, callbacks=patience, enable_checkpointing=False)
+    trainer.fit(task(val_losses=[1.0, 2.0]), data())
+    assert "val/loss no better for 1 validations (best 1): stopped early" in caplog.messages
+
+
+def test_patience_waits_in_vain_without_validation(task, data, make_trainer):
+    options = {"limit_val_batches": 0, "enable_checkpointing": False}
+    trainer = make_trainer(max_epochs=2, callbacks=Patience(), **options)
+    trainer.fit(task(), data())
+    assert trainer.current_epoch == 2
+
+
+def test_no_patience_at_all_is_refused():
+    with pytest.raises(UserError, match="patience must be at least 1, got 0"):
+        Patience(patience=0)
+
+
+def test_nan_stops_before_the_weights_are_spoilt(task, data, make_trainer):
+    model = task(nan_at=3)
+    trainer = make_trainer(max_epochs=4, callbacks=[BestCheckpoint(), StopOnNaN()])
+    with pytest.raises(UserError, match=r"step 3 \(epoch 1, batch 1, .*checkpoint is .*last.ckpt"):
+        trainer.fit(model, data())
+    assert epoch_of(trainer.checkpoint_callback.last_model_path) == 0
+    assert model.layer.weight.isfinite().all()
+
+
+def test_nan_before_any_checkpoint_says_that_none_was_saved(task, data, make_trainer):
+    trainer = make_trainer(max_epochs=1, callbacks=[BestCheckpoint(), StopOnNaN()])
+    with pytest.raises(UserError, match=r"nan at step 0 .*: no checkpoint was saved yet"):
+        trainer.fit(task(nan_at=0), data())
+
+
+class LookingSeldom(StopOnNaN):
+    """Looks as on a GPU: never at the step itself."""
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        looks, self._look = self._look, lambda trainer: None
+        super().on_before_backward(trainer, pl_module, loss)
+        self._look = looks
+
+
+@pytest.mark.parametrize("nan_at", [2, 3])
+def test_nan_found_late_is_told_by_its_own_step_and_never_saved(task, data, make_trainer, nan_at):
+    trainer = make_trainer(max_epochs=4, callbacks=[BestCheckpoint(), LookingSeldom()])
+    with pytest.raises(UserError, match=rf"loss is nan at step {nan_at} \(epoch 1"):
+        trainer.fit(task(nan_at=nan_at), data())
+    assert epoch_of(trainer.checkpoint_callback.last_model_path) == 0
+    assert trainer.current_epoch == 1
+
+
+def test_nan_found_late_is_found_after_so_many_batches(task, data, make_trainer):
+    trainer = make_trainer(max_epochs=4, callbacks=LookingSeldom(every=1), limit_val_batches=0)
+    with pytest.raises(UserError, match=r"loss is nan at step 2 "):
+        trainer.fit(task(nan_at=2), data())
+    assert trainer.global_step == 3
+
+
+def test_a_nan_that_only_validation_sees_stops_before_the_checkpoint(task, data, make_trainer):
+    trainer = make_trainer(max_epochs=3, callbacks=[BestCheckpoint(), StopOnNaN()])
+    with pytest.raises(UserError, match=r"val/loss is nan after step 4: .*last.ckpt"):
+        trainer.fit(task(val_losses=[0.5, math.nan]), data())
+    assert epoch_of(trainer.checkpoint_callback.last_model_path) == 0
+
+
+def test_nan_in_one_of_two_processes_stops_both(task, data, make_trainer):
+    options = {"strategy": "ddp_fork", "devices": 2, "use_distributed_sampler": False}
+    trainer = make_trainer(max_epochs=2, callbacks=[BestCheckpoint(), StopOnNaN()], **options)
+    model = task(nan_at=1)
+    model.nan_ranks = (1,)
+    with pytest.raises(ProcessRaisedException, match=r"loss is nan at step 1 \(epoch 0, batch 1"):
+        trainer.fit(model, data())
+    assert not Path(trainer.default_root_dir, "checkpoints").exists()
+
+
+def test_step_monitor_logs_the_rate_and_the_gradient_before_clipping(task, data, make_trainer):
+    options = {"gradient_clip_val": 1e-4, "enable_checkpointing": False}
+    trainer = make_trainer(max_epochs=1, callbacks=StepMonitor(), **options)
+    model = task()
+    expected = torch.autograd.grad(
+        model.score((data().x[:4], data().y[:4])).loss, model.layer.weight
+    )
+    bias = torch.autograd.grad(model.score((data().x[:4], data().y[:4])).loss, model.layer.bias)
+    trainer.fit(model, data())
+    table = read_metrics(Path(trainer.default_root_dir, "metrics.csv"))
+    norm = math.hypot(*[float(grad.norm()) for grad in (*expected, *bias)])
+    assert table["train/gradient_norm"][0] == pytest.approx(norm, rel=1e-5)
+    assert table["train/lr"] == [0.1, 0.1]
+
+
+def test_step_monitor_costs_nothing_between_logged_steps(task, data, make_trainer, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "rnn_lab.training.callbacks.get_total_norm", lambda g: calls.append(1) or torch.tensor(0.0)
+    )
+    options = {"log_every_n_steps": 2, "enable_checkpointing": False}
+    make_trainer(max_epochs=3, callbacks=StepMonitor(), **options).fit(task(), data())
+    assert len(calls) == 3
+
+
+def test_progress_off_a_terminal_is_one_line_an_epoch(task, data, make_trainer, caplog, capsys):
+    caplog.set_level(logging.INFO, "rnn_lab")
+    options = {"enable_progress_bar": True, "enable_checkpointing": False}
+    make_trainer(max_epochs=2, callbacks=Progress(), **options).fit(task(val_losses=[0.5]), data())
+    lines = [m for name, _, m in caplog.record_tuples if name.startswith("rnn_lab")]
+    assert len(lines) == 2
+    first = r"epoch 1/2  train/loss 0\.\d+  val/loss 0\.5  0 s"
+    assert re.fullmatch(first, lines[0])
+    assert capsys.readouterr().out == ""
+
+
+def test_all_together_without_a_logger(task, data, make_trainer):
+    callbacks = [BestCheckpoint(), Patience(), StopOnNaN(), StepMonitor()]
+    trainer = make_trainer(max_epochs=1, callbacks=callbacks, logger=False)
+    trainer.fit(task(), data())
+    assert [type(logger) for logger in trainer.loggers] == [MetricsFile]

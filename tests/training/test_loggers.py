@@ -1,0 +1,203 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from lightning.pytorch import Trainer
+
+from rnn_lab.training import BestCheckpoint, MetricsFile, WandbRun, place_loggers, read_metrics
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def table(folder):
+    return read_metrics(Path(folder, "metrics.csv"))
+
+
+def log(logger, step, **metrics):
+    logger.log_metrics({name.replace("_", "/", 1): x for name, x in metrics.items()}, step)
+    logger.save()
+
+
+def test_a_step_is_a_row_and_a_metric_a_column(tmp_path):
+    logger = MetricsFile(str(tmp_path))
+    log(logger, 0, train_loss=0.7, epoch=0)
+    log(logger, 0, train_lr=0.1)
+    log(logger, 50, train_loss=0.5, epoch=1)
+    assert table(tmp_path) == {
+        "step": [0, 50],
+        "epoch": [0, 1],
+        "train/loss": [0.7, 0.5],
+        "train/lr": [0.1, None],
+    }
+
+
+def test_the_file_is_whole_after_every_save(tmp_path):
+    logger = MetricsFile(str(tmp_path))
+    for step, name in [(0, "train_loss"), (0, "val_loss"), (9, "val_loss"), (9, "val_f1")]:
+        log(logger, step, **{name: step + 1.0})
+        assert table(tmp_path)[name.replace("_", "/")][-1] == step + 1.0
+    assert table(tmp_path)["step"] == [0, 9]
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_a_later_run_goes_on_below_and_removes_nothing(tmp_path):
+    log(MetricsFile(str(tmp_path)), 10, train_loss=0.7, val_loss=0.6)
+    later = MetricsFile(str(tmp_path))
+    log(later, 10, train_loss=0.5)
+    log(later, 10, test_loss=0.4)
+    log(later, 20, train_loss=0.3)
+    assert table(tmp_path) == {
+        "step": [10, 10, 20],
+        "epoch": [None, None, None],
+        "train/loss": [0.7, 0.5, 0.3],
+        "val/loss": [0.6, None, None],
+        "test/loss": [None, 0.4, None],
+    }
+
+
+def test_small_numbers_keep_the_digits_of_float32(tmp_path):
+    log(MetricsFile(str(tmp_path)), 0, train_lr=1.234567e-9)
+    assert table(tmp_path)["train/lr"] == [1.234567e-9]
+
+
+def test_a_metrics_file_without_a_folder_says_so():
+    logger = MetricsFile()
+    logger.log_metrics({"a": 1.0}, 0)
+    with pytest.raises(ValueError, match="give save_dir or call place_loggers"):
+        logger.save()
+
+
+def test_metrics_survive_a_resume(task, data, make_trainer):
+    first = make_trainer(max_epochs=1, callbacks=BestCheckpoint())
+    first.fit(task(), data())
+    path = Path(first.default_root_dir, "metrics.csv")
+    before = path.read_text()
+    last = first.checkpoint_callback.last_model_path
+    make_trainer(max_epochs=2, callbacks=BestCheckpoint()).fit(task(), data(), ckpt_path=last)
+    assert path.read_text().startswith(before)
+    assert read_metrics(path)["step"] == [0, 1, 2, 3]
+
+
+def test_a_metrics_file_lies_beside_any_logger(tmp_path):
+    folder = str(tmp_path / "exp" / "model-1")
+    wandb_run = WandbRun(mode="disabled")
+    trainer = Trainer(accelerator="cpu", logger=wandb_run, default_root_dir=folder)
+    place_loggers(trainer)
+    place_loggers(trainer)
+    assert [type(logger) for logger in trainer.loggers] == [WandbRun, MetricsFile]
+    assert {logger.save_dir for logger in trainer.loggers} == {folder}
+    assert trainer.log_dir == folder
+
+
+def test_a_dry_run_gets_no_metrics_file(tmp_path):
+    options = {"accelerator": "cpu", "fast_dev_run": True, "default_root_dir": str(tmp_path)}
+    trainer = Trainer(**options, logger=MetricsFile())
+    place_loggers(trainer)
+    assert not any(isinstance(logger, MetricsFile) for logger in trainer.loggers)
+
+
+def test_a_folder_that_was_given_is_kept():
+    logger = MetricsFile("mine")
+    logger.settle("run")
+    assert logger.save_dir == "mine"
+
+
+@pytest.mark.slow
+def test_wandb_is_not_imported_before_it_is_needed():
+    code = "import sys, rnn_lab.training as t; t.WandbRun(); assert 'wandb' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*er/*.yaml")), ids=lambda path: path.stem)
+def test_a_profile_says_how_it_is_used_and_only_sets_the_trainer(path):
+    text = path.read_text()
+    assert text.startswith("# ")
+    assert f"-c configs/{path.parent.name}/{path.name}" in text.splitlines()[0]
+    assert list(yaml.safe_load(text)) == ["trainer"]
+
+
+RUN = """
+import sys
+from lightning.pytorch import Trainer
+from rnn_lab.training import *
+sys.path.insert(0, sys.argv[1])
+from conftest import TinyData, TinyTask
+
+callbacks = [StepMonitor(), ConfusionPlot(), Mistakes(), Curves()]
+trainer = Trainer(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
+    log_every_n_steps=1, max_epochs=2, default_root_dir=sys.argv[2], callbacks=callbacks,
+    enable_checkpointing=False, logger=WandbRun(mode=sys.argv[3]))
+place_loggers(trainer)
+trainer.logger.experiment.config.update({"data": {"name": "tiny"}})
+trainer.fit(TinyTask(), TinyData())
+trainer.test(trainer.lightning_module, TinyData())
+"""
+
+
+LEAF = "`isinstance(treespec, LeafSpec)` is deprecated"  # Lightning 2.6 under torch 2.13
+
+
+def run_in_process(folder, mode, **environment):
+    """Fit and test a tiny task in a process of its own: wandb keeps state for each process."""
+    known = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
+    fixed = {"HOME": str(folder), "NETRC": str(folder / "netrc"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", "-W", f"ignore:{LEAF}", "-c", RUN]
+    return subprocess.run(
+        [*command, str(Path(__file__).parent), str(folder / "exp" / "tiny-1"), mode],
+        env=known | fixed | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def records(folder):
+    """What W&B would be sent, read back from the offline file."""
+    (run,) = Path(folder, "exp", "tiny-1", "wandb").glob("offline-run-*")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json"]
+    done = subprocess.run([*command, str(run)], check=True, capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    summary = subprocess.run(
+        [*command, "--summary", str(run)], check=True, capture_output=True, text=True
+    )
+    return [json.loads(line) for line in lines], json.loads(summary.stdout)
+
+
+@pytest.mark.slow
+def test_an_offline_run_holds_all_that_wandb_should_receive(tmp_path):
+    done = run_in_process(tmp_path, "auto")  # no key is known there: offline
+    assert done.returncode == 0, done.stderr
+    lines, summary = records(tmp_path)
+    text = json.dumps(lines)
+    for name in ("train/loss", "val/loss", "test/loss", "train/lr", "train/gradient_norm"):
+        assert f'"{name}"' in text
+    assert summary["config"]["data"] == {"name": "tiny"}
+    assert summary["config"]["parameters"] == 10
+    assert "test/mistakes" in text
+    assert "test/confusion_matrix" in text
+    media = tmp_path / "exp" / "tiny-1" / "wandb"
+    assert len(list(media.glob("offline-run-*/files/media/table/test/*.json"))) == 2
+    assert len(list(media.glob("offline-run-*/files/media/images/figures/*.png"))) == 2
+    assert (tmp_path / "exp" / "tiny-1" / "metrics.csv").exists()
+
+
+@pytest.mark.slow
+def test_without_a_key_nobody_is_asked_and_the_run_is_kept_offline(tmp_path):
+    done = run_in_process(tmp_path, "online")
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("exp/tiny-1/wandb/offline-run-*"))
+    assert done.stderr.count("no API key is known; this run stays offline") == 1
+
+
+@pytest.mark.slow
+def test_a_server_out_of_reach_makes_a_run_offline(tmp_path):
+    nobody = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    done = run_in_process(tmp_path, "auto", **nobody)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("exp/tiny-1/wandb/offline-run-*"))
+    assert done.stderr.count("this run stays offline") == 1
