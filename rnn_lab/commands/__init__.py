@@ -1,0 +1,1 @@
+"""Subcommands that need no Trainer, one file each."""

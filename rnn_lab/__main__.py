@@ -1,0 +1,87 @@
+"""The command `rnn-lab`: finds the subcommand, and loads no more than that one needs."""
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+
+from rnn_lab import __version__
+from rnn_lab.errors import UserError
+
+COMMANDS = {
+    "fit": "train a model on data",
+    "validate": "measure a checkpoint on the validation split",
+    "test": "measure a checkpoint on the test split",
+    "predict": "answer raw input with a checkpoint",
+    "list": "show architectures, datasets and configs",
+}
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        args: Words of the command line after the program's name.
+
+    Returns:
+        The exit status: 0, 1 for a mistake in what the user gave, 2 for one in the command line,
+        130 when interrupted.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    try:
+        return _run(words[:1], words[1:])
+    except UserError as error:
+        if os.environ.get("RNN_LAB_DEBUG"):
+            raise
+        print(f"rnn-lab: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rnn-lab: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(command: list[str], options: list[str]) -> int:
+    match command:
+        case [] | ["-h"] | ["--help"] | ["help"]:
+            print(usage())
+        case ["--version"]:
+            print(f"rnn-lab {__version__}")
+        case ["list"]:
+            from rnn_lab.commands import list as command_list
+
+            command_list.main(options)
+        case ["predict"]:
+            from rnn_lab.commands import predict
+
+            predict.main(options)
+        case ["fit" | "validate" | "test"]:
+            from rnn_lab import cli
+
+            cli.main([*command, *options])
+        case [word]:
+            near = difflib.get_close_matches(word, COMMANDS, 1)
+            wish = f"did you mean {near[0]}?" if near else f"known are {', '.join(COMMANDS)}"
+            print(f"rnn-lab: {word!r} is not a command: {wish}", file=sys.stderr)
+            return 2
+    return 0
+
+
+def usage() -> str:
+    """Write the overview that `rnn-lab --help` prints."""
+    from rnn_lab.commands.list import architectures, datasets, table
+
+    parts = [
+        "usage: rnn-lab COMMAND [OPTIONS]",
+        "commands (`rnn-lab COMMAND --help` shows their options):\n" + table(COMMANDS.items()),
+        "architectures, for --model:\n" + table(architectures()),
+        "data, for --data:\n" + table(datasets()),
+        "first run: rnn-lab fit --model=LSTMClassifier --data=SyntheticReviews --test=true",
+    ]
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

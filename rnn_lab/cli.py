@@ -1,0 +1,450 @@
+"""`rnn-lab fit | validate | test`: LightningCLI with the precedence that people expect."""
+
+import difflib
+import inspect
+import json
+import logging
+import os
+import re
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import yaml
+from lightning import Trainer
+from lightning.fabric.utilities.rank_zero import _get_rank
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import (
+    ArgsType,
+    LightningArgumentParser,
+    LightningCLI,
+    SaveConfigCallback,
+)
+
+import rnn_lab.data  # noqa: F401  its classes can be named on the line
+from rnn_lab import training
+from rnn_lab.data.module import LabDataModule, saved
+from rnn_lab.errors import UserError
+from rnn_lab.models import Task
+from rnn_lab.training.runs import CHOSEN, claim, folder_of, run_folder
+
+log = logging.getLogger("rnn_lab")
+
+Kind = TypeVar("Kind", Task, LabDataModule)
+
+LINKED = ("vocab_size", "input_dim", "num_classes", "class_counts", "multi_label")
+CHOICES = ("--model", "--data", "--model.optimizer", "--model.scheduler")
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": 20,
+    "gradient_clip_val": 1.0,
+    "log_every_n_steps": 10,
+    "use_distributed_sampler": False,  # the data modules shard their batches themselves
+    "enable_model_summary": False,
+    "logger": False,  # metrics.csv is always written, see instantiate_trainer
+    "num_sanity_val_steps": 0,
+}
+
+
+def main(args: Sequence[str]) -> None:
+    """Run `fit`, `validate` or `test`.
+
+    Args:
+        args: Words of the command line, the subcommand first.
+
+    Raises:
+        UserError: If something that the user gave is wrong.
+        SystemExit: With status 2 if the command line cannot be read.
+    """
+    _tell_on_standard_error()
+    LabCLI(list(args))
+
+
+class OneLineParser(LightningArgumentParser):
+    """Says in one line what is wrong with a command line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the message and leave with status 2."""
+        print(f"rnn-lab: {explain(message)}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+class RunConfig(SaveConfigCallback):
+    """Writes the resolved config into the run's folder and gives it to the loggers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "save_to_log_dir": False})
+
+    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Write `config.yaml`, or `config.test.yaml` when a checkpoint is tested."""
+        text = self.parser.dump(self.config, skip_unset=False)
+        stage = getattr(stage, "value", stage)
+        name = "config.yaml" if stage == "fit" else f"config.{stage}.yaml"
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+        for logger in trainer.loggers:
+            if isinstance(logger, training.WandbRun):
+                logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)
+
+
+class LabCLI(LightningCLI):
+    """The command line: a checkpoint is overruled by config files, these by the line.
+
+    Args:
+        args: Words of the command line, the subcommand first.
+    """
+
+    def __init__(self, args: ArgsType = None) -> None:
+        super().__init__(
+            Task,
+            LabDataModule,
+            RunConfig,
+            trainer_defaults=dict(TRAINER_DEFAULTS),
+            seed_everything_default=42,
+            parser_class=OneLineParser,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=args,
+            auto_configure_optimizers=False,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The subcommands, and the arguments of the Trainer's methods that are ours to give."""
+        ours = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
+        return {name: {*ours, "weights_only"} for name in ("fit", "validate", "test")}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run's folder and the callbacks that every run has, link sizes to the data."""
+        for name in LINKED:
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        parser.add_argument(
+            "--experiment", type=str | None, help="folder below runs; the data's name if not given"
+        )
+        parser.add_argument(
+            "--name", type=str | None, help="folder of the run; MODEL-N if not given"
+        )
+        parser.add_argument(
+            "--overwrite", type=bool, default=False, help="remove a run of the same name"
+        )
+        parser.add_argument(
+            "--test", type=bool, default=False, help="after fit, test the best checkpoint"
+        )
+        parser.add_argument(
+            "--init_from", type=str | None, help="checkpoint to take weights and vocabulary from"
+        )
+        parser.add_lightning_class_args(training.BestCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(training.Patience, "early_stopping")
+
+    # From words to a config.
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Read checkpoint, config files and line, the later ones overruling the earlier."""
+        assert isinstance(args, Sequence)
+        command, options = args[0], split_options(args[1:])
+        check_names(options)
+        base = self._checkpoint_config(command, options)
+        check_arguments(options, base)
+        words = [f"--config={json.dumps(base)}"] if base else []
+        words += [word for option in in_order(options) for word in option]
+        self.config = parser.parse_args([command, *words])
+
+    def _checkpoint_config(self, command: str, options: list[list[str]]) -> dict[str, Any]:
+        """What the checkpoint that is named on the line says of model and data."""
+        given = [
+            value_of(o) for o in options if o[0].split("=")[0] in ("--ckpt_path", "--init_from")
+        ]
+        if not given or "--help" in (o[0] for o in options):
+            return {}
+        if len(given) > 1:
+            raise UserError("give --ckpt_path or --init_from, not both")
+        path = given[0]
+        if command == "fit" and path == "last":
+            return {}
+        recipe = saved(path)
+        config = {"model": part(recipe["model"], LINKED)}
+        if "data" in recipe:
+            config["data"] = part(recipe["data"])
+            if "reader" in recipe["data"]:
+                config["data"]["init_args"]["reader_from"] = path
+        return config
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: `parse_arguments` has read the checkpoint, below all else."""
+
+    # From a config to a run.
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse what cannot work before anything is built, and choose the run's folder."""
+        config = self.config[self.subcommand]
+        model, data = class_of(config, "model"), class_of(config, "data")
+        check_fit(model, data)
+        if self.subcommand != "fit" and not config.ckpt_path:
+            raise UserError(f"{self.subcommand} needs --ckpt_path: random weights tell nothing")
+        if self.subcommand == "fit" and config.ckpt_path == "last":
+            config.ckpt_path = self._last(config, model, data)
+        if self.subcommand == "fit" and config.ckpt_path:
+            check_resume(config)
+        if not config.trainer.fast_dev_run:
+            config.trainer.default_root_dir = str(self._folder(config, model, data))
+
+    def _last(self, config: Any, model: type, data: type) -> str | None:
+        if config.name is None and config.trainer.default_root_dir is None:
+            raise UserError("--ckpt_path=last needs --name: which run is to go on?")
+        folder = config.trainer.default_root_dir or run_folder(
+            config.experiment or data.__name__, config.name, model.__name__
+        )
+        last = Path(folder, "checkpoints", "last.ckpt")
+        return str(last) if last.exists() else None
+
+    def _folder(self, config: Any, model: type, data: type) -> Path:
+        if int(os.environ.get("LOCAL_RANK", "0")) > 0 and CHOSEN in os.environ:
+            return Path(os.environ[CHOSEN])
+        folder = Path(
+            config.trainer.default_root_dir
+            or (not config.name and config.ckpt_path and folder_of(Path(config.ckpt_path)))
+            or run_folder(config.experiment or data.__name__, config.name, model.__name__)
+        )
+        if self.subcommand == "fit" and not config.ckpt_path and not _get_rank():
+            claim(folder, config.overwrite)
+        os.environ[CHOSEN] = str(folder)
+        return folder
+
+    def instantiate_classes(self) -> None:
+        """Build data, model and Trainer; what a constructor refuses is the user's mistake."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
+            raise UserError(str(cause)) from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the Trainer with the callbacks and loggers that every run has."""
+        trainer = super().instantiate_trainer(**kwargs)
+        training.place_loggers(trainer)
+        return trainer
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        if config["enable_checkpointing"] is False or config["fast_dev_run"]:
+            callbacks = [c for c in callbacks if not isinstance(c, training.BestCheckpoint)]
+        if config["enable_progress_bar"] is not False:
+            callbacks = [*callbacks, training.Progress()]
+        reports = [training.Curves(), training.ConfusionPlot(), training.Mistakes()]
+        watchers = [training.StepMonitor(), training.StopOnNaN()]
+        return super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
+
+    def before_fit(self) -> None:
+        """Start from given weights, and say what begins."""
+        init_from = self.config["fit"].init_from
+        if init_from:
+            start_from(self.model, init_from)
+        parameters = sum(p.numel() for p in self.model.parameters())
+        log.info(
+            "%s (%s parameters) on %s -> %s", type(self.model).__name__, f"{parameters:,}",
+            type(self.datamodule).__name__, self.trainer.default_root_dir,
+        )  # fmt: skip
+        self._began = time.monotonic()
+
+    def after_fit(self) -> None:
+        """Say what came of it; with `--test=true` test the best checkpoint."""
+        seconds = time.monotonic() - self._began
+        keeper = self.trainer.checkpoint_callback
+        best = getattr(keeper, "best_model_path", "")
+        log.info("trained for %.0f seconds; best checkpoint: %s", seconds, best or "none kept")
+        if self.config["fit"].test:
+            self.trainer.test(self.model, self.datamodule, ckpt_path=best or None)
+
+
+def _tell_on_standard_error() -> None:
+    """Let our messages through and silence what Lightning tells newcomers."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO if not _get_rank() else logging.ERROR)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # none is needed
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # of Lightning's own code
+
+
+def split_options(words: Sequence[str]) -> list[list[str]]:
+    """Group words into options with their values.
+
+    Example:
+        >>> split_options(["--model=LSTM", "-c", "a.yaml", "--lr", "-1"])
+        [['--model=LSTM'], ['-c', 'a.yaml'], ['--lr', '-1']]
+    """
+    options: list[list[str]] = []
+    for word in words:
+        starts = word.startswith("-") and not word[1:2].isdigit() and word != "-"
+        if starts or not options or "=" in options[-1][0]:
+            options.append([word])
+        else:
+            options[-1].append(word)
+    return options
+
+
+def in_order(options: list[list[str]]) -> list[list[str]]:
+    """Put config files first, then choices of a class, then all else, each in its order."""
+
+    def place(option: list[str]) -> int:
+        key = option[0].partition("=")[0]
+        if key in ("-c", "--config"):
+            return 0
+        return 1 + CHOICES.index(key) if key in CHOICES else 1 + len(CHOICES)
+
+    return sorted(options, key=place)
+
+
+def value_of(option: list[str]) -> str:
+    """The value of an option, `--key=value` or `--key value`."""
+    key, equals, value = option[0].partition("=")
+    if equals:
+        return value
+    if len(option) != 2:
+        raise UserError(f"{key} needs a value")
+    return option[1]
+
+
+def known_classes(base: type[Kind]) -> dict[str, type[Kind]]:
+    """All classes below a base that can be built, by name."""
+    found: dict[str, type[Kind]] = {}
+    for cls in base.__subclasses__():
+        found |= {cls.__name__: cls, **known_classes(cls)}
+    hidden = {"TextDataModule", "KnownTexts"}
+    return {name: cls for name, cls in found.items() if name not in hidden}
+
+
+KINDS: dict[str, Callable[[], dict[str, type]]] = {
+    "--model": lambda: dict(known_classes(Task)),
+    "--data": lambda: dict(known_classes(LabDataModule)),
+}
+
+
+def check_names(options: list[list[str]]) -> None:
+    """Refuse a model or data that nobody knows, with the nearest names.
+
+    Raises:
+        UserError: If a short name is unknown.
+    """
+    for option in options:
+        key = option[0].partition("=")[0]
+        if key not in KINDS:
+            continue
+        name, known = value_of(option), KINDS[key]()
+        if name in known or "." in name or "{" in name:
+            continue
+        near = difflib.get_close_matches(name, known, 3, 0.5)
+        wish = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+        raise UserError(f"{key}={name} is unknown: {wish}")
+
+
+def check_arguments(options: list[list[str]], base: dict[str, Any]) -> None:
+    """Refuse an argument that the chosen model or data lacks, with the nearest names.
+
+    Raises:
+        UserError: If the class, chosen on the line or by a checkpoint, has no such argument.
+    """
+    keys = {option[0].partition("=")[0]: option for option in options}
+    for key in ("model", "data"):
+        named = value_of(keys[f"--{key}"]) if f"--{key}" in keys else None
+        path = base[key]["class_path"] if key in base else ""
+        cls = KINDS[f"--{key}"]().get(named or path.rpartition(".")[2])
+        if cls is None:
+            continue
+        accepted = list(inspect.signature(cls).parameters)
+        for word in keys:
+            head, _, rest = word.partition(".")
+            name = rest.removeprefix("init_args.").partition(".")[0].removesuffix("+")
+            if head == f"--{key}" and name and name not in (*accepted, "help", "class_path"):
+                near = difflib.get_close_matches(name, accepted, 3) or accepted
+                raise UserError(f"{cls.__name__} has no {name}; it has {', '.join(near)}")
+
+
+def class_of(config: Any, key: str) -> Any:
+    """The class that a config chooses.
+
+    Raises:
+        UserError: If it chooses none.
+    """
+    chosen = config.get(key)
+    if chosen is None:
+        raise UserError(f"give --{key}=NAME: `rnn-lab list` shows the names")
+    module, _, name = chosen.class_path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def check_fit(model: type[Task], data: type[LabDataModule]) -> None:
+    """Refuse data that the model cannot read.
+
+    Raises:
+        UserError: If the batches of the data are not those that the model reads.
+    """
+    reads, gives = model.reads, data.gives
+    if reads is gives:
+        return
+    fitting = [name for name, cls in known_classes(Task).items() if cls.reads is gives]
+    near = difflib.get_close_matches(model.__name__, fitting, 1, 0)
+    wish = f"; try {near[0]}" if near else ""
+    kinds = {cls: cls.__name__.removesuffix("Batch").lower() for cls in (reads, gives)}
+    raise UserError(
+        f"{model.__name__} reads {kinds[reads]}; {data.__name__} gives {kinds[gives]}{wish}"
+    )
+
+
+def check_resume(config: Any) -> None:
+    """Refuse to go on with another model, optimiser or schedule than the checkpoint's.
+
+    Raises:
+        UserError: If an argument of the model differs.
+    """
+    before = part(saved(config.ckpt_path)["model"], LINKED)
+    now = config.model.as_dict()
+    name = before["class_path"].rpartition(".")[2]
+    if name != now["class_path"].rpartition(".")[2]:
+        raise UserError(f"{config.ckpt_path} is of a {name}, which a resumed run keeps")
+    for name, value in before["init_args"].items():
+        if now["init_args"].get(name) != value:
+            raise UserError(
+                f"{config.ckpt_path} was trained with another {name}, which a resumed run keeps: "
+                f"to start anew from its weights give --init_from={config.ckpt_path} instead"
+            )
+
+
+def part(recipe: dict[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
+    """The part of a checkpoint's recipe that a config has."""
+    kept = {k: v for k, v in recipe["init_args"].items() if k not in without}
+    return {"class_path": recipe["class_path"], "init_args": kept}
+
+
+def start_from(model: Task, path: str) -> None:
+    """Take the weights of a checkpoint.
+
+    Raises:
+        UserError: If they are of another shape.
+    """
+    import torch
+
+    weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"the weights of {path} do not fit: {error}") from error
+
+
+def explain(message: str) -> str:
+    """Bring a message of the parser to one line.
+
+    Example:
+        >>> explain('Parser key "trainer.max_epochs": ...')
+        'Parser key "trainer.max_epochs": ...'
+    """
+    key = re.search(r'[Pp]arser key "([^"]+)"', message)
+    given = re.search(r"Given value: (.*)", message)
+    wanted = re.findall(r"Expected a <class '([\w.]+)'>", message)
+    if key and given and wanted:
+        kinds = " or ".join(dict.fromkeys(kind for kind in wanted if kind != "NoneType"))
+        return f"--{key[1]} takes {kinds}, got {given[1]}"
+    return " ".join(message.split())
