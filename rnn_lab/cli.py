@@ -5,14 +5,13 @@ import inspect
 import json
 import logging
 import os
-import re
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from lightning import Trainer
@@ -27,10 +26,11 @@ from lightning.pytorch.cli import (
 
 import rnn_lab.data  # noqa: F401  its classes can be named on the line
 from rnn_lab import training
+from rnn_lab.commands.parsing import OneLineErrors
 from rnn_lab.data.module import LabDataModule, saved
 from rnn_lab.errors import UserError
 from rnn_lab.models import Task
-from rnn_lab.training.runs import CHOSEN, claim, folder_of, run_folder
+from rnn_lab.training.runs import CHOSEN, claim, folder_of, refuse_used, run_folder
 
 log = logging.getLogger("rnn_lab")
 
@@ -63,13 +63,8 @@ def main(args: Sequence[str]) -> None:
     LabCLI(list(args))
 
 
-class OneLineParser(LightningArgumentParser):
-    """Says in one line what is wrong with a command line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the message and leave with status 2."""
-        print(f"rnn-lab: {explain(message)}", file=sys.stderr)
-        raise SystemExit(2)
+class OneLineParser(OneLineErrors, LightningArgumentParser):
+    """Lightning's parser with errors of one line."""
 
 
 class RunConfig(SaveConfigCallback):
@@ -209,8 +204,8 @@ class LabCLI(LightningCLI):
             or (not config.name and config.ckpt_path and folder_of(Path(config.ckpt_path)))
             or run_folder(config.experiment or data.__name__, config.name, model.__name__)
         )
-        if self.subcommand == "fit" and not config.ckpt_path and not _get_rank():
-            claim(folder, config.overwrite)
+        if self.subcommand == "fit" and not config.ckpt_path and not config.overwrite:
+            refuse_used(folder)
         os.environ[CHOSEN] = str(folder)
         return folder
 
@@ -218,6 +213,7 @@ class LabCLI(LightningCLI):
         """Build data, model and Trainer; what a constructor refuses is the user's mistake."""
         try:
             super().instantiate_classes()
+            self.model.check_data(self.datamodule)
         except ValueError as error:
             cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
             raise UserError(str(cause)) from error
@@ -238,10 +234,12 @@ class LabCLI(LightningCLI):
         return super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
 
     def before_fit(self) -> None:
-        """Start from given weights, and say what begins."""
-        init_from = self.config["fit"].init_from
-        if init_from:
-            start_from(self.model, init_from)
+        """Take the run's folder, start from given weights, and say what begins."""
+        config = self.config["fit"]
+        if not (config.ckpt_path or config.trainer.fast_dev_run or _get_rank()):
+            claim(Path(config.trainer.default_root_dir))
+        if config.init_from:
+            start_from(self.model, config.init_from)
         parameters = sum(p.numel() for p in self.model.parameters())
         log.info(
             "%s (%s parameters) on %s -> %s", type(self.model).__name__, f"{parameters:,}",
@@ -266,6 +264,7 @@ def _tell_on_standard_error() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # none is needed
+    warnings.filterwarnings("ignore", ".*is smaller than the logging interval")  # epochs count
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # of Lightning's own code
 
 
@@ -385,7 +384,8 @@ def check_fit(model: type[Task], data: type[LabDataModule]) -> None:
     reads, gives = model.reads, data.gives
     if reads is gives:
         return
-    fitting = [name for name, cls in known_classes(Task).items() if cls.reads is gives]
+    known = known_classes(Task).items()
+    fitting = [name for name, cls in known if cls.reads is gives and not cls.__subclasses__()]
     near = difflib.get_close_matches(model.__name__, fitting, 1, 0)
     wish = f"; try {near[0]}" if near else ""
     kinds = {cls: cls.__name__.removesuffix("Batch").lower() for cls in (reads, gives)}
@@ -432,19 +432,3 @@ def start_from(model: Task, path: str) -> None:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(f"the weights of {path} do not fit: {error}") from error
-
-
-def explain(message: str) -> str:
-    """Bring a message of the parser to one line.
-
-    Example:
-        >>> explain('Parser key "trainer.max_epochs": ...')
-        'Parser key "trainer.max_epochs": ...'
-    """
-    key = re.search(r'[Pp]arser key "([^"]+)"', message)
-    given = re.search(r"Given value: (.*)", message)
-    wanted = re.findall(r"Expected a <class '([\w.]+)'>", message)
-    if key and given and wanted:
-        kinds = " or ".join(dict.fromkeys(kind for kind in wanted if kind != "NoneType"))
-        return f"--{key[1]} takes {kinds}, got {given[1]}"
-    return " ".join(message.split())

@@ -17,6 +17,7 @@ from typing import IO
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
+from rnn_lab.commands.parsing import OneLineErrors
 from rnn_lab.data.module import saved
 from rnn_lab.data.readers import Record, read_records
 from rnn_lab.errors import UserError
@@ -45,8 +46,12 @@ def main(options: Sequence[str]) -> None:
         write(answers, file)
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="rnn-lab predict", description="Answer raw text.")
+class PredictParser(OneLineErrors, ArgumentParser):
+    """A parser with errors of one line."""
+
+
+def _parser() -> PredictParser:
+    parser = PredictParser(prog="rnn-lab predict", description="Answer raw text.")
     parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of the model")
     parser.add_argument("--input", type=str, required=True, help="file of texts; - is stdin")
     parser.add_argument("--output", type=str | None, help=".jsonl or .csv; stdout if not given")

@@ -11,6 +11,7 @@ import shutil
 import uuid
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,10 @@ class Flat:
 
     def close(self) -> None:
         """Write what is left and let go of the files."""
-        self._values.close()
-        self._offsets.close()
+        try:
+            self._values.close()  # fails where the disk is full
+        finally:
+            self._offsets.close()
 
 
 def _opened(path: Path, dtype: str) -> np.ndarray:
@@ -69,6 +72,7 @@ class Split:
 
     def __init__(self, folder: Path, name: str, num_classes: int, multi_label: bool) -> None:
         self.name = name
+        self.num_classes = num_classes
         self.multi_label = multi_label
         self.ids = _opened(folder / f"{name}.ids.bin", "<i4")
         self.offsets = _opened(folder / f"{name}.ids.offsets.bin", "<i8")
@@ -93,7 +97,7 @@ class Split:
         """How many rows have each label."""
         if self.multi_label:
             return self.labels.sum(0, dtype=np.int64).tolist()
-        return np.bincount(self.labels, minlength=0).tolist()
+        return np.bincount(self.labels, minlength=self.num_classes).tolist()
 
     def text(self, row: int) -> str:
         """The raw text of a row."""
@@ -156,7 +160,9 @@ def prepare(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None])
             if not target.is_dir():
                 _build_beside(target, build)
     except OSError as error:
-        raise UserError(f"the texts cannot be prepared in {folder}: {error.strerror}") from error
+        raise UserError(
+            f"the texts cannot be prepared in {folder}: {error.strerror or error}"
+        ) from error
     return Corpus(target)
 
 
@@ -178,15 +184,15 @@ class Spool:
     def __init__(self, folder: Path, name: str, records: Iterable[Record]) -> None:
         self.name = name
         self._folder = folder
-        texts = Flat(folder, f"spool.{name}", "B")
         digests, self.labels = array("Q"), array("q")
         self.label_names: dict[tuple[str, ...], int] = {}
-        for text, labels in progress(records, f"reading {name}"):
-            raw = text.encode()
-            texts.append(raw)
-            digests.append(int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little"))
-            self.labels.append(self.label_names.setdefault(labels, len(self.label_names)))
-        texts.close()
+        with closing(Flat(folder, f"spool.{name}", "B")) as texts:
+            for text, labels in progress(records, f"reading {name}"):
+                raw = text.encode()
+                texts.append(raw)
+                digest = hashlib.blake2b(raw, digest_size=8).digest()
+                digests.append(int.from_bytes(digest, "little"))
+                self.labels.append(self.label_names.setdefault(labels, len(self.label_names)))
         self.digests = np.frombuffer(digests, np.uint64)
 
     def __len__(self) -> int:
@@ -210,14 +216,15 @@ class Spool:
         Returns:
             The rows that stay and the rows taken, both ascending.
         """
-        drawn = _mix(self.digests[rows] ^ np.uint64(_mix(np.array([seed], np.uint64))[0]))
+        drawn = _mix(self.digests[rows] ^ _mix(np.array([seed]).astype(np.uint64)))
         labels = np.frombuffer(self.labels, np.int64)[rows]
         taken = np.zeros(len(rows), bool)
         for label in np.unique(labels):
             same = np.flatnonzero(labels == label)
-            count = round(len(same) * fraction)
-            if count:
-                taken[same] = drawn[same] <= np.partition(drawn[same], count - 1)[count - 1]
+            values, counts = np.unique(drawn[same], return_counts=True)
+            sizes = np.concatenate([[0], np.cumsum(counts)])
+            limit = np.argmin(np.abs(sizes - fraction * len(same)))  # whole texts, no copy apart
+            taken[same] = np.isin(drawn[same], values[:limit])
         return rows[~taken], rows[taken]
 
 
@@ -287,7 +294,7 @@ def build_corpus(
 
 def _natural(label: str) -> tuple[float, str]:
     """Numbers in their order, then words in theirs."""
-    return (float(label), "") if label.isdecimal() else (float("inf"), label)
+    return (float(label), label) if label.isdecimal() else (float("inf"), label)
 
 
 def _count_duplicates(spools: Mapping[str, Spool]) -> list[str]:
@@ -308,23 +315,23 @@ def _write_split(
 ) -> list[str]:
     """Encode the rows of a split; returns what was noticed."""
     targets = _targets(name, spool, labels, multi_label)
-    ids = Flat(folder, f"{name}.ids", "i")
     empty = 0
     kept = array("q")
     texts = progress(spool.read(rows), f"encoding {name}", len(rows))
-    for first, encoded in _encoded(reader, texts):
-        for row, words in zip(rows[first:], encoded, strict=False):
-            if not words:
-                empty += 1
-                if name == "train":
-                    continue
-                words = [UNK_ID]
-            ids.append(words)
-            kept.append(row)
-    ids.close()
+    with closing(Flat(folder, f"{name}.ids", "i")) as ids:
+        for first, encoded in _encoded(reader, texts):
+            for row, words in zip(rows[first:], encoded, strict=False):
+                if not words:
+                    empty += 1
+                    if name == "train":
+                        continue
+                    words = [UNK_ID]
+                ids.append(words)
+                kept.append(row)
     rows = np.frombuffer(kept, np.int64)
     if not len(rows):
-        raise UserError(f"the {name} split has no text to read")
+        wish = "" if name == spool.name else f": give --data.{name}, or more texts to draw it from"
+        raise UserError(f"the {name} split has no text to read{wish}")
     rows.tofile(folder / f"{name}.rows.bin")
     targets[np.frombuffer(spool.labels, np.int64)[rows]].tofile(folder / f"{name}.labels.bin")
     (folder / f"{name}.spool").write_text(spool.name)
@@ -352,6 +359,11 @@ def _targets(name: str, spool: Spool, labels: list[str], multi_label: bool) -> n
     place = {label: i for i, label in enumerate(labels)}
     combinations = np.zeros((len(spool.label_names), len(labels)), np.uint8)
     for together, number in spool.label_names.items():
+        if len(together) != 1 and not multi_label:
+            raise UserError(
+                f"the {name} split has a text with {len(together)} labels ({', '.join(together)}): "
+                "give --data.label_separator where a text may have several"
+            )
         for label in together:
             if label not in place:
                 known = ", ".join(labels[:20])

@@ -47,6 +47,13 @@ class CountingLoader(DataLoader[Any]):
             self.handed_out += 1
             yield batch
 
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing, the data module keeps the position; Lightning warns where there is no method."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Do nothing, see `state_dict`."""
+
 
 class LabDataModule(LightningDataModule):
     """Data for a Lightning Trainer: batches of like lengths, sharded over processes.
@@ -117,8 +124,12 @@ class LabDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the training epoch."""
-        handed_out = self._loader.handed_out % len(self._loader) if self._loader else 0
-        return {"handed_out": handed_out}
+        if self._loader is None:
+            return {"handed_out": self._resume}
+        epoch = len(self._loader)
+        if self.trainer:  # limit_train_batches may end it earlier
+            epoch = int(min(epoch, self.trainer.num_training_batches))
+        return {"handed_out": self._loader.handed_out % epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the position that `state_dict` told."""

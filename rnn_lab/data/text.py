@@ -81,7 +81,7 @@ class TextDataModule(LabDataModule):
             self.own_lowercase if lowercase is None else lowercase,
             min_freq,
             max_size,
-            max_length or self.own_max_length,
+            self.own_max_length if max_length is None else max_length,
             keep,
         )
         self.valid_fraction = valid_fraction
@@ -135,7 +135,8 @@ class TextDataModule(LabDataModule):
 
     def split(self, name: str) -> Split:
         """Open a split, `train`, `valid` or `test`."""
-        splits = self.corpus(name).splits
+        given = self.sources()
+        splits = self.corpus(name).splits if name in given or "train" in given else {}
         if name not in splits:
             raise UserError(f"{type(self).__name__} has no {name} split: {self.wish(name)}")
         return splits[name]
@@ -256,7 +257,7 @@ class TextFiles(TextDataModule):
             for name, path in (("train", train), ("valid", valid), ("test", test))
             if path is not None
         }
-        if not self.files or (train is None and not reader_from):
+        if train is None and not reader_from:
             raise UserError("TextFiles needs a file to train on: give --data.train=FILE")
         self.label_separator = label_separator
         self.options: dict[str, Any] = {

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from rnn_lab.batches import PAD_ID
 from rnn_lab.data.progress import progress
 from rnn_lab.data.sources import opened
 from rnn_lab.errors import UserError
@@ -25,8 +27,8 @@ def read_vectors(path: Path, words: list[str], size: int) -> tuple[Tensor, Tenso
     Raises:
         UserError: If a line has another number of features, or no word is found.
     """
-    wanted = {word.encode(): i for i, word in enumerate(words)}
-    found: dict[int, list[float]] = {}
+    wanted = {word.encode(): i for i, word in enumerate(words) if i != PAD_ID}
+    found: dict[int, np.ndarray] = {}
     with opened(path) as file:
         for number, line in enumerate(progress(file, f"reading {path.name}"), 1):
             parts = line.rstrip().split(b" ")
@@ -39,7 +41,14 @@ def read_vectors(path: Path, words: list[str], size: int) -> tuple[Tensor, Tenso
                     "give --model.embedding_dim as the file has it"
                 )
             if word in wanted:
-                found[wanted[word]] = [float(part) for part in parts[-size:]]
+                found[wanted[word]] = _numbers(parts[-size:], f"{path} line {number}")
     if not found:
         raise UserError(f"{path} has none of the {len(words)} words of the vocabulary")
-    return torch.tensor(list(found)), torch.tensor(list(found.values()))
+    return torch.tensor(list(found)), torch.from_numpy(np.stack(list(found.values())))
+
+
+def _numbers(parts: list[bytes], where: str) -> np.ndarray:
+    try:
+        return np.array([float(part) for part in parts], np.float32)
+    except ValueError as error:
+        raise UserError(f"{where} holds what is no number: {error}") from error

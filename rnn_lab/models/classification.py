@@ -135,18 +135,17 @@ class TextClassifier(Task):
         return class_metrics(self.num_classes, self.multi_label)
 
     def setup(self, stage: str) -> None:
-        """Refuse labels the model cannot tell; start from the data's word vectors, if any."""
+        """Start from the data's word vectors, if it has any."""
         super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
-        self._check_labels(data)
-        ask = getattr(data, "word_vectors", None)
+        ask = getattr(getattr(self.trainer, "datamodule", None), "word_vectors", None)
         vectors = ask(self.embedding.embedding_dim) if ask and stage == "fit" else None
         if vectors is not None:
             rows, values = vectors
             with torch.no_grad():
                 self.embedding.weight[rows] = values.to(self.embedding.weight)
 
-    def _check_labels(self, data: Any) -> None:
+    def check_data(self, data: Any) -> None:
+        """Refuse labels that the model cannot tell."""
         model, source = type(self).__name__, type(data).__name__
         if getattr(data, "multi_label", False) and not self.multi_label:
             raise UserError(f"{model} gives one label, {source} has several; try TextClassifier")

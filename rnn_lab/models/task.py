@@ -70,16 +70,32 @@ class Task(LightningModule):
         """Make the metrics of one stage by name; what is more than one number is not logged."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it measures")
 
+    def check_data(self, data: Any) -> None:
+        """Refuse data whose labels or sizes the model cannot deal with.
+
+        Raises:
+            UserError: If so.
+        """
+
     def setup(self, stage: str) -> None:
         """Make the metrics of validation and test."""
+        self.check_data(getattr(self.trainer, "datamodule", None))
         for name in {"val", "test"} - self.results.keys():
             self.results[name] = MetricCollection(self.stage_metrics()).to(self.device)
             self.losses[name] = MeanMetric().to(self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Score a batch and log its loss."""
+        """Score a batch; log its loss, and the mean over the epoch as `train/loss`."""
         scores = self.score(batch)
-        self.log("train/loss", scores.loss, prog_bar=True, batch_size=scores.weight)
+        self.log("train/step_loss", scores.loss, prog_bar=True)
+        self.log(
+            "train/loss",
+            scores.loss,
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=scores.weight,
+        )
         return scores.loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> Scores:  # type: ignore[override]
@@ -163,7 +179,5 @@ def recipe(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     Lightning also notes links to arguments that the class lacks, and callables of Python code.
     """
     accepted = inspect.signature(cls).parameters
-    return {
-        "class_path": f"{cls.__module__}.{cls.__qualname__}",
-        "init_args": {k: v for k, v in arguments.items() if k in accepted and not callable(v)},
-    }
+    kept = {k: v for k, v in arguments.items() if k in accepted and not callable(v)}
+    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": kept}

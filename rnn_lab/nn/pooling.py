@@ -26,7 +26,23 @@ def lengths_to_mask(lengths: Tensor, time: int, device: torch.device | str | Non
     return (steps < lengths.unsqueeze(1)).to(device or lengths.device, non_blocking=True)
 
 
-class FinalState(nn.Module):
+class Pool(nn.Module):
+    """Makes one vector of the steps of each row; padding is never read.
+
+    Args:
+        size: Features of the output that is pooled.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.output_size = size
+
+    def forward(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Pool `(batch, time, size)` to `(batch, output_size)`; without lengths rows are full."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it pools")
+
+
+class FinalState(Pool):
     """Take the output at the last real step, and at step 0 of the half that reads backwards.
 
     Args:
@@ -35,8 +51,7 @@ class FinalState(nn.Module):
     """
 
     def __init__(self, size: int, bidirectional: bool = False) -> None:
-        super().__init__()
-        self.output_size = size
+        super().__init__(size)
         self.forwards = size // 2 if bidirectional else size
 
     def forward(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -48,16 +63,12 @@ class FinalState(nn.Module):
         return torch.cat([final, output[:, 0, self.forwards :]], dim=-1)
 
 
-class MeanOverTime(nn.Module):
+class MeanOverTime(Pool):
     """Average the real steps.
 
     Args:
         size: Features of the output.
     """
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.output_size = size
 
     def forward(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Pool `(batch, time, size)` to `(batch, size)`; without lengths all rows are full."""
@@ -66,23 +77,19 @@ class MeanOverTime(nn.Module):
         return _fill_padding(output, lengths, 0).sum(dim=1) / lengths.to(output).unsqueeze(1)
 
 
-class MaxOverTime(nn.Module):
+class MaxOverTime(Pool):
     """Take each feature's greatest value among the real steps.
 
     Args:
         size: Features of the output.
     """
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.output_size = size
-
     def forward(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Pool `(batch, time, size)` to `(batch, size)`; without lengths all rows are full."""
         return _fill_padding(output, lengths, -torch.inf).max(dim=1).values
 
 
-class AttentionOverTime(nn.Module):
+class AttentionOverTime(Pool):
     """Average the real steps by weights from a small network with a learned query.
 
     Source: Yang et al. (2016), https://aclanthology.org/N16-1174, section 2.2.
@@ -92,8 +99,7 @@ class AttentionOverTime(nn.Module):
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__()
-        self.output_size = size
+        super().__init__(size)
         self.key = nn.Linear(size, size)
         self.query = nn.Linear(size, 1, bias=False)
 
@@ -108,7 +114,7 @@ class AttentionOverTime(nn.Module):
         return (self.weights(output, lengths).unsqueeze(-1) * output).sum(dim=1)
 
 
-class Concatenation(nn.Module):
+class Concatenation(Pool):
     """Put the results of several pools side by side.
 
     Args:
@@ -116,17 +122,16 @@ class Concatenation(nn.Module):
         size: Features of the output, and of the result of each pool.
     """
 
-    def __init__(self, pools: list[nn.Module], size: int) -> None:
-        super().__init__()
+    def __init__(self, pools: list[Pool], size: int) -> None:
+        super().__init__(len(pools) * size)
         self.pools = nn.ModuleList(pools)
-        self.output_size = len(pools) * size
 
     def forward(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Pool `(batch, time, size)` to `(batch, output_size)`."""
         return torch.cat([pool(output, lengths) for pool in self.pools], dim=-1)
 
 
-POOLINGS: dict[str, Callable[[int], nn.Module]] = {
+POOLINGS: dict[str, Callable[[int], Pool]] = {
     "final": FinalState,
     "mean": MeanOverTime,
     "max": MaxOverTime,
@@ -134,7 +139,7 @@ POOLINGS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def pool(spec: str, size: int, bidirectional: bool = False) -> nn.Module:
+def pool(spec: str, size: int, bidirectional: bool = False) -> Pool:
     """Build a pool by its name, or several whose results are concatenated.
 
     Args:

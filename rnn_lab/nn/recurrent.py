@@ -109,7 +109,7 @@ class RecurrentLayer(nn.RNNBase):
         before = _split(state)
         after: list[tuple[Tensor, ...]] = []
         rows = _Rows(lengths, x.size(1), x.device)
-        x = x.transpose(0, 1).contiguous().masked_fill(rows.padding, 0)
+        x = rows.blank(x.transpose(0, 1).contiguous())
         for layer in range(self.num_layers):
             x = F.dropout(x, self.dropout, self.training and layer > 0)
             outputs = []
@@ -120,7 +120,7 @@ class RecurrentLayer(nn.RNNBase):
                 outputs.append(rows.reverse(y) if suffix else y)
                 after.append(final)
             x = torch.cat(outputs, dim=-1)
-        return x.masked_fill(rows.padding, 0).transpose(0, 1), _join(after)
+        return rows.blank(x).transpose(0, 1), _join(after)
 
     def _read(
         self, x: Tensor, rows: "_Rows", state: tuple[Tensor, ...], weights: list[Tensor]
@@ -175,8 +175,13 @@ class _Rows:
         padding = steps >= lengths
         mirrored = torch.where(padding, steps, lengths - 1 - steps)
         self.padding = padding.unsqueeze(-1).to(device)
+        self.padded = padding.flatten().nonzero().squeeze(1).to(device)
         self.mirrored = (mirrored * len(lengths) + rows).flatten().to(device)
         self.final = ((lengths - 1) * len(lengths) + rows).to(device)
+
+    def blank(self, x: Tensor) -> Tensor:
+        """Set padding to zero; where little is padded, many times faster than `masked_fill`."""
+        return x.flatten(0, 1).index_fill(0, self.padded, 0).view_as(x)
 
     def reverse(self, x: Tensor) -> Tensor:
         """Turn each row round inside its length."""

@@ -141,7 +141,7 @@ class StopOnNaN(Callback):
     ) -> None:
         index, none = len(self._seen), self.every
         self._seen.append((trainer.global_step, trainer.current_epoch, trainer.fit_loop.batch_idx))
-        bad = torch.where(loss.detach().isnan(), index, none)
+        bad = torch.where(loss.detach().isfinite(), none, index)
         self._first_bad = bad if self._first_bad is None else torch.minimum(self._first_bad, bad)
         if trainer.world_size == 1 and loss.device.type == "cpu":
             self._look(trainer)

@@ -34,21 +34,32 @@ def run_folder(experiment: str, name: str | None, model: str) -> Path:
     return parent / f"{model}-{number}"
 
 
-def claim(folder: Path, overwrite: bool) -> None:
-    """Take a folder for a new run.
+def _traces(folder: Path) -> list[Path]:
+    return [folder / name for name in TRACES if (folder / name).exists()]
+
+
+def refuse_used(folder: Path) -> None:
+    """Leave the runs of the past alone.
 
     Raises:
-        UserError: If a run lies there that may not be overwritten, or it cannot be made.
+        UserError: If a run lies in the folder.
     """
-    left = [folder / name for name in TRACES if (folder / name).exists()]
-    if left and not overwrite:
+    if _traces(folder):
         raise UserError(
             f"{folder} holds a run already: give another --name, go on from its checkpoint with "
             f"--ckpt_path={folder}/checkpoints/last.ckpt, or give --overwrite=true"
         )
-    for trace in left:
-        shutil.rmtree(trace) if trace.is_dir() else trace.unlink()
+
+
+def claim(folder: Path) -> None:
+    """Make the folder of a new run; what an earlier run left in it is removed.
+
+    Raises:
+        UserError: If it cannot be made.
+    """
     try:
+        for trace in _traces(folder):
+            shutil.rmtree(trace) if trace.is_dir() else trace.unlink()
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"the run folder {folder} cannot be made: {error.strerror}") from error

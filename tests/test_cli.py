@@ -1,0 +1,272 @@
+"""The command line on tiny generated data: what it writes, what overrules what, what it refuses."""
+
+import csv
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from rnn_lab.__main__ import main
+from rnn_lab.cli import in_order, split_options
+
+TINY = [
+    *("--data.train_size=48", "--data.valid_size=16", "--data.test_size=24"),
+    *("--data.batch_size=16", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"),
+]
+REVIEWS = ["--model=LSTMClassifier", "--data=SyntheticReviews", *TINY]
+SIZES = ["--model.embedding_dim=8", "--model.hidden_dim=8"]
+OWN = "label,text\n" + "".join(f"positive,fine {i}\nnegative,dull {i}\n" for i in range(20))
+RUN = Path("runs/SyntheticReviews/a")
+BEST = str(RUN / "checkpoints/best.ckpt")
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RNN_LAB_RUN", raising=False)
+    with warnings.catch_warnings():
+        yield
+
+
+def run(*words):
+    return main([str(word) for word in words])
+
+
+@pytest.fixture
+def trained():
+    assert run("fit", *REVIEWS, *SIZES, "--name=a") == 0
+
+
+def refused(capsys, *words):
+    """The one line that a command leaves when it refuses."""
+    try:
+        status = run(*words)
+    except SystemExit as stop:
+        status = stop.code
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("rnn-lab:")]
+    assert status in (1, 2)
+    assert len(lines) == 1
+    return lines[0]
+
+
+def rows():
+    with open(RUN / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def resolved(name="config.yaml"):
+    return yaml.safe_load((RUN / name).read_text())
+
+
+def test_a_run_lies_in_one_folder(trained):
+    assert {path.name for path in RUN.iterdir()} == {
+        "config.yaml", "checkpoints", "metrics.csv", "curves.png"
+    }  # fmt: skip
+    assert {path.name for path in (RUN / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {"step", "epoch", "train/loss", "val/loss", "val/accuracy"} <= rows()[0].keys()
+
+
+def test_defaults_are_those_of_the_readme(trained):
+    config = resolved()
+    assert config["seed_everything"] == 42
+    assert config["early_stopping"]["patience"] == 3
+    assert config["trainer"]["gradient_clip_val"] == 1.0
+    assert config["trainer"]["max_epochs"] == 1  # given on the line
+
+
+def test_runs_without_a_name_are_numbered():
+    for _ in range(2):
+        assert run("fit", *REVIEWS, *SIZES) == 0
+    found = {path.name for path in Path("runs/SyntheticReviews").iterdir()}
+    assert found == {"LSTMClassifier-1", "LSTMClassifier-2"}
+
+
+def test_the_order_on_the_line_does_not_matter():
+    words = [*TINY, *SIZES, "--name=a", "--data=SyntheticReviews", "--model", "LSTMClassifier"]
+    assert run("fit", *words) == 0
+    assert resolved()["model"]["init_args"]["hidden_dim"] == 8
+
+
+def test_the_line_overrules_a_config_file_wherever_it_stands():
+    Path("a.yaml").write_text(
+        "model: {class_path: LSTMClassifier, init_args: {embedding_dim: 4, hidden_dim: 4}}\n"
+        "data: {class_path: SyntheticReviews}\n"
+    )
+    assert run("fit", *TINY, "--model.hidden_dim=6", "-c", "a.yaml", "--name=a") == 0
+    arguments = resolved()["model"]["init_args"]
+    assert (arguments["embedding_dim"], arguments["hidden_dim"]) == (4, 6)
+
+
+def test_test_needs_the_checkpoint_alone_and_the_line_overrules_it(trained, capfd):
+    assert run("test", "--ckpt_path", BEST, "--data.batch_size=5") == 0
+    config = resolved("config.test.yaml")
+    assert config["data"]["init_args"]["batch_size"] == 5  # from the line
+    assert config["data"]["init_args"]["test_size"] == 24  # from the checkpoint
+    assert 0 <= float(rows()[-1]["test/accuracy"]) <= 1
+    assert (RUN / "confusion_matrix.png").exists()
+    assert (RUN / "mistakes.csv").exists()
+
+
+def test_validate_gives_what_training_measured(trained):
+    assert run("validate", "--ckpt_path", BEST) == 0
+    measured = [row["val/accuracy"] for row in rows() if row["val/accuracy"]]
+    assert len(measured) == 2
+    assert float(measured[0]) == pytest.approx(float(measured[1]))
+
+
+def test_fit_can_test_the_best_checkpoint():
+    assert run("fit", *REVIEWS, *SIZES, "--name=a", "--test=true") == 0
+    assert rows()[-1]["test/accuracy"]
+
+
+def test_a_run_goes_on_from_its_last_checkpoint(trained):
+    last = RUN / "checkpoints/last.ckpt"
+    assert run("fit", "--ckpt_path", last, "--trainer.max_epochs=2") == 0
+    assert torch.load(last, weights_only=True)["epoch"] == 1
+    assert {row["epoch"] for row in rows()} >= {"0", "1"}
+
+
+def test_last_starts_fresh_or_goes_on():
+    words = [*REVIEWS, *SIZES, "--name=a", "--ckpt_path=last"]
+    assert run("fit", *words) == 0
+    assert run("fit", *words, "--trainer.max_epochs=2") == 0
+    assert torch.load(RUN / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_another_learning_rate_needs_init_from(trained, capsys):
+    words = ["--model.optimizer=Adam", "--model.optimizer.lr=0.01", "--trainer.max_epochs=2"]
+    line = refused(capsys, "fit", "--ckpt_path", BEST, *words)
+    assert "another optimizer" in line
+    assert f"--init_from={BEST}" in line
+    assert run("fit", "--init_from", BEST, *words, "--name=b") == 0
+    old, new = (torch.load(RUN.with_name(n) / "checkpoints/best.ckpt")["state_dict"] for n in "ab")
+    assert old.keys() == new.keys()
+
+
+def test_init_from_keeps_the_vocabulary(trained, tmp_path):
+    Path("own.csv").write_text(OWN)
+    words = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1", "--name=own"]
+    assert run("fit", "--init_from", BEST, *words) == 0
+    first, second = (
+        torch.load(path, weights_only=True)["rnn_lab"]["data"]["reader"]["words"]
+        for path in (BEST, "runs/TextFiles/own/checkpoints/best.ckpt")
+    )
+    assert first == second
+
+
+def test_a_checkpoint_of_own_files_asks_for_the_test_file(capsys):
+    Path("own.csv").write_text(OWN)
+    words = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1", "--name=own"]
+    assert run("fit", "--model=LSTMClassifier", *SIZES, *words) == 0
+    best = "runs/TextFiles/own/checkpoints/best.ckpt"
+    assert "--data.test=FILE" in refused(capsys, "test", "--ckpt_path", best)
+    assert run("test", "--ckpt_path", best, "--data.test=own.csv") == 0
+    saved = torch.load(best, weights_only=True)["rnn_lab"]["data"]["init_args"]
+    assert "own.csv" not in json.dumps(saved)
+
+
+def test_a_used_folder_is_refused_or_overwritten(trained, capsys):
+    assert "holds a run already" in refused(capsys, "fit", *REVIEWS, *SIZES, "--name=a")
+    assert run("fit", *REVIEWS, *SIZES, "--name=a", "--overwrite=true") == 0
+
+
+def test_the_folder_can_be_given_whole():
+    assert run("fit", *REVIEWS, *SIZES, "--trainer.default_root_dir=here") == 0
+    assert Path("here/checkpoints/best.ckpt").exists()
+
+
+def test_optimizer_and_schedule_change_from_the_line():
+    words = [
+        *("--model.optimizer=AdamW", "--model.optimizer.weight_decay=0.1", "--name=a"),
+        *("--model.scheduler=CosineDecay", "--model.scheduler.final=0.5"),
+    ]
+    assert run("fit", *REVIEWS, *SIZES, *words) == 0
+    saved = torch.load(BEST, weights_only=True)
+    assert saved["optimizer_states"][0]["param_groups"][0]["weight_decay"] == 0.1
+    assert saved["lr_schedulers"]
+
+
+@pytest.mark.parametrize(
+    ("words", "wish"),
+    [
+        (["fit", "--model=LSTMClasifier", "--data=IMDB"], "did you mean LSTMClassifier"),
+        (["fit", "--model=LSTMClassifier", "--data=IMBD"], "did you mean IMDB"),
+        (["fit", "--model=GRUClassifier", "--data=IMDB"],
+         "GRUClassifier reads series; IMDB gives text; try LSTMClassifier"),
+        (["fit", "--model=LSTMClassifier", "--data=SyntheticChirps"], "try GRUClassifier"),
+        (["fit", "--model=LSTMClassifier"], "give --data=NAME"),
+        (["fit", *REVIEWS, "--model.hiden_dim=8"], "LSTMClassifier has no hiden_dim"),
+        (["fit", *REVIEWS, "--trainer.max_epochs=many"], "--trainer.max_epochs takes int"),
+        (["fit", *REVIEWS, "--trainer.max_epoch=3"], "max_epoch"),
+        (["fit", *REVIEWS, "--model.num_layers=0"], "num_layers must be at least 1, got 0"),
+        (["fit", *REVIEWS, "--ckpt_path=nowhere.ckpt"], "nowhere.ckpt does not exist"),
+        (["fit", *REVIEWS, "--ckpt_path=last"], "needs --name"),
+        (["fit", *REVIEWS, "-c", "nowhere.yaml"], "nowhere.yaml"),
+        (["test", *REVIEWS], "test needs --ckpt_path"),
+        (["validate", *REVIEWS], "validate needs --ckpt_path"),
+        (["fit", "--model=LSTMClassifier", "--data=TextFiles"], "give --data.train=FILE"),
+        (["fit", "--model=LSTMClassifier", "--data=TextFiles", "--data.train=no.csv"],
+         "no.csv cannot be read"),
+        (["fti"], "did you mean fit?"),
+        (["list", "all"], "list takes no options"),
+    ],
+)  # fmt: skip
+def test_a_mistake_costs_one_line_that_helps(words, wish, capsys):
+    assert wish in refused(capsys, *words)
+    assert not Path("runs").exists()
+
+
+def test_a_checkpoint_of_another_project_is_refused(capsys):
+    torch.save({"state_dict": {}}, "other.ckpt")
+    Path("broken.ckpt").write_bytes(b"not a checkpoint")
+    assert "another project" in refused(capsys, "test", "--ckpt_path=other.ckpt")
+    assert "damaged" in refused(capsys, "test", "--ckpt_path=broken.ckpt")
+
+
+def test_two_classes_are_needed_for_a_sentiment(capsys):
+    Path("own.csv").write_text(OWN + "mixed,so so\n")
+    words = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1"]
+    line = refused(capsys, "fit", "--model=SentimentLSTM", *words)
+    assert "SentimentLSTM tells 2 classes, TextFiles has 3; try LSTMClassifier" in line
+
+
+def test_a_loss_that_is_no_number_stops_the_run(capsys):
+    words = ["--model.optimizer=SGD", "--model.optimizer.lr=1e39", "--trainer.max_epochs=5"]
+    line = refused(capsys, "fit", *REVIEWS, *SIZES, *words, "--trainer.gradient_clip_val=null")
+    assert "loss is nan at step" in line
+
+
+def test_several_labels_train_and_test():
+    Path("own.csv").write_text(
+        "label,text\n" + "".join(f"a|b,one {i}\nb,two {i}\n,three {i}\n" for i in range(20))
+    )
+    words = [
+        *("--data=TextFiles", "--data.train=own.csv", "--data.test=own.csv", "--name=a"),
+        *("--data.label_separator=|", "--trainer.max_epochs=1", "--model.class_weights=balanced"),
+    ]
+    assert run("fit", "--model=TextClassifier", *SIZES, *words, "--test=true") == 0
+
+
+def test_series_train_from_the_line():
+    words = ["--data.train_size=32", "--data.valid_size=8", "--trainer.max_epochs=1", "--name=a"]
+    assert run("fit", "--model=GRUClassifier", "--data=SyntheticChirps", *words) == 0
+
+
+def test_a_fast_dev_run_leaves_nothing():
+    assert run("fit", *REVIEWS, *SIZES, "--trainer.fast_dev_run=true") == 0
+    assert not Path("runs").exists()
+
+
+def test_options_are_grouped_with_their_values():
+    words = ["--a=1", "-c", "x.yaml", "--b", "-2", "--flag", "--input", "-"]
+    expected = [["--a=1"], ["-c", "x.yaml"], ["--b", "-2"], ["--flag"], ["--input", "-"]]
+    assert split_options(words) == expected
+
+
+def test_config_files_and_class_choices_go_first():
+    options = split_options(["--data.x=1", "--model.y=2", "--model=M", "-c", "a", "-c", "b"])
+    expected = [["-c", "a"], ["-c", "b"], ["--model=M"], ["--data.x=1"], ["--model.y=2"]]
+    assert in_order(options) == expected
