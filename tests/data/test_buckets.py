@@ -1,0 +1,125 @@
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+
+from rnn_lab.data.buckets import POOL, LengthBuckets
+
+SIZES = (1, 2, 3, 7, 8, 9, 50, 129, 1000)
+BATCHES = (1, 2, 3, 8, 64)
+WORLDS = (1, 2, 3, 4)
+
+
+def some_lengths(rows: int) -> np.ndarray:
+    return np.random.default_rng(rows).integers(1, 60, rows)
+
+
+def ranks(rows: int, batch: int, world: int, shuffle: bool) -> list[LengthBuckets]:
+    lengths = some_lengths(rows)
+    return [
+        LengthBuckets(lengths, batch, shuffle=shuffle, rank=rank, world=world)
+        for rank in range(world)
+    ]
+
+
+def each_size(world: int) -> list[tuple[int, int]]:
+    return [(rows, batch) for rows, batch in product(SIZES, BATCHES) if rows >= world]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_in_training_every_row_is_read_once_in_as_many_batches_by_every_process(
+    world: int,
+) -> None:
+    for rows, batch in each_size(world):
+        plans = [buckets.plan(epoch=3) for buckets in ranks(rows, batch, world, shuffle=True)]
+        assert len({len(plan) for plan in plans}) == 1
+        batches = [rows for plan in plans for rows in plan]
+        assert sorted(np.concatenate(batches)) == list(range(rows))
+        assert all(1 <= len(one) <= batch + 1 for one in batches)  # a small rest joins the last
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_in_evaluation_every_row_is_read_once_whatever_the_processes(world: int) -> None:
+    for rows, batch in product(SIZES, BATCHES):
+        plans = [buckets.plan() for buckets in ranks(rows, batch, world, shuffle=False)]
+        batches = [rows for plan in plans for rows in plan]
+        assert sorted(np.concatenate(batches)) == list(range(rows))
+        assert all(1 <= len(one) <= batch for one in batches)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_number_of_batches_is_known_before_they_are_planned(world: int, shuffle: bool) -> None:
+    for rows, batch in each_size(world):
+        for buckets in ranks(rows, batch, world, shuffle):
+            assert len(buckets) == len(list(buckets))
+
+
+def test_an_epoch_is_a_function_of_seed_and_epoch() -> None:
+    def drawn(seed: int, epoch: int) -> list[list[int]]:
+        np.random.seed(epoch + 10)  # noqa: NPY002  # must not matter
+        buckets = LengthBuckets(some_lengths(500), 8, shuffle=True, seed=seed)
+        return [rows.tolist() for rows in buckets.plan(epoch)]
+
+    assert drawn(0, 0) == drawn(0, 0)
+    assert drawn(0, 0) != drawn(0, 1)
+    assert drawn(0, 0) != drawn(1, 0)
+    assert drawn(0, 1) != drawn(1, 0)
+
+
+def test_iteration_follows_the_epoch_that_was_set() -> None:
+    buckets = LengthBuckets(some_lengths(100), 8, shuffle=True)
+    buckets.set_epoch(4)
+    for one, other in zip(buckets, buckets.plan(4), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_evaluation_goes_from_the_longest_rows_to_the_shortest() -> None:
+    lengths = some_lengths(200)
+    order = np.concatenate(LengthBuckets(lengths, 8, shuffle=False).plan())
+    assert (np.diff(lengths[order]) <= 0).all()
+    assert all(a < b for a, b in pairwise(order) if lengths[a] == lengths[b])
+
+
+@pytest.mark.parametrize("world", [1, 4])
+def test_a_fifth_of_what_a_random_order_pads_is_padded_at_the_most(world: int) -> None:
+    lengths = np.random.default_rng(0).geometric(0.02, 32 * world * POOL * 3)
+
+    def padded(batches: list[np.ndarray]) -> int:
+        return sum(int((lengths[rows].max() - lengths[rows]).sum()) for rows in batches)
+
+    random = np.random.default_rng(1).permutation(len(lengths))[::world].reshape(-1, 32)
+    plan = LengthBuckets(lengths, 32, shuffle=True, world=world).plan()
+    assert padded(plan) < padded(list(random)) / 5
+
+
+def test_batches_of_unlike_lengths_are_mixed_over_the_epoch() -> None:
+    lengths = some_lengths(5000)
+    means = [lengths[rows].mean() for rows in LengthBuckets(lengths, 10, shuffle=True).plan()]
+    half = len(means) // 2
+    assert abs(np.mean(means[:half]) - np.mean(means[half:])) < 5
+
+
+def test_processes_read_rows_of_like_lengths_at_the_same_step() -> None:
+    first, second = (one.plan() for one in ranks(1000, 8, 2, shuffle=True))
+    lengths = some_lengths(1000)
+    gaps = [
+        abs(int(lengths[a].max()) - int(lengths[b].max()))
+        for a, b in zip(first, second, strict=True)
+    ]
+    assert np.mean(gaps) < 2
+
+
+def test_an_epoch_goes_on_from_a_start_and_the_next_is_whole() -> None:
+    buckets = LengthBuckets(some_lengths(100), 8, shuffle=True)
+    whole = [rows.tolist() for rows in buckets]
+    buckets.start = 5
+    assert [rows.tolist() for rows in buckets] == whole[5:]
+    assert [rows.tolist() for rows in buckets] == whole
+
+
+def test_wrong_sizes_are_named() -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        LengthBuckets(some_lengths(3), 0, shuffle=True)
+    with pytest.raises(ValueError, match="3 rows cannot train 4 processes"):
+        LengthBuckets(some_lengths(3), 1, shuffle=True, world=4)

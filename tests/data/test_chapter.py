@@ -1,0 +1,52 @@
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from rnn_lab.data import SentimentDataset, collate_variable_length
+
+VOCAB = {"<PAD>": 0, "<UNK>": 1, "good": 2, "film": 3, "bad": 4}
+TEXTS = ["good film", "bad", "a good bad film"]
+
+
+@pytest.fixture
+def dataset() -> SentimentDataset:
+    return SentimentDataset(TEXTS, [1, 0, 1], VOCAB)
+
+
+def test_a_text_becomes_its_ids_and_its_label(dataset: SentimentDataset) -> None:
+    ids, label = dataset[2]
+    assert ids.tolist() == [1, 2, 4, 3]
+    assert ids.dtype == torch.int64
+    assert label == 1
+    assert len(dataset) == 3
+
+
+def test_long_texts_are_cut() -> None:
+    ids, _ = SentimentDataset(TEXTS, [1, 0, 1], VOCAB, max_length=2)[2]
+    assert ids.tolist() == [1, 2]
+
+
+def test_collation_pads_with_zeros_and_keeps_the_order(dataset: SentimentDataset) -> None:
+    padded, labels, lengths = collate_variable_length([dataset[i] for i in (1, 2, 0)])
+    assert padded.tolist() == [[4, 0, 0, 0], [1, 2, 4, 3], [2, 3, 0, 0]]
+    assert labels.tolist() == [0, 1, 1]
+    assert lengths.tolist() == [1, 4, 2]
+    assert padded.dtype == labels.dtype == lengths.dtype == torch.int64
+
+
+def test_a_loader_of_the_textbook_runs(dataset: SentimentDataset) -> None:
+    loader = DataLoader(dataset, batch_size=2, collate_fn=collate_variable_length)
+    assert [lengths.tolist() for _, _, lengths in loader] == [[2, 1], [4]]
+
+
+def test_an_empty_text_is_named_by_its_row() -> None:
+    dataset = SentimentDataset(["good", "", "bad"], [1, 0, 1], VOCAB)
+    with pytest.raises(ValueError, match="row 1 of the batch is an empty text"):
+        collate_variable_length([dataset[i] for i in range(3)])
+
+
+def test_what_does_not_fit_together_is_named() -> None:
+    with pytest.raises(ValueError, match="3 texts need as many labels, got 1"):
+        SentimentDataset(TEXTS, [1], VOCAB)
+    with pytest.raises(ValueError, match="must have an id for '<UNK>'"):
+        SentimentDataset(TEXTS, [1, 0, 1], {"good": 0})

@@ -1,0 +1,203 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from rnn_lab.batches import TextBatch
+from rnn_lab.data import LabDataModule, SyntheticReviews
+from rnn_lab.data.buckets import LengthBuckets
+from rnn_lab.data.module import saved
+from rnn_lab.errors import UserError
+
+
+class Numbered:
+    """Rows whose only word is their number."""
+
+    def __init__(self, rows: int) -> None:
+        self.lengths = np.random.default_rng(0).integers(1, 30, rows)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, rows: np.ndarray) -> TextBatch:
+        return TextBatch(torch.tensor(rows)[:, None], torch.zeros(len(rows)), torch.ones(len(rows)))
+
+
+class NumberedData(LabDataModule):
+    gives = TextBatch
+    sizes = {"train": 43, "valid": 17, "test": 10}  # noqa: RUF012
+
+    def split(self, name: str) -> Numbered:
+        return Numbered(self.sizes[name])
+
+    @property
+    def label_names(self) -> list[str]:
+        return ["no", "yes"]
+
+
+def rows_of(batches: Any) -> list[list[int]]:
+    return [batch.tokens[:, 0].tolist() for batch in batches]
+
+
+@pytest.fixture(autouse=True)
+def _seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
+
+
+@pytest.mark.parametrize("name", ["valid", "test"])
+def test_the_loader_follows_the_plan(name: str) -> None:
+    data = NumberedData(batch_size=4)
+    loader = data.val_dataloader() if name == "valid" else data.test_dataloader()
+    assert rows_of(loader) == [rows.tolist() for rows in data.plan(name)]
+    assert len(loader) == len(data.plan(name))
+
+
+def test_every_training_row_is_given_once_in_an_order_of_seed_and_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def epoch(number: int) -> list[list[int]]:
+        loader = NumberedData(batch_size=4).train_dataloader()
+        loader.sampler.set_epoch(number)
+        return rows_of(loader)
+
+    first = epoch(0)
+    assert sorted(row for rows in first for row in rows) == list(range(43))
+    assert first == epoch(0) != epoch(1)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "4")
+    assert first != epoch(0)
+
+
+def test_processes_share_the_rows() -> None:
+    given = []
+    for rank in range(3):
+        data = NumberedData(batch_size=2)
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=3)  # type: ignore[assignment]
+        given += [row for rows in rows_of(data.test_dataloader()) for row in rows]
+    assert sorted(given) == list(range(10))
+
+
+@pytest.mark.parametrize("read", [0, 1, 5, 10, 11])
+def test_a_resumed_epoch_gives_the_rest_exactly(read: int) -> None:
+    first = NumberedData(batch_size=4)
+    loader = first.train_dataloader()
+    loader.sampler.set_epoch(2)
+    whole = rows_of(loader)
+    batches = iter(loader)
+    for _ in range(read):
+        next(batches)
+
+    second = NumberedData(batch_size=4)
+    second.load_state_dict(first.state_dict())
+    loader = second.train_dataloader()
+    loader.sampler.set_epoch(2)
+    assert rows_of(loader) == (whole[read:] or whole)  # after the last batch: the next epoch
+    loader.sampler.set_epoch(3)
+    assert len(rows_of(loader)) == len(whole)
+
+
+def test_a_state_tells_the_place_after_a_resume_too() -> None:
+    data = NumberedData(batch_size=4)
+    data.load_state_dict({"handed_out": 5})
+    assert data.state_dict() == {"handed_out": 5}
+    batches = iter(data.train_dataloader())
+    next(batches)
+    assert data.state_dict() == {"handed_out": 6}
+
+
+class Recorder(LightningModule):
+    """Learns nothing and remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[list[int]] = []
+
+    def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
+        self.seen += rows_of([batch])
+        return self.weight * 1.0
+
+    def validation_step(self, batch: TextBatch, batch_idx: int) -> None:
+        pass
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class SaveAt(Callback):
+    """Writes a checkpoint after a step, as a checkpoint callback does."""
+
+    def __init__(self, step: int, path: Path) -> None:
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize(("step", "limit"), [(4, 11), (11, 11), (15, 11), (3, 5), (5, 5), (7, 5)])
+def test_a_resumed_run_reads_what_an_unbroken_one_reads(
+    tmp_path: Path, step: int, limit: int
+) -> None:
+    saving = SaveAt(step, tmp_path / "saved.ckpt")
+
+    def run(checkpoint: Path | None = None) -> list[list[int]]:
+        task = Recorder()
+        trainer = Trainer(
+            accelerator="cpu",
+            max_epochs=3,
+            limit_train_batches=limit,
+            callbacks=[saving],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(task, datamodule=NumberedData(batch_size=4), ckpt_path=checkpoint)
+        return task.seen
+
+    unbroken = run()
+    assert len(unbroken) == 3 * limit
+    assert run(saving.path) == unbroken[step:]
+
+
+def test_lightning_sets_the_epoch() -> None:
+    loader = NumberedData().train_dataloader()
+    assert isinstance(loader.sampler, LengthBuckets)
+    assert hasattr(loader.sampler, "set_epoch")
+
+
+def test_a_recipe_rebuilds_the_module(tmp_path: Path) -> None:
+    data = SyntheticReviews(train_size=50, valid_size=5, test_size=5, batch_size=7)
+    torch.save({"rnn_lab": {"data": data.recipe()}}, tmp_path / "a.ckpt")
+    recipe = saved(str(tmp_path / "a.ckpt"))["data"]
+    assert recipe["class_path"] == "rnn_lab.data.text.SyntheticReviews"
+    again = SyntheticReviews(**recipe["init_args"])
+    assert (again.sizes, again.batch_size) == (data.sizes, 7)
+    assert recipe["labels"] == data.label_names
+
+
+def test_what_is_no_checkpoint_of_ours_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    with pytest.raises(UserError, match="does not exist"):
+        saved(str(path))
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(UserError, match="is not a checkpoint, or a damaged one"):
+        saved(str(path))
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(UserError, match="is a checkpoint of another project"):
+        saved(str(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="is not a checkpoint, or a damaged one"):
+        saved(str(path))
+
+
+def test_a_batch_size_below_one_is_named() -> None:
+    with pytest.raises(UserError, match="batch_size must be at least 1, got 0"):
+        NumberedData(batch_size=0)

@@ -1,0 +1,314 @@
+import gzip
+import json
+import logging
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from platformdirs import user_cache_path
+
+from rnn_lab.batches import TextBatch
+from rnn_lab.data import SyntheticReviews, TextFiles, text
+from rnn_lab.data.corpus import build_corpus
+from rnn_lab.data.text import read_back
+from rnn_lab.data.vocabulary import TextReader
+from rnn_lab.errors import UserError
+
+ROWS = [("bad" if i % 3 else "good", f"text {i} is read") for i in range(30)]
+Write = Callable[[Path], dict[str, Any]]
+
+
+def as_csv(path: Path) -> dict[str, Any]:
+    lines = [f'{label},"{text}"\n' for label, text in ROWS]
+    path.with_suffix(".csv").write_text("label,text\n" + "".join(lines))
+    return {"train": str(path.with_suffix(".csv"))}
+
+
+def as_csv_of_other_columns(path: Path) -> dict[str, Any]:
+    lines = [f"{i},{text},{label}\n" for i, (label, text) in enumerate(ROWS)]
+    path.with_suffix(".csv").write_text("".join(lines))
+    names = {"header": False, "text_column": 2, "label_column": 3}
+    return {"train": str(path.with_suffix(".csv")), **names}
+
+
+def as_tsv(path: Path) -> dict[str, Any]:
+    lines = [f"{text}\t{label}\n" for label, text in ROWS]
+    path.with_suffix(".tsv").write_text("review\tstars\n" + "".join(lines))
+    names = {"text_column": "review", "label_column": "stars"}
+    return {"train": str(path.with_suffix(".tsv")), **names}
+
+
+def as_jsonl(path: Path) -> dict[str, Any]:
+    lines = [json.dumps({"text": text, "label": label}) + "\n" for label, text in ROWS]
+    path.with_suffix(".jsonl").write_text("".join(lines))
+    return {"train": str(path.with_suffix(".jsonl"))}
+
+
+def as_lines(path: Path) -> dict[str, Any]:
+    path.with_suffix(".txt").write_text("".join(f"{label} {text}\n" for label, text in ROWS))
+    return {"train": str(path.with_suffix(".txt"))}
+
+
+def as_packed_lines(path: Path) -> dict[str, Any]:
+    plain = Path(as_lines(path)["train"])
+    plain.with_suffix(".txt.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    return {"train": str(plain.with_suffix(".txt.gz"))}
+
+
+def as_lines_of_another_name(path: Path) -> dict[str, Any]:
+    Path(as_lines(path)["train"]).rename(path.with_suffix(".all"))
+    return {"train": str(path.with_suffix(".all")), "format": "txt"}
+
+
+def as_folder(path: Path) -> dict[str, Any]:
+    for i, (label, content) in enumerate(ROWS):
+        (path / label).mkdir(parents=True, exist_ok=True)
+        (path / label / f"{i:02}.txt").write_text(content)
+    return {"train": str(path)}
+
+
+def as_archive(path: Path) -> dict[str, Any]:
+    as_folder(path)
+    with tarfile.open(path.with_suffix(".tar.gz"), "w:gz") as archive:
+        archive.add(path, path.name)
+    return {"train": str(path.with_suffix(".tar.gz"))}
+
+
+WRITERS = (
+    *(as_csv, as_csv_of_other_columns, as_tsv, as_jsonl, as_lines, as_packed_lines),
+    *(as_lines_of_another_name, as_folder, as_archive),
+)
+
+
+def rows_of(data: TextFiles, split: str) -> list[tuple[str, str]]:
+    rows = data.split(split)
+    return [(data.label_names[int(rows.labels[i])], rows.text(i)) for i in range(len(rows))]
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> str:
+    return str(as_lines(tmp_path / "texts")["train"])
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, lines: str) -> str:
+    """What training on the lines leaves of the data in a checkpoint."""
+    path = str(tmp_path / "trained.ckpt")
+    torch.save({"rnn_lab": {"data": TextFiles(train=lines, max_length=3).recipe()}}, path)
+    return path
+
+
+def written(path: Path, content: str, encoding: str = "utf-8") -> str:
+    path.write_text(content, encoding)
+    return str(path)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_own_files_of_every_format_give_the_same_data(tmp_path: Path, write: Write) -> None:
+    data = TextFiles(**write(tmp_path / "texts"), valid_fraction=0.2)
+    assert sorted(rows_of(data, "train") + rows_of(data, "valid")) == sorted(ROWS)
+    assert data.label_names == ["bad", "good"]
+    assert data.class_counts == [16, 8]
+    assert len(data.split("valid")) == 6
+    batch = next(iter(data.train_dataloader()))
+    assert isinstance(batch, TextBatch)
+    assert batch.tokens.shape == (24, 4)
+
+
+def test_given_splits_are_taken_as_they_are(tmp_path: Path, lines: str) -> None:
+    valid = written(tmp_path / "valid.txt", "good so good\n")
+    test = written(tmp_path / "test.txt", "bad so bad\nbad text 0 is read\n")
+    data = TextFiles(train=lines, valid=valid, test=test)
+    assert rows_of(data, "train") == ROWS
+    assert rows_of(data, "valid") == [("good", "so good")]
+    assert rows_of(data, "test") == [("bad", "so bad"), ("bad", "text 0 is read")]
+    assert "so" not in data.reader.words
+
+
+def test_what_was_noticed_is_told(
+    tmp_path: Path, lines: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    test = written(tmp_path / "test.txt", "bad text 0 is read\nbad \n")
+    with caplog.at_level(logging.INFO, "rnn_lab"):
+        TextFiles(train=lines, test=test).split("test")
+    assert [record.getMessage() for record in caplog.records] == [
+        "TextFiles: 1 test texts also occur in the training split",
+        "TextFiles: 1 empty texts of the test split are read as one unknown word",
+    ]
+
+
+def test_other_encodings_are_read_when_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "texts.txt", "good d\u00e9j\u00e0 \u201cvu\u201d\n" * 9, "cp1252")
+    with pytest.raises(UserError, match=r"is not utf-8 at line 1 .*give --data.encoding"):
+        TextFiles(train=path).split("train")
+    data = TextFiles(train=path, encoding="cp1252", valid=path)
+    assert data.split("train").text(0) == "d\u00e9j\u00e0 \u201cvu\u201d"
+
+
+def test_a_separator_makes_the_data_multi_label(tmp_path: Path) -> None:
+    path = written(tmp_path / "texts.tsv", "label\ttext\na|b\tone\nb\ttwo\n\tthree\n")
+    data = TextFiles(train=path, valid=path, label_separator="|")
+    assert data.multi_label
+    assert data.label_names == ["a", "b"]
+    assert data.class_counts == [1, 2]
+    assert data.split("train")[np.arange(3)].labels.tolist() == [[1, 1], [0, 1], [0, 0]]
+
+
+def test_a_missing_test_split_is_wished_for(lines: str) -> None:
+    with pytest.raises(UserError, match=r"TextFiles has no test split: give --data.test=FILE"):
+        TextFiles(train=lines).split("test")
+    with pytest.raises(UserError, match="TextFiles needs a file to train on"):
+        TextFiles()
+    with pytest.raises(UserError, match="TextFiles needs a file to train on"):
+        TextFiles(test=lines)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.csv"):
+        TextFiles(train=str(tmp_path / "nowhere.csv")).split("train")
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.1])
+def test_a_fraction_that_leaves_nothing_is_named(lines: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"valid_fraction must be between 0 and 1, got {value}"):
+        TextFiles(train=lines, valid_fraction=value)
+
+
+def test_max_length_zero_is_not_taken_for_none(lines: str) -> None:
+    with pytest.raises(UserError, match="max_length must be at least 1, got 0"):
+        TextFiles(train=lines, max_length=0)
+
+
+class TestPreparation:
+    """A corpus is prepared once, and again when anything changes that it depends on."""
+
+    @pytest.fixture
+    def prepared(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+        folders: list[Path] = []
+
+        def counted(folder: Path, *args: Any, **options: Any) -> None:
+            folders.append(folder)
+            build_corpus(folder, *args, **options)
+
+        monkeypatch.setattr(text, "build_corpus", counted)
+        return folders
+
+    def test_the_same_file_and_settings_are_prepared_once(
+        self, lines: str, prepared: list[Path]
+    ) -> None:
+        TextFiles(train=lines).split("train")
+        TextFiles(train=lines, batch_size=8).split("valid")
+        copied = Path(lines).with_name("copy.txt")
+        copied.write_bytes(Path(lines).read_bytes())
+        TextFiles(train=str(copied)).split("train")  # the content counts, not the name
+        assert len(prepared) == 1
+        assert prepared[0].is_relative_to(user_cache_path("rnn_lab") / "prepared")
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            {"min_freq": 2},
+            {"max_size": 5},
+            {"max_length": 2},
+            {"keep": "tail"},
+            {"lowercase": False},
+            {"tokenizer": "characters"},
+            {"valid_fraction": 0.2},
+            {"split_seed": 1},
+            {"encoding": "cp1252"},
+        ],
+        ids=lambda option: next(iter(option)),
+    )
+    def test_another_setting_is_prepared_anew(
+        self, lines: str, prepared: list[Path], option: dict[str, Any]
+    ) -> None:
+        TextFiles(train=lines).split("train")
+        TextFiles(train=lines, **option).split("train")
+        assert len(prepared) == 2
+
+    def test_another_content_is_prepared_anew(self, lines: str, prepared: list[Path]) -> None:
+        TextFiles(train=lines).split("train")
+        with open(lines, "a") as file:
+            file.writelines(f"good new {i}\n" for i in range(20))
+        assert "new" in TextFiles(train=lines).reader.words
+        assert len(prepared) == 2
+
+    def test_another_name_in_a_folder_is_prepared_anew(
+        self, tmp_path: Path, prepared: list[Path]
+    ) -> None:
+        options = as_folder(tmp_path / "texts")
+        TextFiles(**options).split("train")
+        (tmp_path / "texts/good").rename(tmp_path / "texts/fine")
+        assert TextFiles(**options).label_names == ["bad", "fine"]
+        assert len(prepared) == 2
+
+
+class TestFromACheckpoint:
+    """Reading other files with the vocabulary and the labels of a checkpoint."""
+
+    def test_a_test_file_alone_is_enough(self, tmp_path: Path, lines: str, checkpoint: str) -> None:
+        path = written(tmp_path / "test.txt", "good new text 0 is read\n")
+        data = TextFiles(test=path, reader_from=checkpoint, max_length=3)
+        trained = TextFiles(train=lines, max_length=3)
+        assert data.reader.words == trained.reader.words
+        assert data.vocab_size == trained.vocab_size
+        assert data.label_names == ["bad", "good"]
+        assert data.class_counts == trained.class_counts
+        batch = next(iter(data.test_dataloader()))
+        assert batch.tokens.tolist() == trained.reader.encode(["new text 0 is read"])
+        assert batch.labels.tolist() == [1]
+
+    def test_only_the_split_that_is_asked_for_is_read(
+        self, tmp_path: Path, lines: str, checkpoint: str
+    ) -> None:
+        test = written(tmp_path / "test.txt", "good film\n")
+        Path(lines).unlink()
+        data = TextFiles(train=lines, test=test, reader_from=checkpoint)
+        assert len(data.split("test")) == 1
+
+    def test_a_label_the_checkpoint_lacks_is_named(self, tmp_path: Path, checkpoint: str) -> None:
+        path = written(tmp_path / "test.txt", "fair so so\n")
+        with pytest.raises(UserError, match="has the label 'fair'; known are bad, good"):
+            TextFiles(test=path, reader_from=checkpoint).split("test")
+
+    def test_no_path_of_this_machine_is_kept(self, tmp_path: Path, checkpoint: str) -> None:
+        recipe = read_back(checkpoint)
+        assert set(recipe["init_args"]).isdisjoint(TextFiles.local)
+        assert str(tmp_path) not in repr(recipe["init_args"])
+        assert isinstance(recipe["reader"], TextReader)
+
+    def test_a_checkpoint_without_texts_is_refused(self, tmp_path: Path) -> None:
+        path = str(tmp_path / "series.ckpt")
+        torch.save({"rnn_lab": {"data": {"class_path": "rnn_lab.data.SyntheticChirps"}}}, path)
+        with pytest.raises(UserError, match=r"reads no text: it was trained on .*SyntheticChirps"):
+            TextFiles(test="x.txt", reader_from=path)
+
+
+def test_word_vectors_are_those_of_known_words(tmp_path: Path, lines: str) -> None:
+    path = written(tmp_path / "vectors.txt", "read 1 2\nunheard 3 4\n")
+    data = TextFiles(train=lines, vectors=path)
+    found = data.word_vectors(2)
+    assert found is not None
+    assert data.reader.decode(found[0].tolist()) == ["read"]
+    assert found[1].tolist() == [[1, 2]]
+    assert TextFiles(train=lines).word_vectors(2) is None
+
+
+def test_generated_reviews_have_the_sizes_asked_for() -> None:
+    data = SyntheticReviews(train_size=60, valid_size=20, test_size=30)
+    assert {name: len(data.split(name)) for name in data.sizes} == data.sizes
+    assert data.label_names == ["negative", "positive"]
+    assert sum(data.class_counts) == 60
+    with pytest.raises(UserError, match="test_size must be at least 1, got 0"):
+        SyntheticReviews(test_size=0)
+
+
+def test_another_data_seed_draws_other_reviews() -> None:
+    first, second = (
+        SyntheticReviews(20, 5, 5, data_seed=seed).split("train").text(0) for seed in (0, 1)
+    )
+    assert first != second

@@ -1,0 +1,65 @@
+import gzip
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnn_lab.data.vectors import read_vectors
+from rnn_lab.data.vocabulary import SPECIAL_WORDS
+from rnn_lab.errors import UserError
+
+WORDS = [*SPECIAL_WORDS, "good", "été", "rare"]
+GLOVE = "the 9 9 9\nété 1 2.5 -3e-1\n. . 7 7 7\ngood 4 5 6\n"
+FASTTEXT = "4 3\n" + GLOVE.replace("\n", " \n")
+
+
+def written(folder: Path, content: str) -> Path:
+    path = folder / "vectors.txt"
+    path.write_text(content, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("content", [GLOVE, FASTTEXT], ids=["glove", "fasttext"])
+def test_the_vectors_of_known_words_are_found(tmp_path: Path, content: str) -> None:
+    ids, vectors = read_vectors(written(tmp_path, content), WORDS, 3)
+    assert [WORDS[i] for i in ids] == ["été", "good"]
+    torch.testing.assert_close(vectors, torch.tensor([[1, 2.5, -0.3], [4, 5, 6]]))
+    assert ids.dtype == torch.int64
+
+
+def test_a_packed_file_counts_alike(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt.gz"
+    path.write_bytes(gzip.compress(GLOVE.encode()))
+    assert read_vectors(path, WORDS, 3)[0].tolist() == [3, 2]
+
+
+def test_padding_gets_no_vector_and_the_unknown_word_may(tmp_path: Path) -> None:
+    path = written(tmp_path, "<pad> 1 1\n<unk> 2 2\n")
+    ids, vectors = read_vectors(path, WORDS, 2)
+    assert ids.tolist() == [1]
+    assert vectors.tolist() == [[2, 2]]
+
+
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("content", [GLOVE, FASTTEXT], ids=["glove", "fasttext"])
+def test_another_size_is_named_with_the_wish(tmp_path: Path, content: str, size: int) -> None:
+    message = f"has 3 features, wanted {size}: give --model.embedding_dim as the file has it"
+    with pytest.raises(UserError, match=message):
+        read_vectors(written(tmp_path, content), WORDS, size)
+
+
+def test_a_cut_line_and_what_is_no_number_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="line 3 has 1 features, wanted 3"):
+        read_vectors(written(tmp_path, "the 1 2 3\na 1 2 3\ngood 1\n"), WORDS, 3)
+    with pytest.raises(UserError, match="line 2 holds what is no number"):
+        read_vectors(written(tmp_path, "the 1 2 3\ngood 1 2 x\n"), WORDS, 3)
+
+
+def test_a_file_of_other_words_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has none of the 2 words of the vocabulary"):
+        read_vectors(written(tmp_path, GLOVE), list(SPECIAL_WORDS), 3)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"vectors.txt cannot be read"):
+        read_vectors(tmp_path / "vectors.txt", WORDS, 3)

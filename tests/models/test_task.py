@@ -1,0 +1,146 @@
+"""The one training, validation and test step, with data that has the names of its parts."""
+
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.optim.lr_scheduler import LambdaLR
+
+from rnn_lab.data import SyntheticChirps, SyntheticReviews
+from rnn_lab.errors import UserError
+from rnn_lab.models import GRUClassifier, LSTMClassifier, SentimentLSTM, TextClassifier
+
+
+def trainer(**options):
+    quiet = {
+        "accelerator": "cpu", "logger": False, "enable_checkpointing": False,
+        "enable_progress_bar": False, "enable_model_summary": False,
+        "use_distributed_sampler": False, "log_every_n_steps": 1,
+    }  # fmt: skip
+    return Trainer(**{**quiet, **options})
+
+
+@pytest.fixture
+def reviews():
+    return SyntheticReviews(64, 24, 40, batch_size=16)
+
+
+def small(cls, data, **options):
+    return cls(data.vocab_size, 8, 8, **options)
+
+
+def test_test_metrics_are_exact_over_batches_of_unlike_sizes(reviews):
+    seed_everything(0)
+    model = small(LSTMClassifier, reviews)
+    (measured,) = trainer().test(model, reviews, verbose=False)
+    split = reviews.split("test")
+    whole = split[torch.arange(len(split)).numpy()]
+    model.eval()
+    scores = model.score(whole)
+    right = (scores.predictions.argmax(1) == whole.labels).float().mean()
+    assert measured["test/accuracy"] == pytest.approx(float(right))
+    assert measured["test/loss"] == pytest.approx(float(scores.loss.detach()), rel=1e-5)
+    assert model.results["test"]["confusion"].compute().sum() == len(split)
+
+
+def test_an_optimizer_is_fused_unless_told_otherwise(reviews):
+    for asked, fused in ((None, True), (partial(torch.optim.AdamW, lr=1e-3, fused=False), False)):
+        model = small(LSTMClassifier, reviews, optimizer=asked)
+        fit = trainer(max_steps=1, limit_val_batches=0)
+        fit.fit(model, reviews)
+        assert fit.optimizers[0].param_groups[0]["fused"] is fused
+
+
+class PerStep(LambdaLR):
+    interval = "step"
+
+    def __init__(self, optimizer):
+        self.total_steps = None
+        super().__init__(optimizer, lambda step: 0.5**step)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "rate"),
+    [(PerStep, 0.5**8), (partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1), 0.01)],
+)
+def test_a_schedule_steps_as_its_class_says(reviews, scheduler, rate):
+    model = small(LSTMClassifier, reviews, scheduler=scheduler)
+    fit = trainer(max_epochs=2)
+    fit.fit(model, reviews)
+    assert fit.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-3 * rate)
+    if scheduler is PerStep:
+        assert fit.lr_scheduler_configs[0].scheduler.total_steps == 8
+
+
+def test_mixed_precision_goes_with_clipping_and_the_fused_default(reviews):
+    model = small(LSTMClassifier, reviews)
+    with warnings.catch_warnings():
+        trainer(max_steps=2, precision="bf16-mixed", gradient_clip_val=1.0).fit(model, reviews)
+
+
+def test_a_checkpoint_says_how_to_build_model_and_data(reviews, tmp_path):
+    model = small(SentimentLSTM, reviews, optimizer=torch.optim.SGD)
+    fit = trainer(max_steps=1, limit_val_batches=0)
+    fit.fit(model, reviews)
+    fit.save_checkpoint(tmp_path / "a.ckpt")
+    saved = torch.load(tmp_path / "a.ckpt", weights_only=True)["rnn_lab"]
+    arguments = saved["model"]["init_args"]
+    assert arguments == {
+        "vocab_size": reviews.vocab_size, "embedding_dim": 8, "hidden_dim": 8, "num_layers": 2,
+        "scheduler": None,
+    }  # fmt: skip
+    assert saved["data"]["labels"] == ["negative", "positive"]
+    assert saved["data"]["reader"]["words"] == reviews.reader.words
+    assert "reader_from" not in saved["data"]["init_args"]
+
+
+def test_labels_that_a_model_cannot_tell_are_refused_by_name():
+    reviews = SyntheticReviews(8, 8, 8)
+    with pytest.raises(UserError, match="LSTMClassifier tells 3 classes, SyntheticReviews has 2"):
+        trainer(max_steps=1).fit(LSTMClassifier(reviews.vocab_size, 8, 8, 3), reviews)
+
+
+def test_word_vectors_of_the_data_are_where_training_starts(tmp_path):
+    (tmp_path / "v.txt").write_text("plot 1 2 3\nnever-seen 4 5 6\ncast 7 8 9\n")
+    reviews = SyntheticReviews(64, 8, 8)
+    reviews.vectors = str(tmp_path / "v.txt")
+    model = TextClassifier(reviews.vocab_size, 3, 8)
+    trainer(max_steps=0, limit_val_batches=0).fit(model, reviews)
+    row = reviews.reader.words.index("cast")
+    assert model.embedding.weight[row].tolist() == [7, 8, 9]
+
+
+def test_training_goes_on_in_the_middle_of_an_epoch_as_if_undisturbed(reviews, tmp_path):
+    """Dropout aside: the order of batches, the weights and the optimiser all go on."""
+
+    def fresh():
+        seed_everything(3)
+        return small(TextClassifier, reviews, head_dropout=0.0)
+
+    def data():
+        return SyntheticReviews(64, 24, 40, batch_size=16)
+
+    whole, resumed = fresh(), fresh()
+
+    def two_epochs(name):
+        keep = ModelCheckpoint(tmp_path / name, "six", every_n_train_steps=6)  # of 2 x 4 steps
+        return trainer(
+            max_epochs=2, limit_val_batches=0, enable_checkpointing=True, callbacks=[keep]
+        )
+
+    two_epochs("whole").fit(whole, data())
+    with pytest.warns(UserWarning, match="dirpath has changed"):
+        two_epochs("resumed").fit(resumed, data(), ckpt_path=tmp_path / "whole/six.ckpt")
+    for name, weights in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], weights), name
+
+
+def test_series_train_through_the_same_step():
+    chirps = SyntheticChirps(32, 16, 16, batch_size=8)
+    model = GRUClassifier(chirps.input_dim, 8, chirps.num_classes)
+    fit = trainer(max_epochs=1)
+    fit.fit(model, chirps)
+    assert {"val/loss", "val/accuracy", "val/f1"} <= fit.callback_metrics.keys()

@@ -1,0 +1,83 @@
+"""Every shipped config runs a step; the demo reaches what the README says."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rnn_lab import models
+from rnn_lab.__main__ import main
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+EXPERIMENTS = sorted(CONFIGS.glob("*.yaml"))
+PROFILES = sorted(CONFIGS.glob("*/*.yaml"))
+
+
+def data_of(config):
+    return yaml.safe_load(config.read_text())["data"]["class_path"]
+
+
+ON_GENERATED = [config for config in EXPERIMENTS if data_of(config).startswith("Synthetic")]
+ON_ANY_MACHINE = [profile for profile in PROFILES if profile.stem not in ("gpu", "ddp")]
+ON_REAL = [config for config in EXPERIMENTS if config not in ON_GENERATED]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def one_step(*words):
+    return main(["fit", *map(str, words), "--trainer.fast_dev_run=1", "--trainer.accelerator=cpu"])
+
+
+@pytest.mark.parametrize("config", ON_GENERATED, ids=lambda path: path.stem)
+def test_an_experiment_runs_one_step(config):
+    assert one_step("-c", config) == 0
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("config", ON_REAL, ids=lambda path: path.stem)
+def test_an_experiment_on_real_data_runs_one_step(config, data_root):
+    assert one_step("-c", config) == 0
+
+
+@pytest.mark.parametrize(
+    "profile", ON_ANY_MACHINE, ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_a_profile_stacks_on_an_experiment(profile):
+    assert one_step("-c", CONFIGS / "demo.yaml", "-c", profile) == 0
+
+
+@pytest.mark.parametrize("config", [*EXPERIMENTS, *PROFILES], ids=lambda path: path.stem)
+def test_a_config_says_what_it_is(config):
+    assert config.read_text().startswith("# ")
+
+
+def test_every_architecture_has_a_config_of_its_name():
+    trained = {yaml.safe_load(c.read_text())["model"]["class_path"] for c in EXPERIMENTS}
+    assert trained == set(models.__all__) - {"Scores", "Task"}
+
+
+@pytest.mark.parametrize("name", sorted(set(models.__all__) - {"Scores", "Task"}))
+def test_model_and_data_by_name_alone_are_enough(name):
+    reads = getattr(models, name).reads.__name__
+    data = {"TextBatch": "SyntheticReviews", "SeriesBatch": "SyntheticChirps"}[reads]
+    assert one_step(f"--model={name}", f"--data={data}") == 0
+
+
+@pytest.mark.slow
+def test_the_demo_reads_the_order_of_words(capsys):
+    words = ["--test=true", "--trainer.default_root_dir=run", "--trainer.accelerator=cpu"]
+    assert main(["fit", "-c", str(CONFIGS / "demo.yaml"), *words]) == 0
+    with open("run/metrics.csv", newline="") as file:
+        tested = [row["test/accuracy"] for row in csv.DictReader(file) if row["test/accuracy"]]
+    assert float(tested[-1]) >= 0.98
+    capsys.readouterr()
+    Path("own.txt").write_text("the plot was not bad at all .\nthe plot was bad , not good .\n")
+    ask = ["predict", "--ckpt_path", "run/checkpoints/best.ckpt", "--input", "own.txt"]
+    assert main(ask) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["label"] for answer in answers] == ["positive", "negative"]

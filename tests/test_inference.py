@@ -1,0 +1,158 @@
+"""From a checkpoint to answers, in Python and on the command line."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+import rnn_lab
+from rnn_lab.__main__ import main
+from rnn_lab.errors import UserError
+
+TEXTS = [
+    "the plot was not bad .", "", "the cast was dull at first , but brilliant in the end .",
+    "   ", "dull", "words that nobody has seen", "the score was brilliant . " * 50,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A model that was hardly trained: what it says does not matter here."""
+    folder = tmp_path_factory.mktemp("run")
+    words = [
+        *("fit", "--model=BiLSTMClassifier", "--data=SyntheticReviews", "--data.train_size=48"),
+        *("--data.valid_size=16", "--model.embedding_dim=8", "--model.hidden_dim=8"),
+        *("--trainer.max_epochs=1", f"--trainer.default_root_dir={folder}"),
+    ]
+    assert main(words) == 0
+    return str(folder / "checkpoints/best.ckpt")
+
+
+def predict(capsys, checkpoint, *words):
+    assert main(["predict", "--ckpt_path", checkpoint, *map(str, words)]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.fixture
+def lines(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text("".join(f"{text}\n" for text in TEXTS))
+    return path
+
+
+def test_answers_keep_the_order_and_are_null_without_a_word(checkpoint):
+    answers = rnn_lab.load(checkpoint).predict(TEXTS)
+    assert [answer["text"] for answer in answers] == TEXTS
+    assert [answer["label"] is None for answer in answers] == [not t.strip() for t in TEXTS]
+    for answer in answers:
+        if answer["label"] is not None:
+            assert answer["probabilities"].keys() == {"negative", "positive"}
+            assert sum(answer["probabilities"].values()) == pytest.approx(1)
+            assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
+
+
+def test_a_text_is_answered_the_same_alone_and_among_others(checkpoint):
+    predictor = rnn_lab.load(checkpoint)
+    together = predictor.predict(TEXTS)
+    for text, answer in zip(TEXTS, together, strict=True):
+        (alone,) = predictor.predict([text])
+        assert alone["label"] == answer["label"]
+        assert alone["probabilities"] == (
+            answer["probabilities"] and pytest.approx(answer["probabilities"], abs=1e-6)
+        )
+
+
+def test_one_string_is_not_a_list_of_texts(checkpoint):
+    with pytest.raises(UserError, match="got one string"):
+        rnn_lab.load(checkpoint).predict("the plot was good")
+
+
+def test_the_command_answers_lines_of_a_file(checkpoint, lines, capsys):
+    answers = predict(capsys, checkpoint, "--input", lines)
+    assert answers == rnn_lab.load(checkpoint).predict(TEXTS)
+
+
+def test_the_command_answers_standard_input(checkpoint, lines, capsys, monkeypatch):
+    text = io.TextIOWrapper(io.BytesIO(lines.read_bytes()))
+    monkeypatch.setattr("sys.stdin", text)
+    assert [a["text"] for a in predict(capsys, checkpoint, "--input", "-")] == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", "id,review\n1,good film\n2,dull film\n", ["--text-column=review"]),
+        ("a.tsv", "text\tid\ngood film\t1\ndull film\t2\n", []),
+        ("a.jsonl", '{"text": "good film"}\n{"text": "dull film"}\n', []),
+        ("a.data", "good film\ndull film\n", ["--format=txt"]),
+    ],
+)
+def test_every_format_can_be_asked(checkpoint, tmp_path, capsys, name, content, words):
+    (tmp_path / name).write_text(content)
+    answers = predict(capsys, checkpoint, "--input", tmp_path / name, *words)
+    assert [answer["text"] for answer in answers] == ["good film", "dull film"]
+
+
+def test_answers_can_be_written_to_files(checkpoint, lines, tmp_path, capsys):
+    table, objects = tmp_path / "out/answers.csv", tmp_path / "answers.jsonl"
+    for path in (table, objects):
+        assert predict(capsys, checkpoint, "--input", lines, "--output", path) == []
+    expected = rnn_lab.load(checkpoint).predict(TEXTS)
+    assert [json.loads(line) for line in objects.read_text().splitlines()] == expected
+    with open(table, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["text"] for row in rows] == TEXTS
+    assert float(rows[0]["probability_positive"]) == expected[0]["probabilities"]["positive"]
+    assert rows[1]["label"] == rows[1]["probability_positive"] == ""
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "answers.jsonl", "texts.txt"}
+
+
+@pytest.mark.slow
+def test_several_processes_answer_in_order(checkpoint, tmp_path, capsys):
+    path = tmp_path / "many.txt"
+    path.write_text("".join(f"the plot was number {i} .\n" for i in range(5000)))
+    words = ["--input", path, "--trainer.accelerator=cpu"]
+    one = predict(capsys, checkpoint, *words)
+    two = predict(capsys, checkpoint, *words, "--trainer.devices=2")
+    assert [answer["text"] for answer in one] == [answer["text"] for answer in two]
+    for a, b in zip(one[::97], two[::97], strict=True):
+        assert a["probabilities"] == pytest.approx(b["probabilities"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "wish"),
+    [
+        (["--input=no.txt"], "no.txt does not exist"),
+        (["--input={lines}", "--output=answers.xls"], "must end in .jsonl or .csv"),
+        (["--input={lines}", "--trainer.devices=0"], "must be at least 1"),
+        (["--input={lines}", "--trainer.accelerator=abacus"], "must be auto, cpu or gpu"),
+        (["--input={lines}", "--format=docx"], "format 'docx' is unknown"),
+        ([], "input"),
+        (["--input={lines}", "--colour=red"], "colour"),
+    ],
+)
+def test_mistakes_cost_one_line(checkpoint, lines, capsys, words, wish, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [word.format(lines=lines) for word in words]
+    try:
+        status = main(["predict", "--ckpt_path", checkpoint, *words])
+    except SystemExit as stop:
+        status = stop.code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert status in (1, 2)
+    assert line.startswith("rnn-lab: ")
+    assert wish in line
+    assert not Path("answers.xls").exists()
+
+
+def test_a_model_of_series_reads_no_text(tmp_path):
+    words = [
+        *("fit", "--model=GRUClassifier", "--data=SyntheticChirps", "--data.train_size=16"),
+        *("--data.valid_size=8", "--trainer.max_epochs=1"),
+        f"--trainer.default_root_dir={tmp_path}",
+    ]
+    assert main(words) == 0
+    with pytest.raises(UserError, match="GRUClassifier, which reads no text"):
+        rnn_lab.load(str(tmp_path / "checkpoints/best.ckpt"))
