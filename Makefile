@@ -1,0 +1,55 @@
+# Targets of rnn_lab; `make` alone prints them.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# The demo and the tests train tiny models: a second thread would only wait for the first.
+demo test test-slow check notebooks: export OMP_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow check format lint types notebooks figures clean
+
+help:  ## Print these lines
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,notebooks]'
+	@touch $@
+
+install: $(READY)  ## Make .venv with everything in it
+
+DEMO := runs/demo/first
+demo: $(READY)  ## Train on generated reviews, test, label three sentences
+	$(BIN)/rnn-lab fit -c configs/demo.yaml --experiment=demo --name=first --overwrite=true --test=true
+	@printf '%s\n' 'the plot was not bad at all .' 'the cast was dull at first , but brilliant in the end .' \
+	  'i expected a brilliant score and got a dull one .' \
+	  | $(BIN)/rnn-lab predict --ckpt_path $(DEMO)/checkpoints/best.ckpt --input -
+	@echo 'Results lie in $(DEMO): curves.png, confusion_matrix.png, metrics.csv, checkpoints/best.ckpt'
+
+test: $(READY)  ## Run the test suite
+	$(BIN)/python -m pytest -q
+
+test-slow: $(READY)  ## Run the tests that take longer, and those on real data
+	$(BIN)/python -m pytest -q -m 'slow or data'
+
+check: lint types test test-slow  ## Everything that must pass before a commit
+
+format: $(READY)  ## Format the sources
+	$(BIN)/ruff format .
+
+lint: $(READY)  ## Check format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)  ## Check types
+	$(BIN)/mypy
+
+notebooks: $(READY)  ## Execute every notebook
+	$(BIN)/python tests/run_notebooks.py
+
+figures: $(READY)  ## Train what the README's table shows (hours; caches, resumes)
+	$(BIN)/python tests/benchmarks/accuracy.py
+
+clean:  ## Remove .venv and caches, keep runs
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
