@@ -1,0 +1,228 @@
+"""Training speed on a CPU: the textbook's way against ours, same model, same examples.
+
+    RNN_LAB_DATA=... python tests/benchmarks/training_speed.py --data sst2
+    RNN_LAB_DATA=... python tests/benchmarks/training_speed.py --data imdb
+
+The textbook's way draws examples in random order, pads them by `pad_sequence`, packs them into
+`nn.LSTM` and steps with Adam, all as torch ships; then once more with denormals flushed. Ours is
+`SentimentLSTM` on the first batches of an epoch of the data module (length buckets over pools of 50
+batches) with fused Adam, then once more under bfloat16 autocast. The textbook gets exactly the
+examples of these batches; reviews of IMDB are cut at 400 words. First both must give the same loss
+for the same weights. Then the ways take turns, each time in a process of its own; its first step,
+on 20 words, is not timed.
+
+Run it on an idle machine: two threads that share a core with another process wait for each other.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils.data import DataLoader
+
+Batch = tuple[Tensor, Tensor, Tensor]  # tokens, labels, lengths
+Step = Callable[[Tensor, Tensor, Tensor], None]
+WAYS = ("textbook as shipped", "textbook flushed", "ours", "ours in bfloat16")
+
+
+class Setting(NamedTuple):
+    """The model and the work of one dataset."""
+
+    embedding_dim: int
+    hidden_dim: int
+    num_layers: int
+    batch_size: int
+    steps: int
+    rounds: int
+
+
+SETTINGS = {
+    "sst2": Setting(128, 128, num_layers=1, batch_size=64, steps=50, rounds=5),
+    "imdb": Setting(100, 256, num_layers=2, batch_size=32, steps=8, rounds=3),
+}
+
+
+class TextbookLSTM(nn.Module):
+    """A sentiment model as textbooks write it: packed, both final states, a probability."""
+
+    def __init__(self, vocab_size: int, setting: Setting) -> None:
+        super().__init__()
+        sizes = setting.embedding_dim, setting.hidden_dim, setting.num_layers
+        dropout = 0.5 if setting.num_layers > 1 else 0.0
+        self.embedding = nn.Embedding(vocab_size, setting.embedding_dim, padding_idx=0)
+        self.lstm = nn.LSTM(*sizes, batch_first=True, dropout=dropout, bidirectional=True)
+        self.dropout = nn.Dropout(0.5)
+        self.fc = nn.Linear(2 * setting.hidden_dim, 1)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Say how likely each text is positive, `(batch,)`."""
+        packed = pack_padded_sequence(
+            self.embedding(tokens), lengths, batch_first=True, enforce_sorted=False
+        )
+        _, (hidden, _) = self.lstm(packed)
+        return self.fc(self.dropout(torch.cat([hidden[-2], hidden[-1]], 1))).squeeze(1).sigmoid()
+
+
+def both_models(vocab_size: int, setting: Setting) -> tuple[TextbookLSTM, Any]:
+    """Build the textbook's model and ours with the same weights."""
+    from rnn_lab.models import SentimentLSTM
+
+    torch.manual_seed(0)
+    textbook = TextbookLSTM(vocab_size, setting)
+    ours = SentimentLSTM(vocab_size, setting.embedding_dim, setting.hidden_dim, setting.num_layers)
+    weights = textbook.state_dict()
+    ours.load_state_dict({k.replace("lstm.", "recurrent."): v for k, v in weights.items()})
+    return textbook, ours
+
+
+def textbook_loss(model: TextbookLSTM, tokens: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    return nn.functional.binary_cross_entropy(model(tokens, lengths), labels.float())
+
+
+def our_loss(model: Any, tokens: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+    from rnn_lab.batches import TextBatch
+
+    return model.score(TextBatch(tokens, labels, lengths)).loss
+
+
+def open_data(name: str, batch_size: int) -> Any:
+    from rnn_lab.data import IMDB, SST2
+
+    data = {"sst2": SST2, "imdb": IMDB}[name](batch_size)
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def our_batches(data: Any, setting: Setting, number: int) -> Iterable[Batch]:
+    """Give the first batches of an epoch as the data module makes them, on demand."""
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(number)
+    return islice(loader, setting.steps)
+
+
+def textbook_batches(batches: Iterable[Batch], setting: Setting, number: int) -> Iterable[Batch]:
+    """Give the same examples in random order, padded on demand."""
+    from rnn_lab.data import collate_variable_length
+
+    examples = [
+        (row[:length].clone(), int(label))
+        for tokens, labels, lengths in batches
+        for row, label, length in zip(tokens, labels, lengths, strict=True)
+    ]
+    return DataLoader(
+        examples,  # type: ignore[arg-type]  # a list serves as a dataset
+        setting.batch_size,
+        shuffle=True,
+        collate_fn=collate_variable_length,
+        generator=torch.Generator().manual_seed(number),
+    )
+
+
+def compare_losses(name: str, setting: Setting) -> None:
+    """Check on common batches that both models, without dropout, compute the same loss."""
+    data = open_data(name, setting.batch_size)
+    textbook, ours = (model.eval() for model in both_models(data.vocab_size, setting))
+    with torch.no_grad():
+        for batch in islice(our_batches(data, setting, 0), 4):
+            torch.testing.assert_close(our_loss(ours, *batch), textbook_loss(textbook, *batch))
+
+
+def measure(way: str, name: str, setting: Setting, number: int) -> float:
+    """Train for the steps of one round: examples a second."""
+    data = open_data(name, setting.batch_size)
+    textbook, ours = both_models(data.vocab_size, setting)
+    batches = our_batches(data, setting, number)
+    if way.startswith("ours"):
+        step = make_step(ours, our_loss, fused=True, bfloat16=way.endswith("bfloat16"))
+    else:
+        step = make_step(textbook, textbook_loss)
+        batches = textbook_batches(batches, setting, number)
+    tokens, labels, lengths = next(iter(our_batches(data, setting, number + 1)))
+    step(tokens[:, :20], labels, lengths.clamp(max=20))
+    count, start = 0, time.perf_counter()
+    for batch in batches:
+        step(*batch)
+        count += len(batch[1])
+    return count / (time.perf_counter() - start)
+
+
+def make_step(
+    model: nn.Module,
+    loss: Callable[..., Tensor],
+    fused: bool | None = None,
+    bfloat16: bool = False,
+) -> Step:
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=fused)
+
+    def step(tokens: Tensor, labels: Tensor, lengths: Tensor) -> None:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            value = loss(model, tokens, labels, lengths)
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    model.train()
+    return step
+
+
+def in_a_process(way: str, name: str, setting: Setting, number: int = 0) -> str:
+    environment = {k: v for k, v in os.environ.items() if k != "RNN_LAB_KEEP_DENORMALS"}
+    if way == "textbook as shipped":
+        environment["RNN_LAB_KEEP_DENORMALS"] = "1"
+    command = [sys.executable, __file__, "--data", name, "--steps", str(setting.steps)]
+    command += ["--way", way, "--number", str(number)]
+    return subprocess.run(
+        command, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+def report(name: str, setting: Setting) -> None:
+    """Let the ways take turns and print the medians of their speeds."""
+    in_a_process("losses", name, setting)
+    print("equal loss on common batches: yes", flush=True)
+    speeds: dict[str, list[float]] = {way: [] for way in WAYS}
+    for number in range(setting.rounds):
+        for way in WAYS:
+            speeds[way].append(float(in_a_process(way, name, setting, number)))
+            print(f"round {number + 1}, {way}: {speeds[way][-1]:.1f} examples/s", flush=True)
+    medians = {way: statistics.median(speeds[way]) for way in WAYS}
+    print(f"\n{name}, {torch.get_num_threads()} threads, {setting}\n")
+    print("| way | training examples/s | over as shipped | over flushed |\n| - | - | - | - |")
+    shipped, flushed = (medians[way] for way in WAYS[:2])
+    for way, speed in medians.items():
+        print(f"| {way} | {speed:.1f} | {speed / shipped:.1f}x | {speed / flushed:.1f}x |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", choices=SETTINGS, default="sst2")
+    parser.add_argument("--steps", type=int, help="timed steps of a round")
+    parser.add_argument("--rounds", type=int, help="times that each way takes its turn")
+    parser.add_argument("--way", choices=[*WAYS, "losses"], help=argparse.SUPPRESS)
+    parser.add_argument("--number", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    given = {k: v for k in ("steps", "rounds") if (v := getattr(options, k)) is not None}
+    setting = SETTINGS[options.data]._replace(**given)
+    if options.way == "losses":
+        compare_losses(options.data, setting)
+    elif options.way:
+        import rnn_lab.nn  # noqa: F401  # flushes denormals, unless the environment forbids it
+
+        print(measure(options.way, options.data, setting, options.number))
+    else:
+        report(options.data, setting)
+
+
+if __name__ == "__main__":
+    main()
