@@ -26,7 +26,7 @@ from lightning.pytorch.cli import (
 
 import rnn_lab.data  # noqa: F401  its classes can be named on the line
 from rnn_lab import training
-from rnn_lab.commands.parsing import OneLineErrors
+from rnn_lab.commands.parsing import OneLineErrors, in_order, split_options, value_of
 from rnn_lab.data.module import LabDataModule, saved
 from rnn_lab.errors import UserError
 from rnn_lab.models import Task
@@ -37,7 +37,6 @@ log = logging.getLogger("rnn_lab")
 Kind = TypeVar("Kind", Task, LabDataModule)
 
 LINKED = ("vocab_size", "input_dim", "num_classes", "class_counts", "multi_label")
-CHOICES = ("--model", "--data", "--model.optimizer", "--model.scheduler")
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 20,
     "gradient_clip_val": 1.0,
@@ -182,8 +181,8 @@ class LabCLI(LightningCLI):
             raise UserError(f"{self.subcommand} needs --ckpt_path: random weights tell nothing")
         if self.subcommand == "fit" and config.ckpt_path == "last":
             config.ckpt_path = self._last(config, model, data)
-        if self.subcommand == "fit" and config.ckpt_path:
-            check_resume(config)
+        if config.ckpt_path:
+            check_same(config, strictly=self.subcommand == "fit")
         if not config.trainer.fast_dev_run:
             config.trainer.default_root_dir = str(self._folder(config, model, data))
 
@@ -217,6 +216,15 @@ class LabCLI(LightningCLI):
         except ValueError as error:
             cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
             raise UserError(str(cause)) from error
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except RuntimeError as error:
+            if "Error(s) in loading state_dict" not in str(error):
+                raise
+            path = self.config[subcommand].ckpt_path
+            raise UserError(f"the weights of {path} are of other sizes: {error}") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the Trainer with the callbacks and loggers that every run has."""
@@ -266,45 +274,6 @@ def _tell_on_standard_error() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # none is needed
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval")  # epochs count
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # of Lightning's own code
-
-
-def split_options(words: Sequence[str]) -> list[list[str]]:
-    """Group words into options with their values.
-
-    Example:
-        >>> split_options(["--model=LSTM", "-c", "a.yaml", "--lr", "-1"])
-        [['--model=LSTM'], ['-c', 'a.yaml'], ['--lr', '-1']]
-    """
-    options: list[list[str]] = []
-    for word in words:
-        starts = word.startswith("-") and not word[1:2].isdigit() and word != "-"
-        if starts or not options or "=" in options[-1][0]:
-            options.append([word])
-        else:
-            options[-1].append(word)
-    return options
-
-
-def in_order(options: list[list[str]]) -> list[list[str]]:
-    """Put config files first, then choices of a class, then all else, each in its order."""
-
-    def place(option: list[str]) -> int:
-        key = option[0].partition("=")[0]
-        if key in ("-c", "--config"):
-            return 0
-        return 1 + CHOICES.index(key) if key in CHOICES else 1 + len(CHOICES)
-
-    return sorted(options, key=place)
-
-
-def value_of(option: list[str]) -> str:
-    """The value of an option, `--key=value` or `--key value`."""
-    key, equals, value = option[0].partition("=")
-    if equals:
-        return value
-    if len(option) != 2:
-        raise UserError(f"{key} needs a value")
-    return option[1]
 
 
 def known_classes(base: type[Kind]) -> dict[str, type[Kind]]:
@@ -394,23 +363,23 @@ def check_fit(model: type[Task], data: type[LabDataModule]) -> None:
     )
 
 
-def check_resume(config: Any) -> None:
-    """Refuse to go on with another model, optimiser or schedule than the checkpoint's.
+def check_same(config: Any, strictly: bool) -> None:
+    """Refuse another model than the checkpoint's; strictly, any other argument of it, too.
 
     Raises:
-        UserError: If an argument of the model differs.
+        UserError: If the model, its optimiser or its schedule differs.
     """
     before = part(saved(config.ckpt_path)["model"], LINKED)
     now = config.model.as_dict()
     name = before["class_path"].rpartition(".")[2]
     if name != now["class_path"].rpartition(".")[2]:
-        raise UserError(f"{config.ckpt_path} is of a {name}, which a resumed run keeps")
-    for name, value in before["init_args"].items():
-        if now["init_args"].get(name) != value:
-            raise UserError(
-                f"{config.ckpt_path} was trained with another {name}, which a resumed run keeps: "
-                f"to start anew from its weights give --init_from={config.ckpt_path} instead"
-            )
+        raise UserError(f"{config.ckpt_path} is of a {name}: leave --model out")
+    changed = [k for k, v in before["init_args"].items() if now["init_args"].get(k) != v]
+    if strictly and changed:
+        raise UserError(
+            f"{config.ckpt_path} was trained with another {changed[0]}, which a resumed run keeps: "
+            f"to start anew from its weights give --init_from={config.ckpt_path} instead"
+        )
 
 
 def part(recipe: dict[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import torch
 import yaml
 
 from rnn_lab.__main__ import main
-from rnn_lab.cli import in_order, split_options
+from rnn_lab.commands.parsing import in_order, split_options
 
 TINY = [
     *("--data.train_size=48", "--data.valid_size=16", "--data.test_size=24"),
@@ -270,3 +272,35 @@ def test_config_files_and_class_choices_go_first():
     options = split_options(["--data.x=1", "--model.y=2", "--model=M", "-c", "a", "-c", "b"])
     expected = [["-c", "a"], ["-c", "b"], ["--model=M"], ["--data.x=1"], ["--model.y=2"]]
     assert in_order(options) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "wish"),
+    [
+        (["--model=PackedLSTM"], "is of a LSTMClassifier"),
+        (["--model.hidden_dim=9"], "are of other sizes"),
+        (["--data=SyntheticChirps"], "try GRUClassifier"),
+    ],
+)
+def test_a_checkpoint_keeps_its_model(trained, capsys, words, wish):
+    assert wish in refused(capsys, "test", "--ckpt_path", BEST, *words)
+
+
+@pytest.mark.slow
+def test_weights_and_biases_is_given_the_whole_run():
+    offline = Path(__file__).parent.parent / "configs/logger/offline.yaml"
+    words = ["fit", *REVIEWS, *SIZES, "--name=a", "-c", str(offline), "--test=true"]
+    words.append("--trainer.log_every_n_steps=1")
+    subprocess.run([sys.executable, "-m", "rnn_lab", *words], check=True, capture_output=True)
+    (record,) = RUN.glob("wandb/offline-run-*/*.wandb")
+    inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", record]
+    done = subprocess.run(inspect, check=True, capture_output=True, text=True)
+    records = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    history = {key for r in records if r["type"] == "history" for key in r["history"]["item"]}
+    wanted = {"train/loss", "train/lr", "train/gradient_norm", "val/accuracy", "test/accuracy"}
+    assert wanted <= history
+    assert "hidden_dim" in json.dumps([r for r in records if r["type"] == "config"])
+    assert "parameters" in done.stdout
+    assert list(RUN.rglob("*mistakes*.table.json"))
+    assert "confusion" in done.stdout
+    assert (RUN / "metrics.csv").exists()

@@ -39,6 +39,7 @@ def test_an_experiment_runs_one_step(config):
 
 
 @pytest.mark.data
+@pytest.mark.filterwarnings("ignore:No negative samples")  # the longest IMDB reviews agree
 @pytest.mark.parametrize("config", ON_REAL, ids=lambda path: path.stem)
 def test_an_experiment_on_real_data_runs_one_step(config, data_root):
     assert one_step("-c", config) == 0
@@ -66,6 +67,12 @@ def test_model_and_data_by_name_alone_are_enough(name):
     reads = getattr(models, name).reads.__name__
     data = {"TextBatch": "SyntheticReviews", "SeriesBatch": "SyntheticChirps"}[reads]
     assert one_step(f"--model={name}", f"--data={data}") == 0
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("data", ["SST2", "TREC", "MR", "R8", "Names"])
+def test_real_data_by_name_alone_is_enough(data, data_root):
+    assert one_step("--model=LSTMClassifier", f"--data={data}") == 0
 
 
 @pytest.mark.slow

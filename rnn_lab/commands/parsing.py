@@ -1,8 +1,13 @@
-"""Mistakes in a command line, said in one line."""
+"""The words of a command line: their order, and mistakes in them said in one line."""
 
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
+
+from rnn_lab.errors import UserError
+
+CHOICES = ("--model", "--data", "--model.optimizer", "--model.scheduler")  # of a class
 
 
 class OneLineErrors:
@@ -15,6 +20,45 @@ class OneLineErrors:
         """Print the message and leave with status 2."""
         print(f"rnn-lab: {explain(message)}", file=sys.stderr)
         raise SystemExit(2)
+
+
+def split_options(words: Sequence[str]) -> list[list[str]]:
+    """Group words into options with their values.
+
+    Example:
+        >>> split_options(["--model=LSTM", "-c", "a.yaml", "--lr", "-1"])
+        [['--model=LSTM'], ['-c', 'a.yaml'], ['--lr', '-1']]
+    """
+    options: list[list[str]] = []
+    for word in words:
+        starts = word.startswith("-") and not word[1:2].isdigit() and word != "-"
+        if starts or not options or "=" in options[-1][0]:
+            options.append([word])
+        else:
+            options[-1].append(word)
+    return options
+
+
+def in_order(options: list[list[str]]) -> list[list[str]]:
+    """Put config files first, then choices of a class, then all else, each in its order."""
+
+    def place(option: list[str]) -> int:
+        key = option[0].partition("=")[0]
+        if key in ("-c", "--config"):
+            return 0
+        return 1 + CHOICES.index(key) if key in CHOICES else 1 + len(CHOICES)
+
+    return sorted(options, key=place)
+
+
+def value_of(option: list[str]) -> str:
+    """The value of an option, `--key=value` or `--key value`."""
+    key, equals, value = option[0].partition("=")
+    if equals:
+        return value
+    if len(option) != 2:
+        raise UserError(f"{key} needs a value")
+    return option[1]
 
 
 def explain(message: str) -> str:

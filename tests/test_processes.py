@@ -1,0 +1,151 @@
+"""Two processes through the command line: one run, nothing lost, the metrics of one process."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from rnn_lab.__main__ import main as rnn_lab
+
+pytestmark = pytest.mark.slow
+
+TWO = ["--trainer.strategy=ddp", "--trainer.devices=2", "--trainer.accelerator=cpu"]
+SIZES = ["--model=LSTMClassifier", "--model.embedding_dim=8", "--model.hidden_dim=8"]
+EPOCH = [*SIZES, "--data.batch_size=4", "--trainer.max_epochs=1"]
+OFFLINE = Path(__file__).parents[1] / "configs/logger/offline.yaml"
+TRAIN, VALID, TEST = 37, 13, 23  # none of them divides by processes or batches
+
+WITNESS = """
+import json
+from lightning.pytorch.callbacks import Callback
+
+class Witness(Callback):
+    seen = None
+    def on_train_start(self, trainer, task):
+        self.seen = []
+    def on_train_batch_end(self, trainer, task, outputs, batch, batch_idx):
+        words = trainer.datamodule.reader.words
+        self.seen.append([words[i] for i in batch.tokens[:, 0].tolist()])
+    def on_train_end(self, trainer, task):
+        with open(f"seen-{trainer.global_rank}.json", "w") as file:
+            json.dump([self.seen, float(sum(p.abs().sum() for p in task.parameters()))], file)
+"""
+
+
+def write_texts(path, count, start):
+    """Texts of different lengths; the first word of each is its own."""
+    random.seed(start)
+    lines = []
+    for number in range(start, start + count):
+        words = random.choices("fine good kind dull poor rude".split(), k=1 + number % 6)
+        label = random.choices(["up", "down"], [1 + words.count("good"), 1 + words.count("dull")])
+        lines.append(f"{label[0]} text{number} {' '.join(words)}\n")
+    path.write_text("".join(lines))
+
+
+def command(folder, *words):
+    """Run a command to its end; whatever it started ends with it."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("RNN_LAB_RUN", "RNN_LAB_DATA")}
+    environment |= {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", *map(str, words)],
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        _, errors = process.communicate(timeout=120)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert process.returncode == 0, errors
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder in which two processes fitted and tested, and W&B wrote along."""
+    folder = tmp_path_factory.mktemp("two")
+    for name, count, start in (("train", TRAIN, 0), ("valid", VALID, 100), ("test", TEST, 200)):
+        write_texts(folder / f"{name}.txt", count, start)
+    (folder / "witness.py").write_text(WITNESS)
+    files = [f"--data.{name}={name}.txt" for name in ("train", "valid", "test")]
+    words = [*EPOCH, *TWO, "--data=TextFiles", *files, "--trainer.callbacks+=witness.Witness"]
+    command(folder, "rnn_lab", "fit", *words, "-c", OFFLINE, "--test=true")
+    return folder
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
+    """The folder of that run; it is all there is."""
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("RNN_LAB_RUN", raising=False)
+    (run,) = (folder / "runs").glob("*/*")
+    return run
+
+
+def table(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def measured(run, stage):
+    """The last metrics of a stage."""
+    row = [row for row in table(run / "metrics.csv") if row.get(f"{stage}/loss")][-1]
+    return {k: float(v) for k, v in row.items() if k.startswith(f"{stage}/") and v}
+
+
+def test_two_processes_write_one_run(run):
+    assert {path.name for path in run.iterdir()} >= {
+        "config.yaml", "checkpoints", "metrics.csv", "curves.png", "confusion_matrix.png",
+        "mistakes.csv", "wandb",
+    }  # fmt: skip
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert len(list(run.glob("wandb/offline-run-*"))) == 1
+    assert len([row for row in table(run / "metrics.csv") if row["val/loss"]]) == 1
+
+
+def test_every_row_trains_once_in_as_many_batches_a_process(folder, run):
+    (first, weight), (second, other_weight) = (
+        json.loads((folder / f"seen-{rank}.json").read_text()) for rank in (0, 1)
+    )
+    assert len(first) == len(second)
+    seen = Counter(text for batches in (first, second) for batch in batches for text in batch)
+    assert seen == Counter(f"text{number}" for number in range(TRAIN))
+    assert weight == other_weight
+
+
+def test_one_process_measures_the_same(run):
+    best = run / "checkpoints/best.ckpt"
+    files = [f"--data.{name}={name}.txt" for name in ("train", "valid", "test")]
+    one = ["--ckpt_path", str(best), *files, "--trainer.accelerator=cpu", "--trainer.devices=1"]
+    of_two = {stage: measured(run, stage) for stage in ("val", "test")}
+    mistakes = table(run / "mistakes.csv")
+    assert rnn_lab(["validate", *one]) == 0
+    assert rnn_lab(["test", *one]) == 0
+    for stage, metrics in of_two.items():
+        assert metrics.keys() == {f"{stage}/{n}" for n in ("loss", "accuracy", "f1", "auroc")}
+        assert measured(run, stage) == pytest.approx(metrics, abs=1e-6)
+    assert len(mistakes) == round(TEST * (1 - of_two["test"]["test/accuracy"]))
+    assert {row["text"] for row in table(run / "mistakes.csv")} == {row["text"] for row in mistakes}
+
+
+def test_torchrun_writes_one_run(tmp_path):
+    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+    words = [*EPOCH, *TWO, "--data=SyntheticReviews", "--data.train_size=18"]
+    sizes = ["--data.valid_size=6", "--data.test_size=9"]
+    command(tmp_path, *launcher, "rnn_lab", "fit", *words, *sizes, "--test=true")
+    (run,) = (tmp_path / "runs").glob("*/*")
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert len([row for row in table(run / "metrics.csv") if row["test/loss"]]) == 1
