@@ -33,7 +33,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("RNN_LAB_DEBUG"):
             raise
-        print(f"rnn-lab: {' '.join(str(error).split())}", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # every process has met the same mistake
+            print(f"rnn-lab: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("rnn-lab: interrupted", file=sys.stderr)

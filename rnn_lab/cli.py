@@ -213,7 +213,9 @@ class LabCLI(LightningCLI):
         try:
             super().instantiate_classes()
             self.model.check_data(self.datamodule)
-        except ValueError as error:
+        except UserError:
+            raise
+        except ValueError as error:  # the parser wraps what a constructor raises
             cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
             raise UserError(str(cause)) from error
 

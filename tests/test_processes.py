@@ -45,7 +45,7 @@ def write_texts(path, count, start):
     random.seed(start)
     lines = []
     for number in range(start, start + count):
-        words = random.choices("fine good kind dull poor rude".split(), k=1 + number % 6)
+        words = random.choices(["fine", "good", "kind", "dull", "poor", "rude"], k=1 + number % 6)
         label = random.choices(["up", "down"], [1 + words.count("good"), 1 + words.count("dull")])
         lines.append(f"{label[0]} text{number} {' '.join(words)}\n")
     path.write_text("".join(lines))

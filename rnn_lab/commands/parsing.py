@@ -71,9 +71,11 @@ def explain(message: str) -> str:
     key = re.search(r'[Pp]arser key "([^"]+)"', message)
     given = re.search(r"Given value: (.*)", message)
     wanted = re.findall(r"Expected a <class '([\w.]+)'>", message)
-    if key and given and wanted:
-        kinds = " or ".join(dict.fromkeys(kind for kind in wanted if kind != "NoneType"))
+    kinds = " or ".join(dict.fromkeys(kind for kind in wanted if kind != "NoneType"))
+    if key and given and kinds:
         return f"--{key[1]} takes {kinds}, got {given[1]}"
+    if key and given:
+        return f"{key[1]} cannot be {given[1]}: `--help` shows what it can be"
     missing = re.search(r"required: \w+\.(model|data)", message)
     if missing:
         return f"give --{missing[1]}=NAME: `rnn-lab list` shows the names"

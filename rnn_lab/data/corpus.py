@@ -356,6 +356,8 @@ def _encoded(reader: TextReader, texts: Iterator[str]) -> Iterator[tuple[int, li
 
 def _targets(name: str, spool: Spool, labels: list[str], multi_label: bool) -> np.ndarray:
     """The target of each combination of labels that the spool has seen."""
+    if not spool.label_names:
+        return np.empty(0, np.int64)
     place = {label: i for i, label in enumerate(labels)}
     combinations = np.zeros((len(spool.label_names), len(labels)), np.uint8)
     for together, number in spool.label_names.items():

@@ -171,7 +171,10 @@ class Task(LightningModule):
         checkpoint["rnn_lab"] = {"version": rnn_lab.__version__, "model": made}
         datamodule = getattr(self._trainer, "datamodule", None)
         if datamodule is not None:
-            checkpoint["rnn_lab"]["data"] = datamodule.recipe()
+            data = checkpoint["rnn_lab"]["data"] = datamodule.recipe()
+            # Lightning's own note holds every argument, paths of this machine among them.
+            noted = {"_class_path": data["class_path"], **data["init_args"]}
+            checkpoint["datamodule_hyper_parameters"] = noted
 
 
 def recipe(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:

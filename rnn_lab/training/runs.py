@@ -44,7 +44,7 @@ def refuse_used(folder: Path) -> None:
     Raises:
         UserError: If a run lies in the folder.
     """
-    if _traces(folder):
+    if any((folder / name).exists() for name in ("checkpoints", "metrics.csv")):
         raise UserError(
             f"{folder} holds a run already: give another --name, go on from its checkpoint with "
             f"--ckpt_path={folder}/checkpoints/last.ckpt, or give --overwrite=true"
