@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import yaml
 from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import (
@@ -141,8 +142,14 @@ class LabCLI(LightningCLI):
         assert isinstance(args, Sequence)
         command, options = args[0], split_options(args[1:])
         check_names(options)
+        keys = {option[0].partition("=")[0] for option in options}
+        if command != "fit" and not keys & {"--ckpt_path", "--help", "-h"}:
+            raise UserError(f"{command} needs --ckpt_path: random weights tell nothing")
         base = self._checkpoint_config(command, options)
         check_arguments(options, base)
+        unnamed = not base and not keys & {"-c", "--config", "--model.optimizer"}
+        if unnamed and any(key.startswith("--model.optimizer.") for key in keys):
+            options.append(["--model.optimizer=torch.optim.Adam"])  # what None stands for
         words = [f"--config={json.dumps(base)}"] if base else []
         words += [word for option in in_order(options) for word in option]
         self.config = parser.parse_args([command, *words])
@@ -177,8 +184,6 @@ class LabCLI(LightningCLI):
         config = self.config[self.subcommand]
         model, data = class_of(config, "model"), class_of(config, "data")
         check_fit(model, data)
-        if self.subcommand != "fit" and not config.ckpt_path:
-            raise UserError(f"{self.subcommand} needs --ckpt_path: random weights tell nothing")
         if self.subcommand == "fit" and config.ckpt_path == "last":
             config.ckpt_path = self._last(config, model, data)
         if config.ckpt_path:
@@ -213,8 +218,12 @@ class LabCLI(LightningCLI):
         try:
             super().instantiate_classes()
             self.model.check_data(self.datamodule)
+            if self.config[self.subcommand].test:
+                self.datamodule.split("test")  # miss it before training, not after
         except UserError:
             raise
+        except MisconfigurationException as error:
+            raise UserError(str(error)) from error
         except ValueError as error:  # the parser wraps what a constructor raises
             cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
             raise UserError(str(cause)) from error
@@ -222,16 +231,25 @@ class LabCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
-        except RuntimeError as error:
-            if "Error(s) in loading state_dict" not in str(error):
+        except SystemExit as stop:  # how Lightning leaves when it was interrupted
+            if not self.trainer.interrupted:
                 raise
-            path = self.config[subcommand].ckpt_path
-            raise UserError(f"the weights of {path} are of other sizes: {error}") from error
+            raise KeyboardInterrupt from stop
+        except MisconfigurationException as error:
+            raise UserError(str(error)) from error
+        except RuntimeError as error:
+            if "Early stopping conditioned on" in str(error):
+                raise UserError(str(error)) from error
+            if "Error(s) in loading state_dict" in str(error):
+                path = self.config[subcommand].ckpt_path
+                raise UserError(f"the weights of {path} are of other sizes: {error}") from error
+            raise
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the Trainer with the callbacks and loggers that every run has."""
         trainer = super().instantiate_trainer(**kwargs)
-        training.place_loggers(trainer)
+        name = "metrics.csv" if self.subcommand == "fit" else f"metrics.{self.subcommand}.csv"
+        training.place_loggers(trainer, name)
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
@@ -244,18 +262,28 @@ class LabCLI(LightningCLI):
         return super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
 
     def before_fit(self) -> None:
-        """Take the run's folder, start from given weights, and say what begins."""
+        """Take the run's folder, start from given weights."""
         config = self.config["fit"]
         if not (config.ckpt_path or config.trainer.fast_dev_run or _get_rank()):
             claim(Path(config.trainer.default_root_dir))
         if config.init_from:
             start_from(self.model, config.init_from)
-        parameters = sum(p.numel() for p in self.model.parameters())
-        log.info(
-            "%s (%s parameters) on %s -> %s", type(self.model).__name__, f"{parameters:,}",
-            type(self.datamodule).__name__, self.trainer.default_root_dir,
-        )  # fmt: skip
+        self._announce()
         self._began = time.monotonic()
+
+    def _announce(self) -> None:
+        """Say what begins, and where it is written."""
+        parameters = sum(p.numel() for p in self.model.parameters())
+        dry = self.config[self.subcommand].trainer.fast_dev_run
+        log.info(
+            "%s (%s parameters) on %s -> %s",
+            type(self.model).__name__,
+            f"{parameters:,}",
+            type(self.datamodule).__name__,
+            "nowhere" if dry else self.trainer.default_root_dir,
+        )
+
+    before_validate = before_test = _announce
 
     def after_fit(self) -> None:
         """Say what came of it; with `--test=true` test the best checkpoint."""
@@ -328,6 +356,8 @@ def check_arguments(options: list[list[str]], base: dict[str, Any]) -> None:
         for word in keys:
             head, _, rest = word.partition(".")
             name = rest.removeprefix("init_args.").partition(".")[0].removesuffix("+")
+            if head == f"--{key}" == "--model" and name in LINKED:
+                raise UserError(f"{name} comes from the data")
             if head == f"--{key}" and name and name not in (*accepted, "help", "class_path"):
                 near = difflib.get_close_matches(name, accepted, 3) or accepted
                 raise UserError(f"{cls.__name__} has no {name}; it has {', '.join(near)}")

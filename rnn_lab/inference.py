@@ -60,6 +60,12 @@ def build(recipe: dict[str, Any]) -> Any:
         ) from error
 
 
+def _checked(text: str) -> str:
+    if not isinstance(text, str):
+        raise UserError(f"texts must be strings, got {text!r}")
+    return text
+
+
 def _name(recipe: dict[str, Any]) -> str:
     return recipe["class_path"].rpartition(".")[2]
 
@@ -96,7 +102,7 @@ class Predictor:
             label and probabilities are None where there is no word to read. Of multi-label data
             `label` is the list of labels at least as likely as not.
         """
-        texts = iter(texts)
+        texts = map(_checked, texts)
         while chunk := list(itertools.islice(texts, TEXTS_AT_ONCE)):
             yield from self._answer(chunk)
 

@@ -54,8 +54,8 @@ def refused(capsys, *words):
     return lines[0]
 
 
-def rows():
-    with open(RUN / "metrics.csv", newline="") as file:
+def rows(name="metrics.csv"):
+    with open(RUN / name, newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -107,16 +107,16 @@ def test_test_needs_the_checkpoint_alone_and_the_line_overrules_it(trained, capf
     config = resolved("config.test.yaml")
     assert config["data"]["init_args"]["batch_size"] == 5  # from the line
     assert config["data"]["init_args"]["test_size"] == 24  # from the checkpoint
-    assert 0 <= float(rows()[-1]["test/accuracy"]) <= 1
+    assert 0 <= float(rows("metrics.test.csv")[-1]["test/accuracy"]) <= 1
+    assert "test/accuracy" not in rows()[-1]  # what training wrote stays as it is
     assert (RUN / "confusion_matrix.png").exists()
     assert (RUN / "mistakes.csv").exists()
 
 
 def test_validate_gives_what_training_measured(trained):
     assert run("validate", "--ckpt_path", BEST) == 0
-    measured = [row["val/accuracy"] for row in rows() if row["val/accuracy"]]
-    assert len(measured) == 2
-    assert float(measured[0]) == pytest.approx(float(measured[1]))
+    (trained_to,) = [row["val/accuracy"] for row in rows() if row["val/accuracy"]]
+    assert rows("metrics.validate.csv")[-1]["val/accuracy"] == trained_to
 
 
 def test_fit_can_test_the_best_checkpoint():
@@ -210,6 +210,12 @@ def test_optimizer_and_schedule_change_from_the_line():
         (["fit", *REVIEWS, "-c", "nowhere.yaml"], "nowhere.yaml"),
         (["test", *REVIEWS], "test needs --ckpt_path"),
         (["validate", *REVIEWS], "validate needs --ckpt_path"),
+        (["test"], "test needs --ckpt_path"),
+        (["fit", *REVIEWS, "--model.vocab_size=5"], "vocab_size comes from the data"),
+        (["fit", *REVIEWS, "--name=../a"], "--name must be a plain name"),
+        (["fit", *REVIEWS, "--experiment=.."], "--experiment must be a plain name"),
+        (["fit", *REVIEWS, "--trainer.devices=0"], "devices"),
+        (["fit", *REVIEWS, "--trainer.max_epochs=-5"], "max_epochs"),
         (["fit", "--model=LSTMClassifier", "--data=TextFiles"], "give --data.train=FILE"),
         (["fit", "--model=LSTMClassifier", "--data=TextFiles", "--data.train=no.csv"],
          "no.csv cannot be read"),
@@ -236,6 +242,21 @@ def test_two_classes_are_needed_for_a_sentiment(capsys):
     words = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1"]
     line = refused(capsys, "fit", "--model=SentimentLSTM", *words)
     assert "SentimentLSTM tells 2 classes, TextFiles has 3; try LSTMClassifier" in line
+
+
+def test_what_would_fail_after_training_fails_before(capsys):
+    Path("own.csv").write_text(OWN)
+    words = ["--model=LSTMClassifier", "--data=TextFiles", "--data.train=own.csv", "--test=true"]
+    assert "give --data.test=FILE" in refused(capsys, "fit", *words)
+    Path("own.csv").write_text(OWN.replace("negative", "positive"))
+    assert "num_classes must be at least 2, got 1" in refused(capsys, "fit", *words[:-1])
+    assert not Path("runs").exists()
+
+
+def test_an_option_of_the_optimiser_alone_means_adam():
+    assert run("fit", *REVIEWS, *SIZES, "--name=a", "--model.optimizer.lr=0.02") == 0
+    (group,) = torch.load(BEST, weights_only=True)["optimizer_states"][0]["param_groups"]
+    assert group["lr"] == 0.02
 
 
 def test_a_loss_that_is_no_number_stops_the_run(capsys):
@@ -313,7 +334,7 @@ def test_weights_and_biases_is_given_the_whole_run():
     ("content", "wish"),
     [
         (b"label,text\n", "the train split has no text to read"),
-        ("label,text\ngood,caf\u00e9\n".encode("latin-1"), "give --data.encoding"),
+        ("label,text\ngood,caf\u00e9\n".encode("latin-1"), "give its encoding"),
         (b"label,text\ngood,one,two\n", "row 2"),
         (b"kind,text\ngood,one\n", "label"),
     ],

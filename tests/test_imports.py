@@ -64,7 +64,11 @@ assert not {"torch", "lightning", "wandb", "jsonargparse"} & sys.modules.keys()
 
 def test_the_chapters_names_are_imported_from_the_package_itself():
     import rnn_lab
+    from rnn_lab import data, models
 
-    for name in rnn_lab.__all__:
+    names = [*models.__all__, *data.__all__, "load"]
+    assert {"LSTMClassifier", "SentimentDataset", "collate_variable_length"} <= set(names)
+    for name in names:
         assert getattr(rnn_lab, name).__name__ == name
-    assert set(rnn_lab.__all__) <= set(dir(rnn_lab))
+    with pytest.raises(AttributeError, match="no attribute 'Absent'"):
+        rnn_lab.Absent  # noqa: B018

@@ -67,6 +67,8 @@ def test_a_text_is_answered_the_same_alone_and_among_others(checkpoint):
 def test_one_string_is_not_a_list_of_texts(checkpoint):
     with pytest.raises(UserError, match="got one string"):
         rnn_lab.load(checkpoint).predict("the plot was good")
+    with pytest.raises(UserError, match="texts must be strings, got None"):
+        rnn_lab.load(checkpoint).predict([None])
 
 
 def test_the_command_answers_lines_of_a_file(checkpoint, lines, capsys):
@@ -126,6 +128,8 @@ def test_several_processes_answer_in_order(checkpoint, tmp_path, capsys):
     [
         (["--input=no.txt"], "no.txt does not exist"),
         (["--input={lines}", "--output=answers.xls"], "must end in .jsonl or .csv"),
+        (["--input={lines}", "--output={lines}"], "must end in .jsonl or .csv"),
+        (["--input=own.csv", "--output=own.csv"], "own.csv is the input"),
         (["--input={lines}", "--trainer.devices=0"], "must be at least 1"),
         (["--input={lines}", "--trainer.accelerator=abacus"], "must be auto, cpu or gpu"),
         (["--input={lines}", "--format=docx"], "format 'docx' is unknown"),
@@ -135,6 +139,7 @@ def test_several_processes_answer_in_order(checkpoint, tmp_path, capsys):
 )
 def test_mistakes_cost_one_line(checkpoint, lines, capsys, words, wish, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("own.csv").write_text("text\nfine\n")
     words = [word.format(lines=lines) for word in words]
     try:
         status = main(["predict", "--ckpt_path", checkpoint, *words])

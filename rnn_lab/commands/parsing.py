@@ -76,7 +76,8 @@ def explain(message: str) -> str:
         return f"--{key[1]} takes {kinds}, got {given[1]}"
     if key and given:
         return f"{key[1]} cannot be {given[1]}: `--help` shows what it can be"
-    missing = re.search(r"required: \w+\.(model|data)", message)
+    missing = re.search(r"required: (?:fit\.|validate\.|test\.)?(\w+)", message)
     if missing:
-        return f"give --{missing[1]}=NAME: `rnn-lab list` shows the names"
+        named = missing[1] in ("model", "data")
+        return f"give --{missing[1]}" + ("=NAME: `rnn-lab list` shows the names" if named else "")
     return " ".join(message.split())

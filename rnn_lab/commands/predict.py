@@ -42,6 +42,8 @@ def main(options: Sequence[str]) -> None:
         return
     path = Path(args.output)
     write = _writer(path)
+    if path.exists() and args.input != "-" and path.samefile(args.input):
+        raise UserError(f"{path} is the input: give another --output")
     with _beside(path) as file:
         write(answers, file)
 

@@ -15,7 +15,8 @@ class LengthBuckets(Sampler[np.ndarray]):
     In training the order is drawn anew each epoch: rows are shuffled, each pool of 50 batches is
     sorted by length, cut into batches, and the batches are shuffled. Every process gets the same
     number of batches and every row is read once. In evaluation batches go from the longest rows
-    to the shortest and are dealt to the processes in turn, without repeats.
+    to the shortest and are dealt to the processes in turn, without repeats; they are smaller where
+    a process would get none.
 
     Args:
         lengths: Steps of each row, `(rows,)`.
@@ -44,7 +45,7 @@ class LengthBuckets(Sampler[np.ndarray]):
         if shuffle and len(lengths) < world:
             raise ValueError(f"{len(lengths)} rows cannot train {world} processes")
         self.lengths = lengths
-        self.batch_size = batch_size
+        self.batch_size = batch_size if shuffle else min(batch_size, max(1, len(lengths) // world))
         self.shuffle = shuffle
         self.seed = seed
         self.rank = rank

@@ -160,6 +160,6 @@ def saved(checkpoint: str) -> dict[str, Any]:
         raise UserError(f"{checkpoint} does not exist") from None
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise UserError(f"{checkpoint} is not a checkpoint, or a damaged one") from error
-    if not isinstance(content, dict) or "model" not in content.get("rnn_lab", {}):
+    if not isinstance(content, dict) or "rnn_lab" not in content:
         raise UserError(f"{checkpoint} is a checkpoint of another project")
     return content["rnn_lab"]

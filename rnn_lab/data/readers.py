@@ -177,7 +177,7 @@ def _decoded(data: bytes, source: str, encoding: str, first_line: int = 1) -> st
         other = "cp1252" if encoding == "utf-8" else "latin-1"
         raise UserError(
             f"{source} is not {encoding} at line {line} (byte 0x{data[error.start]:02x}): "
-            f"give --data.encoding, e.g. {other}"
+            f"give its encoding (--data.encoding, in predict --encoding), such as {other}"
         ) from error
 
 

@@ -414,7 +414,8 @@ def weigh_classes(
 def check_sizes(task: Task, **sizes: int | None) -> None:
     """Refuse sizes that are missing, as when data does not know them, or below one."""
     for name, size in sizes.items():
+        least = 2 if name == "num_classes" else 1
         if size is None:
             raise UserError(f"{type(task).__name__} needs {name}, and the data does not give it")
-        if size < 1:
-            raise UserError(f"{name} must be at least 1, got {size}")
+        if size < least:
+            raise UserError(f"{name} must be at least {least}, got {size}")

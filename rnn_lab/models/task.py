@@ -61,6 +61,7 @@ class Task(LightningModule):
         self._scheduler = scheduler
         self.results: dict[str, MetricCollection] = nn.ModuleDict()  # type: ignore[assignment]
         self.losses: dict[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
+        self._summed, self._targets = torch.zeros(()), 0
 
     def score(self, batch: Any) -> Scores:
         """Predict a batch and compare it with its targets."""
@@ -85,18 +86,20 @@ class Task(LightningModule):
             self.losses[name] = MeanMetric().to(self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Score a batch; log its loss now and then, and the mean over the epoch as `train/loss`."""
+        """Score a batch; log its loss now and then, and the mean over the epoch as `train/loss`.
+
+        Each `self.log` costs half a millisecond, so the mean is summed here.
+        """
         scores = self.score(batch)
-        if self.trainer._logger_connector.should_update_logs:  # `self.log` costs half a millisecond
+        if batch_idx == 0:
+            self._summed, self._targets = torch.zeros(()), 0
+        self._summed = self._summed.to(self.device) + scores.loss.detach() * scores.weight
+        self._targets += scores.weight
+        if self.trainer._logger_connector.should_update_logs:
             self.log("train/step_loss", scores.loss, prog_bar=True)
-        self.log(
-            "train/loss",
-            scores.loss,
-            on_step=False,
-            on_epoch=True,
-            sync_dist=True,
-            batch_size=scores.weight,
-        )
+        if self.trainer.is_last_batch:
+            mean = self._summed / self._targets
+            self.log("train/loss", mean, on_step=False, on_epoch=True, sync_dist=True)
         return scores.loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> Scores:  # type: ignore[override]

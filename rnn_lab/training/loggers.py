@@ -19,7 +19,7 @@ METRICS_FILE = "metrics.csv"
 INIT_TIMEOUT = 5.0  # seconds; without a network wandb then gives up in about three times as long
 
 
-def place_loggers(trainer: Trainer) -> None:
+def place_loggers(trainer: Trainer, metrics_file: str = METRICS_FILE) -> None:
     """Put a `MetricsFile` beside the Trainer's loggers and give ours the run's folder.
 
     Does nothing in a `fast_dev_run`, which leaves no files.
@@ -27,7 +27,7 @@ def place_loggers(trainer: Trainer) -> None:
     if trainer.fast_dev_run:  # type: ignore[attr-defined]  # the Trainer sets it, undeclared
         return
     if not any(isinstance(logger, MetricsFile) for logger in trainer.loggers):
-        trainer.loggers = [*trainer.loggers, MetricsFile()]
+        trainer.loggers = [*trainer.loggers, MetricsFile(filename=metrics_file)]
     for logger in trainer.loggers:
         if isinstance(logger, MetricsFile | WandbRun):
             logger.settle(trainer.default_root_dir)
@@ -54,14 +54,16 @@ class MetricsFile(Logger):
 
     Args:
         save_dir: Folder of the file; None means the run's folder (see `place_loggers`).
+        filename: Name of the file, such as `metrics.test.csv` for a later test.
     """
 
     name = ""
     version = ""
 
-    def __init__(self, save_dir: str | None = None) -> None:
+    def __init__(self, save_dir: str | None = None, filename: str = METRICS_FILE) -> None:
         super().__init__()
         self._folder = save_dir
+        self._filename = filename
         self._columns: list[str] = []
         self._row: dict[str, str] = {}  # the step being collected; rewritten in place by `save`
         self._start: int | None = None  # where that row begins in the file
@@ -83,7 +85,7 @@ class MetricsFile(Logger):
         """
         if self._folder is None:
             raise ValueError("MetricsFile has no folder: give save_dir or call place_loggers")
-        return Path(self._folder, METRICS_FILE)
+        return Path(self._folder, self._filename)
 
     def settle(self, folder: str) -> None:
         """Write into this folder, unless one was given."""

@@ -1,6 +1,7 @@
 """The folder of a run: one place for its config, checkpoints, metrics and pictures."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from rnn_lab.errors import UserError
 
 CHOSEN = "RNN_LAB_RUN"  # tells processes that this one starts which folder was chosen
 TRACES = (
-    "config.yaml", "checkpoints", "metrics.csv", "curves.png", "confusion_matrix.png",
+    "config.yaml", "config.test.yaml", "config.validate.yaml", "checkpoints", "metrics.csv",
+    "metrics.test.csv", "metrics.validate.csv", "curves.png", "confusion_matrix.png",
     "mistakes.csv", "wandb",
 )  # fmt: skip
 
@@ -21,7 +23,13 @@ def run_folder(experiment: str, name: str | None, model: str) -> Path:
         name: Name of the run; None makes one of the model and the next free number, or, where a
             cluster starts several processes, of the model and the job.
         model: Name of the model.
+
+    Raises:
+        UserError: If a name is not a plain one, such as a path.
     """
+    for option, value in (("experiment", experiment), ("name", name)):
+        if value is not None and not re.fullmatch(r"\w[\w.+=-]*", value):
+            raise UserError(f"--{option} must be a plain name for a folder, got {value!r}")
     parent = Path("runs", experiment)
     if name is not None:
         return parent / name

@@ -19,6 +19,8 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 from rnn_lab import data
 
 CONFIGS = {"imdb": "IMDB", "sst2": "SST2", "trec": "TREC", "r8": "R8", "mr": "MR"}
@@ -93,7 +95,9 @@ def linear_bar(name: str, seed: int) -> dict:
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    module = getattr(data, CONFIGS[name])(**({"split_seed": seed} if name == "mr" else {}))
+    config = yaml.safe_load(Path(f"configs/{name}.yaml").read_text())["data"]["init_args"]
+    split = {"valid_fraction": config.get("valid_fraction", 0.1), "split_seed": seed}
+    module = getattr(data, CONFIGS[name])(**split)
     splits = {split: module.split(split) for split in ("train", "valid", "test")}
     words = {
         split: [[str(i) for i in rows.ids[a:b]] for a, b in itertools.pairwise(rows.offsets)]
