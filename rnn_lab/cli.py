@@ -402,7 +402,7 @@ def check_same(config: Any, strictly: bool) -> None:
         UserError: If the model, its optimiser or its schedule differs.
     """
     before = part(saved(config.ckpt_path)["model"], LINKED)
-    now = config.model.as_dict()
+    now = json.loads(json.dumps(config.model.as_dict()))  # tuples as lists, as files have them
     name = before["class_path"].rpartition(".")[2]
     if name != now["class_path"].rpartition(".")[2]:
         raise UserError(f"{config.ckpt_path} is of a {name}: leave --model out")

@@ -131,11 +131,18 @@ def test_a_run_goes_on_from_its_last_checkpoint(trained):
     assert {row["epoch"] for row in rows()} >= {"0", "1"}
 
 
-def test_last_starts_fresh_or_goes_on():
-    words = [*REVIEWS, *SIZES, "--name=a", "--ckpt_path=last"]
+@pytest.mark.parametrize("optimizer", [[], ["--model.optimizer=Adam", "--model.optimizer.lr=0.01"]])
+def test_last_starts_fresh_or_goes_on(optimizer):
+    words = [*REVIEWS, *SIZES, *optimizer, "--name=a", "--ckpt_path=last"]
     assert run("fit", *words) == 0
     assert run("fit", *words, "--trainer.max_epochs=2") == 0
     assert torch.load(RUN / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_another_learning_rate_is_refused_by_last_too(capsys):
+    words = [*REVIEWS, *SIZES, "--model.optimizer=Adam", "--name=a", "--ckpt_path=last"]
+    assert run("fit", *words) == 0
+    assert "another optimizer" in refused(capsys, "fit", *words, "--model.optimizer.lr=0.01")
 
 
 def test_another_learning_rate_needs_init_from(trained, capsys):
