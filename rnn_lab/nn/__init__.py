@@ -5,9 +5,19 @@ it starts later (see `denormals.py`): import it before your own first parallel o
 environment variable `RNN_LAB_KEEP_DENORMALS=1` leaves PyTorch as it ships.
 """
 
+from rnn_lab.nn.attention import (
+    ATTENTIONS,
+    AdditiveAttention,
+    Attention,
+    AttentionLayer,
+    GeneralAttention,
+    Memory,
+    ScaledDotAttention,
+)
 from rnn_lab.nn.denormals import flush_denormals
-from rnn_lab.nn.dropout import EmbeddingDropout, WordDropout
+from rnn_lab.nn.dropout import EmbeddingDropout, LockedDropout, WordDropout
 from rnn_lab.nn.initialization import initialize
+from rnn_lab.nn.layers import LAYERS
 from rnn_lab.nn.pooling import (
     POOLINGS,
     AttentionOverTime,
@@ -18,22 +28,44 @@ from rnn_lab.nn.pooling import (
     pool,
 )
 from rnn_lab.nn.recurrent import GRU, LSTM, RNN
+from rnn_lab.nn.seq2seq import (
+    AttentionDecoder,
+    Bridge,
+    Decoder,
+    Encoder,
+    GNMTDecoder,
+    LuongDecoder,
+    Seq2Seq,
+)
 
 flush_denormals()
 
-LAYERS = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
-
 __all__ = [
+    "ATTENTIONS",
     "GRU",
     "LAYERS",
     "LSTM",
     "POOLINGS",
     "RNN",
+    "AdditiveAttention",
+    "Attention",
+    "AttentionDecoder",
+    "AttentionLayer",
     "AttentionOverTime",
+    "Bridge",
+    "Decoder",
     "EmbeddingDropout",
+    "Encoder",
     "FinalState",
+    "GNMTDecoder",
+    "GeneralAttention",
+    "LockedDropout",
+    "LuongDecoder",
     "MaxOverTime",
     "MeanOverTime",
+    "Memory",
+    "ScaledDotAttention",
+    "Seq2Seq",
     "WordDropout",
     "flush_denormals",
     "initialize",

@@ -62,6 +62,29 @@ class EmbeddingDropout(nn.Module):
         return f"p={self.p}"
 
 
+class LockedDropout(nn.Module):
+    """Drop the same features at all steps of a row, drawn anew for each row and call.
+
+    Source: Gal & Ghahramani (2016), https://arxiv.org/abs/1512.05287, there called variational.
+
+    Args:
+        p: Probability of dropping a feature; what stays is scaled by `1 / (1 - p)`.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = _probability(p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop features of `(batch, time, features)`."""
+        if not self.training or self.p == 0:
+            return x
+        return x * (x.new_empty(x.size(0), 1, x.size(2)).bernoulli_(1 - self.p) / (1 - self.p))
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
 def _probability(p: float) -> float:
     if not 0 <= p < 1:
         raise ValueError(f"p must be at least 0 and below 1, got {p}")

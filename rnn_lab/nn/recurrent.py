@@ -53,6 +53,10 @@ class RecurrentLayer(nn.RNNBase):
         """Features of a step of the output."""
         return self.hidden_size * (2 if self.bidirectional else 1)
 
+    def weights(self, layer: int, suffix: str = "") -> list[Tensor]:
+        """The parameters of a layer in torch's order: input, recurrent, and a bias of each."""
+        return [getattr(self, f"{name}_l{layer}{suffix}") for name in PARAMETERS]
+
     def forward(
         self, x: Tensor, lengths: Tensor | None = None, state: State = None
     ) -> tuple[Tensor, State]:
@@ -114,7 +118,7 @@ class RecurrentLayer(nn.RNNBase):
             x = F.dropout(x, self.dropout, self.training and layer > 0)
             outputs = []
             for suffix in ("", "_reverse") if self.bidirectional else ("",):
-                weights = [getattr(self, f"{name}_l{layer}{suffix}") for name in PARAMETERS]
+                weights = self.weights(layer, suffix)
                 y = rows.reverse(x) if suffix else x
                 y, final = self._read(y, rows, before[len(after)], weights)
                 outputs.append(rows.reverse(y) if suffix else y)

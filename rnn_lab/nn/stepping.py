@@ -1,0 +1,205 @@
+"""Recurrent layers taken one step at a time, where each step's input hangs on the last output.
+
+What is known before the loop is multiplied before it; gradients of the weights, which every step
+uses, are taken once after it instead of being summed step by step.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+from rnn_lab.nn.recurrent import RecurrentLayer, State
+
+CELLS = {"LSTM": torch.lstm_cell, "GRU": torch.gru_cell, "RNN_TANH": torch.rnn_tanh_cell}
+Parts = list[tuple[Tensor, ...]]  # of each layer: h, or h and c, each `(batch, hidden)`
+
+
+class Stepper:
+    """Steps a recurrent layer over inputs of which the first features are known beforehand.
+
+    Args:
+        net: A layer that reads forwards, of any depth.
+        known: The first features of every step's input, `(batch, steps, known_size)`.
+    """
+
+    def __init__(self, net: RecurrentLayer, known: Tensor) -> None:
+        self.net = net
+        self.once = known.size(1) == 1
+        self.known = known.unbind(1) if self.once else self._multiplied(known)
+
+    def _multiplied(self, known: Tensor) -> tuple[Tensor, ...]:
+        """Multiply what is known by its weights; keep the other weights for the steps."""
+        self.inputs: list[Weights] = []
+        self.recurrent: list[Weights] = []
+        products: tuple[Tensor, ...] = ()
+        for layer in range(self.net.num_layers):
+            w_ih, w_hh, b_ih, b_hh = self.net.weights(layer)
+            if layer == 0:
+                bias = b_ih if self.net.mode == "GRU" else b_ih + b_hh
+                products = F.linear(known, w_ih[:, : known.size(2)], bias).unbind(1)
+                w_ih, b_ih = w_ih[:, known.size(2) :], torch.zeros_like(b_ih)
+            if self.net.mode == "GRU":
+                self.inputs.append(Weights(w_ih, b_ih))
+                self.recurrent.append(Weights(w_hh, b_hh))
+            else:
+                bias = b_ih if layer == 0 else b_ih + b_hh
+                self.inputs.append(Weights(torch.cat([w_ih, w_hh], 1), bias))
+        return products
+
+    def step(self, t: int, new: Tensor, state: Parts) -> tuple[Tensor, Parts]:
+        """Take a step.
+
+        Args:
+            t: Number of the step.
+            new: The features of its input that were not known, `(batch, new_size)`.
+            state: The state of each layer.
+
+        Returns:
+            The last layer's output, `(batch, hidden)`, and the states after it.
+        """
+        x, after = new, []
+        for layer, part in enumerate(state):
+            if layer:
+                x = F.dropout(x, self.net.dropout, self.net.training)
+            part = self._once(t, layer, x, part) if self.once else self._cell(t, layer, x, part)
+            after.append(part)
+            x = part[0]
+        return x, after
+
+    def _once(self, t: int, layer: int, x: Tensor, part: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Use torch's own cell where nothing can be prepared: there is one step only."""
+        if layer == 0:
+            x = torch.cat([self.known[t], x], 1)
+        whole = part if len(part) > 1 else part[0]
+        after = CELLS[self.net.mode](x, whole, *self.net.weights(layer))  # type: ignore[operator]
+        return after if isinstance(after, tuple) else (after,)
+
+    def _cell(self, t: int, layer: int, x: Tensor, part: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        base = self.known[t] if layer == 0 else None
+        h = part[0]
+        if self.net.mode == "GRU":
+            gates, again = self.inputs[layer](x, base), self.recurrent[layer](h, None)
+            return (_GRU.apply(gates, again, h),)
+        gates = self.inputs[layer](torch.cat([x, h], 1), base)
+        if self.net.mode == "LSTM":
+            return _LSTM.apply(gates, part[1])
+        return (torch.tanh(gates),)
+
+
+class Weights:
+    """A linear map that a loop uses many times; its gradient is taken once, after the loop.
+
+    Args:
+        weight: The matrix, `(output, input)`.
+        bias: What is added where a step brings no base of its own, `(output,)`.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight, self.bias = weight, bias
+        self.lean = not torch.is_autocast_enabled(weight.device.type)
+        self.used: list[tuple[Tensor, Tensor]] = []
+        self.token = _Gather.apply(weight, self.used)
+
+    def __call__(self, x: Tensor, base: Tensor | None) -> Tensor:
+        """Map `(batch, input)` to `(batch, output)` and add the base."""
+        base = self.bias.expand(len(x), -1) if base is None else base
+        if self.lean:
+            return _Use.apply(base, x, self.token, self.weight, self.used)
+        return base + F.linear(x, self.weight)
+
+
+class _Gather(Function):
+    """The end of all uses of a matrix: knows nothing forwards, takes its gradient backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, used: list[tuple[Tensor, Tensor]]) -> Tensor:
+        ctx.used = used
+        return weight.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, token: Tensor) -> tuple[Tensor, None]:
+        x, grad = (torch.cat(parts) for parts in zip(*ctx.used, strict=True))
+        ctx.used.clear()
+        return grad.t() @ x, None
+
+
+class _Use(Function):
+    """One use of a matrix: leaves what its gradient needs with the others."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, base: Tensor, x: Tensor, token: Tensor, weight: Tensor, used: list[Any]
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.used = used
+        return torch.addmm(base, x, weight.t())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        ctx.used.append((x, grad))
+        return grad, grad @ weight, grad.new_zeros(()), None, None
+
+
+class _LSTM(Function):
+    """The gates of an LSTM, `c' = f c + i g` and `h = o tanh(c')`, in torch's order i, f, g, o."""
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        i, f, g, o = gates.chunk(4, 1)
+        i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+        after = torch.addcmul(f * c, i, g)
+        squashed = after.tanh()
+        ctx.save_for_backward(i, f, g, o, c, squashed)
+        return o * squashed, after
+
+    @staticmethod
+    def backward(ctx: Any, to_h: Tensor, to_c: Tensor) -> tuple[Tensor, Tensor]:
+        i, f, g, o, c, squashed = ctx.saved_tensors
+        to_c = to_c + to_h * o * (1 - squashed * squashed)
+        to_gates = torch.cat(
+            [
+                to_c * g * i * (1 - i),
+                to_c * c * f * (1 - f),
+                to_c * i * (1 - g * g),
+                to_h * squashed * o * (1 - o),
+            ],
+            1,
+        )
+        return to_gates, to_c * f
+
+
+class _GRU(Function):
+    """The gates of a GRU, `n = tanh(x_n + r h_n)` and `h' = n + z (h - n)`, torch's r, z, n."""
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, again: Tensor, h: Tensor) -> Tensor:
+        size = h.size(1)
+        r, z = (gates[:, : 2 * size] + again[:, : 2 * size]).sigmoid_().chunk(2, 1)
+        inner = again[:, 2 * size :]
+        n = torch.addcmul(gates[:, 2 * size :], r, inner).tanh_()
+        ctx.save_for_backward(r, z, n, inner, h)
+        return torch.lerp(n, h, z)
+
+    @staticmethod
+    def backward(ctx: Any, to_h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        r, z, n, inner, h = ctx.saved_tensors
+        to_z = to_h * (h - n) * z * (1 - z)
+        to_n = to_h * (1 - z) * (1 - n * n)
+        to_r = to_n * inner * r * (1 - r)
+        return torch.cat([to_r, to_z, to_n], 1), torch.cat([to_r, to_z, to_n * r], 1), to_h * z
+
+
+def parts_of(state: State) -> Parts:
+    """Take a state `(layers, batch, hidden)`, or a pair of them, apart by layers."""
+    whole = state if isinstance(state, tuple) else (state,)
+    return list(zip(*(part.unbind(0) for part in whole), strict=True))
+
+
+def state_of(parts: Parts) -> State:
+    """Put the states of all layers together again."""
+    whole = tuple(torch.stack(part) for part in zip(*parts, strict=True))
+    return whole if len(whole) > 1 else whole[0]

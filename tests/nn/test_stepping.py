@@ -1,0 +1,46 @@
+"""Steps of a loop are those of torch's layers, and so are their gradients."""
+
+import pytest
+import torch
+
+from rnn_lab.nn import LAYERS
+from rnn_lab.nn.stepping import Stepper, parts_of, state_of
+
+
+def stepped(net, x, known):
+    """Run a layer in a loop in which only the first features are known beforehand."""
+    stepper = Stepper(net, x[..., :known])
+    zeros = x.new_zeros(net.num_layers, len(x), net.hidden_size)
+    parts = parts_of((zeros, zeros) if net.mode == "LSTM" else zeros)
+    outputs = []
+    for t, new in enumerate(x[..., known:].unbind(1)):
+        output, parts = stepper.step(t, new, parts)
+        outputs.append(output)
+    return torch.stack(outputs, 1), state_of(parts)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_steps_and_their_gradients_are_those_of_the_whole_layer(name, layers, steps):
+    torch.manual_seed(0)
+    net = LAYERS[name](5, 4, layers).double()
+    x = torch.randn(3, steps, 5, dtype=torch.double, requires_grad=True)
+    weigh = torch.randn(3, steps, 4, dtype=torch.double)
+    results = []
+    for output, state in (net(x), stepped(net, x, known=2)):
+        last = state if isinstance(state, tuple) else (state,)
+        loss = (output * weigh).sum() + sum(part.square().sum() for part in last)
+        results.append((output, *last, *torch.autograd.grad(loss, [x, *net.parameters()])))
+    for whole, step_by_step in zip(*results, strict=True):
+        torch.testing.assert_close(step_by_step, whole)
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_bfloat16_autocast_gives_nearly_the_same(name):
+    torch.manual_seed(0)
+    net, x = LAYERS[name](5, 4), torch.randn(3, 6, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough, _ = stepped(net, x, known=2)
+        rough.float().sum().backward()
+    torch.testing.assert_close(rough.float(), net(x)[0], atol=0.05, rtol=0.05)
