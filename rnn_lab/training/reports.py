@@ -23,13 +23,13 @@ class Curves(Callback):
     """Draw the run's `metrics.csv` as `curves.png` when training ends."""
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not _writes(trainer):
+        if not writes(trainer):
             return
         for table in trainer.loggers:
             if isinstance(table, MetricsFile) and table.path.exists():
                 from rnn_lab.metrics.plots import curves
 
-                _save(curves(read_metrics(table.path)), trainer, "curves.png")
+                save(curves(read_metrics(table.path)), trainer, "curves.png")
 
 
 class ConfusionPlot(Callback):
@@ -44,13 +44,13 @@ class ConfusionPlot(Callback):
         if "test" not in results or "confusion" not in results["test"]:
             return
         matrix = results["test"]["confusion"].compute()  # on every rank: it gathers
-        if matrix.ndim != 2 or not _writes(trainer):  # several labels a text have a matrix each
+        if matrix.ndim != 2 or not writes(trainer):  # several labels a text have a matrix each
             return
         from rnn_lab.metrics.plots import confusion_matrix
 
         counts, labels = matrix.cpu().numpy(), _labels(trainer, len(matrix))
-        _save(confusion_matrix(counts, labels), trainer, "confusion_matrix.png")
-        for run in _wandb_runs(trainer):
+        save(confusion_matrix(counts, labels), trainer, "confusion_matrix.png")
+        for run in wandb_runs(trainer):
             run.log_confusion_matrix("test/confusion_matrix", counts.tolist(), labels)
 
 
@@ -77,7 +77,7 @@ class Mistakes(Callback):
         self._plan: list[Any] = []  # examples of each batch, in the loader's order
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = _data(trainer)
+        data = data_of(trainer)
         has_text = data is not None and hasattr(data.split("test"), "text")
         self._plan = list(data.plan("test")) if has_text else []
         self._worst = []
@@ -99,18 +99,18 @@ class Mistakes(Callback):
             self._worst = heapq.nlargest(self.rows, self._worst + wrong)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        worst = heapq.nlargest(self.rows, _from_all_ranks(trainer, self._worst))
-        if not self._plan or not _writes(trainer):
+        worst = heapq.nlargest(self.rows, from_all_ranks(trainer, self._worst))
+        if not self._plan or not writes(trainer):
             return
-        data = _data(trainer)
+        data = data_of(trainer)
         text, labels = data.split("test").text, data.label_names
         table = [
             [text(example), labels[truth], labels[answer], round(probability, 4)]
             for probability, example, truth, answer in worst
         ]
-        with open(_place(trainer, "mistakes.csv"), "w", newline="", encoding="utf-8") as file:
+        with open(place(trainer, "mistakes.csv"), "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([self.COLUMNS, *table])
-        for run in _wandb_runs(trainer):
+        for run in wandb_runs(trainer):
             run.log_table("test/mistakes", columns=list(self.COLUMNS), data=table)
 
 
@@ -125,7 +125,8 @@ def _wrong(
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-def _from_all_ranks(trainer: Trainer, mine: list[Any]) -> list[Any]:
+def from_all_ranks(trainer: Trainer, mine: list[Any]) -> list[Any]:
+    """Join the lists of all processes; every one of them must call this."""
     if trainer.world_size == 1:
         return mine
     lists: list[list[Any]] = [[] for _ in range(trainer.world_size)]
@@ -133,31 +134,36 @@ def _from_all_ranks(trainer: Trainer, mine: list[Any]) -> list[Any]:
     return [entry for entries in lists for entry in entries]
 
 
-def _data(trainer: Trainer) -> Any:
-    return getattr(trainer, "datamodule", None)  # None where loaders were given instead
+def data_of(trainer: Trainer) -> Any:
+    """The data module, or None where loaders were given instead."""
+    return getattr(trainer, "datamodule", None)
 
 
 def _labels(trainer: Trainer, number: int) -> list[str]:
-    data = _data(trainer)
+    data = data_of(trainer)
     return data.label_names if data is not None else [str(i) for i in range(number)]
 
 
-def _wandb_runs(trainer: Trainer) -> list[WandbRun]:
+def wandb_runs(trainer: Trainer) -> list[WandbRun]:
+    """The runs on W&B that are told of this one."""
     return [logger for logger in trainer.loggers if isinstance(logger, WandbRun)]
 
 
-def _writes(trainer: Trainer) -> bool:
+def writes(trainer: Trainer) -> bool:
     """Whether this process writes the run's files."""
     return trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]
 
 
-def _place(trainer: Trainer, name: str) -> Path:
-    folder = Path(trainer.default_root_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / name
+def place(trainer: Trainer, name: str) -> Path:
+    """Where a file of the run goes; its folder is made."""
+    path = Path(trainer.default_root_dir, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
-def _save(figure: "Figure", trainer: Trainer, name: str) -> None:
-    figure.savefig(_place(trainer, name))
-    for run in _wandb_runs(trainer):
-        run.log_image(f"figures/{Path(name).stem}", [str(_place(trainer, name))])
+def save(figure: "Figure", trainer: Trainer, name: str) -> None:
+    """Save a figure in the run's folder and show it on W&B."""
+    figure.savefig(place(trainer, name))
+    for run in wandb_runs(trainer):
+        key = Path("figures", name).with_suffix("").as_posix()
+        run.log_image(key, [str(place(trainer, name))])

@@ -1,0 +1,257 @@
+import csv
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from torchmetrics import MetricCollection
+
+from rnn_lab.errors import UserError
+from rnn_lab.metrics.translation import TranslationScores
+from rnn_lab.training import WandbRun
+from rnn_lab.training.translations import Translations
+
+SOURCES = [f'line "{i}",\nor {i}' for i in range(8)]
+REFERENCES = [f"Zeile {i}." for i in range(8)]
+
+
+class Scores(NamedTuple):
+    loss: torch.Tensor
+    predictions: list[str]
+    targets: list[str]
+    weight: int
+
+
+class Batch(NamedTuple):
+    rows: list[int]
+
+    def to(self, device):
+        return self
+
+
+class Rows:
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, rows):
+        return Batch(rows.tolist())
+
+    def source(self, row):
+        return SOURCES[row]
+
+    def target(self, row):
+        return REFERENCES[row]
+
+
+class TinyPairs(LightningDataModule):
+    """Eight pairs in two batches of four, given backwards."""
+
+    def __init__(self):
+        super().__init__()
+        plain = SimpleNamespace(plain=lambda text: text.replace(" .", "."))
+        self.reader = SimpleNamespace(target=plain)
+
+    def split(self, name):
+        assert name in ("valid", "test")
+        return Rows()
+
+    def plan(self, name):
+        return np.split(np.arange(7, -1, -1), 2)
+
+    def loader(self):
+        return torch.utils.data.DataLoader([Batch(r.tolist()) for r in self.plan("")], None)
+
+    train_dataloader = val_dataloader = test_dataloader = loader
+
+
+class TinyTranslator(LightningModule):
+    """Translates row 3 wrongly and all others rightly; in the second epoch row 0 too."""
+
+    def __init__(self, maps=True):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.maps = maps
+        metrics = {name: MetricCollection({"corpus": TranslationScores()}) for name in ["test"]}
+        self.results = torch.nn.ModuleDict(metrics)
+
+    def translate(self, batch):
+        wrong = {3} | ({0} if self.current_epoch == 1 else set())
+        return ["falsch ." if row in wrong else f"Zeile {row} ." for row in batch.rows]
+
+    def attend(self, batch):
+        assert not self.training
+        assert not torch.is_grad_enabled()
+        found = [(["a", "<eos>"], [f"{row}", "<eos>"], torch.eye(2)) for row in batch.rows]
+        return found if self.maps else []
+
+    def training_step(self, batch, batch_idx):
+        return self.layer(torch.ones(1, 1)).sum()
+
+    def validation_step(self, batch, batch_idx):
+        written, references = self.translate(batch), [REFERENCES[row] for row in batch.rows]
+        return Scores(torch.zeros(()), written, references, len(written))
+
+    def test_step(self, batch, batch_idx):
+        scores = self.validation_step(batch, batch_idx)
+        self.results["test"].update(scores.predictions, scores.targets)
+        self.log("test/loss", scores.loss, batch_size=4, sync_dist=True)
+        return scores
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def folder(trainer):
+    return Path(trainer.default_root_dir)
+
+
+def table(trainer):
+    with open(folder(trainer) / "translations.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def lines_of(trainer):
+    text = (folder(trainer) / "translations.test.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def expected():
+    written = ["falsch." if row == 3 else f"Zeile {row}." for row in range(8)]
+    return [
+        {"source": source, "reference": reference, "translation": translation}
+        for source, reference, translation in zip(SOURCES, REFERENCES, written, strict=True)
+    ]
+
+
+def test_every_test_line_is_written_in_the_order_of_the_file(make_trainer):
+    trainer = make_trainer(callbacks=Translations(rows=2))
+    trainer.test(TinyTranslator(), TinyPairs(), verbose=False)
+    assert lines_of(trainer) == expected()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 20])
+def test_the_first_sentences_of_validation_are_shown_as_translated_last(rows, make_trainer):
+    trainer = make_trainer(max_epochs=2, callbacks=Translations(rows))
+    trainer.fit(TinyTranslator(), TinyPairs())
+    found = table(trainer)
+    assert [row["source"] for row in found] == SOURCES[:rows]
+    assert [row["reference"] for row in found] == REFERENCES[:rows]
+    assert found[0]["translation"] == "falsch."
+    assert {row["epoch"] for row in found} == {"1"}
+
+
+def test_a_validation_alone_writes_the_table_too(make_trainer):
+    trainer = make_trainer(callbacks=Translations())
+    trainer.validate(TinyTranslator(), TinyPairs(), verbose=False)
+    assert len(table(trainer)) == 8
+
+
+def test_scores_are_kept_with_their_signatures(make_trainer):
+    trainer = make_trainer(callbacks=Translations())
+    model = TinyTranslator()
+    trainer.test(model, TinyPairs(), verbose=False)
+    kept = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
+    corpus = model.results["test"]["corpus"]
+    assert kept["signatures"] == corpus.signatures()
+    assert kept["scores"] == {"loss": 0} | {k: x.item() for k, x in corpus.compute().items()}
+
+
+def test_scores_of_no_number_are_null(make_trainer):
+    model = TinyTranslator()
+    model.results["test"].update = lambda *texts: None
+    trainer = make_trainer(callbacks=Translations())
+    trainer.test(model, TinyPairs(), verbose=False)
+    kept = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
+    assert kept["scores"]["bleu"] is None
+
+
+@pytest.mark.parametrize("maps", [0, 2])
+def test_fit_and_test_draw_where_the_model_looks(maps, make_trainer):
+    trainer = make_trainer(max_epochs=1, callbacks=Translations(maps=maps))
+    model = TinyTranslator()
+    trainer.fit(model, TinyPairs())
+    trainer.test(model, TinyPairs(), verbose=False)
+    found = {path.name for path in (folder(trainer) / "attention").glob("*.png")}
+    assert found == {f"{split}-{i}.png" for split in ("valid", "test") for i in range(maps)}
+
+
+def test_a_model_without_attention_leaves_no_maps(make_trainer):
+    trainer = make_trainer(max_epochs=1, callbacks=Translations())
+    trainer.fit(TinyTranslator(maps=False), TinyPairs())
+    assert not (folder(trainer) / "attention").exists()
+
+
+def test_a_fit_without_validation_looks_for_no_validation_split(make_trainer):
+    trainer = make_trainer(max_epochs=1, limit_val_batches=0, callbacks=Translations())
+    trainer.fit(TinyTranslator(), TinyPairs())
+    assert {path.name for path in folder(trainer).iterdir()} <= {"metrics.csv", "checkpoints"}
+
+
+def test_lines_that_a_limit_leaves_out_are_left_out(make_trainer):
+    trainer = make_trainer(limit_test_batches=1, callbacks=Translations())
+    trainer.test(TinyTranslator(), TinyPairs(), verbose=False)
+    assert lines_of(trainer) == expected()[4:]
+
+
+def test_weights_and_biases_is_shown_tables_and_maps(make_trainer, monkeypatch):
+    shown = []
+    monkeypatch.setattr(WandbRun, "log_metrics", lambda *args, **options: None)
+    monkeypatch.setattr(WandbRun, "log_graph", lambda *args, **options: None)
+    monkeypatch.setattr(WandbRun, "log_hyperparams", lambda *args, **options: None)
+    monkeypatch.setattr(
+        WandbRun, "log_table", lambda self, key, columns, data: shown.append((key, len(data)))
+    )
+    monkeypatch.setattr(WandbRun, "log_image", lambda self, key, images: shown.append((key, 1)))
+    trainer = make_trainer(
+        max_epochs=1, logger=WandbRun(mode="disabled"), callbacks=Translations(3, maps=1)
+    )
+    trainer.fit(TinyTranslator(), TinyPairs())
+    assert shown == [("val/translations", 3), ("figures/attention/valid-0", 1)]
+
+
+def test_a_dry_run_leaves_no_translations(make_trainer):
+    trainer = make_trainer(fast_dev_run=True, callbacks=Translations())
+    trainer.fit(TinyTranslator(), TinyPairs())
+    trainer.test(TinyTranslator(), TinyPairs(), verbose=False)
+    assert not folder(trainer).exists()
+
+
+def test_a_task_that_does_not_translate_is_passed_over(task, data, make_trainer):
+    trainer = make_trainer(max_epochs=1, callbacks=Translations())
+    trainer.fit(task(), data())
+    trainer.test(task(), data(), verbose=False)
+    assert not list(folder(trainer).glob("translations*"))
+
+
+def test_a_test_without_a_data_module_is_passed_over(make_trainer):
+    trainer = make_trainer(callbacks=Translations())
+    trainer.test(TinyTranslator(), TinyPairs().loader(), verbose=False)
+    assert not list(folder(trainer).glob("translations*"))
+
+
+@pytest.mark.parametrize("option", ["rows", "maps"])
+def test_fewer_than_none_are_refused(option):
+    with pytest.raises(UserError, match=f"{option} must be at least 0, got -1"):
+        Translations(**{option: -1})
+
+
+def test_two_processes_write_every_line_once(make_trainer):
+    module = TinyPairs()
+    by_rank = module.plan("")[:1], module.plan("")[1:]
+    module.plan = lambda split: by_rank[module.trainer.global_rank]
+    trainer = make_trainer(
+        callbacks=Translations(maps=1),
+        strategy="ddp_fork",
+        devices=2,
+        use_distributed_sampler=False,
+    )
+    trainer.test(TinyTranslator(), module, verbose=False)
+    assert lines_of(trainer) == expected()
+    kept = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
+    alone = TranslationScores()
+    alone.update(["falsch ." if i == 3 else f"Zeile {i} ." for i in range(8)], REFERENCES)
+    assert kept["scores"]["bleu"] == alone.compute()["bleu"].item()
