@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from rnn_lab.nn import EmbeddingDropout, WordDropout
+from rnn_lab.nn import EmbeddingDropout, LockedDropout, WordDropout
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +59,18 @@ def test_evaluation_changes_nothing(p: float) -> None:
 def test_an_impossible_probability_is_refused_with_its_value(module: type, p: float) -> None:
     with pytest.raises(ValueError, match=f"got {p}"):
         module(p)
+
+
+def test_locked_dropout_drops_the_same_features_at_all_steps_of_a_row():
+    torch.manual_seed(0)
+    dropped = LockedDropout(0.5)(torch.ones(200, 7, 5))
+    assert (dropped == dropped[:, :1]).all()
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert len(dropped[:, 0].unique(dim=0)) == 2**5
+    assert 0.4 < (dropped == 0).float().mean() < 0.6
+
+
+def test_locked_dropout_does_nothing_in_evaluation_or_at_zero():
+    x = torch.randn(2, 3, 4)
+    assert torch.equal(LockedDropout(0.5).eval()(x), x)
+    assert torch.equal(LockedDropout(0.0)(x), x)
