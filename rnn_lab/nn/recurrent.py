@@ -30,6 +30,7 @@ class RecurrentLayer(nn.RNNBase):
     """
 
     kernel: Callable[..., tuple[Tensor, Tensor]]
+    cell: Callable[..., Any]
 
     def __init__(
         self,
@@ -78,6 +79,9 @@ class RecurrentLayer(nn.RNNBase):
         """
         if lengths is not None:
             _check_lengths(lengths, *x.shape[:2])
+        if x.size(1) == 1 and not (self.bidirectional or x.is_cuda or x.requires_grad):
+            output, state = self.step(x.squeeze(1), state)
+            return output.unsqueeze(1), state
         if lengths is None or int(lengths.min()) == x.size(1):
             return super().forward(x, state)
         return (self._packed if x.is_cuda else self._padded)(x, lengths, state)
@@ -97,8 +101,30 @@ class RecurrentLayer(nn.RNNBase):
         """
         if self.bidirectional:
             raise ValueError("a bidirectional layer cannot step: it needs the whole row")
-        output, state = super().forward(x.unsqueeze(1), state)
-        return output.squeeze(1), state
+        if state is None:
+            zeros = x.new_zeros(self.num_layers, len(x), self.hidden_size)
+            state = (zeros, zeros) if self.mode == "LSTM" else zeros
+        after: list[tuple[Tensor, ...]] = []
+        for layer, before in enumerate(_split(state)):
+            if layer:
+                x = F.dropout(x, self.dropout, self.training)
+            after.append(self.cell_step(layer, x, tuple(part[0] for part in before)))
+            x = after[-1][0]
+        return x, _join(after)
+
+    def cell_step(self, layer: int, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Read one step in one layer; for a few rows torch's cells are far faster than its layers.
+
+        Args:
+            layer: Number of the layer.
+            x: Its input, `(batch, features)`.
+            state: What came before, h or h and c, each `(batch, hidden_size)`.
+
+        Returns:
+            The state after it, like `state`.
+        """
+        after = self.cell(x, state if len(state) > 1 else state[0], *self.weights(layer))
+        return after if isinstance(after, tuple) else (after,)
 
     def _packed(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
@@ -141,6 +167,7 @@ class RNN(RecurrentLayer, nn.RNN):  # type: ignore[misc]  # lengths stand where 
     """
 
     kernel = torch.rnn_tanh
+    cell = torch.rnn_tanh_cell
 
 
 class GRU(RecurrentLayer, nn.GRU):  # type: ignore[misc]  # lengths stand where torch has hx
@@ -150,6 +177,7 @@ class GRU(RecurrentLayer, nn.GRU):  # type: ignore[misc]  # lengths stand where 
     """
 
     kernel = torch.gru
+    cell = torch.gru_cell
 
 
 class LSTM(RecurrentLayer, nn.LSTM):  # type: ignore[misc]  # lengths stand where torch has hx
@@ -158,6 +186,8 @@ class LSTM(RecurrentLayer, nn.LSTM):  # type: ignore[misc]  # lengths stand wher
     Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735; Gers et
     al. (2000), https://doi.org/10.1162/089976600300015015, for the forget gate.
     """
+
+    cell = torch.lstm_cell
 
     def _read(
         self, x: Tensor, rows: "_Rows", state: tuple[Tensor, ...], weights: list[Tensor]

@@ -13,7 +13,6 @@ from torch.autograd import Function
 
 from rnn_lab.nn.recurrent import RecurrentLayer, State
 
-CELLS = {"LSTM": torch.lstm_cell, "GRU": torch.gru_cell, "RNN_TANH": torch.rnn_tanh_cell}
 Parts = list[tuple[Tensor, ...]]  # of each layer: h, or h and c, each `(batch, hidden)`
 
 
@@ -73,9 +72,7 @@ class Stepper:
         """Use torch's own cell where nothing can be prepared: there is one step only."""
         if layer == 0:
             x = torch.cat([self.known[t], x], 1)
-        whole = part if len(part) > 1 else part[0]
-        after = CELLS[self.net.mode](x, whole, *self.net.weights(layer))  # type: ignore[operator]
-        return after if isinstance(after, tuple) else (after,)
+        return self.net.cell_step(layer, x, part)
 
     def _cell(self, t: int, layer: int, x: Tensor, part: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         base = self.known[t] if layer == 0 else None
