@@ -8,7 +8,7 @@ from pathlib import Path
 from rnn_lab.errors import UserError
 
 PACKAGE = Path(__file__).parent.parent
-ABSTRACT = {"Task", "Scores", "LabDataModule", "TextDataModule"}
+ABSTRACT = {"Task", "Scores", "LabDataModule", "PairDataModule", "TextDataModule"}
 
 
 def main(options: Sequence[str]) -> None:

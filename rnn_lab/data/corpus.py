@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
+from torch import Tensor
 
 from rnn_lab.batches import PAD_ID, UNK_ID, TextBatch
 from rnn_lab.data.progress import progress
@@ -54,10 +55,41 @@ class Flat:
             self._offsets.close()
 
 
-def _opened(path: Path, dtype: str) -> np.ndarray:
+def opened(path: Path, dtype: str) -> np.ndarray:
+    """Map a file of numbers into memory, read-only."""
     if path.stat().st_size == 0:  # the system refuses to map an empty file
         return np.empty(0, dtype)
     return np.memmap(path, dtype, "r")
+
+
+class Texts:
+    """The texts that a `Flat` of bytes has written.
+
+    Args:
+        folder: The folder of the corpus.
+        name: What they were written as.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / f"{name}.bin"
+        self._bytes = opened(self._path, "u1")
+        self._offsets = opened(folder / f"{name}.offsets.bin", "<i8")
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __getitem__(self, row: int) -> str:
+        start, end = self._offsets[row : row + 2]
+        return bytes(self._bytes[start:end]).decode()
+
+    def read(self, rows: np.ndarray) -> Iterator[str]:
+        """Read some rows, in ascending order, from the file: what was read takes no memory."""
+        with open(self._path, "rb", WRITTEN_AT_ONCE) as file:
+            for first in range(0, len(rows), ENCODED_AT_ONCE):
+                some = rows[first : first + ENCODED_AT_ONCE]
+                for start, end in zip(self._offsets[some], self._offsets[some + 1], strict=True):
+                    file.seek(start)
+                    yield file.read(end - start).decode()
 
 
 class Split:
@@ -74,15 +106,14 @@ class Split:
         self.name = name
         self.num_classes = num_classes
         self.multi_label = multi_label
-        self.ids = _opened(folder / f"{name}.ids.bin", "<i4")
-        self.offsets = _opened(folder / f"{name}.ids.offsets.bin", "<i8")
-        self.labels = _opened(folder / f"{name}.labels.bin", "<i8" if not multi_label else "u1")
+        self.ids = opened(folder / f"{name}.ids.bin", "<i4")
+        self.offsets = opened(folder / f"{name}.ids.offsets.bin", "<i8")
+        self.labels = opened(folder / f"{name}.labels.bin", "<i8" if not multi_label else "u1")
         if multi_label:
             self.labels = self.labels.reshape(-1, num_classes)
-        self._rows = _opened(folder / f"{name}.rows.bin", "<i8")
+        self._rows = opened(folder / f"{name}.rows.bin", "<i8")
         spool = (folder / f"{name}.spool").read_text()
-        self._texts = _opened(folder / f"spool.{spool}.bin", "u1")
-        self._text_offsets = _opened(folder / f"spool.{spool}.offsets.bin", "<i8")
+        self._texts = Texts(folder, f"spool.{spool}")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -101,23 +132,28 @@ class Split:
 
     def text(self, row: int) -> str:
         """The raw text of a row."""
-        start, end = self._text_offsets[self._rows[row] :][:2]
-        return bytes(self._texts[start:end]).decode()
+        return self._texts[self._rows[row]]
 
     def __getitem__(self, rows: np.ndarray) -> TextBatch:
         """Gather rows into one padded batch."""
-        start = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - start
-        steps = np.arange(lengths.max())
-        last = start + lengths - 1
-        tokens = self.ids[np.minimum(start[:, None] + steps, last[:, None])].astype(np.int64)
-        tokens[steps >= lengths[:, None]] = PAD_ID
+        tokens, lengths = padded(self.ids, self.offsets, rows)
         labels = torch.from_numpy(self.labels[rows])
-        return TextBatch(
-            torch.from_numpy(tokens),
-            labels.float() if self.multi_label else labels,
-            torch.from_numpy(lengths),
-        )
+        return TextBatch(tokens, labels.float() if self.multi_label else labels, lengths)
+
+
+def padded(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Gather rows of a `Flat` of ids, none of them empty.
+
+    Returns:
+        The ids `(rows, time)` int64, `PAD_ID` after the end of a row, and the lengths `(rows,)`.
+    """
+    start = offsets[rows]
+    lengths = offsets[rows + 1] - start
+    steps = np.arange(lengths.max())
+    last = start + lengths - 1
+    tokens = ids[np.minimum(start[:, None] + steps, last[:, None])].astype(np.int64)
+    tokens[steps >= lengths[:, None]] = PAD_ID
+    return torch.from_numpy(tokens), torch.from_numpy(lengths)
 
 
 class Corpus:
@@ -139,7 +175,12 @@ class Corpus:
 
 
 def prepare(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> Corpus:
-    """Open the corpus that the key describes; build it first if it is not there.
+    """Open the corpus that the key describes; see `prepared`, which builds it where it must."""
+    return Corpus(prepared(folder, key, build))
+
+
+def prepared(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    """Find the corpus that the key describes; build it first if it is not there.
 
     Several processes may ask at once: one builds, the others wait. A process that is killed
     leaves a folder that nobody takes for a corpus, and the next one removes it.
@@ -149,21 +190,24 @@ def prepare(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None])
         key: Everything that the corpus depends on, as plain values.
         build: Writes the corpus into an empty folder.
 
+    Returns:
+        The folder of the corpus.
+
     Raises:
         UserError: If the folder cannot be written, for example on a full disk.
     """
-    digest = hashlib.sha256(json.dumps([FORMAT, key], sort_keys=True).encode()).hexdigest()[:24]
-    target = folder / digest
+    name = hashlib.sha256(json.dumps([FORMAT, key], sort_keys=True).encode()).hexdigest()[:24]
+    target = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{digest}.lock"):
+        with FileLock(folder / f"{name}.lock"):
             if not target.is_dir():
                 _build_beside(target, build)
     except OSError as error:
         raise UserError(
             f"the texts cannot be prepared in {folder}: {error.strerror or error}"
         ) from error
-    return Corpus(target)
+    return target
 
 
 def _build_beside(target: Path, build: Callable[[Path], None]) -> None:
@@ -183,16 +227,15 @@ class Spool:
 
     def __init__(self, folder: Path, name: str, records: Iterable[Record]) -> None:
         self.name = name
-        self._folder = folder
         digests, self.labels = array("Q"), array("q")
         self.label_names: dict[tuple[str, ...], int] = {}
         with closing(Flat(folder, f"spool.{name}", "B")) as texts:
             for text, labels in progress(records, f"reading {name}"):
                 raw = text.encode()
                 texts.append(raw)
-                digest = hashlib.blake2b(raw, digest_size=8).digest()
-                digests.append(int.from_bytes(digest, "little"))
+                digests.append(digest(raw))
                 self.labels.append(self.label_names.setdefault(labels, len(self.label_names)))
+        self._texts = Texts(folder, f"spool.{name}")
         self.digests = np.frombuffer(digests, np.uint64)
 
     def __len__(self) -> int:
@@ -200,13 +243,7 @@ class Spool:
 
     def read(self, rows: np.ndarray) -> Iterator[str]:
         """Read some rows, in ascending order, from the file."""
-        offsets = _opened(self._folder / f"spool.{self.name}.offsets.bin", "<i8")
-        with open(self._folder / f"spool.{self.name}.bin", "rb", WRITTEN_AT_ONCE) as file:
-            for first in range(0, len(rows), ENCODED_AT_ONCE):
-                some = rows[first : first + ENCODED_AT_ONCE]
-                for start, end in zip(offsets[some], offsets[some + 1], strict=True):
-                    file.seek(start)
-                    yield file.read(end - start).decode()
+        return self._texts.read(rows)
 
     def divide(self, fraction: float, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Take a part of the rows of each label, drawn by the seed and the text alone.
@@ -216,16 +253,30 @@ class Spool:
         Returns:
             The rows that stay and the rows taken, both ascending.
         """
-        drawn = _mix(self.digests[rows] ^ _mix(np.array([seed]).astype(np.uint64)))
         labels = np.frombuffer(self.labels, np.int64)[rows]
         taken = np.zeros(len(rows), bool)
         for label in np.unique(labels):
             same = np.flatnonzero(labels == label)
-            values, counts = np.unique(drawn[same], return_counts=True)
-            sizes = np.concatenate([[0], np.cumsum(counts)])
-            limit = np.argmin(np.abs(sizes - fraction * len(same)))  # whole texts, no copy apart
-            taken[same] = np.isin(drawn[same], values[:limit])
+            taken[same] = drawn(self.digests[rows[same]], fraction, seed)
         return rows[~taken], rows[taken]
+
+
+def digest(raw: bytes) -> int:
+    """Digest a text to 64 bits, to tell equal ones."""
+    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")
+
+
+def drawn(digests: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Draw about a fraction of some texts by the seed and their digests alone.
+
+    Returns:
+        Whether each is drawn; equal texts are drawn together.
+    """
+    mixed = _mix(digests ^ _mix(np.array([seed]).astype(np.uint64)))
+    values, counts = np.unique(mixed, return_counts=True)
+    sizes = np.concatenate([[0], np.cumsum(counts)])
+    limit = np.argmin(np.abs(sizes - fraction * len(mixed)))  # whole texts, no copy apart
+    return np.isin(mixed, values[:limit])
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
@@ -319,7 +370,7 @@ def _write_split(
     kept = array("q")
     texts = progress(spool.read(rows), f"encoding {name}", len(rows))
     with closing(Flat(folder, f"{name}.ids", "i")) as ids:
-        for first, encoded in _encoded(reader, texts):
+        for first, encoded in in_chunks(reader.encode, texts):
             for row, words in zip(rows[first:], encoded, strict=False):
                 if not words:
                     empty += 1
@@ -341,17 +392,19 @@ def _write_split(
     return [f"{empty} empty texts of the {name} split are {done}"]
 
 
-def _encoded(reader: TextReader, texts: Iterator[str]) -> Iterator[tuple[int, list[list[int]]]]:
+def in_chunks(
+    encode: Callable[[list[str]], list[list[int]]], texts: Iterable[str]
+) -> Iterator[tuple[int, list[list[int]]]]:
     """Encode in chunks: the number of the first text of a chunk and its ids."""
     chunk: list[str] = []
     first = 0
     for text in texts:
         chunk.append(text)
         if len(chunk) == ENCODED_AT_ONCE:
-            yield first, reader.encode(chunk)
+            yield first, encode(chunk)
             first += len(chunk)
             chunk = []
-    yield first, reader.encode(chunk)
+    yield first, encode(chunk)
 
 
 def _targets(name: str, spool: Spool, labels: list[str], multi_label: bool) -> np.ndarray:

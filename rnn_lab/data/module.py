@@ -20,7 +20,7 @@ class Rows(Protocol):
 
     @property
     def lengths(self) -> np.ndarray:
-        """Steps of each row, `(rows,)` int64."""
+        """Steps of each row, `(rows,)` int64, of rows with two sides `(rows, 2)`."""
         ...
 
     def __len__(self) -> int: ...
@@ -67,6 +67,7 @@ class LabDataModule(LightningDataModule):
     gives: ClassVar[type]
     labels: ClassVar[Mapping[str, str] | None] = None  # names of the labels, by what files say
     local: ClassVar[tuple[str, ...]] = ()  # arguments that mean something on this machine alone
+    batch_tokens: int | None = None  # steps in a training batch of one process, where that is asked
 
     def __init__(self, batch_size: int = 64) -> None:
         super().__init__()
@@ -83,8 +84,8 @@ class LabDataModule(LightningDataModule):
 
     @property
     def label_names(self) -> list[str]:
-        """The labels in the order of their ids."""
-        raise NotImplementedError(f"{type(self).__name__} does not name its labels")
+        """The labels in the order of their ids; none where rows have no label."""
+        return []
 
     @property
     def num_classes(self) -> int:
@@ -116,6 +117,7 @@ class LabDataModule(LightningDataModule):
         return LengthBuckets(
             self.split(name).lengths,
             self.batch_size,
+            batch_tokens=self.batch_tokens,
             shuffle=shuffle,
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # what seed_everything was given
             rank=self.trainer.global_rank if self.trainer else 0,
@@ -138,11 +140,13 @@ class LabDataModule(LightningDataModule):
     def recipe(self) -> dict[str, Any]:
         """Say how to build this module elsewhere and how it reads raw input, as plain values."""
         accepted = inspect.signature(type(self)).parameters.keys() - set(self.local)
-        return {
+        made: dict[str, Any] = {
             "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
             "init_args": {k: v for k, v in self.hparams.items() if k in accepted},
-            "labels": self.label_names,
         }
+        if self.label_names:
+            made["labels"] = self.label_names
+        return made
 
 
 def saved(checkpoint: str) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class KnownFile:
 
     Args:
         name: File name in the dataset's folder; a present `name.gz` counts alike.
-        urls: Addresses to fetch it from, tried in this order; none where there is no address.
+        urls: Addresses to fetch it or its `.gz` from, tried in this order; none where there is no
+            address.
         digest: A digest that was published, `"md5:<hex>"` or `"sha256:<hex>"`; of the content,
             also where the file lies compressed.
         size: Bytes of the file before any compression of ours.
@@ -229,10 +230,11 @@ def _fetch(folder: Path, file: KnownFile) -> Path:
             except OSError as error:  # what requests raises, too
                 reasons.append(f"{url} ({_reason(error)})")
                 continue
-            fault = _fault(scratch, file, packed=False)
+            ending = ".gz" if url.endswith(f"/{file.name}.gz") else ""  # published compressed
+            fault = _fault(scratch, file, packed=bool(ending))
             if fault is not None:
                 raise UserError(f"{file.name} as fetched from {url} {fault}: not kept")
-            return scratch.replace(folder / file.name)
+            return scratch.replace(folder / f"{file.name}{ending}")
     finally:
         scratch.unlink(missing_ok=True)
     places = " or ".join(reasons)

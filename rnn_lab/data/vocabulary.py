@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import IO, Any, Literal
+from typing import IO, Any, ClassVar, Literal, Self
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -25,7 +25,7 @@ NOT = re.compile(r"[nN]'[tT]\b")
 WORD = re.compile(rf"{NOT.pattern}|\w+|'(?:[sSdDmM]|[rR][eE]|[vV][eE]|[lL][lL])\b|[^\w\s]")
 LINE_BREAK = re.compile(r"<br\s*/?>")
 
-TokenizerName = Literal["words", "whitespace", "characters", "bpe"]
+TokenizerName = Literal["words", "whitespace", "characters", "bpe", "unigram"]
 
 
 def split_words(text: str) -> list[str]:
@@ -47,6 +47,7 @@ SPLITTERS: dict[str, Callable[[str], list[str]]] = {
     "whitespace": str.split,
     "characters": list,
 }
+SUBWORDS = ("bpe", "unigram")
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,12 @@ class TextSettings:
     """How texts become ids.
 
     Attributes:
-        tokenizer: `words` (a regular expression), `whitespace`, `characters`, or `bpe`
-            (byte-pair encoding, learned on the training split).
+        tokenizer: `words` (a regular expression), `whitespace`, `characters`, or subwords that
+            are learned on the training split: `bpe` (byte-pair encoding) or `unigram` (the
+            model of SentencePiece).
         lowercase: Whether case is dropped first.
-        min_freq: How often a word must occur in the training split to have an id of its own.
+        min_freq: How often a word must occur in the training split to have an id of its own;
+            `unigram` does not ask.
         max_size: Words in the vocabulary at the most, the most frequent ones; None for no limit.
         max_length: Words of a text that are read at the most; None for all.
         keep: Which end of a longer text is read.
@@ -71,8 +74,8 @@ class TextSettings:
     keep: Literal["head", "tail"] = "head"
 
     def __post_init__(self) -> None:
-        if self.tokenizer not in (*SPLITTERS, "bpe"):
-            known = ", ".join([*SPLITTERS, "bpe"])
+        if self.tokenizer not in (*SPLITTERS, *SUBWORDS):
+            known = ", ".join([*SPLITTERS, *SUBWORDS])
             raise UserError(f"tokenizer must be one of {known}, got {self.tokenizer!r}")
         for name, least in (("min_freq", 1), ("max_size", 1), ("max_length", 1)):
             value = getattr(self, name)
@@ -88,55 +91,72 @@ class TextReader:
     Args:
         settings: How texts become ids.
         words: The vocabulary: the id of a word is its place in the list.
-        bpe: The learned byte-pair encoding as `tokenizers` writes it, for that tokeniser only.
+        subwords: The learned subwords as `tokenizers` writes them, for these tokenisers only.
     """
 
-    def __init__(self, settings: TextSettings, words: list[str], bpe: str | None = None) -> None:
+    special_words: ClassVar[list[str]] = SPECIAL_WORDS
+    settings_class: ClassVar[type[TextSettings]] = TextSettings
+
+    def __init__(
+        self, settings: TextSettings, words: list[str], subwords: str | None = None
+    ) -> None:
         self.settings = settings
         self.words = words
-        self.bpe = bpe
-        self._ids = {word: i for i, word in enumerate(words) if i != PAD_ID}  # no text holds it
-        self._bpe = Tokenizer.from_str(bpe) if bpe else None
-        if self._bpe:
-            self._bpe.encode_special_tokens = True  # "<pad>" in a text is text
+        self.subwords = subwords
+        special = range(len(self.special_words))
+        self._hidden = {i for i in special if i != UNK_ID}  # no text holds them
+        self._ids = {word: i for i, word in enumerate(words) if i not in self._hidden}
+        self._split = self.splitter(settings)
+        self._model = Tokenizer.from_str(subwords) if subwords else None
+        if self._model:
+            self._model.encode_special_tokens = True  # "<pad>" in a text is text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.settings, self.words, self.subwords)
 
     @classmethod
-    def learn(cls, settings: TextSettings, texts: Iterable[str]) -> "TextReader":
+    def splitter(cls, settings: TextSettings) -> Callable[[str], list[str]]:
+        """Say how a text becomes words, where they are no subwords."""
+        split = SPLITTERS.get(settings.tokenizer, str.split)
+        return (lambda text: split(text.lower())) if settings.lowercase else split
+
+    @classmethod
+    def normalizer(cls, settings: TextSettings) -> Any:
+        """Say what `tokenizers` does to a text before it looks for subwords."""
+        steps = [normalizers.Replace(Regex(LINE_BREAK.pattern), " "), normalizers.NFC()]
+        return normalizers.Sequence(
+            [*steps, normalizers.Lowercase()] if settings.lowercase else steps
+        )
+
+    @classmethod
+    def learn(cls, settings: TextSettings, texts: Iterable[str]) -> Self:
         """Learn the vocabulary from the texts of a training split.
 
         Memory stays bounded: at most a million distinct words are counted at once, the rest
         waits in a temporary file; the counts are exact.
         """
-        if settings.tokenizer == "bpe":
-            bpe = _learn_bpe(settings, texts)
-            ids = bpe.get_vocab()
-            return cls(settings, sorted(ids, key=ids.__getitem__), bpe.to_str())
-        split = SPLITTERS[settings.tokenizer]
-        texts = (text.lower() for text in texts) if settings.lowercase else texts
-        counts = _count(split(text) for text in texts)
+        if settings.tokenizer in SUBWORDS:
+            learned = _learn_subwords(settings, texts, cls.special_words, cls.normalizer(settings))
+            ids = learned.get_vocab()
+            return cls(settings, sorted(ids, key=ids.__getitem__), learned.to_str())
+        counts = _count(map(cls.splitter(settings), texts))
         kept = (
             (-count, word)
             for word, count in counts
-            if count >= settings.min_freq and word not in SPECIAL_WORDS
+            if count >= settings.min_freq and word not in cls.special_words
         )
         if settings.max_size is None:
             ranked = sorted(kept)
         else:
             ranked = heapq.nsmallest(settings.max_size, kept)
-        return cls(settings, SPECIAL_WORDS + [word for _, word in ranked])
+        return cls(settings, cls.special_words + [word for _, word in ranked])
 
     def __len__(self) -> int:
         return len(self.words)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Read texts as ids, cut to `max_length`; a text without a word gives an empty list."""
-        if self._bpe:
-            rows = [
-                encoding.ids
-                for encoding in self._bpe.encode_batch_fast(list(map(str.strip, texts)))
-            ]
-        else:
-            rows = [self._lookup(text) for text in texts]
+        rows = self._pieces(texts) if self._model else [self._lookup(text) for text in texts]
         limit = self.settings.max_length
         if limit is None:
             return rows
@@ -145,10 +165,16 @@ class TextReader:
         return [row[-limit:] for row in rows]
 
     def _lookup(self, text: str) -> list[int]:
-        if self.settings.lowercase:
-            text = text.lower()
-        words = SPLITTERS[self.settings.tokenizer](text)
-        return list(map(self._ids.get, words, itertools.repeat(UNK_ID)))
+        return list(map(self._ids.get, self._split(text), itertools.repeat(UNK_ID)))
+
+    def _pieces(self, texts: list[str]) -> list[list[int]]:
+        assert self._model is not None  # asked for with subwords only
+        texts = list(map(str.strip, texts))
+        rows = [encoding.ids for encoding in self._model.encode_batch_fast(texts)]
+        return [
+            [UNK_ID if i in self._hidden else i for i in row] if "<" in text else row
+            for text, row in zip(texts, rows, strict=True)
+        ]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Name the words of some ids, padding left out."""
@@ -156,28 +182,35 @@ class TextReader:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything as plain values, for a checkpoint."""
-        return {"settings": asdict(self.settings), "words": self.words, "bpe": self.bpe}
+        # Under "bpe" since the first checkpoints, which had no other subwords.
+        return {"settings": asdict(self.settings), "words": self.words, "bpe": self.subwords}
 
     @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> "TextReader":
-        return cls(TextSettings(**state["settings"]), list(state["words"]), state["bpe"])
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        """Build a reader again from what `state_dict` told."""
+        return cls(cls.settings_class(**state["settings"]), list(state["words"]), state["bpe"])
 
 
-def _learn_bpe(settings: TextSettings, texts: Iterable[str]) -> Tokenizer:
-    bpe = Tokenizer(models.BPE(unk_token=SPECIAL_WORDS[UNK_ID]))
-    steps = [normalizers.Replace(Regex(LINE_BREAK.pattern), " "), normalizers.NFC()]
-    bpe.normalizer = normalizers.Sequence(
-        [*steps, normalizers.Lowercase()] if settings.lowercase else steps
-    )
-    bpe.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.BpeTrainer(
-        vocab_size=settings.max_size or 8000,
-        min_frequency=settings.min_freq,
-        special_tokens=SPECIAL_WORDS,
-        show_progress=False,
-    )
-    bpe.train_from_iterator(texts, trainer)
-    return bpe
+def _learn_subwords(
+    settings: TextSettings, texts: Iterable[str], special: list[str], normalizer: Any
+) -> Tokenizer:
+    options: dict[str, Any] = {
+        "vocab_size": settings.max_size or 8000,
+        "special_tokens": special,
+        "show_progress": False,
+    }
+    unknown = special[UNK_ID]
+    if settings.tokenizer == "bpe":
+        learned = Tokenizer(models.BPE(unk_token=unknown))
+        trainer: Any = trainers.BpeTrainer(min_frequency=settings.min_freq, **options)
+    else:
+        learned = Tokenizer(models.Unigram())
+        trainer = trainers.UnigramTrainer(unk_token=unknown, **options)
+    if normalizer is not None:
+        learned.normalizer = normalizer
+    learned.pre_tokenizer = pre_tokenizers.Metaspace()
+    learned.train_from_iterator(texts, trainer)
+    return learned
 
 
 def _count(rows: Iterable[list[str]]) -> Iterator[tuple[str, int]]:

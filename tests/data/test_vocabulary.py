@@ -156,7 +156,7 @@ def test_byte_pairs_see_one_letter_in_both_of_its_spellings() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tokenizer": "word"}, "words, whitespace, characters, bpe, got 'word'"),
+        ({"tokenizer": "word"}, "words, whitespace, characters, bpe, unigram, got 'word'"),
         ({"min_freq": 0}, "min_freq must be at least 1, got 0"),
         ({"max_size": 0}, "max_size must be at least 1, got 0"),
         ({"max_length": -1}, "max_length must be at least 1, got -1"),
