@@ -1,10 +1,10 @@
 """Data modules: from files to batches of like lengths."""
 
 from rnn_lab.data.chapter import SentimentDataset, collate_variable_length
-from rnn_lab.data.known_pairs import Multi30k
+from rnn_lab.data.known_pairs import Multi30k, Tatoeba
 from rnn_lab.data.known_texts import IMDB, MR, R8, SST2, TREC, AGNews, Names
 from rnn_lab.data.module import LabDataModule
-from rnn_lab.data.pairs import PairDataModule
+from rnn_lab.data.pairs import PairDataModule, ParallelFiles, SyntheticDates
 from rnn_lab.data.series import SyntheticChirps
 from rnn_lab.data.text import SyntheticReviews, TextDataModule, TextFiles
 
@@ -19,9 +19,12 @@ __all__ = [
     "Multi30k",
     "Names",
     "PairDataModule",
+    "ParallelFiles",
     "SentimentDataset",
     "SyntheticChirps",
+    "SyntheticDates",
     "SyntheticReviews",
+    "Tatoeba",
     "TextDataModule",
     "TextFiles",
     "collate_variable_length",

@@ -1,5 +1,6 @@
 """Datasets of sentences and their translations that everybody knows, by their names."""
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -7,12 +8,15 @@ from typing import Any, ClassVar
 
 from rnn_lab.data.pair_corpus import Pair
 from rnn_lab.data.pairs import PairDataModule, PairSources, read_parallel
-from rnn_lab.data.sources import KnownFile, locate
+from rnn_lab.data.sources import KnownFile, locate, members
 from rnn_lab.data.text import digest
 from rnn_lab.data.vocabulary import TokenizerName
 from rnn_lab.errors import UserError
 
 MULTI30K = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/"
+SEQ2SEQ = "https://raw.githubusercontent.com/genimind/seq2seq/master/"
+
+log = logging.getLogger(__name__)
 
 
 class Multi30k(PairDataModule):
@@ -30,7 +34,7 @@ class Multi30k(PairDataModule):
         target: The language that is written, the other one.
     """
 
-    folder: ClassVar[str] = "multi30k"
+    languages = ("en", "de")
     names: ClassVar = {"train": "train", "valid": "val", "test": "test_2016_flickr"}
     counts: ClassVar = {"train": 29_000, "valid": 1014, "test": 1000}
     sizes: ClassVar = {
@@ -55,10 +59,6 @@ class Multi30k(PairDataModule):
         max_length: int | None = None,
         reader_from: str | None = None,
     ) -> None:
-        if {source, target} != set(self.sizes):
-            raise UserError(
-                f"Multi30k translates en to de or de to en, got source={source} target={target}"
-            )
         super().__init__(
             batch_size,
             batch_tokens=batch_tokens,
@@ -74,7 +74,7 @@ class Multi30k(PairDataModule):
             max_length=max_length,
             reader_from=reader_from,
         )
-        self.languages = (source, target)
+        self.direction = (source, target)
 
     def sources(self) -> PairSources:
         """Read each split from its two files."""
@@ -84,23 +84,121 @@ class Multi30k(PairDataModule):
         """The digests of the two files of a split."""
         return ["Multi30k", [digest(path) for path in self.paths(split)]]
 
-    def paths(self, split: str) -> tuple[Path, Path]:
-        """Find the files of a split; what is missing is fetched."""
-        first, second = (self._locate(split, language) for language in self.languages)
-        return first, second
+    def paths(self, split: str) -> list[Path]:
+        """Find the file of sources and that of targets; what is missing is fetched."""
+        files = [self.file(split, language) for language in self.direction]
+        return [locate("multi30k", file, self.root) for file in files]
 
-    def _locate(self, split: str, language: str) -> Path:
-        name = f"{self.names[split]}.{language}"
-        size = self.sizes[language][split]
-        return locate(self.folder, KnownFile(name, (f"{MULTI30K}{name}.gz",), size=size), self.root)
+    @classmethod
+    def file(cls, split: str, language: str) -> KnownFile:
+        """Say what holds a language of a split."""
+        name = f"{cls.names[split]}.{language}"
+        return KnownFile(name, (f"{MULTI30K}{name}.gz",), size=cls.sizes[language][split])
 
     def _read(self, split: str) -> Iterator[Pair]:
+        sources, targets = self.paths(split)
         count = 0
-        for pair in read_parallel(*self.paths(split)):
+        for pair in read_parallel(sources, targets):
             count += 1
             yield pair
         if count != self.counts[split]:
             raise UserError(
                 f"the {split} split of Multi30k has {count} pairs, wanted {self.counts[split]}: "
-                f"{', '.join(map(str, self.paths(split)))} are not whole"
+                f"{sources} and {targets} are not whole"
             )
+
+
+class Tatoeba(PairDataModule):
+    """Short sentences in English and French, some with several translations: 142,787 pairs.
+
+    There is no official split: of the sentences of the source, with all their translations, 2 %
+    are drawn for the test and 2 % for validation, some 2,000 of English each. Other releases of
+    the file are read, too, and said to be others.
+
+    Source: https://www.manythings.org/anki/, from https://tatoeba.org, release of 2017-09-29 in
+    the copy of genimind/seq2seq; licence CC BY 2.0.
+
+    Args:
+        batch_size: See `PairDataModule`, as all that follow.
+        source: The language that is read, `en` or `fr`.
+        target: The language that is written, the other one.
+    """
+
+    languages = ("en", "fr")  # in the order of the columns
+    test_fraction = 0.02
+    count: ClassVar[int] = 142_787
+    file: ClassVar = KnownFile("fra-eng.zip", (f"{SEQ2SEQ}fra-eng.zip",))
+    member: ClassVar[str] = "fra.txt"
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        *,
+        batch_tokens: int | None = None,
+        source: str = "en",
+        target: str = "fr",
+        root: str | None = None,
+        tokenizer: TokenizerName = "words",
+        vocab_size: int | None = 10_000,
+        min_freq: int = 1,
+        lowercase: bool = True,
+        moses: bool = True,
+        joint: bool = False,
+        max_length: int | None = None,
+        valid_fraction: float = 0.02,
+        split_seed: int = 0,
+        reader_from: str | None = None,
+    ) -> None:
+        super().__init__(
+            batch_size,
+            batch_tokens=batch_tokens,
+            source=source,
+            target=target,
+            root=root,
+            tokenizer=tokenizer,
+            vocab_size=vocab_size,
+            min_freq=min_freq,
+            lowercase=lowercase,
+            moses=moses,
+            joint=joint,
+            max_length=max_length,
+            valid_fraction=valid_fraction,
+            split_seed=split_seed,
+            reader_from=reader_from,
+        )
+        self.columns = [self.languages.index(language) for language in (source, target)]
+
+    def sources(self) -> PairSources:
+        """Read all pairs as training; the other splits are drawn from it."""
+        return {"train": self._read}
+
+    def content(self, split: str) -> Any:
+        """The digest of the archive and the direction."""
+        return ["Tatoeba", digest(self.path), self.columns]
+
+    @property
+    def path(self) -> Path:
+        """Where the archive lies; it is fetched if it is missing."""
+        return locate("tatoeba_fra_eng", self.file, self.root)
+
+    def _read(self) -> Iterator[Pair]:
+        count = 0
+        for line in self._text().removesuffix("\n").split("\n"):
+            count += 1
+            row = line.removesuffix("\r").split("\t")  # newer releases add where it comes from
+            if len(row) < 2:
+                raise UserError(f"{self.path}:{self.member} line {count} has no tab")
+            yield Pair(*(row[column] for column in self.columns))
+        if count != self.count:
+            log.warning(
+                "Tatoeba: %s is another release, of %d pairs instead of %d: figures will differ",
+                *(self.path, count, self.count),
+            )
+
+    def _text(self) -> str:
+        for _, content in members(self.path, self.member):
+            try:
+                return content.decode()
+            except UnicodeDecodeError as error:
+                raise UserError(f"{self.path}:{self.member} is not utf-8: {error}") from error
+        raise UserError(f"{self.path} holds no {self.member}")

@@ -149,6 +149,18 @@ class LabDataModule(LightningDataModule):
         return made
 
 
+def saved_data(checkpoint: str) -> dict[str, Any]:
+    """Read the recipe of the data that a checkpoint was trained on.
+
+    Raises:
+        UserError: If it cannot be read, is not ours, or was trained without a data module.
+    """
+    content = saved(checkpoint)
+    if "data" not in content:
+        raise UserError(f"{checkpoint} was trained without a data module: it has no vocabulary")
+    return content["data"]
+
+
 def saved(checkpoint: str) -> dict[str, Any]:
     """Read what a checkpoint says of itself, without its weights.
 

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -226,12 +227,10 @@ def _encoded(
     spool: PairSpool, rows: np.ndarray, reader: PairReader, name: str
 ) -> Iterator[tuple[list[int], ...]]:
     """Read rows of both sides as ids, in order."""
-    sides = []
-    for texts, encode in zip(
-        spool.normal, (reader.encode_sources, reader.encode_targets), strict=True
-    ):
-        lines = texts.read(rows)
-        sides.append(
-            ids for _, chunk in in_chunks(partial(encode, normalised=True), lines) for ids in chunk
-        )
+    encoders = (reader.encode_sources, reader.encode_targets)
+    chunks = (
+        in_chunks(partial(encode, normalised=True), texts.read(rows))
+        for encode, texts in zip(encoders, spool.normal, strict=True)
+    )
+    sides = (chain.from_iterable(ids for _, ids in side) for side in chunks)
     return progress(zip(*sides, strict=True), f"encoding {name}", len(rows))

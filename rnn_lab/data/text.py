@@ -15,7 +15,7 @@ import rnn_lab
 from rnn_lab.batches import TextBatch
 from rnn_lab.data import synthetic
 from rnn_lab.data.corpus import Corpus, Split, build_corpus, prepare
-from rnn_lab.data.module import LabDataModule, saved
+from rnn_lab.data.module import LabDataModule, saved_data
 from rnn_lab.data.readers import Record, read_records
 from rnn_lab.data.sources import damage_named
 from rnn_lab.data.vectors import read_vectors
@@ -36,7 +36,8 @@ class TextDataModule(LabDataModule):
     Args:
         batch_size: Texts in a batch of one process.
         root: Folder of datasets; None takes `RNN_LAB_DATA`, else the user's cache folder.
-        tokenizer: `words`, `whitespace`, `characters` or `bpe`; None is the dataset's own.
+        tokenizer: `words`, `whitespace`, `characters`, `bpe` or `unigram`; None is the
+            dataset's own.
         lowercase: Whether case is dropped; None is the dataset's own.
         min_freq: How often a word must occur in training to be known.
         max_size: Known words at the most, the most frequent ones; None for no limit.
@@ -190,9 +191,11 @@ class TextDataModule(LabDataModule):
 
 def read_back(checkpoint: str) -> dict[str, Any]:
     """Take the reader, the labels and their counts out of a checkpoint."""
-    data = saved(checkpoint)["data"]
+    data = saved_data(checkpoint)
     if "reader" not in data:
         raise UserError(f"{checkpoint} reads no text: it was trained on {data['class_path']}")
+    if "words" not in data["reader"]:  # a reader of pairs has one of each side
+        raise UserError(f"{checkpoint} labels no text: it was trained on {data['class_path']}")
     return {**data, "reader": TextReader.from_state_dict(data["reader"])}
 
 

@@ -156,7 +156,10 @@ class TextReader:
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Read texts as ids, cut to `max_length`; a text without a word gives an empty list."""
-        rows = self._pieces(texts) if self._model else [self._lookup(text) for text in texts]
+        if self._model:
+            rows = self._look_up_pieces(self._model, list(map(str.strip, texts)))
+        else:
+            rows = [self._look_up(text) for text in texts]
         limit = self.settings.max_length
         if limit is None:
             return rows
@@ -164,14 +167,12 @@ class TextReader:
             return [row[:limit] for row in rows]
         return [row[-limit:] for row in rows]
 
-    def _lookup(self, text: str) -> list[int]:
+    def _look_up(self, text: str) -> list[int]:
         return list(map(self._ids.get, self._split(text), itertools.repeat(UNK_ID)))
 
-    def _pieces(self, texts: list[str]) -> list[list[int]]:
-        assert self._model is not None  # asked for with subwords only
-        texts = list(map(str.strip, texts))
-        rows = [encoding.ids for encoding in self._model.encode_batch_fast(texts)]
-        return [
+    def _look_up_pieces(self, model: Tokenizer, texts: list[str]) -> list[list[int]]:
+        rows = [encoding.ids for encoding in model.encode_batch_fast(texts)]
+        return [  # a special word may have been learned as a piece, too
             [UNK_ID if i in self._hidden else i for i in row] if "<" in text else row
             for text, row in zip(texts, rows, strict=True)
         ]
@@ -210,7 +211,15 @@ def _learn_subwords(
         learned.normalizer = normalizer
     learned.pre_tokenizer = pre_tokenizers.Metaspace()
     learned.train_from_iterator(texts, trainer)
-    return learned
+    return learned if settings.tokenizer == "bpe" else _in_order(learned, len(special))
+
+
+def _in_order(learned: Tokenizer, special: int) -> Tokenizer:
+    """Number subwords by their letters: the order of equally likely ones is left to chance."""
+    state = json.loads(learned.to_str())
+    pieces = state["model"]["vocab"]
+    state["model"]["vocab"] = pieces[:special] + sorted(pieces[special:])
+    return Tokenizer.from_str(json.dumps(state))
 
 
 def _count(rows: Iterable[list[str]]) -> Iterator[tuple[str, int]]:

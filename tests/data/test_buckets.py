@@ -118,7 +118,89 @@ def test_an_epoch_goes_on_from_a_start_and_the_next_is_whole() -> None:
     assert [rows.tolist() for rows in buckets] == whole
 
 
+def some_pairs(rows: int) -> np.ndarray:
+    """Lengths of sources and targets, which go together but for some words."""
+    rng = np.random.default_rng(rows)
+    trg = rng.integers(2, 40, rows)
+    return np.stack([np.maximum(1, trg + rng.integers(-5, 6, rows)), trg], 1)
+
+
+class TestTokens:
+    """Batches of about as many tokens of the last side."""
+
+    def plans(
+        self, lengths: np.ndarray, tokens: int, world: int = 1, epoch: int = 0
+    ) -> list[list[np.ndarray]]:
+        return [
+            LengthBuckets(
+                lengths, 1, batch_tokens=tokens, shuffle=True, rank=rank, world=world
+            ).plan(epoch)
+            for rank in range(world)
+        ]
+
+    @pytest.mark.parametrize("world", WORLDS)
+    def test_every_row_is_read_once_in_as_many_batches_by_every_process_in_every_epoch(
+        self, world: int
+    ) -> None:
+        for rows, tokens in product(SIZES, (1, 5, 60, 500, 10**6)):
+            if rows < world:
+                continue
+            lengths = some_pairs(rows)
+            buckets = LengthBuckets(lengths, 1, batch_tokens=tokens, shuffle=True, world=world)
+            for epoch in (0, 1, 7):
+                plans = self.plans(lengths, tokens, world, epoch)
+                assert {len(plan) for plan in plans} == {len(buckets)}
+                batches = [batch for plan in plans for batch in plan]
+                assert min(map(len, batches)) >= 1
+                assert sorted(np.concatenate(batches)) == list(range(rows))
+
+    @pytest.mark.parametrize("world", [1, 3])
+    @pytest.mark.parametrize("sides", [1, 2])
+    def test_batches_have_about_the_tokens_wished_for(self, world: int, sides: int) -> None:
+        lengths = some_pairs(5000)[:, -sides:]
+        lengths = lengths[:, 0] if sides == 1 else lengths
+        last = lengths.reshape(5000, -1)[:, -1]
+        for plan in self.plans(lengths, 600, world, epoch=2):
+            sizes = np.array([last[rows].sum() for rows in plan])
+            assert abs(sizes.mean() - 600) < 600 / 20
+            assert abs(sizes - 600).max() < 600 / 10 + last.max()
+
+    def test_a_fifth_of_what_a_random_order_pads_is_padded_on_either_side(self) -> None:
+        lengths = some_pairs(20_000)
+
+        def padded(batches: list[np.ndarray]) -> np.ndarray:
+            return sum((lengths[rows].max(0) - lengths[rows]).sum(0) for rows in batches)
+
+        random = np.array_split(np.random.default_rng(1).permutation(20_000), 420)
+        (plan,) = self.plans(lengths, 1000)
+        source, target = padded(plan) / padded(random)
+        assert source < 0.2
+        assert target < 0.02
+
+    def test_an_epoch_is_a_function_of_seed_and_epoch(self) -> None:
+        def drawn(epoch: int) -> list[list[int]]:
+            return [rows.tolist() for rows in self.plans(some_pairs(500), 90, epoch=epoch)[0]]
+
+        assert drawn(0) == drawn(0) != drawn(1)
+
+    def test_evaluation_goes_by_rows(self) -> None:
+        lengths = some_pairs(50)
+        buckets = LengthBuckets(lengths, 8, batch_tokens=3, shuffle=False)
+        assert list(map(len, buckets)) == [8] * 6 + [2]
+        order = np.concatenate(buckets.plan())
+        assert (np.diff(lengths[order, 1]) <= 0).all()
+
+
+def test_rows_of_one_target_length_have_like_sources() -> None:
+    lengths = some_pairs(3000)
+    plan = LengthBuckets(lengths, 16, shuffle=False).plan()
+    spread = [np.ptp(lengths[rows], 0) for rows in plan]
+    assert np.mean(spread, 0).max() < 2
+
+
 def test_wrong_sizes_are_named() -> None:
+    with pytest.raises(ValueError, match="batch_tokens must be at least 1, got 0"):
+        LengthBuckets(some_lengths(3), 1, batch_tokens=0, shuffle=True)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         LengthBuckets(some_lengths(3), 0, shuffle=True)
     with pytest.raises(ValueError, match="3 rows cannot train 4 processes"):

@@ -11,7 +11,7 @@ from torch import Tensor
 from rnn_lab.batches import TextBatch
 from rnn_lab.data import LabDataModule, SyntheticReviews
 from rnn_lab.data.buckets import LengthBuckets
-from rnn_lab.data.module import saved
+from rnn_lab.data.module import saved, saved_data
 from rnn_lab.errors import UserError
 
 
@@ -180,6 +180,34 @@ def test_a_recipe_rebuilds_the_module(tmp_path: Path) -> None:
     again = SyntheticReviews(**recipe["init_args"])
     assert (again.sizes, again.batch_size) == (data.sizes, 7)
     assert recipe["labels"] == data.label_names
+
+
+def test_a_recipe_names_labels_only_where_there_are_some() -> None:
+    class Unlabelled(NumberedData):
+        label_names = ()  # type: ignore[assignment]
+
+    assert "labels" not in Unlabelled().recipe()
+    assert NumberedData().recipe()["labels"] == ["no", "yes"]
+    assert LabDataModule().label_names == []
+
+
+def test_batches_by_tokens_count_the_steps_of_training_alone() -> None:
+    class Counted(NumberedData):
+        batch_tokens = 50
+
+    data = Counted(batch_size=4)
+    lengths = data.split("train").lengths
+    sizes = [lengths[rows].sum() for rows in rows_of(data.train_dataloader())]
+    assert sum(sizes) == lengths.sum()
+    assert max(sizes) < 50 + lengths.max()
+    assert len(data.plan("valid")) == 5
+
+
+def test_a_checkpoint_without_data_has_no_recipe_of_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.ckpt")
+    torch.save({"rnn_lab": {"model": {}}}, path)
+    with pytest.raises(UserError, match="was trained without a data module"):
+        saved_data(path)
 
 
 def test_what_is_no_checkpoint_of_ours_is_one_line(tmp_path: Path) -> None:

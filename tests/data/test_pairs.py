@@ -1,126 +1,336 @@
-"""Laws of sentence pairs: nothing shifts, the vocabulary is the training split's, ids read back."""
+import gzip
+import logging
+from pathlib import Path
+from typing import Any
 
-from functools import partial
-from typing import ClassVar
-
-import numpy as np
 import pytest
+import torch
+from jsonargparse import ArgumentParser
+from platformdirs import user_cache_path
 
-from rnn_lab.batches import BOS_ID, EOS_ID, PAD_ID, UNK_ID
-from rnn_lab.data import Multi30k, PairDataModule
-from rnn_lab.data.pairs import read_parallel
-from rnn_lab.data.sentences import PairReader
+from rnn_lab.batches import PairBatch
+from rnn_lab.data import ParallelFiles, SyntheticDates, SyntheticReviews, pairs
+from rnn_lab.data.module import saved_data
+from rnn_lab.data.pair_corpus import build_pair_corpus
+from rnn_lab.data.sentences import PAIR_WORDS, PairReader
+from rnn_lab.data.text import read_back
 from rnn_lab.errors import UserError
 
-TRAIN = [("A dog runs.", "Ein Hund rennt."), ("A cat sleeps!", "Eine Katze schläft!")] * 4
-VALID = [("A dog sleeps.", "Ein Hund schläft."), ("", ""), ("A zebra.", "Ein Zebra.")]
+ROWS = [(f"Sentence {i} is read.", f"Satz {i} wird gelesen.") for i in range(40)]
 
 
-class Few(PairDataModule):
-    """A few pairs, given as a list for each split."""
-
-    given: ClassVar = {"train": TRAIN, "valid": VALID}
-
-    def sources(self):
-        from rnn_lab.data.pair_corpus import Pair
-
-        return {name: partial(map, Pair._make, pairs) for name, pairs in self.given.items()}
-
-    def content(self, split):
-        return self.given[split]
+def written(path: Path, content: str, encoding: str = "utf-8") -> str:
+    path.write_bytes(content.encode(encoding))
+    return str(path)
 
 
-KINDS = ("words", "whitespace", "characters", "bpe", "unigram")
-every_tokenizer = pytest.mark.parametrize("tokenizer", KINDS)
+def parallel(path: Path, rows: list[tuple[str, str]] = ROWS, end: str = "\n") -> list[str]:
+    return [
+        written(path.with_suffix(suffix), "".join(row[side] + end for row in rows))
+        for side, suffix in enumerate((".en", ".de"))
+    ]
 
 
-def few(**options):
-    return Few(**{"vocab_size": 60, "source": "en", "target": "de", **options})
+def tabbed(path: Path, rows: list[tuple[str, str]] = ROWS, end: str = "\n") -> str:
+    return written(path.with_suffix(".tsv"), "".join("\t".join(row) + end for row in rows))
 
 
-@every_tokenizer
-@pytest.mark.parametrize("joint", [True, False])
-def test_a_batch_holds_the_ids_of_its_lines(tokenizer, joint):
-    data = few(tokenizer=tokenizer, joint=joint)
-    split = data.split("valid")
-    batch = split[np.arange(len(VALID))]
-    src, trg = zip(*VALID, strict=True)
-    for rows, lengths, wanted in (
-        (batch.src, batch.src_lengths, data.reader.encode_sources(list(src))),
-        (batch.trg, batch.trg_lengths, data.reader.encode_targets(list(trg))),
-    ):
-        for row, length, ids in zip(rows.tolist(), lengths.tolist(), wanted, strict=True):
-            assert row[:length] == ids
-            assert ids[-1] == EOS_ID
-            assert set(row[length:]) <= {PAD_ID}
-    assert (batch.trg[:, 0] == BOS_ID).all()
-    assert batch.references == trg
+def rows_of(data: Any, split: str) -> list[tuple[str, str]]:
+    rows = data.split(split)
+    return [(rows.source(row), rows.target(row)) for row in range(len(rows))]
 
 
-def test_an_empty_line_keeps_its_place_in_evaluation():
-    split = few().split("valid")
-    assert [split.source(row) for row in range(len(split))] == [pair[0] for pair in VALID]
-    assert split.lengths[1].tolist() == [1, 2]
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    return parallel(tmp_path / "train")
 
 
-def test_the_vocabulary_is_learned_from_training_alone():
-    data = few(tokenizer="words")
-    assert UNK_ID in data.reader.encode_sources(["A zebra."])[0]
-    assert UNK_ID not in data.reader.encode_sources(["A dog."])[0]
+@pytest.fixture
+def checkpoint(tmp_path: Path, files: list[str]) -> str:
+    """What training on the files leaves of the data in a checkpoint."""
+    path = str(tmp_path / "trained.ckpt")
+    recipe = ParallelFiles(train=files, vocab_size=60).recipe()
+    torch.save({"rnn_lab": {"data": recipe}}, path)
+    return path
 
 
-@every_tokenizer
-@pytest.mark.parametrize("moses", [True, False])
-def test_ids_of_known_text_read_back_after_a_checkpoint(tokenizer, moses):
-    data = few(tokenizer=tokenizer, moses=moses, lowercase=True)
-    reader = PairReader.from_state_dict(data.reader.state_dict()).target
-    line = TRAIN[1][1]
-    text = reader.joined(reader.encode([line])[0])
-    assert text.replace(" ", "") == reader.normalised(line).replace(" ", "")
-    if moses and tokenizer in ("whitespace", "characters", "bpe", "unigram"):
-        assert text == reader.normalised(line) == "eine katze schläft !"
-        assert reader.plain(text) == "eine katze schläft!"
+class TestParallelFiles:
+    """The user's own files."""
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    @pytest.mark.parametrize("form", ["two files", "one file", "a list of one", "packed"])
+    def test_every_form_gives_the_same_data(self, tmp_path: Path, form: str, end: str) -> None:
+        given: Any = parallel(tmp_path / "train", end=end)
+        if form == "packed":
+            for name in given:
+                Path(f"{name}.gz").write_bytes(gzip.compress(Path(name).read_bytes()))
+            given = [f"{name}.gz" for name in given]
+        elif form != "two files":
+            given = tabbed(tmp_path / "train", end=end)
+            given = [given] if form == "a list of one" else given
+        data = ParallelFiles(train=given, valid=given)
+        assert rows_of(data, "train") == rows_of(data, "valid") == ROWS
+
+    def test_a_part_of_training_validates_where_no_file_is_given(self, files: list[str]) -> None:
+        data = ParallelFiles(train=files, valid_fraction=0.2)
+        assert len(data.split("valid")) == 8
+        assert sorted(rows_of(data, "train") + rows_of(data, "valid")) == sorted(ROWS)
+
+    def test_batches_hold_padded_pairs(self, files: list[str]) -> None:
+        data = ParallelFiles(train=files, valid=files, batch_size=8)
+        training, validation = (
+            list(data.train_dataloader()),
+            list(data.val_dataloader()),
+        )
+        assert len(training) == len(validation) == 5
+        assert all(isinstance(batch, PairBatch) for batch in training)
+        assert {len(batch.references) for batch in training} == {0}
+        assert sorted(line for batch in validation for line in batch.references) == sorted(
+            target for _, target in ROWS
+        )
+
+    def test_batches_may_be_sized_by_target_words(self, files: list[str]) -> None:
+        data = ParallelFiles(train=files, valid=files, batch_tokens=60, tokenizer="words")
+        sizes = [int(batch.trg_lengths.sum()) for batch in data.train_dataloader()]
+        assert sum(sizes) == 40 * 7
+        assert len(sizes) == 5
+        assert all(abs(size - 56) <= 7 for size in sizes)
+        assert [len(batch.trg) for batch in data.val_dataloader()] == [40]
+
+    def test_lines_end_where_their_file_ends_them(self, tmp_path: Path) -> None:
+        rows = [("a\u2028b", "A\u0085B"), ("c\vd", "C\fD\x1c"), ("e\rf", "E")]
+        test = parallel(tmp_path / "test", rows)
+        data = ParallelFiles(train=parallel(tmp_path / "train"), test=test)
+        assert rows_of(data, "test") == rows
+
+    def test_what_is_left_out_is_told(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        given = parallel(tmp_path / "train", [*ROWS, ("", "nichts"), ("one two three four", "x")])
+        with caplog.at_level(logging.INFO, "rnn_lab"):
+            data = ParallelFiles(train=given, valid=given, max_length=4, tokenizer="whitespace")
+            assert len(data.split("train")) == 41
+        assert [record.getMessage() for record in caplog.records] == [
+            "ParallelFiles: 1 pairs of the train split have an empty side and are left out",
+            "ParallelFiles: 1 pairs of the valid split have an empty side and are kept in their "
+            "place",
+        ]
+
+    def test_unlike_numbers_of_lines_are_named_with_both_files(
+        self, tmp_path: Path, files: list[str]
+    ) -> None:
+        longer = written(tmp_path / "longer.de", "x\n" * 42)
+        message = r"train\.en has 40 lines and .*longer\.de has 42: they are no pairs"
+        with pytest.raises(UserError, match=message):
+            ParallelFiles(train=[files[0], longer]).split("train")
+        with pytest.raises(UserError, match=r"has 42 lines and .*train\.en has 40"):
+            ParallelFiles(train=[longer, files[0]]).split("train")
+
+    @pytest.mark.parametrize(("line", "tabs"), [("no tab", 0), ("a\tb\tc", 2), ("", 0)])
+    def test_a_line_without_exactly_one_tab_is_named(
+        self, tmp_path: Path, line: str, tabs: int
+    ) -> None:
+        path = written(tmp_path / "pairs.tsv", f"a\tb\n{line}\nc\td\n")
+        with pytest.raises(UserError, match=rf"pairs\.tsv line 2: {tabs} tabs, wanted one"):
+            ParallelFiles(train=path).split("train")
+
+    def test_other_encodings_are_read_when_named(self, tmp_path: Path) -> None:
+        path = written(tmp_path / "pairs.tsv", "a\tb\nd\u00e9j\u00e0\tschon\n" * 20, "cp1252")
+        with pytest.raises(UserError, match=r"pairs\.tsv is not utf-8 at line 2 .*give its enc"):
+            ParallelFiles(train=path).split("train")
+        data = ParallelFiles(train=path, valid=path, encoding="cp1252")
+        assert data.split("train").source(1) == "d\u00e9j\u00e0"
+
+    def test_a_missing_file_is_named(self, tmp_path: Path, files: list[str]) -> None:
+        with pytest.raises(UserError, match=r"nowhere\.de"):
+            ParallelFiles(train=[files[0], str(tmp_path / "nowhere.de")]).split("train")
+
+    def test_what_cannot_be_read_as_pairs_is_refused(self, files: list[str]) -> None:
+        with pytest.raises(UserError, match="ParallelFiles needs files to train on"):
+            ParallelFiles(test=files)
+        with pytest.raises(UserError, match=r"valid must be two files, .*, got 3"):
+            ParallelFiles(train=files, valid=["a", "b", "c"])
+        with pytest.raises(
+            UserError, match=r"no test split: give --data.test='\[SOURCES,TARGETS\]"
+        ):
+            ParallelFiles(train=files).split("test")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"valid_fraction": 1}, "valid_fraction must be between 0 and 1, got 1"),
+            ({"batch_tokens": 0}, "batch_tokens must be at least 1, got 0"),
+            ({"max_length": 0}, "max_length must be at least 1, got 0"),
+            ({"vocab_size": 4}, "vocab_size must be at least 5, got 4"),
+            ({"moses": True}, "moses needs to know the languages: give --data.source=en"),
+            ({"moses": True, "source": "en", "target": "German"}, "got 'German'"),
+            ({"tokenizer": "word"}, "tokenizer must be one of words, .*, got 'word'"),
+        ],
+    )
+    def test_a_wrong_option_is_named(
+        self, files: list[str], options: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(UserError, match=message):
+            ParallelFiles(train=files, **options)
+
+    def test_the_command_line_gives_two_files_or_one(self) -> None:
+        parser = ArgumentParser()
+        parser.add_class_arguments(ParallelFiles, "data")
+        given = parser.parse_args(["--data.train=[a.en,a.de]", "--data.valid=b.tsv"]).data
+        assert given.train == ["a.en", "a.de"]
+        assert given.valid == "b.tsv"
+
+    @pytest.mark.parametrize("tokenizer", ["words", "whitespace", "characters", "bpe"])
+    @pytest.mark.parametrize("joint", [True, False])
+    def test_no_vocabulary_is_larger_than_asked(
+        self, files: list[str], tokenizer: Any, joint: bool
+    ) -> None:
+        data = ParallelFiles(train=files, tokenizer=tokenizer, joint=joint, vocab_size=35)
+        assert data.joint == data.reader.joint == joint
+        sizes = (data.src_vocab_size, data.trg_vocab_size)
+        assert sizes == (len(data.reader.source), len(data.reader.target))
+        assert max(sizes) <= 35
+
+    def test_the_languages_choose_the_rules(self, files: list[str]) -> None:
+        data = ParallelFiles(train=files, moses=True, source="en", target="de", lowercase=True)
+        assert data.reader.source.settings.moses == "en"
+        assert data.reader.target.settings.moses == "de"
+        assert data.reader.target.normalised("Ja, z.B.") == "ja , z.b."
 
 
-def test_a_joint_vocabulary_is_one():
-    joint, apart = few(tokenizer="words"), few(tokenizer="words", joint=False)
-    assert joint.reader.source.words == joint.reader.target.words
-    assert apart.src_vocab_size < joint.src_vocab_size == joint.trg_vocab_size
-    assert "Hund" not in apart.reader.source.words
+class TestPreparation:
+    """Pairs are prepared once, and again when anything changes that they depend on."""
+
+    @pytest.fixture
+    def prepared(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+        folders: list[Path] = []
+
+        def counted(folder: Path, *args: Any, **options: Any) -> None:
+            folders.append(folder)
+            build_pair_corpus(folder, *args, **options)
+
+        monkeypatch.setattr(pairs, "build_pair_corpus", counted)
+        return folders
+
+    def test_the_same_files_and_settings_are_prepared_once(
+        self, files: list[str], prepared: list[Path]
+    ) -> None:
+        first, second = ParallelFiles(train=files), ParallelFiles(train=files, batch_tokens=99)
+        assert rows_of(first, "train") == rows_of(second, "train")
+        assert first.reader.source.words == second.reader.source.words
+        assert len(prepared) == 1
+        assert prepared[0].is_relative_to(user_cache_path("rnn_lab"))
+
+    def test_only_what_is_read_later_stays_on_the_disk(
+        self, files: list[str], prepared: list[Path]
+    ) -> None:
+        ParallelFiles(train=files).split("train")
+        (folder,) = (path for path in prepared[0].parent.iterdir() if path.is_dir())
+        assert not list(folder.glob("normal.*"))
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"tokenizer": "words"},
+            {"vocab_size": 60},
+            {"min_freq": 2},
+            {"lowercase": True},
+            {"moses": True, "source": "en", "target": "de"},
+            {"joint": False},
+            {"max_length": 40},
+            {"valid_fraction": 0.2},
+            {"split_seed": 1},
+            {"encoding": "latin-1"},
+        ],
+    )
+    def test_another_setting_is_prepared_anew(
+        self, files: list[str], options: dict[str, Any], prepared: list[Path]
+    ) -> None:
+        for data in (ParallelFiles(train=files), ParallelFiles(train=files, **options)):
+            data.split("train")
+        assert len(prepared) == 2
+
+    @pytest.mark.parametrize("side", [0, 1])
+    def test_another_content_is_prepared_anew(
+        self, files: list[str], side: int, prepared: list[Path]
+    ) -> None:
+        ParallelFiles(train=files).split("train")
+        Path(files[side]).write_text("other\n" * 40)
+        ParallelFiles(train=files, valid=files).split("train")
+        assert len(prepared) == 2
 
 
-def test_batches_by_tokens_read_every_pair_once():
-    data = few(batch_tokens=12)
-    loader = data.train_dataloader()
-    batches = list(loader)
-    assert sum(len(batch.src) for batch in batches) == len(data.split("train"))
-    assert len(batches) == len(loader) > 2
+class TestReaderFrom:
+    """The vocabulary of a checkpoint reads other files."""
+
+    def test_a_test_file_alone_is_enough(self, tmp_path: Path, checkpoint: str) -> None:
+        rows = [("Sentence 1 is new", "Satz 1 ist neu"), ("", "leer")]
+        data = ParallelFiles(test=parallel(tmp_path / "new", rows), reader_from=checkpoint)
+        assert rows_of(data, "test") == rows
+        known = PairReader.from_state_dict(saved_data(checkpoint)["reader"])
+        assert data.reader.source.words == known.source.words
+        assert data.joint
+        batch = next(iter(data.test_dataloader()))
+        assert batch.src[0].tolist() in known.encode_sources([rows[0][0]])
+        with pytest.raises(UserError, match="ParallelFiles has no train split"):
+            data.split("train")
+
+    def test_only_the_split_that_is_asked_for_is_read(
+        self, tmp_path: Path, checkpoint: str
+    ) -> None:
+        test = parallel(tmp_path / "new", ROWS[:3])
+        data = ParallelFiles(train="missing.tsv", test=test, reader_from=checkpoint)
+        assert len(data.split("test")) == 3
+
+    def test_no_path_of_this_machine_is_kept(self, tmp_path: Path, checkpoint: str) -> None:
+        recipe = saved_data(checkpoint)
+        assert str(tmp_path) not in str(recipe)
+        assert recipe["class_path"] == "rnn_lab.data.pairs.ParallelFiles"
+        assert recipe["init_args"]["vocab_size"] == 60
+        assert "labels" not in recipe
+
+    def test_a_checkpoint_of_another_task_is_refused(self, tmp_path: Path) -> None:
+        path = str(tmp_path / "reviews.ckpt")
+        data = SyntheticReviews(train_size=20, valid_size=5, test_size=5)
+        torch.save({"rnn_lab": {"data": data.recipe()}}, path)
+        with pytest.raises(UserError, match=r"reads no pairs: it was trained on .*Reviews"):
+            ParallelFiles(test="x.tsv", reader_from=path)
+        torch.save({"rnn_lab": {"data": {"class_path": "rnn_lab.data.SyntheticChirps"}}}, path)
+        with pytest.raises(UserError, match=r"reads no pairs: it was trained on .*Chirps"):
+            ParallelFiles(test="x.tsv", reader_from=path)
+
+    def test_a_checkpoint_of_pairs_labels_no_text(self, checkpoint: str) -> None:
+        with pytest.raises(UserError, match=r"labels no text: it was trained on .*ParallelFiles"):
+            read_back(checkpoint)
+
+    def test_a_checkpoint_without_data_is_refused(self, tmp_path: Path) -> None:
+        path = str(tmp_path / "loaders.ckpt")
+        torch.save({"rnn_lab": {"model": {}}}, path)
+        with pytest.raises(UserError, match="was trained without a data module"):
+            ParallelFiles(test="x.tsv", reader_from=path)
 
 
-def test_files_of_unlike_length_are_refused(tmp_path):
-    (tmp_path / "a.en").write_text("one\ntwo\n")
-    (tmp_path / "a.de").write_text("eins\n")
-    with pytest.raises(UserError, match=r"a\.en has 2 lines, .*a\.de has 1"):
-        list(read_parallel(tmp_path / "a.en", tmp_path / "a.de"))
+class TestSyntheticDates:
+    """The embedded default."""
 
+    def test_dates_have_the_sizes_asked_for_and_two_vocabularies(self) -> None:
+        data = SyntheticDates(train_size=60, valid_size=7, test_size=5)
+        assert {name: len(data.split(name)) for name in data.sizes} == data.sizes
+        assert not data.joint
+        assert set(data.reader.target.words) == {*PAIR_WORDS, *"0123456789-"}
+        reader = data.reader.target
+        for row, (_, target) in enumerate(rows_of(data, "train")):
+            ids = data.split("train")[torch.tensor([row]).numpy()].trg[0].tolist()
+            assert reader.plain(reader.joined(ids)) == target
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"valid_fraction": 1.0}, "valid_fraction must be between 0 and 1"),
-        ({"batch_tokens": 0}, "batch_tokens must be at least 1, got 0"),
-        ({"moses": True, "source": None}, "moses needs to know the languages"),
-    ],
-)
-def test_options_without_meaning_are_refused(options, message):
-    with pytest.raises(UserError, match=message):
-        few(**options)
+    def test_they_may_be_written_in_a_language(self) -> None:
+        options: dict[str, Any] = {"train_size": 20, "valid_size": 5, "test_size": 5}
+        german = SyntheticDates(**options, target="de")
+        assert all("." in target for _, target in rows_of(german, "valid"))
+        assert rows_of(german, "train") != rows_of(SyntheticDates(**options, data_seed=1), "train")
 
-
-@pytest.mark.data
-def test_multi30k_has_its_published_sizes(data_root):
-    data = Multi30k()
-    assert [len(data.split(name)) for name in ("train", "valid", "test")] == [29_000, 1014, 1000]
-    line = data.split("test").target(0)
-    target = data.reader.target
-    assert target.joined(target.encode([line])[0]) == target.normalised(line)
+    def test_a_wrong_size_or_language_is_named(self) -> None:
+        with pytest.raises(UserError, match="valid_size must be at least 1, got 0"):
+            SyntheticDates(valid_size=0)
+        with pytest.raises(UserError, match="target must be iso or a locale"):
+            SyntheticDates(target="xx_yy").split("train")

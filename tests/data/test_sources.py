@@ -112,6 +112,22 @@ def test_a_progress_bar_is_shown_on_a_terminal(
     assert "100%" in shown.err
 
 
+def test_what_is_published_packed_stays_packed_and_is_verified_by_its_content(
+    server: Server, root: Path
+) -> None:
+    server.files["/reviews.txt.gz"] = gzip.compress(CONTENT)
+    file = KnownFile("reviews.txt", (f"{server.address}/reviews.txt.gz",), size=len(CONTENT))
+    path = locate("mine", file, str(root))
+    assert path == root / "mine" / "reviews.txt.gz"
+    assert path.read_bytes() == server.files["/reviews.txt.gz"]
+    assert locate("mine", file, str(root)) == path
+    assert server.asked == ["/reviews.txt.gz"]
+    server.files["/other.txt.gz"] = gzip.compress(b"changed")
+    file = KnownFile("other.txt", (f"{server.address}/other.txt.gz",), size=len(CONTENT))
+    with pytest.raises(UserError, match=r"other\.txt as fetched .* holds 7 bytes.*: not kept"):
+        locate("mine", file, str(root))
+
+
 def test_a_second_address_is_tried(server: Server, root: Path) -> None:
     urls = (f"{server.address}/gone.txt", f"{server.address}/reviews.txt")
     path = locate("mine", KnownFile("reviews.txt", urls, DIGEST), str(root))

@@ -1,4 +1,5 @@
 import io
+import pickle
 from collections import Counter
 from typing import Any
 
@@ -12,7 +13,7 @@ from rnn_lab.data.vocabulary import SPECIAL_WORDS, TextReader, TextSettings, spl
 from rnn_lab.errors import UserError
 
 TEXTS = ["a good film", "a bad film", "good , not bad", "Äpfel & été 日本"]
-TOKENIZERS = ("words", "whitespace", "characters", "bpe")
+TOKENIZERS = ("words", "whitespace", "characters", "bpe", "unigram")
 
 
 def learned(texts: list[str] = TEXTS, **settings: Any) -> TextReader:
@@ -146,6 +147,38 @@ def test_byte_pairs_spell_known_and_new_words_alike() -> None:
     assert "".join(read(reader, "lownew<br />WEST")) == "▁lownew▁west"
     assert len(reader) <= 40
     assert reader.encode(["low ~"])[0][-1] == UNK_ID
+
+
+@pytest.mark.parametrize("tokenizer", ["bpe", "unigram"])
+def test_subwords_spell_what_was_read(tokenizer: Any) -> None:
+    reader = learned(["low lower lowest new newer newest"] * 9, tokenizer=tokenizer, max_size=30)
+    assert "".join(read(reader, "Newer LOWEST<br />new")) == "▁newer▁lowest▁new"
+    assert len(reader) <= 30
+    assert UNK_ID in reader.encode(["low ~"])[0]
+
+
+def test_a_checkpoint_of_the_first_release_still_reads() -> None:
+    settings = {
+        **{"tokenizer": "words", "lowercase": True, "min_freq": 1, "max_size": None},
+        **{"max_length": 3, "keep": "tail"},
+    }
+    state = {"settings": settings, "words": [*SPECIAL_WORDS, "good", "film"], "bpe": None}
+    reader = TextReader.from_state_dict(state)
+    assert reader.encode(["a b GOOD film"]) == [[UNK_ID, 2, 3]]
+    assert reader.state_dict() == state
+
+
+@pytest.mark.parametrize("tokenizer", ["bpe", "unigram"])
+def test_a_special_word_that_is_frequent_in_texts_is_text(tokenizer: Any) -> None:
+    reader = learned(["x<pad>y <pad> z"] * 20, tokenizer=tokenizer)
+    assert PAD_ID not in reader.encode(["x<pad>y <PAD>"])[0]
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_a_reader_survives_pickling(tokenizer: Any) -> None:
+    reader = learned([*TEXTS, "<pad>"], tokenizer=tokenizer)
+    again = pickle.loads(pickle.dumps(reader))
+    assert again.encode([*TEXTS, "<pad>"]) == reader.encode([*TEXTS, "<pad>"])
 
 
 def test_byte_pairs_see_one_letter_in_both_of_its_spellings() -> None:

@@ -1,0 +1,174 @@
+import io
+import pickle
+from typing import Any
+
+import pytest
+import torch
+
+from rnn_lab.batches import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from rnn_lab.data.sentences import (
+    PAIR_WORDS,
+    PairReader,
+    SentenceReader,
+    SentenceSettings,
+    normalise,
+)
+from rnn_lab.errors import UserError
+
+ENGLISH = ["A dog isn't here, is it?", "two  dogs run over 3,000 hills", "Caf\u00e9 t-shirt - x"]
+GERMAN = [
+    "Ein Hund ist hier , oder ?",
+    "zwei Hunde\u2028laufen \u00fcber H\u00fcgel.",
+    "Stra\u00dfe",
+]
+TOKENIZERS = ("words", "whitespace", "characters", "bpe", "unigram")
+LANGUAGES = (None, "en", "de")
+
+
+def settings(**options: Any) -> SentenceSettings:
+    return SentenceSettings(**{"lowercase": False, **options})
+
+
+def learned(texts: list[str], **options: Any) -> SentenceReader:
+    wanted = settings(**options)
+    return SentenceReader.learn(wanted, [normalise(text, wanted) for text in texts])
+
+
+def pair(tokenizer: Any, joint: bool) -> PairReader:
+    source, target = settings(tokenizer=tokenizer, moses="en"), settings(tokenizer=tokenizer)
+    sides = [
+        [normalise(text, source) for text in ENGLISH],
+        [normalise(text, target) for text in GERMAN],
+    ]
+    return PairReader.learn(source, target, *sides, joint=joint)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_ids_join_back_to_the_normalised_text(tokenizer: Any, language: str | None) -> None:
+    texts = [*ENGLISH, *GERMAN, "a \u2581 b", " \t "]
+    reader = learned(texts, tokenizer=tokenizer, moses=language)
+    for text, ids in zip(texts, reader.encode(texts), strict=True):
+        assert reader.joined(ids) == reader.normalised(text)
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_reading_raw_text_is_reading_what_was_normalised(tokenizer: Any) -> None:
+    reader = learned(ENGLISH, tokenizer=tokenizer, lowercase=True, moses="en")
+    normal = list(map(reader.normalised, ENGLISH))
+    assert reader.encode(ENGLISH) == reader.encode_normalised(normal)
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_case_is_dropped_only_when_asked(tokenizer: Any) -> None:
+    lower = learned(ENGLISH, tokenizer=tokenizer, lowercase=True)
+    assert lower.encode(["TWO dogs"]) == lower.encode(["two DOGS"])
+    assert lower.normalised("TWO") == "two"
+    kept = learned(ENGLISH, tokenizer=tokenizer)
+    assert kept.encode(["TWO dogs"]) != kept.encode(["two dogs"])
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_a_letter_has_one_spelling(tokenizer: Any) -> None:
+    reader = learned(["caf\u00e9"] * 3, tokenizer=tokenizer)
+    assert reader.encode(["cafe\u0301"]) == reader.encode(["caf\u00e9"])
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("A man, a plan.", "en", "A man , a plan ."),
+        ("It isn\u2019t 3,000 \u2013 \u201cok\u201d", "en", 'It isn \'t 3,000 - " ok "'),
+        ("a t-shirt & <b>", "en", "a t-shirt & < b >"),
+        ("l'homme", "fr", "l' homme"),
+        ("ca. 120 cm.", "de", "ca. 120 cm ."),
+        ("  a\u2028b\tc  ", "de", "a b c"),
+    ],
+)
+def test_moses_rules_take_text_apart(text: str, language: str, expected: str) -> None:
+    assert normalise(text, settings(tokenizer="bpe", moses=language)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("A man, a plan.", "en"),
+        ('"Yes," he said: it\'s 3,000 (or so)!', "en"),
+        ("l'homme dit : non !", "fr"),
+        ("Zwei M\u00e4nner, ca. 120 cm gro\u00df.", "de"),
+    ],
+)
+def test_what_moses_rules_took_apart_is_put_together(text: str, language: str) -> None:
+    reader = learned([text], tokenizer="bpe", moses=language)
+    assert reader.plain(reader.normalised(text)) == text
+
+
+def test_without_moses_written_text_is_left_as_it_is() -> None:
+    assert learned(ENGLISH, tokenizer="bpe").plain("it 's me .") == "it 's me ."
+
+
+def test_the_words_of_moses_are_not_taken_apart_again() -> None:
+    reader = learned(["it isn't 3,000"], tokenizer="words", moses="en")
+    assert set(reader.words) - set(PAIR_WORDS) == {"it", "isn", "'t", "3,000"}
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_what_stands_for_no_word_is_never_read_and_never_written(tokenizer: Any) -> None:
+    text = "x<bos>y <pad> <eos> z"
+    reader = learned([text, *ENGLISH] * 5, tokenizer=tokenizer)
+    assert not {PAD_ID, BOS_ID, EOS_ID} & set(reader.encode([text])[0])
+    (ids,) = reader.encode([ENGLISH[0]])
+    assert reader.joined([BOS_ID, *ids, EOS_ID, PAD_ID]) == reader.joined(ids)
+    assert reader.words[:4] == PAIR_WORDS
+
+
+def test_an_unknown_word_is_written_as_one() -> None:
+    assert learned(ENGLISH, tokenizer="words").joined([UNK_ID, UNK_ID]) == "<unk> <unk>"
+    reader = learned(ENGLISH, tokenizer="bpe")
+    assert reader.joined(reader.encode(["dog \u65e5"])[0]) == "dog <unk>"
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_a_saved_pair_of_readers_reads_the_same(tokenizer: Any, joint: bool) -> None:
+    reader = pair(tokenizer, joint)
+    file = io.BytesIO()
+    torch.save(reader.state_dict(), file)
+    file.seek(0)
+    loaded = PairReader.from_state_dict(torch.load(file, weights_only=True))
+    for again in (loaded, pickle.loads(pickle.dumps(reader))):
+        assert again.joint == joint
+        texts = [*ENGLISH, *GERMAN, "<pad> new", ""]
+        assert again.encode_sources(texts) == reader.encode_sources(texts)
+        assert again.encode_targets(texts) == reader.encode_targets(texts)
+        for side in ("source", "target"):
+            assert getattr(again, side).words == getattr(reader, side).words
+            assert getattr(again, side).settings == getattr(reader, side).settings
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_a_joint_vocabulary_is_learned_from_both_sides_and_kept_once(tokenizer: Any) -> None:
+    joint, apart = pair(tokenizer, joint=True), pair(tokenizer, joint=False)
+    assert joint.source.words is joint.target.words
+    letters = [set("".join(reader.words)) for reader in (apart.source, apart.target)]
+    assert set("".join(joint.source.words)) == letters[0] | letters[1]
+    assert "\u00fc" not in letters[0]
+    assert "words" not in joint.state_dict()["target"]
+    assert joint.target.settings.moses is None
+    assert joint.source.settings.moses == "en"
+
+
+def test_sources_end_and_targets_start_and_end() -> None:
+    reader = pair("words", joint=False)
+    (source,), (target,) = reader.encode_sources(["A dog"]), reader.encode_targets(["Ein Hund"])
+    assert source == [*reader.source.encode(["A dog"])[0], EOS_ID]
+    assert target == [BOS_ID, *reader.target.encode(["Ein Hund"])[0], EOS_ID]
+    assert reader.encode_sources(["", " \t"]) == [[EOS_ID], [EOS_ID]]
+    assert reader.encode_targets([""]) == [[BOS_ID, EOS_ID]]
+    assert reader.encode_sources([]) == []
+
+
+@pytest.mark.parametrize("language", ["", "en_US", "EN", "English"])
+def test_what_is_no_code_of_a_language_is_named(language: str) -> None:
+    with pytest.raises(UserError, match=f"a code such as en or de, got '{language}'"):
+        settings(moses=language)
