@@ -311,7 +311,7 @@ def known_classes(base: type[Kind]) -> dict[str, type[Kind]]:
     found: dict[str, type[Kind]] = {}
     for cls in base.__subclasses__():
         found |= {cls.__name__: cls, **known_classes(cls)}
-    hidden = {"TextDataModule", "KnownTexts", "PairDataModule"}
+    hidden = {"TextDataModule", "KnownTexts", "PairDataModule", "CorpusDataModule"}
     return {name: cls for name, cls in found.items() if name not in hidden}
 
 

@@ -1,7 +1,6 @@
 """Sentences and their translations: the data module, generated pairs, and the user's own files."""
 
 import itertools
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -15,20 +14,18 @@ import rnn_lab
 from rnn_lab.batches import PairBatch
 from rnn_lab.data.corpus import prepared
 from rnn_lab.data.dates import dates, source_version
-from rnn_lab.data.module import LabDataModule, saved_data
-from rnn_lab.data.pair_corpus import FORMAT, Pair, PairCorpus, PairSplit, build_pair_corpus
+from rnn_lab.data.module import CorpusDataModule, saved_data
+from rnn_lab.data.pair_corpus import FORMAT, Pair, PairCorpus, build_pair_corpus
 from rnn_lab.data.readers import read_records
 from rnn_lab.data.sentences import PAIR_WORDS, PairReader, SentenceSettings
 from rnn_lab.data.text import digest
 from rnn_lab.data.vocabulary import SUBWORDS, TokenizerName
 from rnn_lab.errors import UserError
 
-log = logging.getLogger(__name__)
-
 PairSources = dict[str, Callable[[], Iterable[Pair]]]
 
 
-class PairDataModule(LabDataModule):
+class PairDataModule(CorpusDataModule):
     """Sentences with their translations: read once, kept as ids, given in batches of like lengths.
 
     The vocabulary is learned from the training split only. What was prepared lies in the user's
@@ -116,15 +113,6 @@ class PairDataModule(LabDataModule):
             for language in (source, target)
         ]
         self._given = read_back(reader_from) if reader_from else None
-        self._corpora: dict[tuple[str, ...], PairCorpus] = {}
-
-    def sources(self) -> PairSources:
-        """Say how to read the pairs of each split that is given."""
-        raise NotImplementedError(f"{type(self).__name__} does not say where its pairs are")
-
-    def content(self, split: str) -> Any:
-        """Say what the pairs of a split depend on, as plain values."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its pairs depend on")
 
     @property
     def settings(self) -> tuple[SentenceSettings, SentenceSettings]:
@@ -132,19 +120,6 @@ class PairDataModule(LabDataModule):
         if self._given:
             return self._given.source.settings, self._given.target.settings
         return self._settings[0], self._settings[1]
-
-    def corpus(self, split: str = "train") -> PairCorpus:
-        """Open the prepared corpus that holds a split; prepare it first where it is not yet.
-
-        With the reader of a checkpoint, a split that is given is prepared without the others.
-        """
-        sources = self.sources()
-        if self._given and split in sources and split != "train":
-            sources = {split: sources[split]}
-        names = tuple(sources)
-        if names not in self._corpora:
-            self._corpora[names] = self._prepare(sources)
-        return self._corpora[names]
 
     def _prepare(self, sources: Mapping[str, Callable[[], Iterable[Pair]]]) -> PairCorpus:
         settings = self.settings
@@ -169,22 +144,7 @@ class PairDataModule(LabDataModule):
                 folder, sources, settings, reader=self._given, **options
             ),
         )
-        corpus = PairCorpus(folder)
-        for notice in corpus.notices:
-            log.info("%s: %s", type(self).__name__, notice)
-        return corpus
-
-    def split(self, name: str) -> PairSplit:
-        """Open a split, `train`, `valid` or `test`."""
-        given = self.sources()
-        splits = self.corpus(name).splits if name in given or "train" in given else {}
-        if name not in splits:
-            raise UserError(f"{type(self).__name__} has no {name} split: {self.wish(name)}")
-        return splits[name]
-
-    def wish(self, split: str) -> str:
-        """Say what would give a split that is missing."""
-        return f"it gives {', '.join(self.corpus(split).splits)}"
+        return PairCorpus(folder)
 
     @property
     def reader(self) -> PairReader:

@@ -1,7 +1,6 @@
 """Texts and their labels: the data module, known datasets, and the user's own files."""
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -14,20 +13,18 @@ from torch import Tensor
 import rnn_lab
 from rnn_lab.batches import TextBatch
 from rnn_lab.data import synthetic
-from rnn_lab.data.corpus import Corpus, Split, build_corpus, prepare
-from rnn_lab.data.module import LabDataModule, saved_data
+from rnn_lab.data.corpus import Corpus, build_corpus, prepare
+from rnn_lab.data.module import CorpusDataModule, saved_data
 from rnn_lab.data.readers import Record, read_records
 from rnn_lab.data.sources import damage_named
 from rnn_lab.data.vectors import read_vectors
 from rnn_lab.data.vocabulary import TextReader, TextSettings, TokenizerName
 from rnn_lab.errors import UserError
 
-log = logging.getLogger(__name__)
-
 Sources = dict[str, Callable[[], Iterable[Record]]]
 
 
-class TextDataModule(LabDataModule):
+class TextDataModule(CorpusDataModule):
     """Labelled texts: read once, kept as ids, given in batches of like lengths.
 
     The vocabulary is learned from the training split only. What was prepared lies in the user's
@@ -89,28 +86,6 @@ class TextDataModule(LabDataModule):
         self.split_seed = split_seed
         self.vectors = vectors
         self._given = read_back(reader_from) if reader_from else None
-        self._corpora: dict[tuple[str, ...], Corpus] = {}
-
-    def sources(self) -> Sources:
-        """Say how to read the records of each split that is given."""
-        raise NotImplementedError(f"{type(self).__name__} does not say where its texts are")
-
-    def content(self, split: str) -> Any:
-        """Say what the records of a split depend on, as plain values."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its texts depend on")
-
-    def corpus(self, split: str = "train") -> Corpus:
-        """Open the prepared corpus that holds a split; prepare it first where it is not yet.
-
-        With the reader of a checkpoint, a split that is given is prepared without the others.
-        """
-        sources = self.sources()
-        if self._given and split in sources and split != "train":
-            sources = {split: sources[split]}
-        names = tuple(sources)
-        if names not in self._corpora:
-            self._corpora[names] = self._prepare(sources)
-        return self._corpora[names]
 
     def _prepare(self, sources: Sources) -> Corpus:
         options: dict[str, Any] = {
@@ -121,7 +96,7 @@ class TextDataModule(LabDataModule):
             "split_seed": self.split_seed,
         }
         reader = self._given["reader"] if self._given else None
-        corpus = prepare(
+        return prepare(
             user_cache_path("rnn_lab") / "prepared",
             {
                 "content": {name: self.content(name) for name in sources},
@@ -130,21 +105,6 @@ class TextDataModule(LabDataModule):
             },
             lambda folder: build_corpus(folder, sources, self.settings, reader=reader, **options),
         )
-        for notice in corpus.notices:
-            log.info("%s: %s", type(self).__name__, notice)
-        return corpus
-
-    def split(self, name: str) -> Split:
-        """Open a split, `train`, `valid` or `test`."""
-        given = self.sources()
-        splits = self.corpus(name).splits if name in given or "train" in given else {}
-        if name not in splits:
-            raise UserError(f"{type(self).__name__} has no {name} split: {self.wish(name)}")
-        return splits[name]
-
-    def wish(self, split: str) -> str:
-        """Say what would give a split that is missing."""
-        return f"it gives {', '.join(self.corpus(split).splits)}"
 
     @property
     def multi_label(self) -> bool:

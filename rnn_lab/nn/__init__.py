@@ -14,6 +14,7 @@ from rnn_lab.nn.attention import (
     Memory,
     ScaledDotAttention,
 )
+from rnn_lab.nn.decoders import AttentionDecoder, Decoder, GNMTDecoder, LuongDecoder
 from rnn_lab.nn.denormals import flush_denormals
 from rnn_lab.nn.dropout import EmbeddingDropout, LockedDropout, WordDropout
 from rnn_lab.nn.initialization import initialize
@@ -28,15 +29,7 @@ from rnn_lab.nn.pooling import (
     pool,
 )
 from rnn_lab.nn.recurrent import GRU, LSTM, RNN
-from rnn_lab.nn.seq2seq import (
-    AttentionDecoder,
-    Bridge,
-    Decoder,
-    Encoder,
-    GNMTDecoder,
-    LuongDecoder,
-    Seq2Seq,
-)
+from rnn_lab.nn.seq2seq import Bridge, Encoder, Seq2Seq
 
 flush_denormals()
 
