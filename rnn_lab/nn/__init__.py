@@ -15,10 +15,13 @@ from rnn_lab.nn.attention import (
     ScaledDotAttention,
 )
 from rnn_lab.nn.decoders import AttentionDecoder, Decoder, GNMTDecoder, LuongDecoder
+from rnn_lab.nn.decoding import Hypothesis
 from rnn_lab.nn.denormals import flush_denormals
 from rnn_lab.nn.dropout import EmbeddingDropout, LockedDropout, WordDropout
+from rnn_lab.nn.forcing import TeacherForcing
 from rnn_lab.nn.initialization import initialize
 from rnn_lab.nn.layers import LAYERS
+from rnn_lab.nn.losses import word_cross_entropy
 from rnn_lab.nn.pooling import (
     POOLINGS,
     AttentionOverTime,
@@ -30,6 +33,7 @@ from rnn_lab.nn.pooling import (
 )
 from rnn_lab.nn.recurrent import GRU, LSTM, RNN
 from rnn_lab.nn.seq2seq import Bridge, Encoder, Seq2Seq
+from rnn_lab.nn.strategies import Strategy
 
 flush_denormals()
 
@@ -52,6 +56,7 @@ __all__ = [
     "FinalState",
     "GNMTDecoder",
     "GeneralAttention",
+    "Hypothesis",
     "LockedDropout",
     "LuongDecoder",
     "MaxOverTime",
@@ -59,9 +64,12 @@ __all__ = [
     "Memory",
     "ScaledDotAttention",
     "Seq2Seq",
+    "Strategy",
+    "TeacherForcing",
     "WordDropout",
     "flush_denormals",
     "initialize",
     "lengths_to_mask",
     "pool",
+    "word_cross_entropy",
 ]

@@ -33,7 +33,7 @@ class Decoder(nn.Module):
         dropout: Dropout between recurrent layers.
         input_dropout: Dropout of the words' features.
         output_dropout: Dropout before the scores of the words.
-        word_dropout: Share of the vocabulary dropped whole, drawn for each batch.
+        embedding_dropout: Share of the vocabulary dropped whole, drawn for each batch.
         locked: Whether input and output dropout drop the same features at all steps of a row.
         layer_norm: Whether word vectors and what is read out are normalised.
     """
@@ -50,7 +50,7 @@ class Decoder(nn.Module):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         output_dropout: float = 0.0,
-        word_dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
         locked: bool = False,
         layer_norm: bool = False,
     ) -> None:
@@ -60,7 +60,7 @@ class Decoder(nn.Module):
             output_dim,
             embedding_dim,
             dropout=input_dropout,
-            word_dropout=word_dropout,
+            embedding_dropout=embedding_dropout,
             locked=locked,
             layer_norm=layer_norm,
         )
@@ -115,13 +115,20 @@ class Decoder(nn.Module):
         """
         if isinstance(memory, Tensor):
             memory = self.prepare(memory, mask)
+        features, state, weights = self.features(tokens, state, memory)
+        return self.fc(features), state, weights
+
+    def features(
+        self, tokens: Tensor, state: State, memory: Memory | None
+    ) -> tuple[Tensor, State, Tensor | None]:
+        """Give what `fc` scores words from, `(rows, steps, fc.in_features)`; else as `forward`."""
         words = self.embedding(tokens)
         output, context, state, weights = self.read(words, state, memory)
         known = output
         if self.readout is not None:
             parts = [output, words] if context is None else [output, context, words]
             known = self.readout(torch.cat(parts, -1))
-        return self.fc(self.output_dropout(known)), state, weights
+        return self.output_dropout(known), state, weights
 
     def read(
         self, words: Tensor, state: State, memory: Memory | None

@@ -8,9 +8,10 @@ from rnn_lab.nn.decoders import Decoder
 from rnn_lab.nn.dropout import LockedDropout
 from rnn_lab.nn.initialization import initialize
 from rnn_lab.nn.layers import layer_class
+from rnn_lab.nn.losses import word_cross_entropy
 from rnn_lab.nn.pooling import lengths_to_mask
 from rnn_lab.nn.recurrent import State
-from rnn_lab.nn.words import WordVectors
+from rnn_lab.nn.words import PAD_ID, WordVectors
 
 
 class Encoder(nn.Module):
@@ -26,7 +27,7 @@ class Encoder(nn.Module):
         dropout: Dropout between recurrent layers.
         input_dropout: Dropout of the words' features.
         output_dropout: Dropout of the memory.
-        word_dropout: Share of the vocabulary dropped whole, drawn for each batch.
+        embedding_dropout: Share of the vocabulary dropped whole, drawn for each batch.
         locked: Whether input and output dropout drop the same features at all steps of a row.
         layer_norm: Whether word vectors and memory are normalised.
     """
@@ -43,7 +44,7 @@ class Encoder(nn.Module):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         output_dropout: float = 0.0,
-        word_dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
         locked: bool = False,
         layer_norm: bool = False,
     ) -> None:
@@ -52,7 +53,7 @@ class Encoder(nn.Module):
             input_dim,
             embedding_dim,
             dropout=input_dropout,
-            word_dropout=word_dropout,
+            embedding_dropout=embedding_dropout,
             locked=locked,
             layer_norm=layer_norm,
         )
@@ -152,6 +153,27 @@ class Seq2Seq(nn.Module):
         equal = encoder.output_size == decoder.hidden_dim
         self.bridge = Bridge(bridge or ("pass" if equal else "linear"), encoder, decoder)
 
+    def tie(self, source: bool = False) -> None:
+        """Score words by the vectors that the decoder reads them by.
+
+        Source: Press & Wolf (2017), https://arxiv.org/abs/1608.05859.
+
+        Args:
+            source: Whether the encoder reads them by the same vectors, too.
+
+        Raises:
+            ValueError: If sizes differ.
+        """
+        table, scores = self.decoder.embedding.table, self.decoder.fc
+        if scores.weight.shape != table.weight.shape:
+            wish = f"{scores.in_features} features to score words by, {table.embedding_dim} to read"
+            raise ValueError(f"tied vectors need one size: got {wish}: set readout_dim")
+        if source and self.encoder.embedding.table.weight.shape != table.weight.shape:
+            raise ValueError("three-way tied vectors need one vocabulary of both languages")
+        scores.weight = table.weight
+        if source:
+            self.encoder.embedding.table.weight = table.weight
+
     def encode(self, src: Tensor, lengths: Tensor | None = None) -> tuple[Memory | None, State]:
         """Read sources.
 
@@ -207,15 +229,53 @@ class Seq2Seq(nn.Module):
         Raises:
             ValueError: If the ratio is not between 0 and 1.
         """
-        if not 0 <= teacher_forcing_ratio <= 1:
-            raise ValueError(f"teacher_forcing_ratio must be 0 to 1, got {teacher_forcing_ratio}")
+        return self.decoder.fc(self._features(src, trg, teacher_forcing_ratio, src_lengths))
+
+    def loss(
+        self,
+        src: Tensor,
+        trg: Tensor,
+        teacher_forcing_ratio: float = 1.0,
+        src_lengths: Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> Tensor:
+        """Take the cross-entropy of every word after the first, padding left out; see `logits`.
+
+        Args:
+            src: Word ids, `(batch, src_len)`.
+            trg: Word ids, `(batch, trg_len)`.
+            teacher_forcing_ratio: As in `logits`.
+            src_lengths: Real words of each source, `(batch,)` on the CPU; None: rows are full.
+            label_smoothing: Share of each target that is spread evenly over the vocabulary.
+
+        Returns:
+            The mean over the real words, a scalar.
+        """
+        features = self._features(src, trg, teacher_forcing_ratio, src_lengths)
+        fc = self.decoder.fc
+        return word_cross_entropy(
+            features,
+            fc.weight,
+            fc.bias,
+            trg[:, 1:],
+            ignore_index=PAD_ID,
+            label_smoothing=label_smoothing,
+        )
+
+    def _features(
+        self, src: Tensor, trg: Tensor, ratio: float, src_lengths: Tensor | None
+    ) -> Tensor:
+        """What all words after the first are scored from."""
+        if not 0 <= ratio <= 1:
+            raise ValueError(f"teacher_forcing_ratio must be 0 to 1, got {ratio}")
         memory, state = self.encode(src, src_lengths)
-        if teacher_forcing_ratio == 1:
-            return self.decoder(trg[:, :-1], state, memory)[0]
+        if ratio == 1:
+            return self.decoder.features(trg[:, :-1], state, memory)[0]
         words, steps = trg[:, 0], []
         for true in trg[:, 1:].unbind(1):
-            logits, state, _ = self.decoder(words.unsqueeze(1), state, memory)
-            steps.append(logits)
-            forced = torch.rand(len(true), device=true.device) < teacher_forcing_ratio
-            words = torch.where(forced, true, logits.squeeze(1).argmax(-1))
+            features, state, _ = self.decoder.features(words.unsqueeze(1), state, memory)
+            steps.append(features)
+            forced = torch.rand(len(true), device=true.device) < ratio
+            guess = self.decoder.fc(features.detach()).squeeze(1).argmax(-1)
+            words = torch.where(forced, true, guess)
         return torch.cat(steps, 1)

@@ -15,7 +15,7 @@ class WordVectors(nn.Module):
         vocab_size: Words in the vocabulary.
         embedding_dim: Features of a word.
         dropout: Share of the features dropped.
-        word_dropout: Share of the vocabulary dropped whole, drawn for each batch.
+        embedding_dropout: Share of the vocabulary dropped whole, drawn for each batch.
         locked: Whether the features dropped are the same at all steps of a row.
         layer_norm: Whether vectors are normalised.
     """
@@ -26,7 +26,7 @@ class WordVectors(nn.Module):
         embedding_dim: int,
         *,
         dropout: float = 0.0,
-        word_dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
         locked: bool = False,
         layer_norm: bool = False,
     ) -> None:
@@ -35,10 +35,10 @@ class WordVectors(nn.Module):
         self.table = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD_ID)
         with torch.no_grad():
             self.table.weight.mul_(embedding_dim**-0.5)  # so that tied scores start small
-        self.word_dropout = EmbeddingDropout(word_dropout)
+        self.embedding_dropout = EmbeddingDropout(embedding_dropout)
         self.norm = nn.LayerNorm(embedding_dim) if layer_norm else nn.Identity()
         self.dropout = LockedDropout(dropout) if locked else nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Look words up: `(batch, time)` ids to `(batch, time, embedding_dim)`."""
-        return self.dropout(self.norm(self.word_dropout(self.table, tokens)))
+        return self.dropout(self.norm(self.embedding_dropout(self.table, tokens)))

@@ -87,7 +87,7 @@ def test_every_parameter_gets_a_gradient(name, layer):
 def test_dropout_of_every_kind_trains(name):
     torch.manual_seed(0)
     cls, own = DECODERS[name]
-    kinds = {"dropout": 0.2, "input_dropout": 0.3, "output_dropout": 0.3, "word_dropout": 0.1}
+    kinds = {"dropout": 0.2, "input_dropout": 0.3, "output_dropout": 0.3, "embedding_dropout": 0.1}
     encoder = Encoder(VOCAB, 4, 6, 2, layer_norm=True, locked=True, **kinds)
     model = Seq2Seq(encoder, cls(VOCAB, 4, 6, 2, **{**own, **kinds, "locked": True}))
     src, trg = pairs()

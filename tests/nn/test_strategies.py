@@ -1,0 +1,45 @@
+"""A strategy does what the function does that it stands for."""
+
+import torch
+
+from rnn_lab.nn import AttentionDecoder, Encoder, Seq2Seq, Strategy
+from rnn_lab.nn.decoding import beam_search, greedy_decode, sample_decode
+
+LENGTHS = torch.tensor([4, 2])
+
+
+def model():
+    torch.manual_seed(0)
+    return Seq2Seq(Encoder(9, 4, 6, 1), AttentionDecoder(9, 4, 6, 1)).eval()
+
+
+def sources():
+    torch.manual_seed(1)
+    return torch.randint(4, 9, (2, 4))
+
+
+def test_a_beam_of_one_is_greedy():
+    found = Strategy().decode(model(), sources(), LENGTHS, 6)
+    greedy = greedy_decode(model(), sources(), LENGTHS, max_length=6)
+    assert found == [[only] for only in greedy]
+
+
+def test_a_beam_takes_its_numbers():
+    strategy = Strategy(3, 0.5, 0.2, n_best=2)
+    expected = beam_search(
+        model(), sources(), LENGTHS, beam_size=3, max_length=6, length_penalty=0.5,
+        coverage_penalty=0.2, n_best=2,
+    )  # fmt: skip
+    assert strategy.decode(model(), sources(), LENGTHS, 6) == expected
+
+
+def test_sampling_takes_its_numbers_and_its_chance():
+    strategy = Strategy(n_best=3, sampling=True, temperature=0.8, top_k=4, top_p=0.9)
+    found = strategy.decode(
+        model(), sources(), LENGTHS, 6, generator=torch.Generator().manual_seed(2)
+    )
+    expected = sample_decode(
+        model(), sources(), LENGTHS, max_length=6, temperature=0.8, top_k=4, top_p=0.9, samples=3,
+        generator=torch.Generator().manual_seed(2),
+    )  # fmt: skip
+    assert found == expected
