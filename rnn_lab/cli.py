@@ -30,14 +30,18 @@ from rnn_lab import training
 from rnn_lab.commands.parsing import OneLineErrors, in_order, split_options, value_of
 from rnn_lab.data.module import LabDataModule, saved
 from rnn_lab.errors import UserError
-from rnn_lab.models import Task
+from rnn_lab.inference import partners_of
+from rnn_lab.models import Task, Translator
 from rnn_lab.training.runs import CHOSEN, claim, folder_of, refuse_used, run_folder
 
 log = logging.getLogger("rnn_lab")
 
 Kind = TypeVar("Kind", Task, LabDataModule)
 
-LINKED = ("vocab_size", "input_dim", "num_classes", "class_counts", "multi_label")
+LINKED = (
+    "vocab_size", "src_vocab_size", "trg_vocab_size", "input_dim", "num_classes", "class_counts",
+    "multi_label",
+)  # fmt: skip
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 20,
     "gradient_clip_val": 1.0,
@@ -132,6 +136,12 @@ class LabCLI(LightningCLI):
         parser.add_argument(
             "--init_from", type=str | None, help="checkpoint to take weights and vocabulary from"
         )
+        parser.add_argument(
+            "--ensemble",
+            type=list[str] | None,
+            help="in test and validate, checkpoints of further translators whose probabilities "
+            "are averaged with those of --ckpt_path",
+        )
         parser.add_lightning_class_args(training.BestCheckpoint, "checkpoint")
         parser.add_lightning_class_args(training.Patience, "early_stopping")
 
@@ -184,6 +194,8 @@ class LabCLI(LightningCLI):
         config = self.config[self.subcommand]
         model, data = class_of(config, "model"), class_of(config, "data")
         check_fit(model, data)
+        if self.subcommand == "fit" and config.ensemble:
+            raise UserError("an ensemble is tested, not trained: leave --ensemble out")
         if self.subcommand == "fit" and config.ckpt_path == "last":
             config.ckpt_path = self._last(config, model, data)
         if config.ckpt_path:
@@ -258,6 +270,7 @@ class LabCLI(LightningCLI):
         if config["enable_progress_bar"] is not False:
             callbacks = [*callbacks, training.Progress()]
         reports = [training.Curves(), training.ConfusionPlot(), training.Mistakes()]
+        reports.append(training.Translations())
         watchers = [training.StepMonitor(), training.StopOnNaN()]
         return super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
 
@@ -283,7 +296,16 @@ class LabCLI(LightningCLI):
             "nowhere" if dry else self.trainer.default_root_dir,
         )
 
-    before_validate = before_test = _announce
+    def _join(self) -> None:
+        """Take in the other translators of an ensemble, and say what begins."""
+        config = self.config[self.subcommand]
+        if config.ensemble:
+            if not isinstance(self.model, Translator):
+                raise UserError("only translators go together: leave --ensemble out")
+            self.model.partners = partners_of(config.ckpt_path, config.ensemble)
+        self._announce()
+
+    before_validate = before_test = _join
 
     def after_fit(self) -> None:
         """Say what came of it; with `--test=true` test the best checkpoint."""

@@ -9,14 +9,18 @@ from rnn_lab.models.classification import (
     TextClassifier,
 )
 from rnn_lab.models.task import Scores, Task
+from rnn_lab.models.translation import AttentionTranslator, Seq2SeqTranslator, Translator
 
 __all__ = [
+    "AttentionTranslator",
     "BiLSTMClassifier",
     "GRUClassifier",
     "LSTMClassifier",
     "PackedLSTM",
     "Scores",
     "SentimentLSTM",
+    "Seq2SeqTranslator",
     "Task",
     "TextClassifier",
+    "Translator",
 ]

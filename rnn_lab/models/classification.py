@@ -11,7 +11,7 @@ from torchmetrics import Metric, MetricCollection
 from rnn_lab.batches import PAD_ID, UNK_ID, SeriesBatch, TextBatch
 from rnn_lab.errors import UserError
 from rnn_lab.metrics.classification import class_metrics
-from rnn_lab.models.task import Scores, Task
+from rnn_lab.models.task import Scores, Task, check_sizes
 from rnn_lab.nn import GRU, LAYERS, EmbeddingDropout, FinalState, WordDropout, initialize, pool
 
 
@@ -409,13 +409,3 @@ def weigh_classes(
     if len(weights) != num_classes:
         raise UserError(f"class_weights must be {num_classes} numbers, got {len(weights)}")
     return torch.tensor(weights, dtype=torch.float32)
-
-
-def check_sizes(task: Task, **sizes: int | None) -> None:
-    """Refuse sizes that are missing, as when data does not know them, or below one."""
-    for name, size in sizes.items():
-        least = 2 if name == "num_classes" else 1
-        if size is None:
-            raise UserError(f"{type(task).__name__} needs {name}, and the data does not give it")
-        if size < least:
-            raise UserError(f"{name} must be at least {least}, got {size}")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 import rnn_lab
+from rnn_lab.errors import UserError
 
 
 class Scores(NamedTuple):
@@ -19,15 +20,15 @@ class Scores(NamedTuple):
 
     Attributes:
         loss: What is minimised, a scalar: the mean over the targets.
-        predictions: What the metrics are given; for classes, their probabilities
-            `(batch, num_classes)`.
+        predictions: What the metrics are given: of classes their probabilities
+            `(batch, num_classes)`, of translations their text.
         targets: What was to be predicted.
         weight: Over how many targets the loss is a mean.
     """
 
     loss: Tensor
-    predictions: Tensor
-    targets: Tensor
+    predictions: Any
+    targets: Any
     weight: int
 
 
@@ -188,3 +189,13 @@ def recipe(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     accepted = inspect.signature(cls).parameters
     kept = {k: v for k, v in arguments.items() if k in accepted and not callable(v)}
     return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": kept}
+
+
+def check_sizes(task: Task, **sizes: int | None) -> None:
+    """Refuse sizes that are missing, as when data does not know them, or below one."""
+    for name, size in sizes.items():
+        least = 2 if name == "num_classes" else 1
+        if size is None:
+            raise UserError(f"{type(task).__name__} needs {name}, and the data does not give it")
+        if size < least:
+            raise UserError(f"{name} must be at least {least}, got {size}")

@@ -10,6 +10,7 @@ from rnn_lab.training.callbacks import (
 from rnn_lab.training.loggers import MetricsFile, WandbRun, place_loggers, read_metrics
 from rnn_lab.training.reports import ConfusionPlot, Curves, Mistakes
 from rnn_lab.training.schedules import CosineDecay, LinearDecay
+from rnn_lab.training.translations import Translations
 
 __all__ = [
     "BestCheckpoint",
@@ -23,6 +24,7 @@ __all__ = [
     "Progress",
     "StepMonitor",
     "StopOnNaN",
+    "Translations",
     "WandbRun",
     "place_loggers",
     "read_metrics",

@@ -11,7 +11,8 @@ CHOSEN = "RNN_LAB_RUN"  # tells processes that this one starts which folder was 
 TRACES = (
     "config.yaml", "config.test.yaml", "config.validate.yaml", "checkpoints", "metrics.csv",
     "metrics.test.csv", "metrics.validate.csv", "curves.png", "confusion_matrix.png",
-    "mistakes.csv", "wandb",
+    "mistakes.csv", "translations.csv", "translations.test.jsonl", "scores.json",
+    "attention", "wandb",
 )  # fmt: skip
 
 

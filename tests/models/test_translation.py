@@ -1,0 +1,271 @@
+"""What every translator promises."""
+
+import math
+
+import pytest
+import torch
+from lightning import Trainer
+
+from rnn_lab.batches import PairBatch
+from rnn_lab.data import ParallelFiles, SyntheticDates
+from rnn_lab.errors import UserError
+from rnn_lab.models import AttentionTranslator, Seq2SeqTranslator, Translator
+from rnn_lab.nn import Strategy
+from rnn_lab.training import Translations
+
+VOCAB = 12
+ALL = {
+    "Seq2SeqTranslator": Seq2SeqTranslator,
+    "AttentionTranslator": AttentionTranslator,
+    "before": lambda *sizes, **more: Translator(*sizes, attention_position="before", **more),
+    "after": lambda *sizes, **more: Translator(*sizes, attention_position="after", **more),
+    "fed": lambda *sizes, **more: Translator(
+        *sizes, attention_position="after", input_feeding=True, **more
+    ),
+}
+every_translator = pytest.mark.parametrize("name", ALL)
+
+
+def build(name, **arguments):
+    torch.manual_seed(0)
+    return ALL[name](VOCAB, VOCAB, 8, 16, **arguments)
+
+
+def batch_of(rows=8):
+    """Sources of unlike lengths; targets are their words backwards."""
+    torch.manual_seed(1)
+    lengths = torch.randint(1, 6, (rows,))
+    src, trg = torch.zeros(rows, 6, dtype=torch.long), torch.zeros(rows, 7, dtype=torch.long)
+    for row, n in enumerate(lengths.tolist()):
+        words = torch.randint(4, VOCAB, (n,))
+        src[row, :n], src[row, n] = words, 3
+        trg[row, 0], trg[row, 1 : n + 1], trg[row, n + 1] = 2, words.flip(0), 3
+    return PairBatch(src, trg, lengths + 1, lengths + 2)
+
+
+def decoded(model, batch, strategy=None):
+    return [best.tokens for best, *_ in model.decode(batch.src, batch.src_lengths, strategy)]
+
+
+def pick(batch, rows, wider=0):
+    src = torch.cat([batch.src, torch.full((len(batch.src), wider), 7)], 1)
+    parts = (src, batch.trg, batch.src_lengths, batch.trg_lengths)
+    return PairBatch(*(part[rows] for part in parts))
+
+
+@every_translator
+@pytest.mark.parametrize("strategy", [Strategy(), Strategy(3)], ids=["greedy", "beam"])
+def test_a_translation_is_the_same_alone_padded_and_in_any_order(name, strategy):
+    model, batch = build(name).eval(), batch_of()
+    together = decoded(model, batch, strategy)
+    order = torch.randperm(8)
+    assert decoded(model, pick(batch, order, 4), strategy) == [together[i] for i in order]
+    for row in range(8):
+        n = batch.src_lengths[row]
+        alone = pick(batch, slice(row, row + 1))
+        assert decoded(model, alone._replace(src=alone.src[:, :n]), strategy) == [together[row]]
+
+
+@every_translator
+def test_the_loss_is_the_mean_over_real_words(name):
+    model, batch = build(name).eval(), batch_of()
+    loss = model.net.loss(batch.src, batch.trg, 1.0, batch.src_lengths)
+    logits = model(batch.src, batch.trg, 1.0, batch.src_lengths)[:, 1:]
+    true = batch.trg[:, 1:]
+    each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), true, reduction="none")
+    torch.testing.assert_close(loss, each[true != 0].mean())
+
+
+@every_translator
+def test_every_parameter_gets_a_gradient(name):
+    model = build(name)
+    model.score(batch_of()).loss.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+@every_translator
+def test_memorises_eight_examples(name):
+    model, batch = build(name), batch_of()
+    model.eval()
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    for _ in range(120):
+        optimizer.zero_grad()
+        model.net.loss(batch.src, batch.trg, 1.0, batch.src_lengths).backward()
+        optimizer.step()
+    wanted = [row[1 : n - 1].tolist() for row, n in zip(batch.trg, batch.trg_lengths, strict=True)]
+    assert decoded(model, batch, Strategy()) == wanted
+    assert decoded(model, batch) == wanted
+
+
+@every_translator
+def test_a_saved_checkpoint_translates_the_same(name, tmp_path):
+    model, batch = build(name).eval(), batch_of()
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.strategy.connect(model)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    again = type(model).load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True).eval()
+    first, second = (m.decode(batch.src, batch.src_lengths) for m in (model, again))
+    assert [row[0].tokens for row in first] == [row[0].tokens for row in second]
+    assert [row[0].score for row in first] == [row[0].score for row in second]
+
+
+@every_translator
+@pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
+def test_the_family_takes_any_layer_with_every_dropout(name, layer):
+    if not name.endswith("Translator"):
+        rates = dict.fromkeys(
+            ("layer_dropout", "input_dropout", "memory_dropout", "output_dropout"), 0.3
+        )
+        model = build(
+            name, layer=layer, embedding_dropout=0.1, locked=True, layer_norm=True,
+            label_smoothing=0.1, encoder_layers=1, encoder_dim=5, bridge="linear", **rates,
+        )  # fmt: skip
+        batch = batch_of()
+        model.score(batch).loss.backward()
+        assert model.eval().decode(batch.src, batch.src_lengths)
+
+
+@pytest.mark.parametrize("tied", ["two-way", "three-way"])
+def test_tied_vectors_are_one_parameter(tied):
+    model = build("before", tied=tied, label_smoothing=0.1)
+    count = sum(table.shape == (VOCAB, 8) for table in model.parameters())
+    assert count == (1 if tied == "three-way" else 2)
+    assert model.net.decoder.fc.weight is model.net.decoder.embedding.table.weight
+    model.score(batch_of()).loss.backward()
+    assert model.net.decoder.fc.weight.grad.abs().sum() > 0
+
+
+def test_tied_vectors_stay_tied_after_loading():
+    model, again = build("before", tied="three-way"), build("before", tied="three-way")
+    again.load_state_dict(model.state_dict())
+    assert again.net.encoder.embedding.table.weight is again.net.decoder.fc.weight
+
+
+def test_an_ensemble_of_one_model_twice_is_that_model():
+    model, batch = build("AttentionTranslator").eval(), batch_of()
+    alone = decoded(model, batch)
+    model.partners = [build("AttentionTranslator").eval()]
+    assert decoded(model, batch) == alone
+
+
+def test_scheduled_sampling_falls_with_the_steps():
+    model = build("before", teacher_forcing_schedule="linear", teacher_forcing_steps=10)
+    assert (model.forcing.at(0), model.forcing.at(5), model.forcing.at(10)) == (1, 0.5, 0)
+
+
+def dates():
+    return SyntheticDates(64, 16, 16, batch_size=16)
+
+
+def trainer(tmp_path, **options):
+    fixed = dict(accelerator="cpu", logger=False, enable_progress_bar=False)
+    quiet = dict(enable_model_summary=False, enable_checkpointing=False)
+    return Trainer(default_root_dir=tmp_path, **(fixed | quiet | options))
+
+
+def test_fit_and_test_measure_text(tmp_path):
+    data = dates()
+    model = AttentionTranslator(data.src_vocab_size, data.trg_vocab_size, 8, 16)
+    fit = trainer(tmp_path, max_epochs=1, callbacks=[Translations()])
+    fit.fit(model, data)
+    measured = {"loss", "perplexity", "bleu", "chrf", "ter", "exact"}
+    assert {f"val/{name}" for name in measured} <= fit.callback_metrics.keys()
+    loss = float(fit.callback_metrics["val/loss"])
+    assert float(fit.callback_metrics["val/perplexity"]) == pytest.approx(math.exp(loss))
+    fit.test(model, data, verbose=False)
+    assert {f"test/{name}" for name in measured} <= fit.callback_metrics.keys()
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
+    assert {"scores.json", "translations.csv", "attention/test-0.png"} <= left
+
+
+def test_a_model_without_attention_leaves_no_map(tmp_path):
+    data = dates()
+    model = Seq2SeqTranslator(data.src_vocab_size, data.trg_vocab_size, 8, 16)
+    trainer(tmp_path, callbacks=[Translations()]).test(model, data, verbose=False)
+    assert not (tmp_path / "attention").exists()
+
+
+def test_the_test_is_by_beam_and_validation_greedy(tmp_path, monkeypatch):
+    data, seen = dates(), []
+    model = Translator(data.src_vocab_size, data.trg_vocab_size, 8, 16, beam_size=3)
+    keep = Translator.translate
+
+    def watch(self, batch, strategy):
+        seen.append(strategy.beam_size)
+        return keep(self, batch, strategy)
+
+    monkeypatch.setattr(Translator, "translate", watch)
+    run = trainer(tmp_path)
+    run.validate(model, data, verbose=False)
+    assert set(seen) == {1}
+    seen.clear()
+    run.test(model, data, verbose=False)
+    assert set(seen) == {3}
+
+
+def test_the_loss_of_evaluation_is_not_smoothed_and_in_full_precision():
+    model, batch = build("before", label_smoothing=0.3, layer_dropout=0.5).eval(), batch_of()
+    model.translate = lambda batch, strategy: [""] * len(batch.src)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model.score(batch).loss
+    expected = model.net.loss(batch.src, batch.trg, 1.0, batch.src_lengths)
+    assert torch.equal(loss, expected)
+
+
+def test_an_empty_source_has_an_empty_translation(tmp_path):
+    text = "".join(f"word {i}\tWort {i}\n" for i in range(20))
+    (tmp_path / "train.tsv").write_text(text)
+    (tmp_path / "test.tsv").write_text("\tleer\nword 3\tWort 3\n")
+    data = ParallelFiles(
+        str(tmp_path / "train.tsv"), test=str(tmp_path / "test.tsv"), tokenizer="words"
+    )
+    model = AttentionTranslator(data.src_vocab_size, data.trg_vocab_size, 8, 16)
+    trainer(tmp_path, callbacks=[Translations(maps=0)]).test(model, data, verbose=False)
+    lines = (tmp_path / "translations.test.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    assert '"translation": ""' in lines[0]
+
+
+def test_the_usage_lines_of_the_chapter_fit_its_forward():
+    model = Seq2SeqTranslator(100, 80, 8, 16, 2)
+    src, trg = torch.randint(4, 100, (3, 7)), torch.randint(4, 80, (3, 5))
+    assert model(src, trg).shape == (3, 5, 80)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer": "LSTN"}, "layer must be one of"),
+        ({"num_layers": 1}, "needs num_layers of at least 2"),
+        ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
+        ({"beam_size": 0}, "beam_size must be at least 1, got 0"),
+        ({"input_feeding": True}, "input_feeding goes with attention_position=after"),
+        ({"attention_position": "none", "coverage_penalty": 0.1}, "coverage_penalty needs"),
+        ({"tied": "two-way", "readout_dim": 6}, "6 features to score words by, 8 to read"),
+        ({"teacher_forcing_ratio": 2.0}, "teacher_forcing_ratio must be 0 to 1"),
+        ({"bridge": "pass", "encoder_dim": 5}, "equal widths"),
+        ({"output_dropout": 1.5}, "p must be at least 0|dropout probability"),
+    ],
+)
+def test_arguments_without_meaning_are_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
+        Translator(VOCAB, VOCAB, 8, 16, **arguments)
+
+
+def test_sizes_that_the_data_does_not_give_are_named():
+    with pytest.raises(UserError, match="Translator needs src_vocab_size"):
+        Translator(None, VOCAB)
+
+
+def test_three_way_ties_need_a_joint_vocabulary(tmp_path):
+    data = dates()
+    model = Translator(40, 40, 8, 16, tied="three-way")
+    with pytest.raises(UserError, match="or --model.tied=two-way"):
+        trainer(tmp_path).validate(model, data, verbose=False)
+
+
+def test_without_a_reader_validation_says_what_to_do(tmp_path):
+    model = build("AttentionTranslator")
+    loader = torch.utils.data.DataLoader([batch_of()], None)
+    with pytest.raises(UserError, match="set `reader` to its reader"):
+        trainer(tmp_path).validate(model, loader, verbose=False)
