@@ -13,6 +13,8 @@ COMMANDS = {
     "validate": "measure a checkpoint on the validation split",
     "test": "measure a checkpoint on the test split",
     "predict": "answer raw input with a checkpoint",
+    "translate": "translate what is typed, line by line",
+    "average": "average the weights of several checkpoints",
     "list": "show architectures, datasets and configs",
 }
 
@@ -58,6 +60,14 @@ def _run(command: list[str], options: list[str]) -> int:
             from rnn_lab.commands import predict
 
             predict.main(options)
+        case ["translate"]:
+            from rnn_lab.commands import translate
+
+            translate.main(options)
+        case ["average"]:
+            from rnn_lab.commands import average
+
+            average.main(options)
         case ["fit" | "validate" | "test"]:
             from rnn_lab import cli
 

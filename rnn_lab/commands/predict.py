@@ -12,16 +12,28 @@ from itertools import chain, islice
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from rnn_lab.commands.parsing import OneLineErrors
-from rnn_lab.data.module import saved
 from rnn_lab.data.readers import Record, read_records
 from rnn_lab.errors import UserError
-from rnn_lab.inference import TEXTS_AT_ONCE, Answer, Predictor, load
+from rnn_lab.inference import TEXTS_AT_ONCE, Answer, Predictor, TranslationPredictor, load
+from rnn_lab.nn import Strategy
+
+SEARCH = {  # options of translators, by the part of the strategy that they set
+    "beam_size": (int, "width of the beam; 1 is greedy"),
+    "n_best": (int, "translations of each sentence"),
+    "length_penalty": (float, "exponent of the length that scores are divided by"),
+    "coverage_penalty": (float, "weight of what is lost for words hardly looked at"),
+    "sampling": (bool, "draw words by their probability instead of searching"),
+    "temperature": (float, "of sampling: below 1 what is likely becomes likelier"),
+    "top_k": (int, "of sampling: from so many of the likeliest words"),
+    "top_p": (float, "of sampling: from the fewest words so probable together"),
+}
+SHOWING = ("attention", "replace_unknown", "seed", "ensemble")
 
 _predictor: Predictor  # of a worker process
 
@@ -36,12 +48,14 @@ def main(options: Sequence[str]) -> None:
         UserError: If an option, the checkpoint or the input is wrong.
     """
     args = _parser().parse_args(list(options))
+    path = None if args.output is None else Path(args.output)
+    write = _writer(args.format, path)
     answers = _answers(args, (record.text for record in _records(args)))
-    if args.output is None:
-        _write_jsonl(answers, sys.stdout)
+    if args.references is not None:
+        answers = _with_references(args, answers)
+    if path is None:
+        write(answers, sys.stdout)
         return
-    path = Path(args.output)
-    write = _writer(path)
     if path.exists() and args.input != "-" and path.samefile(args.input):
         raise UserError(f"{path} is the input: give another --output")
     with _beside(path) as file:
@@ -56,38 +70,128 @@ def _parser() -> PredictParser:
     parser = PredictParser(prog="rnn-lab predict", description="Answer raw text.")
     parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of the model")
     parser.add_argument("--input", type=str, required=True, help="file of texts; - is stdin")
-    parser.add_argument("--output", type=str | None, help=".jsonl or .csv; stdout if not given")
-    parser.add_argument("--format", type=str | None, help="txt, csv, tsv or jsonl")
+    parser.add_argument("--output", type=str | None, help="file of answers; stdout if not given")
+    parser.add_argument(
+        "--format",
+        type=str | None,
+        help="jsonl, csv or text; by the ending of --output if not given, else jsonl",
+    )
+    parser.add_argument("--input-format", type=str | None, help="txt, csv, tsv or jsonl")
     parser.add_argument("--text-column", default="text", help="of csv, tsv and jsonl")
     parser.add_argument("--encoding", default="utf-8", help="of the input")
     parser.add_argument("--trainer.devices", type=int, default=1, help="processes, or GPUs")
     parser.add_argument("--trainer.accelerator", default="auto", help="cpu, gpu or auto")
+    parser.add_argument(
+        "--references", type=str | None, help="file of translations, a line each, to score, too"
+    )
+    add_search_options(parser)
     return parser
+
+
+def add_search_options(parser: ArgumentParser) -> None:
+    """Add what can be asked of a translator; what is not given is as the checkpoint has it."""
+    for name, (kind, what) in SEARCH.items():
+        parser.add_argument(f"--{name}", type=kind | None, help=f"translators: {what}")
+    parser.add_argument("--seed", type=int | None, help="translators: of sampling")
+    parser.add_argument(
+        "--attention", type=bool, default=False, help="translators: say where the model looked"
+    )
+    parser.add_argument(
+        "--replace_unknown",
+        type=bool,
+        default=False,
+        help="translators: write unknown words as the source words looked at most",
+    )
+    parser.add_argument(
+        "--ensemble",
+        type=list[str] | None,
+        help="translators: further checkpoints whose probabilities are averaged with the first's",
+    )
+
+
+def predictor_of(args: Namespace, device: str) -> Predictor:
+    """Load a checkpoint and tell it what was asked for.
+
+    Raises:
+        UserError: If a translator is asked for what only makes sense otherwise, or the checkpoint
+            is none and is asked like one.
+    """
+    predictor = load(args.ckpt_path, device, ensemble=args.ensemble or ())
+    given = {name: args[name] for name in SEARCH if args[name] is not None}
+    if not isinstance(predictor, TranslationPredictor):
+        asked = [*given, *(name for name in SHOWING if args[name])]
+        if asked:
+            raise UserError(f"{args.ckpt_path} does not translate: leave --{asked[0]} out")
+        return predictor
+    predictor.strategy = _strategy(predictor.strategy, given)
+    predictor.attention = args.attention
+    predictor.replace_unknown = args.replace_unknown
+    if args.seed is not None:
+        predictor.generator = torch.Generator(device).manual_seed(args.seed)
+    return predictor
+
+
+def _strategy(own: Strategy, given: dict[str, Any]) -> Strategy:
+    """Change what was given, and refuse what would go unheard."""
+    strategy = own._replace(**given)
+    unheard = (
+        ("beam_size", "length_penalty", "coverage_penalty")
+        if strategy.sampling
+        else ("temperature", "top_k", "top_p")
+    )
+    for name in unheard:
+        if name in given:
+            wish = "leave it out" if strategy.sampling else "give --sampling=true"
+            raise UserError(f"--{name} means nothing here: {wish}")
+    if not strategy.sampling and "beam_size" not in given:
+        strategy = strategy._replace(beam_size=max(strategy.beam_size, strategy.n_best))
+    return strategy
 
 
 def _records(args: Namespace) -> Iterable[Record]:
     return read_records(
         args.input,
-        format=args.format,
+        format=args.input_format,
         text_column=args.text_column,
         encoding=args.encoding,
         labelled=False,
     )
 
 
+def _with_references(args: Namespace, answers: Iterator[Answer]) -> Iterator[Answer]:
+    """Add the score of a given translation to each answer."""
+    predictor = predictor_of(args, _devices(args.trainer.accelerator, 1)[0])
+    if not isinstance(predictor, TranslationPredictor):
+        raise UserError(f"{args.ckpt_path} does not translate: leave --references out")
+    records = read_records(args.references, format="txt", encoding=args.encoding, labelled=False)
+    references = (record.text for record in records)
+    while chunk := list(islice(answers, TEXTS_AT_ONCE)):
+        targets = list(islice(references, len(chunk)))
+        if len(targets) < len(chunk):
+            raise UserError(f"{args.references} has fewer lines than {args.input}")
+        pairs = zip([answer["source"] for answer in chunk], targets, strict=True)
+        scores = predictor.scores(pairs)
+        for answer, reference, score in zip(chunk, targets, scores, strict=True):
+            yield answer | {"reference": reference, "reference_score": score}
+    if next(references, None) is not None:
+        raise UserError(f"{args.references} has more lines than {args.input}")
+
+
 def _answers(args: Namespace, texts: Iterable[str]) -> Iterator[Answer]:
     """Answer in this process, or in several that are given chunks in turn."""
     devices = _devices(args.trainer.accelerator, args.trainer.devices)
     if len(devices) == 1:
-        yield from load(args.ckpt_path, devices[0]).answers(texts)
+        yield from predictor_of(args, devices[0]).answers(texts)
         return
-    saved(args.ckpt_path)  # complain here, not in every process
+    if args.seed is not None:
+        raise UserError("--seed means nothing with several processes: leave --trainer.devices out")
+    predictor_of(args, "cpu")  # complain here, not in every process
     context = get_context("spawn")
     queue = context.Queue()
     for device in devices:
         queue.put(device)
     with ProcessPoolExecutor(
-        len(devices), context, initializer=_start, initargs=(args.ckpt_path, queue)
+        len(devices), context, initializer=_start, initargs=(args, queue)
     ) as pool:
         yield from _in_order(pool, iter(texts), ahead=2 * len(devices))
 
@@ -105,9 +209,9 @@ def _devices(accelerator: str, count: int) -> list[str]:
     return [f"cuda:{i}" for i in range(count)]
 
 
-def _start(checkpoint: str, queue: "Queue[str]") -> None:
+def _start(args: Namespace, queue: "Queue[str]") -> None:
     global _predictor
-    _predictor = load(checkpoint, queue.get())
+    _predictor = predictor_of(args, queue.get())
 
 
 def _work(texts: list[str]) -> list[Answer]:
@@ -125,11 +229,16 @@ def _in_order(pool: ProcessPoolExecutor, texts: Iterator[str], ahead: int) -> It
         yield from waiting.popleft().result()
 
 
-def _writer(path: Path) -> Callable[[Iterator[Answer], IO[str]], None]:
-    writers = {".jsonl": _write_jsonl, ".csv": _write_csv}
-    if path.suffix not in writers:
-        raise UserError(f"--output must end in .jsonl or .csv, got {path.name}")
-    return writers[path.suffix]
+def _writer(format: str | None, path: Path | None) -> Callable[[Iterator[Answer], IO[str]], None]:
+    """Choose how answers are written, by name or by the ending of the file."""
+    writers = {"jsonl": _write_jsonl, "csv": _write_csv, "text": _write_text}
+    endings = {".jsonl": "jsonl", ".csv": "csv", ".txt": "text"}
+    if format is None and path is not None and path.suffix not in endings:
+        raise UserError(f"--output must end in .jsonl, .csv or .txt, got {path.name}")
+    chosen = format or ("jsonl" if path is None else endings[path.suffix])
+    if chosen not in writers:
+        raise UserError(f"--format must be {', '.join(writers)}, got {chosen}")
+    return writers[chosen]
 
 
 def _write_jsonl(answers: Iterator[Answer], file: IO[str]) -> None:
@@ -138,10 +247,23 @@ def _write_jsonl(answers: Iterator[Answer], file: IO[str]) -> None:
     file.flush()
 
 
+def _write_text(answers: Iterator[Answer], file: IO[str]) -> None:
+    """A line for each answer: the translation, or the label."""
+    for answer in answers:
+        label = answer["translation"] if "translation" in answer else answer["label"]
+        file.write(("|".join(label) if isinstance(label, list) else label or "") + "\n")
+    file.flush()
+
+
 def _write_csv(answers: Iterator[Answer], file: IO[str]) -> None:
-    """One column for text and label each, one for the probability of each label."""
+    """One column for each part of an answer, one for the probability of each label."""
     rows = csv.writer(file, lineterminator="\n")
     first = list(islice(answers, TEXTS_AT_ONCE))
+    if first and "translation" in first[0]:
+        names = [name for name in first[0] if isinstance(first[0][name], str | float | None)]
+        rows.writerow(names)
+        rows.writerows([answer[name] for name in names] for answer in chain(first, answers))
+        return
     known: list[str] = next((list(a["probabilities"]) for a in first if a["label"] is not None), [])
     rows.writerow(["text", "label", *(f"probability_{label}" for label in known)])
     for answer in chain(first, answers):

@@ -1,7 +1,7 @@
 """Sentences that are read and written: text normalised and tokenised, and back from ids to text."""
 
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, ClassVar, Self
@@ -121,9 +121,29 @@ class SentenceReader(TextReader):
         """Bring raw text into the form that `joined` gives, so that the two can be compared."""
         return normalise(text, self.settings)
 
-    def joined(self, ids: Iterable[int]) -> str:
-        """Write ids as normalised text; what stands for no word is left out."""
-        words = [self.words[i] for i in ids if i not in self._hidden]
+    def split(self, normalised: str) -> list[str]:
+        """Cut a normalised sentence into the words that its ids stand for.
+
+        Raises:
+            UserError: If these are pieces of words: hardly one is unknown.
+        """
+        if self.settings.tokenizer in SUBWORDS:
+            raise UserError(f"{self.settings.tokenizer} knows pieces: there is no word to replace")
+        return self.splitter(self.settings)(normalised)
+
+    def joined(self, ids: Iterable[int], known: Mapping[int, str] | None = None) -> str:
+        """Write ids as normalised text; what stands for no word is left out.
+
+        Args:
+            ids: Ids of words.
+            known: What is written at some places, counted from 0, whatever their id.
+        """
+        known = known or {}
+        words = [
+            known[place] if place in known else self.words[i]
+            for place, i in enumerate(ids)
+            if place in known or i not in self._hidden
+        ]
         if self.settings.tokenizer in SUBWORDS:
             return "".join(words).replace(SPACE, " ").strip()
         return ("" if self.settings.tokenizer == "characters" else " ").join(words)
