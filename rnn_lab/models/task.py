@@ -1,6 +1,7 @@
 """The project's only training, validation and test step."""
 
 import inspect
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -62,7 +63,7 @@ class Task(LightningModule):
         self._scheduler = scheduler
         self.results: dict[str, MetricCollection] = nn.ModuleDict()  # type: ignore[assignment]
         self.losses: dict[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
-        self._summed, self._targets = torch.zeros(()), 0
+        self._summed, self._targets, self._began = torch.zeros(()), 0, 0.0
 
     def score(self, batch: Any) -> Scores:
         """Predict a batch and compare it with its targets."""
@@ -89,11 +90,12 @@ class Task(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Score a batch; log its loss now and then, and the mean over the epoch as `train/loss`.
 
-        Each `self.log` costs half a millisecond, so the mean is summed here.
+        Each `self.log` costs half a millisecond, so the mean is summed here. How fast all processes
+        together went through the epoch is logged as `train/targets_per_second`.
         """
+        if batch_idx == 0 or not self._targets:  # or resumed in the middle of an epoch
+            self._summed, self._targets, self._began = torch.zeros(()), 0, time.monotonic()
         scores = self.score(batch)
-        if batch_idx == 0:
-            self._summed, self._targets = torch.zeros(()), 0
         self._summed = self._summed.to(self.device) + scores.loss.detach() * scores.weight
         self._targets += scores.weight
         if self.trainer._logger_connector.should_update_logs:
@@ -101,6 +103,8 @@ class Task(LightningModule):
         if self.trainer.is_last_batch:
             mean = self._summed / self._targets
             self.log("train/loss", mean, on_step=False, on_epoch=True, sync_dist=True)
+            speed = self._targets / (time.monotonic() - self._began)
+            self.log("train/targets_per_second", speed, sync_dist=True, reduce_fx="sum")
         return scores.loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> Scores:  # type: ignore[override]
