@@ -222,23 +222,29 @@ class TranslationPredictor(Predictor):
         found: list[list[Hypothesis]] = [[] for _ in texts]
         for batch in self._batches(rows):
             src, lengths = _padded([rows[i] for i in batch])
-            hypotheses = self.task.decode(
+            for i, several in zip(batch, self._decode(src, lengths), strict=True):
+                found[i] = several
+        parts = zip(texts, normal, rows, found, strict=True)
+        return [self._say(*part) for part in parts]
+
+    def _decode(self, src: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        try:
+            return self.task.decode(
                 src.to(self.task.device),
                 lengths,
                 self.strategy,
                 attention=self.attention or self.replace_unknown,
                 generator=self.generator,
             )
-            for i, several in zip(batch, hypotheses, strict=True):
-                found[i] = several
-        parts = zip(texts, normal, rows, found, strict=True)
-        return [self._say(*part) for part in parts]
+        except ValueError as error:  # a number of the strategy is out of its range
+            raise UserError(str(error)) from error
 
     def _batches(self, rows: list[list[int]]) -> Iterator[list[int]]:
         """Sentences of like lengths; those without a word are left out."""
         known = [i for i, row in enumerate(rows) if len(row) > 1]
         known.sort(key=lambda i: len(rows[i]), reverse=True)
-        size = max(1, HYPOTHESES_AT_ONCE // max(self.strategy.beam_size, self.strategy.n_best))
+        width = max(self.strategy.beam_size, self.strategy.n_best, 1)
+        size = max(1, HYPOTHESES_AT_ONCE // width)
         return (known[i : i + size] for i in range(0, len(known), size))
 
     def _say(self, text: str, normal: str, row: list[int], found: list[Hypothesis]) -> Answer:

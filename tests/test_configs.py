@@ -65,7 +65,11 @@ def test_every_architecture_has_a_config_of_its_name():
 @pytest.mark.parametrize("name", sorted(set(models.__all__) - {"Scores", "Task"}))
 def test_model_and_data_by_name_alone_are_enough(name):
     reads = getattr(models, name).reads.__name__
-    data = {"TextBatch": "SyntheticReviews", "SeriesBatch": "SyntheticChirps"}[reads]
+    data = {
+        "TextBatch": "SyntheticReviews",
+        "SeriesBatch": "SyntheticChirps",
+        "PairBatch": "SyntheticDates",
+    }[reads]
     assert one_step(f"--model={name}", f"--data={data}") == 0
 
 

@@ -88,7 +88,7 @@ def test_the_command_answers_standard_input(checkpoint, lines, capsys, monkeypat
         ("a.csv", "id,review\n1,good film\n2,dull film\n", ["--text-column=review"]),
         ("a.tsv", "text\tid\ngood film\t1\ndull film\t2\n", []),
         ("a.jsonl", '{"text": "good film"}\n{"text": "dull film"}\n', []),
-        ("a.data", "good film\ndull film\n", ["--format=txt"]),
+        ("a.data", "good film\ndull film\n", ["--input-format=txt"]),
     ],
 )
 def test_every_format_can_be_asked(checkpoint, tmp_path, capsys, name, content, words):
@@ -111,6 +111,12 @@ def test_answers_can_be_written_to_files(checkpoint, lines, tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {"out", "answers.jsonl", "texts.txt"}
 
 
+def test_labels_can_be_written_as_plain_lines(checkpoint, lines, tmp_path, capsys):
+    assert predict(capsys, checkpoint, "--input", lines, "--output", tmp_path / "labels.txt") == []
+    expected = [answer["label"] or "" for answer in rnn_lab.load(checkpoint).predict(TEXTS)]
+    assert (tmp_path / "labels.txt").read_text().split("\n")[:-1] == expected
+
+
 @pytest.mark.slow
 def test_several_processes_answer_in_order(checkpoint, tmp_path, capsys):
     path = tmp_path / "many.txt"
@@ -127,12 +133,15 @@ def test_several_processes_answer_in_order(checkpoint, tmp_path, capsys):
     ("words", "wish"),
     [
         (["--input=no.txt"], "no.txt does not exist"),
-        (["--input={lines}", "--output=answers.xls"], "must end in .jsonl or .csv"),
-        (["--input={lines}", "--output={lines}"], "must end in .jsonl or .csv"),
+        (["--input={lines}", "--output=answers.xls"], "must end in .jsonl, .csv or .txt"),
+        (["--input={lines}", "--output={lines}"], "is the input"),
         (["--input=own.csv", "--output=own.csv"], "own.csv is the input"),
         (["--input={lines}", "--trainer.devices=0"], "must be at least 1"),
         (["--input={lines}", "--trainer.accelerator=abacus"], "must be auto, cpu or gpu"),
-        (["--input={lines}", "--format=docx"], "format 'docx' is unknown"),
+        (["--input={lines}", "--input-format=docx"], "format 'docx' is unknown"),
+        (["--input={lines}", "--format=docx"], "--format must be jsonl, csv, text, got docx"),
+        (["--input={lines}", "--beam_size=3"], "does not translate: leave --beam_size out"),
+        (["--input={lines}", "--references={lines}"], "does not translate: leave --references out"),
         ([], "input"),
         (["--input={lines}", "--colour=red"], "colour"),
     ],

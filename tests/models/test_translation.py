@@ -260,7 +260,7 @@ def test_sizes_that_the_data_does_not_give_are_named():
 def test_three_way_ties_need_a_joint_vocabulary(tmp_path):
     data = dates()
     model = Translator(40, 40, 8, 16, tied="three-way")
-    with pytest.raises(UserError, match="or --model.tied=two-way"):
+    with pytest.raises(UserError, match="needs one vocabulary of both languages"):
         trainer(tmp_path).validate(model, data, verbose=False)
 
 

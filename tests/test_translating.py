@@ -1,0 +1,280 @@
+"""Raw sentences in, translations out: in Python and on the command line."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import rnn_lab
+from rnn_lab.__main__ import main
+from rnn_lab.errors import UserError
+from rnn_lab.nn import Strategy
+
+ENGLISH = ["one two three", "", "two", "   ", "four four one zebra", "three " * 12, "one"]
+TRAIN = "".join(
+    f"{a} {b} {c}\t{c.upper()} {b.upper()} {a.upper()}\n"
+    for a in ("one", "two", "three", "four")
+    for b in ("one", "two", "three", "four")
+    for c in ("one", "two", "three", "four")
+)
+
+
+def trained(folder, *words):
+    """A model that was hardly trained: what it says does not matter here."""
+    (folder / "train.tsv").write_text(TRAIN)
+    line = [
+        *("fit", "--data=ParallelFiles", f"--data.train={folder}/train.tsv"),
+        *("--data.tokenizer=words", "--data.valid_fraction=0.2", "--model.embedding_dim=8"),
+        *("--model.hidden_dim=8", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"),
+    ]
+    assert main([*line, *words, f"--trainer.default_root_dir={folder}/run"]) == 0
+    return str(folder / "run/checkpoints/best.ckpt")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("attention"), "--model=AttentionTranslator")
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("other")
+    return trained(folder, "--model=AttentionTranslator", "--seed_everything=7")
+
+
+@pytest.fixture(scope="module")
+def blind(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("blind"), "--model=Seq2SeqTranslator")
+
+
+@pytest.fixture
+def lines(tmp_path):
+    path = tmp_path / "sources.txt"
+    path.write_text("".join(f"{text}\n" for text in ENGLISH))
+    return path
+
+
+def predict(capsys, checkpoint, *words):
+    assert main(["predict", "--ckpt_path", checkpoint, *map(str, words)]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def refused(capsys, *words):
+    try:
+        status = main([str(word) for word in words])
+    except SystemExit as stop:
+        status = stop.code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert status in (1, 2)
+    return line
+
+
+def test_answers_keep_their_places_and_empty_lines(checkpoint):
+    answers = rnn_lab.load(checkpoint).predict(ENGLISH)
+    assert [answer["source"] for answer in answers] == ENGLISH
+    for answer in answers:
+        empty = not answer["source"].strip()
+        assert (answer["score"] is None) == empty
+        assert not (empty and answer["translation"])
+
+
+def test_a_sentence_is_translated_the_same_alone_and_among_others(checkpoint):
+    predictor = rnn_lab.load(checkpoint)
+    together = predictor.predict(ENGLISH)
+    for text, answer in zip(ENGLISH, together, strict=True):
+        (alone,) = predictor.predict([text])
+        assert alone["translation"] == answer["translation"]
+        assert alone["score"] == (answer["score"] and pytest.approx(answer["score"], abs=1e-5))
+    assert predictor.predict(ENGLISH[::-1]) == [
+        answer | {"score": answer["score"] and pytest.approx(answer["score"], abs=1e-5)}
+        for answer in together[::-1]
+    ]
+
+
+def test_the_command_answers_a_file_and_standard_input(checkpoint, lines, capsys, monkeypatch):
+    answers = predict(capsys, checkpoint, "--input", lines)
+    assert answers == rnn_lab.load(checkpoint).predict(ENGLISH)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.read_bytes())))
+    assert predict(capsys, checkpoint, "--input", "-") == answers
+
+
+def test_plain_text_is_a_line_a_sentence(checkpoint, lines, capsys):
+    assert main(["predict", "--ckpt_path", checkpoint, "--input", str(lines), "--format=text"]) == 0
+    expected = [answer["translation"] for answer in rnn_lab.load(checkpoint).predict(ENGLISH)]
+    assert capsys.readouterr().out.split("\n")[:-1] == expected
+
+
+def test_a_table_has_what_is_one_value(checkpoint, lines, tmp_path, capsys):
+    words = ["--input", lines, "--output", tmp_path / "a.csv", "--n_best=2"]
+    assert predict(capsys, checkpoint, *words) == []
+    first = (tmp_path / "a.csv").read_text().splitlines()[0]
+    assert first == "source,translation,score"
+
+
+def test_several_translations_come_best_first(checkpoint, lines, capsys):
+    answers = predict(capsys, checkpoint, "--input", lines, "--n_best=3", "--beam_size=4")
+    for answer in answers:
+        if answer["score"] is not None:
+            scores = [each["score"] for each in answer["translations"]]
+            assert scores == sorted(scores, reverse=True)
+            assert len(scores) == len({each["translation"] for each in answer["translations"]}) <= 3
+            assert scores[0] == answer["score"]
+
+
+def test_a_given_translation_is_scored_as_the_search_does(checkpoint, lines, tmp_path, capsys):
+    predictor = rnn_lab.load(checkpoint)
+    best = predictor.predict(ENGLISH)
+    references = tmp_path / "references.txt"
+    references.write_text("".join(f"{answer['translation']}\n" for answer in best))
+    scored = predict(capsys, checkpoint, "--input", lines, "--references", references)
+    for answer in scored:
+        if answer["translation"]:
+            assert answer["reference_score"] == pytest.approx(answer["score"], abs=1e-5)
+        assert answer["reference"] == answer["translation"]
+    references.write_text("ONE\n")
+    line = refused(
+        capsys, "predict", "--ckpt_path", checkpoint, "--input", lines, "--references", references
+    )
+    assert "has fewer lines than" in line
+
+
+def test_attention_says_where_the_model_looked(checkpoint, capsys, lines):
+    for answer in predict(capsys, checkpoint, "--input", lines, "--attention=true"):
+        if answer["score"] is not None:
+            words, weights = answer["words"], torch.tensor(answer["weights"])
+            assert weights.shape == (len(words["target"]), len(words["source"]))
+            torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)), atol=2e-3, rtol=0)
+
+
+def test_unknown_words_are_taken_from_the_source(checkpoint):
+    predictor = rnn_lab.load(checkpoint)
+    with torch.no_grad():
+        predictor.task.net.decoder.fc.weight.zero_()
+        predictor.task.net.decoder.fc.bias.zero_()[1] = 9.0  # always the unknown word
+    predictor.strategy = Strategy()
+    (plain,) = predictor.predict(["zebra"])
+    predictor.replace_unknown = True
+    (replaced,) = predictor.predict(["zebra"])
+    assert set(plain["translation"].split()) == {"<unk>"}
+    assert set(replaced["translation"].split()) <= {"zebra", "<unk>"}
+    assert "zebra" in replaced["translation"]
+
+
+def test_sampling_repeats_with_its_seed(checkpoint, lines, capsys):
+    words = ["--input", lines, "--sampling=true", "--top_k=5", "--n_best=2"]
+    first, again, another = (
+        predict(capsys, checkpoint, *words, f"--seed={seed}") for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != another
+
+
+def test_an_ensemble_needs_one_vocabulary(checkpoint, other, lines, tmp_path, capsys):
+    alone = predict(capsys, checkpoint, "--input", lines)
+    both = predict(capsys, checkpoint, "--input", lines, f"--ensemble=[{other}]")
+    assert [answer["score"] for answer in alone] != [answer["score"] for answer in both]
+    (tmp_path / "train.tsv").write_text("")
+    folder = tmp_path / "foreign"
+    folder.mkdir()
+    foreign = trained(folder, "--model=AttentionTranslator", "--data.lowercase=true")
+    capsys.readouterr()
+    line = refused(
+        capsys, "predict", "--ckpt_path", checkpoint, "--input", lines, f"--ensemble=[{foreign}]"
+    )
+    assert "is no translator with the vocabulary of" in line
+
+
+def test_an_ensemble_can_be_tested(checkpoint, other, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("test.tsv").write_text(TRAIN)
+    scores = []
+    for name, words in (("alone", []), ("both", [f"--ensemble=[{other}]"])):
+        line = ["test", "--ckpt_path", checkpoint, "--data.test=test.tsv", *words]
+        assert main([*line, f"--trainer.default_root_dir={name}"]) == 0
+        scores.append(json.loads(Path(name, "scores.json").read_text())["scores"])
+    assert scores[0]["loss"] == scores[1]["loss"]  # of the first model alone
+    assert scores[0] != scores[1]
+
+
+def test_the_mean_of_checkpoints_translates(checkpoint, other, lines, tmp_path, capsys):
+    mean = tmp_path / "mean.ckpt"
+    assert main(["average", checkpoint, other, "--output", str(mean)]) == 0
+    states = [
+        torch.load(path, weights_only=True)["state_dict"] for path in (checkpoint, other, mean)
+    ]
+    for name, value in states[2].items():
+        torch.testing.assert_close(value, (states[0][name] + states[1][name]) / 2)
+    assert len(predict(capsys, str(mean), "--input", lines)) == len(ENGLISH)
+    assert "give another --output" in refused(
+        capsys, "average", checkpoint, other, "--output", mean
+    )
+
+
+def test_checkpoints_of_other_models_have_no_mean(checkpoint, blind, tmp_path, capsys):
+    output = tmp_path / "mean.ckpt"
+    line = refused(capsys, "average", checkpoint, blind, "--output", output)
+    assert f"{blind} is of another model than {checkpoint}" in line
+    assert "two checkpoints or more" in refused(capsys, "average", checkpoint, "--output", output)
+    assert not output.exists()
+
+
+def test_the_prompt_answers_line_by_line(checkpoint, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("one two three\n\n"))
+    assert main(["translate", "--ckpt_path", checkpoint, "--attention=true"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    (answer,) = rnn_lab.load(checkpoint).predict(["one two three"])
+    assert shown[0] == answer["translation"]
+    assert shown[-1] == ""  # the empty line
+    assert len(shown) == 1 + len(answer["translation"].split()) + 1 + 1
+    assert any("0." in line for line in shown[1:-1])
+
+
+def test_the_prompt_shows_several_with_their_scores(checkpoint, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("one\n"))
+    assert main(["translate", "--ckpt_path", checkpoint, "--n_best=2"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 2
+    assert float(shown[0].split()[0]) >= float(shown[1].split()[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "wish"),
+    [
+        (["--beam_size=0"], "beam_size must be at least 1"),
+        (["--temperature=2"], "--temperature means nothing here: give --sampling=true"),
+        (["--sampling=true", "--beam_size=2"], "--beam_size means nothing here: leave it out"),
+        (["--sampling=true", "--top_p=0"], "top_p must be above 0"),
+        (["--n_best=3", "--beam_size=2"], "n_best must be from 1 to beam_size"),
+        (["--format=yaml"], "--format must be"),
+        (["--ensemble=[no.ckpt]"], "no.ckpt does not exist"),
+        (["--references=no.txt"], "no.txt does not exist"),
+    ],
+)
+def test_mistakes_cost_one_line(checkpoint, lines, capsys, words, wish):
+    line = refused(capsys, "predict", "--ckpt_path", checkpoint, "--input", lines, *words)
+    assert line.startswith("rnn-lab: ")
+    assert wish in line
+
+
+def test_a_model_that_never_looks_has_no_attention(blind, lines, capsys):
+    for option in ("--attention=true", "--replace_unknown=true"):
+        line = refused(capsys, "predict", "--ckpt_path", blind, "--input", lines, option)
+        assert "Seq2SeqTranslator has no attention" in line
+
+
+def test_pieces_of_words_are_never_replaced(tmp_path, lines, capsys):
+    piecewise = trained(
+        tmp_path, "--model=AttentionTranslator", "--data.tokenizer=bpe", "--data.vocab_size=40"
+    )
+    capsys.readouterr()
+    line = refused(
+        capsys, "predict", "--ckpt_path", piecewise, "--input", lines, "--replace_unknown=true"
+    )
+    assert "bpe knows pieces" in line
+
+
+def test_a_translator_is_asked_for_text_only(checkpoint):
+    with pytest.raises(UserError, match="got one string"):
+        rnn_lab.load(checkpoint).predict("one")
