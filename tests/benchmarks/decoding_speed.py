@@ -1,0 +1,118 @@
+"""Decoding speed of a trained translator on a CPU: whole batches against a sentence at a time.
+
+    python tests/benchmarks/decoding_speed.py --ckpt_path PATH [--beam_size 5] [--rounds 3]
+
+Translates Multi30k's 1,000 test sentences in three ways that must agree: as `rnn-lab predict` does
+(batches of like lengths, the source projected once and not copied for the beam, finished sentences
+leave); the same with batches of one sentence; and the textbook's loop, which decodes one sentence
+at a time, copies the source for each hypothesis and projects it again at every step. The ways take
+turns in one process. Run it on an idle machine, with a checkpoint of a translator from English to
+German, such as `make figures` leaves in `runs/translation`.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from rnn_lab import inference
+from rnn_lab.batches import BOS_ID, EOS_ID, PAD_ID
+from rnn_lab.data import Multi30k
+from rnn_lab.inference import TranslationPredictor, load
+from rnn_lab.nn import Seq2Seq
+
+
+@torch.inference_mode()
+def textbook_beam(net: Seq2Seq, row: list[int], width: int, longest: int, alpha: float) -> float:
+    """Decode one sentence as textbooks do; the score of the best translation."""
+    src = torch.tensor([row])
+    memory, state = net.encoder(src)
+    state = net.decoder.start(net.bridge(state))
+    state = tuple(part.repeat(1, width, 1) for part in state)
+    memory = memory.repeat(width, 1, 1)
+    tokens = torch.full((width, 1), BOS_ID)
+    total = torch.full((width,), -torch.inf)
+    total[0] = 0.0
+    finished: list[float] = []
+    for n in range(1, longest + 2):
+        logits, state, _ = net.decoder(tokens, state, memory)
+        logprobs = logits.squeeze(1).log_softmax(-1)
+        logprobs[:, [PAD_ID, BOS_ID]] = -torch.inf
+        if n > longest:
+            logprobs[:, [i for i in range(logprobs.size(1)) if i != EOS_ID]] = -torch.inf
+        best, flat = (total.unsqueeze(1) + logprobs).flatten().topk(2 * width)
+        norm = ((5 + n) / 6) ** alpha
+        going: list[tuple[float, int, int]] = []
+        for place, (value, index) in enumerate(zip(best.tolist(), flat.tolist(), strict=True)):
+            beam, token = divmod(index, logprobs.size(1))
+            if token == EOS_ID:
+                if place < width:
+                    finished.append(value / norm)
+            elif len(going) < width:
+                going.append((value, beam, token))
+        reach = going[0][0] / ((6 + longest) / 6) ** alpha if going else -torch.inf
+        if len(finished) >= width or (finished and max(finished) >= reach):
+            break
+        rows = torch.tensor([beam for _, beam, _ in going])
+        total = torch.tensor([value for value, _, _ in going])
+        tokens = torch.tensor([[token] for _, _, token in going])
+        state = tuple(part.index_select(1, rows) for part in state)
+    return max(finished)
+
+
+def ways(predictor: TranslationPredictor, texts: list[str]) -> dict[str, Callable[[], list[float]]]:
+    """The three ways; each gives the scores of all sentences."""
+    at_once, width = inference.HYPOTHESES_AT_ONCE, predictor.strategy.beam_size
+
+    def batched(size: int) -> list[float]:
+        inference.HYPOTHESES_AT_ONCE = size
+        return [answer["score"] for answer in predictor.predict(texts)]
+
+    def textbook() -> list[float]:
+        rows, alpha = predictor.reader.encode_sources(texts), predictor.strategy.length_penalty
+        net = predictor.task.net
+        return [textbook_beam(net, row, width, 2 * len(row) + 20, alpha) for row in rows]
+
+    return {
+        "textbook, one sentence at a time": textbook,
+        "ours, one sentence at a time": lambda: batched(width),
+        "ours, batches": lambda: batched(at_once),
+    }
+
+
+def main() -> None:
+    """Let the ways take turns, and print a row for each."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--ckpt_path", required=True, help="checkpoint of a translator, en to de")
+    parser.add_argument("--beam_size", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3, help="times that each way takes its turn")
+    parser.add_argument("--sentences", type=int, default=1000)
+    options = parser.parse_args()
+    predictor = load(options.ckpt_path)
+    assert isinstance(predictor, TranslationPredictor)
+    predictor.strategy = predictor.strategy._replace(beam_size=options.beam_size)
+    rows = Multi30k().split("test")
+    texts = [rows.source(i) for i in range(min(options.sentences, len(rows)))]
+    seconds: dict[str, list[float]] = {}
+    for number in range(options.rounds):
+        found = {}
+        for name, way in ways(predictor, texts).items():
+            start = time.perf_counter()
+            found[name] = torch.tensor(way())
+            seconds.setdefault(name, []).append(time.perf_counter() - start)
+            print(f"round {number + 1}: {name}: {seconds[name][-1]:.1f} s", flush=True)
+        first, *others = found.values()
+        for other in others:
+            torch.testing.assert_close(other, first, atol=1e-4, rtol=1e-4)
+    print(f"\n{torch.get_num_threads()} threads, torch {torch.__version__}, same scores\n")
+    print("| way | sentences/s | over the textbook |\n| --- | --- | --- |")
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    slowest = next(iter(medians.values()))
+    for name, value in medians.items():
+        print(f"| {name} | {len(texts) / value:,.1f} | {slowest / value:.1f}x |")
+
+
+if __name__ == "__main__":
+    main()
