@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from rnn_lab.nn.products import Linear
+
 AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 26}  # numbers of the additive score held at a time
 
 
@@ -105,9 +107,9 @@ class AdditiveAttention(AttentionLayer):
 
     def __init__(self, query_size: int, memory_size: int, hidden_size: int) -> None:
         super().__init__(query_size, memory_size, hidden_size)
-        self.query = nn.Linear(query_size, hidden_size)
-        self.key = nn.Linear(memory_size, hidden_size, bias=False)
-        self.v = nn.Linear(hidden_size, 1, bias=False)
+        self.query = Linear(query_size, hidden_size)
+        self.key = Linear(memory_size, hidden_size, bias=False)
+        self.v = Linear(hidden_size, 1, bias=False)
 
     def keys(self, memory: Tensor) -> Tensor:
         return self.key(memory)
@@ -132,8 +134,8 @@ class ScaledDotAttention(AttentionLayer):
 
     def __init__(self, query_size: int, memory_size: int, hidden_size: int) -> None:
         super().__init__(query_size, memory_size, hidden_size)
-        self.query = nn.Linear(query_size, hidden_size)
-        self.key = nn.Linear(memory_size, hidden_size, bias=False)
+        self.query = Linear(query_size, hidden_size)
+        self.key = Linear(memory_size, hidden_size, bias=False)
 
     def keys(self, memory: Tensor) -> Tensor:
         return self.key(memory)
@@ -155,7 +157,7 @@ class GeneralAttention(AttentionLayer):
 
     def __init__(self, query_size: int, memory_size: int, hidden_size: int = 0) -> None:
         super().__init__(query_size, memory_size, hidden_size)
-        self.key = nn.Linear(memory_size, query_size, bias=False)
+        self.key = Linear(memory_size, query_size, bias=False)
 
     def keys(self, memory: Tensor) -> Tensor:
         return self.key(memory)

@@ -14,6 +14,7 @@ from rnn_lab.nn.attention import ATTENTIONS, AttentionLayer, Memory
 from rnn_lab.nn.dropout import LockedDropout
 from rnn_lab.nn.initialization import initialize
 from rnn_lab.nn.layers import layer_class
+from rnn_lab.nn.products import Linear
 from rnn_lab.nn.recurrent import RecurrentLayer, State
 from rnn_lab.nn.stepping import Stepper, parts_of, state_of
 from rnn_lab.nn.words import WordVectors
@@ -74,7 +75,7 @@ class Decoder(nn.Module):
         self.output_dropout = (
             LockedDropout(output_dropout) if locked else nn.Dropout(output_dropout)
         )
-        self.fc = nn.Linear(readout_dim or hidden_dim, output_dim)
+        self.fc = Linear(readout_dim or hidden_dim, output_dim)
 
     def _build(self, layer: type[RecurrentLayer], dropout: float) -> None:
         """Make the recurrent layers."""
@@ -149,7 +150,7 @@ class Readout(nn.Module):
 
     def __init__(self, input_size: int, output_size: int, layer_norm: bool = False) -> None:
         super().__init__()
-        self.linear = nn.Linear(input_size, output_size)
+        self.linear = Linear(input_size, output_size)
         self.norm = nn.LayerNorm(output_size) if layer_norm else nn.Identity()
 
     def forward(self, known: Tensor) -> Tensor:

@@ -3,9 +3,10 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+
+from rnn_lab.nn.products import product
 
 AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}  # scores held at a time
 
@@ -59,7 +60,7 @@ class _SummedCrossEntropy(Function):
         size = max(1, AT_ONCE.get(rows.device.type, AT_ONCE["cpu"]) // len(weight))
         for i in range(0, len(rows), size):
             some = slice(i, i + size)
-            scores = F.linear(rows[some], weight).float().add_(bias)
+            scores = product(rows[some], weight).float().add_(bias)
             true = targets[some].unsqueeze(1)
             wished = scores.gather(1, true).squeeze(1) * (1 - smoothing)
             if smoothing:
@@ -78,7 +79,7 @@ class _SummedCrossEntropy(Function):
     @staticmethod
     def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, grad = ctx.saved_tensors
-        to_rows = (grad @ weight).mul_(above)
-        to_weight = (grad.t() @ rows).mul_(above)
+        to_rows = product(grad, weight.t()).mul_(above)
+        to_weight = product(grad.t(), rows.t()).mul_(above)
         to_bias = grad.sum(0, dtype=above.dtype) * above
         return to_rows, to_weight, to_bias, None, None

@@ -14,6 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from rnn_lab.nn.gates import gru_gates, lstm_gates
+from rnn_lab.nn.products import linear
+
 State = Any  # a Tensor; for an LSTM a pair (h, c) of them
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -113,7 +116,7 @@ class RecurrentLayer(nn.RNNBase):
         return x, _join(after)
 
     def cell_step(self, layer: int, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Read one step in one layer; for a few rows torch's cells are far faster than its layers.
+        """Read one step in one layer, which is far faster than a layer of torch for one step.
 
         Args:
             layer: Number of the layer.
@@ -123,8 +126,15 @@ class RecurrentLayer(nn.RNNBase):
         Returns:
             The state after it, like `state`.
         """
-        after = self.cell(x, state if len(state) > 1 else state[0], *self.weights(layer))
-        return after if isinstance(after, tuple) else (after,)
+        w_ih, w_hh, b_ih, b_hh = self.weights(layer)
+        if x.device.type != "cpu":
+            after = self.cell(x, state if len(state) > 1 else state[0], w_ih, w_hh, b_ih, b_hh)
+            return after if isinstance(after, tuple) else (after,)
+        return self._step(linear(x, w_ih, b_ih), linear(state[0], w_hh, b_hh), *state)
+
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Make the state after a step of the products of input and state."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its step is")
 
     def _packed(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
@@ -169,6 +179,9 @@ class RNN(RecurrentLayer, nn.RNN):  # type: ignore[misc]  # lengths stand where 
     kernel = torch.rnn_tanh
     cell = torch.rnn_tanh_cell
 
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        return (torch.tanh(x + again),)
+
 
 class GRU(RecurrentLayer, nn.GRU):  # type: ignore[misc]  # lengths stand where torch has hx
     """Gated recurrent units: a reset gate and an update gate.
@@ -179,6 +192,9 @@ class GRU(RecurrentLayer, nn.GRU):  # type: ignore[misc]  # lengths stand where 
     kernel = torch.gru
     cell = torch.gru_cell
 
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        return (gru_gates(x, again, state[0]),)
+
 
 class LSTM(RecurrentLayer, nn.LSTM):  # type: ignore[misc]  # lengths stand where torch has hx
     """Long short-term memory: a cell state behind an input, a forget and an output gate.
@@ -188,6 +204,9 @@ class LSTM(RecurrentLayer, nn.LSTM):  # type: ignore[misc]  # lengths stand wher
     """
 
     cell = torch.lstm_cell
+
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        return lstm_gates(x + again, state[1])
 
     def _read(
         self, x: Tensor, rows: "_Rows", state: tuple[Tensor, ...], weights: list[Tensor]

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from rnn_lab.nn.gates import gru_gates, lstm_gates
+from rnn_lab.nn.products import linear, product
 from rnn_lab.nn.recurrent import RecurrentLayer, State
 
 Parts = list[tuple[Tensor, ...]]  # of each layer: h, or h and c, each `(batch, hidden)`
@@ -38,7 +40,7 @@ class Stepper:
             w_ih, w_hh, b_ih, b_hh = self.net.weights(layer)
             if layer == 0:
                 bias = b_ih if self.net.mode == "GRU" else b_ih + b_hh
-                products = F.linear(known, w_ih[:, : known.size(2)], bias).unbind(1)
+                products = linear(known, w_ih[:, : known.size(2)], bias).unbind(1)
                 w_ih, b_ih = w_ih[:, known.size(2) :], torch.zeros_like(b_ih)
             if self.net.mode == "GRU":
                 self.inputs.append(Weights(w_ih, b_ih))
@@ -79,10 +81,10 @@ class Stepper:
         h = part[0]
         if self.net.mode == "GRU":
             gates, again = self.inputs[layer](x, base), self.recurrent[layer](h, None)
-            return (_GRU.apply(gates, again, h),)
+            return (gru_gates(gates, again, h),)
         gates = self.inputs[layer](torch.cat([x, h], 1), base)
         if self.net.mode == "LSTM":
-            return _LSTM.apply(gates, part[1])
+            return lstm_gates(gates, part[1])
         return (torch.tanh(gates),)
 
 
@@ -120,7 +122,7 @@ class _Gather(Function):
     def backward(ctx: Any, token: Tensor) -> tuple[Tensor, None]:
         x, grad = (torch.cat(parts) for parts in zip(*ctx.used, strict=True))
         ctx.used.clear()
-        return grad.t() @ x, None
+        return product(grad.t(), x.t()), None
 
 
 class _Use(Function):
@@ -132,62 +134,13 @@ class _Use(Function):
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.used = used
-        return torch.addmm(base, x, weight.t())
+        return product(x, weight).add_(base)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         ctx.used.append((x, grad))
-        return grad, grad @ weight, grad.new_zeros(()), None, None
-
-
-class _LSTM(Function):
-    """The gates of an LSTM, `c' = f c + i g` and `h = o tanh(c')`, in torch's order i, f, g, o."""
-
-    @staticmethod
-    def forward(ctx: Any, gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        i, f, g, o = gates.chunk(4, 1)
-        i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
-        after = torch.addcmul(f * c, i, g)
-        squashed = after.tanh()
-        ctx.save_for_backward(i, f, g, o, c, squashed)
-        return o * squashed, after
-
-    @staticmethod
-    def backward(ctx: Any, to_h: Tensor, to_c: Tensor) -> tuple[Tensor, Tensor]:
-        i, f, g, o, c, squashed = ctx.saved_tensors
-        to_c = to_c + to_h * o * (1 - squashed * squashed)
-        to_gates = torch.cat(
-            [
-                to_c * g * i * (1 - i),
-                to_c * c * f * (1 - f),
-                to_c * i * (1 - g * g),
-                to_h * squashed * o * (1 - o),
-            ],
-            1,
-        )
-        return to_gates, to_c * f
-
-
-class _GRU(Function):
-    """The gates of a GRU, `n = tanh(x_n + r h_n)` and `h' = n + z (h - n)`, torch's r, z, n."""
-
-    @staticmethod
-    def forward(ctx: Any, gates: Tensor, again: Tensor, h: Tensor) -> Tensor:
-        size = h.size(1)
-        r, z = (gates[:, : 2 * size] + again[:, : 2 * size]).sigmoid_().chunk(2, 1)
-        inner = again[:, 2 * size :]
-        n = torch.addcmul(gates[:, 2 * size :], r, inner).tanh_()
-        ctx.save_for_backward(r, z, n, inner, h)
-        return torch.lerp(n, h, z)
-
-    @staticmethod
-    def backward(ctx: Any, to_h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        r, z, n, inner, h = ctx.saved_tensors
-        to_z = to_h * (h - n) * z * (1 - z)
-        to_n = to_h * (1 - z) * (1 - n * n)
-        to_r = to_n * inner * r * (1 - r)
-        return torch.cat([to_r, to_z, to_n], 1), torch.cat([to_r, to_z, to_n * r], 1), to_h * z
+        return grad, product(grad, weight.t()), grad.new_zeros(()), None, None
 
 
 def parts_of(state: State) -> Parts:
