@@ -47,8 +47,9 @@ types: $(READY)  ## Check types
 notebooks: $(READY)  ## Execute every notebook
 	$(BIN)/python tests/run_notebooks.py
 
-figures: $(READY)  ## Train what the README's table shows (hours; caches, resumes)
+figures: $(READY)  ## Train what the README's tables show (hours; caches, resumes)
 	$(BIN)/python tests/benchmarks/accuracy.py
+	$(BIN)/python tests/benchmarks/translation.py
 
 clean:  ## Remove .venv and caches, keep runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
