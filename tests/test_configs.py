@@ -79,6 +79,19 @@ def test_real_data_by_name_alone_is_enough(data, data_root):
     assert one_step("--model=LSTMClassifier", f"--data={data}") == 0
 
 
+@pytest.mark.data
+@pytest.mark.parametrize("data", ["Multi30k", "Tatoeba"])
+def test_real_pairs_by_name_alone_are_enough(data, data_root):
+    assert one_step("--model=AttentionTranslator", f"--data={data}") == 0
+
+
+@pytest.mark.slow
+def test_dates_are_written_as_the_readme_says():
+    words = ["--test=true", "--trainer.default_root_dir=run", "--trainer.accelerator=cpu"]
+    assert main(["fit", "-c", str(CONFIGS / "attention_translator.yaml"), *words]) == 0
+    assert json.loads(Path("run/scores.json").read_text())["scores"]["exact"] >= 0.99
+
+
 @pytest.mark.slow
 def test_the_demo_reads_the_order_of_words(capsys):
     words = ["--test=true", "--trainer.default_root_dir=run", "--trainer.accelerator=cpu"]

@@ -149,3 +149,28 @@ def test_torchrun_writes_one_run(tmp_path):
     (run,) = (tmp_path / "runs").glob("*/*")
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert len([row for row in table(run / "metrics.csv") if row["test/loss"]]) == 1
+
+
+def test_two_processes_translate_as_one_does(tmp_path, monkeypatch):
+    """Batches by target words in training, every test line once, the scores of one process."""
+    pairs = "".join(
+        f"{'one two ' * (n % 4)}row {n}\tzeile {n}{' zwei eins' * (n % 4)}\n" for n in range(41)
+    )
+    (tmp_path / "pairs.tsv").write_text(pairs)
+    files = [f"--data.{name}=pairs.tsv" for name in ("train", "valid", "test")]
+    small = ["--model=AttentionTranslator", "--model.embedding_dim=8", "--model.hidden_dim=8"]
+    words = ["--data=ParallelFiles", "--data.tokenizer=words", "--data.batch_tokens=20", *files]
+    short = ["--data.batch_size=6", "--trainer.max_epochs=2", "--name=a", "--test=true"]
+    command(tmp_path, "rnn_lab", "fit", *small, *words, *short, *TWO)
+    run = tmp_path / "runs/ParallelFiles/a"
+    of_two = measured(run, "test")
+    written = (run / "translations.test.jsonl").read_text()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RNN_LAB_RUN", raising=False)
+    one = ["--ckpt_path", str(run / "checkpoints/best.ckpt"), *files, "--trainer.devices=1"]
+    assert rnn_lab(["test", *one, "--trainer.accelerator=cpu"]) == 0
+    row = table(run / "metrics.test.csv")[-1]
+    assert of_two == pytest.approx({name: float(row[name]) for name in of_two}, rel=1e-5)
+    assert (run / "translations.test.jsonl").read_text() == written
+    sources = [json.loads(line)["source"] for line in written.splitlines()]
+    assert sources == [line.split("\t")[0] for line in pairs.splitlines()]

@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,6 +102,24 @@ def test_the_command_answers_a_file_and_standard_input(checkpoint, lines, capsys
     assert answers == rnn_lab.load(checkpoint).predict(ENGLISH)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.read_bytes())))
     assert predict(capsys, checkpoint, "--input", "-") == answers
+
+
+@pytest.mark.slow
+def test_a_checkpoint_translates_the_same_elsewhere(checkpoint, lines, tmp_path, capsys):
+    """In another process, in a folder with nothing but the checkpoint and the sentences."""
+    expected = predict(capsys, checkpoint, "--input", lines, "--n_best=2")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(checkpoint, elsewhere / "a.ckpt")
+    shutil.copy(lines, elsewhere / "in.txt")
+    environment = {k: v for k, v in os.environ.items() if k != "RNN_LAB_DATA"}
+    found = subprocess.run(
+        [*(sys.executable, "-m", "rnn_lab", "predict", "--ckpt_path", "a.ckpt"),
+         *("--input", "in.txt", "--n_best=2")],
+        cwd=elsewhere, env=environment | {"XDG_CACHE_HOME": str(elsewhere)},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert [json.loads(line) for line in found.stdout.splitlines()] == expected
 
 
 def test_plain_text_is_a_line_a_sentence(checkpoint, lines, capsys):
