@@ -91,23 +91,25 @@ class Stepper:
 class Weights:
     """A linear map that a loop uses many times; its gradient is taken once, after the loop.
 
+    Under autocast products are made in its type, and summed up in single precision.
+
     Args:
         weight: The matrix, `(output, input)`.
         bias: What is added where a step brings no base of its own, `(output,)`.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.weight, self.bias = weight, bias
-        self.lean = not torch.is_autocast_enabled(weight.device.type)
+        self.bias = bias
+        kind = weight.device.type
+        rough = torch.is_autocast_enabled(kind)
+        self.cast = weight.detach().to(torch.get_autocast_dtype(kind) if rough else weight.dtype)
         self.used: list[tuple[Tensor, Tensor]] = []
         self.token = _Gather.apply(weight, self.used)
 
     def __call__(self, x: Tensor, base: Tensor | None) -> Tensor:
         """Map `(batch, input)` to `(batch, output)` and add the base."""
         base = self.bias.expand(len(x), -1) if base is None else base
-        if self.lean:
-            return _Use.apply(base, x, self.token, self.weight, self.used)
-        return base + F.linear(x, self.weight)
+        return _Use.apply(base, x, self.token, self.cast, self.used)
 
 
 class _Gather(Function):
@@ -115,14 +117,14 @@ class _Gather(Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, used: list[tuple[Tensor, Tensor]]) -> Tensor:
-        ctx.used = used
+        ctx.used, ctx.dtype = used, weight.dtype
         return weight.new_zeros(())
 
     @staticmethod
     def backward(ctx: Any, token: Tensor) -> tuple[Tensor, None]:
         x, grad = (torch.cat(parts) for parts in zip(*ctx.used, strict=True))
         ctx.used.clear()
-        return product(grad.t(), x.t()), None
+        return product(grad.t(), x.t()).to(ctx.dtype), None
 
 
 class _Use(Function):
@@ -132,15 +134,19 @@ class _Use(Function):
     def forward(
         ctx: Any, base: Tensor, x: Tensor, token: Tensor, weight: Tensor, used: list[Any]
     ) -> Tensor:
+        ctx.used, ctx.dtypes = used, (base.dtype, x.dtype)
+        x = x.to(weight.dtype)
         ctx.save_for_backward(x, weight)
-        ctx.used = used
-        return product(x, weight).add_(base)
+        made = product(x, weight)
+        return made.float().add_(base) if made.dtype.itemsize < 4 else made.add_(base)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        ctx.used.append((x, grad))
-        return grad, product(grad, weight.t()), grad.new_zeros(()), None, None
+        rough = grad.to(weight.dtype)
+        ctx.used.append((x, rough))
+        to_x = product(rough, weight.t()).to(ctx.dtypes[1])
+        return grad.to(ctx.dtypes[0]), to_x, grad.new_zeros(()), None, None
 
 
 def parts_of(state: State) -> Parts:
