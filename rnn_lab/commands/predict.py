@@ -18,6 +18,7 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from rnn_lab.commands.parsing import OneLineErrors
+from rnn_lab.data.progress import progress
 from rnn_lab.data.readers import Record, read_records
 from rnn_lab.errors import UserError
 from rnn_lab.inference import TEXTS_AT_ONCE, Answer, Predictor, TranslationPredictor, load
@@ -53,6 +54,8 @@ def main(options: Sequence[str]) -> None:
     answers = _answers(args, (record.text for record in _records(args)))
     if args.references is not None:
         answers = _with_references(args, answers)
+    if path is not None or not sys.stdout.isatty():
+        answers = progress(answers, "answering")
     if path is None:
         write(answers, sys.stdout)
         return
