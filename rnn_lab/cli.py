@@ -17,7 +17,7 @@ import yaml
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import _get_rank
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from lightning.pytorch.cli import (
     ArgsType,
     LightningArgumentParser,
@@ -269,6 +269,9 @@ class LabCLI(LightningCLI):
             callbacks = [c for c in callbacks if not isinstance(c, training.BestCheckpoint)]
         if config["enable_progress_bar"] is not False:
             callbacks = [*callbacks, training.Progress()]
+        if self.subcommand != "fit":  # a checkpoint's weights are averaged already
+            given = config["callbacks"] or []
+            config["callbacks"] = [c for c in given if not isinstance(c, WeightAveraging)]
         reports = [training.Curves(), training.ConfusionPlot(), training.Mistakes()]
         reports.append(training.Translations())
         watchers = [training.StepMonitor(), training.StopOnNaN()]
@@ -314,6 +317,9 @@ class LabCLI(LightningCLI):
         best = getattr(keeper, "best_model_path", "")
         log.info("trained for %.0f seconds; best checkpoint: %s", seconds, best or "none kept")
         if self.config["fit"].test:
+            # Averaging would load the weights before averaging, to train on with them.
+            kept = [c for c in self.trainer.callbacks if not isinstance(c, WeightAveraging)]
+            self.trainer.callbacks = kept
             self.trainer.test(self.model, self.datamodule, ckpt_path=best or None)
 
 
@@ -326,6 +332,7 @@ def _tell_on_standard_error() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # none is needed
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval")  # epochs count
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # of Lightning's own code
+    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint.*")  # as they were
 
 
 def known_classes(base: type[Kind]) -> dict[str, type[Kind]]:

@@ -124,6 +124,23 @@ def test_fit_can_test_the_best_checkpoint():
     assert rows()[-1]["test/accuracy"]
 
 
+def test_averaged_weights_are_tested_as_they_are_saved():
+    """Lightning would test the weights before averaging, which it keeps for a resume."""
+    average = [
+        "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging",
+        "--trainer.callbacks.decay=0.9",
+    ]
+    rate = ["--model.optimizer=Adam", "--model.optimizer.lr=0.05"]
+    assert run("fit", *REVIEWS, *SIZES, *average, *rate, "--name=a", "--test=true") == 0
+    assert run("test", "--ckpt_path", BEST, *average) == 0
+    at_once = [row["test/loss"] for row in rows() if row["test/loss"]]
+    assert at_once == [row["test/loss"] for row in rows("metrics.test.csv") if row["test/loss"]]
+    kept = torch.load(BEST, weights_only=True)
+    assert not torch.equal(
+        kept["state_dict"]["fc.weight"], kept["current_model_state"]["fc.weight"]
+    )
+
+
 def test_a_run_goes_on_from_its_last_checkpoint(trained):
     last = RUN / "checkpoints/last.ckpt"
     assert run("fit", "--ckpt_path", last, "--trainer.max_epochs=2") == 0
