@@ -89,10 +89,16 @@ def trained(name: str, seed: int, words: list[str]) -> dict:
         *(f"--seed_everything={seed}", "--experiment=translation", f"--name={name}"),
         *([] if timed else ["--ckpt_path=last"]),
     ]
+    clock = RUNS / f"{name}.minutes"  # of all tries together
+    spent = float(clock.read_text()) if clock.exists() and not timed else 0.0
     started = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    try:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    finally:
+        RUNS.mkdir(parents=True, exist_ok=True)
+        clock.write_text(str(spent + (time.monotonic() - started) / 60))
     result = read(folder) | {
-        "minutes": (time.monotonic() - started) / 60,
+        "minutes": float(clock.read_text()),
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }
     path.write_text(json.dumps(result))
