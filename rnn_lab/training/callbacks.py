@@ -64,6 +64,13 @@ class BestCheckpoint(ModelCheckpoint):
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Prefer the later of checkpoints that score nothing, as a slow start in BLEU does."""
+        better = super().check_monitor_top_k(trainer, current)
+        if better or current is None or self.mode == "min" or current != 0:
+            return better
+        return not any(score > 0 for score in self.best_k_models.values())
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on defending the best of this folder, wherever the folder was when it was saved."""
         best, last = self.format_checkpoint_name({}), self.format_checkpoint_name({}, "last")
@@ -110,6 +117,12 @@ class Patience(EarlyStopping):
 
     def _should_skip_check(self, trainer: Trainer) -> bool:
         return super()._should_skip_check(trainer) or not trainer.enable_validation
+
+    def _evaluate_stopping_criteria(self, current: Tensor) -> tuple[bool, str | None]:
+        """Wait for the first score above nothing, as a slow start in BLEU has none."""
+        if self.mode == "max" and current == 0 and not self.best_score > 0:
+            return False, None
+        return super()._evaluate_stopping_criteria(current)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.wait_count >= self.patience and trainer.is_global_zero:

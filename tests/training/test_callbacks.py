@@ -45,6 +45,20 @@ def test_the_best_is_chosen_by_the_monitor_of_the_module(task, data, make_traine
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 1
 
 
+def test_scores_of_nothing_neither_stop_nor_stay_the_best(task, data, make_trainer):
+    model = task(val_losses=[0.0, 0.0, 0.0, 0.0, 0.1, 0.0])
+    model.mode = "max"
+    trainer = make_trainer(max_epochs=6, callbacks=[BestCheckpoint(), Patience(2)])
+    trainer.fit(model, data(), ckpt_path=None)
+    assert trainer.current_epoch == 6
+    assert epoch_of(trainer.checkpoint_callback.best_model_path) == 4
+    model = task(val_losses=[0.0, 0.0, 0.0])
+    model.mode = "max"
+    trainer = make_trainer(max_epochs=3, callbacks=[BestCheckpoint(), Patience(1)])
+    trainer.fit(model, data())
+    assert epoch_of(trainer.checkpoint_callback.best_model_path) == 2
+
+
 def test_a_second_fit_in_the_same_folder_overwrites(task, data, make_trainer):
     for losses in ([0.5, 0.6], [0.9, 0.8]):
         trainer = make_trainer(max_epochs=2, callbacks=BestCheckpoint())
