@@ -220,6 +220,8 @@ class LabCLI(LightningCLI):
             or (not config.name and config.ckpt_path and folder_of(Path(config.ckpt_path)))
             or run_folder(config.experiment or data.__name__, config.name, model.__name__)
         )
+        if config.ensemble and not config.trainer.default_root_dir:
+            folder = folder / "ensemble"  # beside the results of the one model
         if self.subcommand == "fit" and not config.ckpt_path and not config.overwrite:
             refuse_used(folder)
         os.environ[CHOSEN] = str(folder)
@@ -318,8 +320,8 @@ class LabCLI(LightningCLI):
         log.info("trained for %.0f seconds; best checkpoint: %s", seconds, best or "none kept")
         if self.config["fit"].test:
             # Averaging would load the weights before averaging, to train on with them.
-            kept = [c for c in self.trainer.callbacks if not isinstance(c, WeightAveraging)]
-            self.trainer.callbacks = kept
+            given: list[Callback] = vars(self.trainer)["callbacks"]
+            given[:] = [c for c in given if not isinstance(c, WeightAveraging)]
             self.trainer.test(self.model, self.datamodule, ckpt_path=best or None)
 
 
