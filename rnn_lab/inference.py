@@ -125,6 +125,10 @@ class Predictor:
 def _checked(text: str) -> str:
     if not isinstance(text, str):
         raise UserError(f"texts must be strings, got {text!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # bytes that a stream could not decode
+        raise UserError(f"a text is not utf-8: {text!r}") from error
     return text
 
 
@@ -222,28 +226,23 @@ class TranslationPredictor(Predictor):
         found: list[list[Hypothesis]] = [[] for _ in texts]
         for batch in self._batches(rows):
             src, lengths = _padded([rows[i] for i in batch])
-            for i, several in zip(batch, self._decode(src, lengths), strict=True):
-                found[i] = several
-        parts = zip(texts, normal, rows, found, strict=True)
-        return [self._say(*part) for part in parts]
-
-    def _decode(self, src: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
-        try:
-            return self.task.decode(
+            hypotheses = self.task.decode(
                 src.to(self.task.device),
                 lengths,
                 self.strategy,
                 attention=self.attention or self.replace_unknown,
                 generator=self.generator,
             )
-        except ValueError as error:  # a number of the strategy is out of its range
-            raise UserError(str(error)) from error
+            for i, several in zip(batch, hypotheses, strict=True):
+                found[i] = several
+        parts = zip(texts, normal, rows, found, strict=True)
+        return [self._say(*part) for part in parts]
 
     def _batches(self, rows: list[list[int]]) -> Iterator[list[int]]:
         """Sentences of like lengths; those without a word are left out."""
         known = [i for i, row in enumerate(rows) if len(row) > 1]
         known.sort(key=lambda i: len(rows[i]), reverse=True)
-        width = max(self.strategy.beam_size, self.strategy.n_best, 1)
+        width = max(self.strategy.beam_size, self.strategy.n_best)
         size = max(1, HYPOTHESES_AT_ONCE // width)
         return (known[i : i + size] for i in range(0, len(known), size))
 

@@ -129,7 +129,7 @@ def test_plain_text_is_a_line_a_sentence(checkpoint, lines, capsys):
 
 
 def test_a_table_has_what_is_one_value(checkpoint, lines, tmp_path, capsys):
-    words = ["--input", lines, "--output", tmp_path / "a.csv", "--n_best=2"]
+    words = ["--input", lines, "--output", tmp_path / "a.csv"]
     assert predict(capsys, checkpoint, *words) == []
     first = (tmp_path / "a.csv").read_text().splitlines()[0]
     assert first == "source,translation,score"
@@ -159,7 +159,7 @@ def test_a_given_translation_is_scored_as_the_search_does(checkpoint, lines, tmp
     line = refused(
         capsys, "predict", "--ckpt_path", checkpoint, "--input", lines, "--references", references
     )
-    assert "has fewer lines than" in line
+    assert f"{lines} has 7 lines, {references} has 1" in line
 
 
 def test_attention_says_where_the_model_looked(checkpoint, capsys, lines):
@@ -208,6 +208,17 @@ def test_an_ensemble_needs_one_vocabulary(checkpoint, other, lines, tmp_path, ca
     assert "is no translator with the vocabulary of" in line
 
 
+def test_the_test_writes_what_prediction_does(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("test.tsv").write_text(TRAIN)
+    line = ["test", "--ckpt_path", checkpoint, "--data.test=test.tsv"]
+    assert main([*line, "--trainer.default_root_dir=run"]) == 0
+    tested = map(json.loads, Path("run/translations.test.jsonl").read_text().splitlines())
+    sources = [row.split("\t")[0] for row in TRAIN.splitlines()]
+    predicted = rnn_lab.load(checkpoint).predict(sources)
+    assert [row["translation"] for row in tested] == [row["translation"] for row in predicted]
+
+
 def test_an_ensemble_can_be_tested(checkpoint, other, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("test.tsv").write_text(TRAIN)
@@ -216,8 +227,30 @@ def test_an_ensemble_can_be_tested(checkpoint, other, tmp_path, monkeypatch):
         line = ["test", "--ckpt_path", checkpoint, "--data.test=test.tsv", *words]
         assert main([*line, f"--trainer.default_root_dir={name}"]) == 0
         scores.append(json.loads(Path(name, "scores.json").read_text())["scores"])
-    assert scores[0]["loss"] == scores[1]["loss"]  # of the first model alone
-    assert scores[0] != scores[1]
+    assert scores[0]["loss"] != scores[1]["loss"]
+
+
+def test_an_ensembles_results_lie_beside_those_of_the_one(checkpoint, other):
+    run = Path(checkpoint).parent.parent
+    train = run.parent / "train.tsv"
+    words = ["test", "--ckpt_path", checkpoint, f"--data.test={train}"]
+    assert main(words) == 0
+    alone = (run / "scores.json").read_text()
+    assert main([*words, f"--ensemble=[{other}]"]) == 0
+    assert (run / "scores.json").read_text() == alone
+    assert (run / "ensemble/scores.json").read_text() != alone
+
+
+def test_a_file_of_any_ending_holds_lines(checkpoint, lines, capsys):
+    other_name = lines.rename(lines.with_name("new.en"))
+    answers = predict(capsys, checkpoint, "--input", other_name)
+    assert [answer["source"] for answer in answers] == ENGLISH
+
+
+def test_bytes_that_are_no_text_cost_one_line(checkpoint, capsys, monkeypatch):
+    broken = io.TextIOWrapper(io.BytesIO(b"caf\xe9\none\n"), "utf-8", "surrogateescape")
+    monkeypatch.setattr("sys.stdin", broken)
+    assert "a text is not utf-8" in refused(capsys, "translate", "--ckpt_path", checkpoint)
 
 
 def test_the_mean_of_checkpoints_translates(checkpoint, other, lines, tmp_path, capsys):
@@ -271,6 +304,10 @@ def test_the_prompt_shows_several_with_their_scores(checkpoint, capsys, monkeypa
         (["--n_best=3", "--beam_size=2"], "n_best must be from 1 to beam_size"),
         (["--format=yaml"], "--format must be"),
         (["--ensemble=[no.ckpt]"], "no.ckpt does not exist"),
+        (["--length_penalty=-1"], "length_penalty must be at least 0, got -1"),
+        (["--seed=3"], "--seed means nothing here: give --sampling=true"),
+        (["--format=csv", "--n_best=2"], "need --format=jsonl"),
+        (["--format=text", "--attention=true"], "need --format=jsonl"),
         (["--references=no.txt"], "no.txt does not exist"),
     ],
 )

@@ -19,7 +19,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from rnn_lab.commands.parsing import OneLineErrors
 from rnn_lab.data.progress import progress
-from rnn_lab.data.readers import Record, read_records
+from rnn_lab.data.readers import ENDINGS, Record, read_records
 from rnn_lab.errors import UserError
 from rnn_lab.inference import TEXTS_AT_ONCE, Answer, Predictor, TranslationPredictor, load
 from rnn_lab.nn import Strategy
@@ -51,6 +51,9 @@ def main(options: Sequence[str]) -> None:
     args = _parser().parse_args(list(options))
     path = None if args.output is None else Path(args.output)
     write = _writer(args.format, path)
+    if write is not _write_jsonl and (args.attention or (args.n_best or 1) > 1):
+        raise UserError("attention and several translations need --format=jsonl")
+    _check_lines(args)
     answers = _answers(args, (record.text for record in _records(args)))
     if args.references is not None:
         answers = _with_references(args, answers)
@@ -130,6 +133,8 @@ def predictor_of(args: Namespace, device: str) -> Predictor:
     predictor.attention = args.attention
     predictor.replace_unknown = args.replace_unknown
     if args.seed is not None:
+        if not predictor.strategy.sampling:
+            raise UserError("--seed means nothing here: give --sampling=true")
         predictor.generator = torch.Generator(device).manual_seed(args.seed)
     return predictor
 
@@ -148,17 +153,36 @@ def _strategy(own: Strategy, given: dict[str, Any]) -> Strategy:
             raise UserError(f"--{name} means nothing here: {wish}")
     if not strategy.sampling and "beam_size" not in given:
         strategy = strategy._replace(beam_size=max(strategy.beam_size, strategy.n_best))
-    return strategy
+    try:
+        return strategy.checked()
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _records(args: Namespace) -> Iterable[Record]:
+    """Read the input; a file whose ending says nothing holds lines."""
+    known = args.input == "-" or Path(args.input.removesuffix(".gz")).suffix.lower() in ENDINGS
     return read_records(
         args.input,
-        format=args.input_format,
+        format=args.input_format or (None if known else "txt"),
         text_column=args.text_column,
         encoding=args.encoding,
         labelled=False,
     )
+
+
+def _check_lines(args: Namespace) -> None:
+    """Refuse references that do not fit the input before anything is answered.
+
+    Raises:
+        UserError: If one file has more lines than the other.
+    """
+    if args.references is None or args.input == "-":
+        return
+    references = read_records(args.references, format="txt", encoding=args.encoding, labelled=False)
+    sizes = [sum(1 for _ in records) for records in (_records(args), references)]
+    if sizes[0] != sizes[1]:
+        raise UserError(f"{args.input} has {sizes[0]} lines, {args.references} has {sizes[1]}")
 
 
 def _with_references(args: Namespace, answers: Iterator[Answer]) -> Iterator[Answer]:

@@ -22,8 +22,13 @@ from rnn_lab.nn import (
     Strategy,
     TeacherForcing,
 )
+from rnn_lab.nn.decoding import score_references
 
 GREEDY = Strategy()
+JOINT = (
+    "needs one vocabulary of both languages, and the data has two: give --data.joint=true, or "
+    "--model.tied=two-way"
+)
 DECODERS: dict[str, type[Decoder]] = {
     "none": Decoder,
     "before": AttentionDecoder,
@@ -125,6 +130,11 @@ class Translator(Task):
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
+        optional = {
+            "encoder_layers": encoder_layers,
+            "encoder_dim": encoder_dim,
+            "readout_dim": readout_dim,
+        }
         check_sizes(
             self,
             src_vocab_size=src_vocab_size,
@@ -132,8 +142,16 @@ class Translator(Task):
             embedding_dim=embedding_dim,
             hidden_dim=hidden_dim,
             num_layers=num_layers,
-            beam_size=beam_size,
+            **{name: size for name, size in optional.items() if size is not None},
         )
+        if bidirectional and encoder_dim is None and hidden_dim < 2:
+            raise UserError(f"hidden_dim is shared by two directions: at least 2, got {hidden_dim}")
+        if not 0 <= label_smoothing < 1:
+            raise UserError(f"label_smoothing must be 0 to below 1, got {label_smoothing}")
+        if not 0 <= layer_dropout < 1:
+            raise UserError(f"layer_dropout must be 0 to below 1, got {layer_dropout}")
+        if tied == "three-way" and src_vocab_size != trg_vocab_size:
+            raise UserError(f"tied=three-way {JOINT}")
         if input_feeding and attention_position != "after":
             raise UserError(
                 f"input_feeding goes with attention_position=after, got {attention_position}"
@@ -142,7 +160,6 @@ class Translator(Task):
             raise UserError("coverage_penalty needs attention: give an attention_position")
         self.label_smoothing = label_smoothing
         self.tied = tied
-        self.strategy = Strategy(beam_size, length_penalty, coverage_penalty)
         self.partners: list[Translator] = []  # whose probabilities count, too, in decoding
         self.reader: Any = None  # reads and writes the text of the data
         words: dict[str, Any] = {
@@ -154,6 +171,7 @@ class Translator(Task):
             "layer_norm": layer_norm,
         }
         try:
+            self.strategy = Strategy(beam_size, length_penalty, coverage_penalty).checked()
             self.forcing = TeacherForcing(
                 teacher_forcing_schedule,
                 teacher_forcing_ratio,
@@ -210,10 +228,18 @@ class Translator(Task):
         with torch.autocast(self.device.type, enabled=False):
             testing = self._trainer is not None and self.trainer.testing
             written = self.translate(batch, self.strategy if testing else GREEDY)
-            return Scores(self._loss(batch), written, batch.references, words)
+            loss = self._joint_loss(batch, words) if self.partners else self._loss(batch)
+            return Scores(loss, written, batch.references, words)
 
     def _loss(self, batch: PairBatch, ratio: float = 1.0, smoothing: float = 0.0) -> Tensor:
         return self.net.loss(batch.src, batch.trg, ratio, batch.src_lengths, smoothing)
+
+    def _joint_loss(self, batch: PairBatch, words: int) -> Tensor:
+        """The loss of an ensemble: of the mean of all probabilities."""
+        scored = score_references(
+            self.nets(), batch.src, batch.trg, batch.src_lengths, batch.trg_lengths
+        )
+        return torch.tensor(-sum(each.logprob for each in scored) / words, device=self.device)
 
     def translate(self, batch: PairBatch, strategy: Strategy) -> list[str]:
         """Write the best translation of each source, normalised as the reader has it.
@@ -262,13 +288,14 @@ class Translator(Task):
 
         Returns:
             For each sentence the words of the source, those of the translation, their ends
-            included, and the weights `(written, read)`; nothing for a model without attention.
+            included, and the weights `(written, read)`; nothing for a model without attention
+            and for a source without a word.
         """
         reader = self._known_reader()
         found = self.decode(batch.src, batch.src_lengths, attention=True)
         shown = []
         for row, n, (best, *_) in zip(batch.src, batch.src_lengths.tolist(), found, strict=True):
-            if best.attention is not None:
+            if best.attention is not None and n > 1:
                 read = [reader.source.words[i] for i in row[:n].tolist()]
                 written = [reader.target.words[i] for i in best.tokens]
                 shown.append((read, [*written, "<eos>"], best.attention))
@@ -300,10 +327,7 @@ class Translator(Task):
     def check_data(self, data: Any) -> None:
         """Refuse data whose vocabularies do not fit."""
         if self.tied == "three-way" and not getattr(data, "joint", True):
-            raise UserError(
-                f"tied=three-way needs one vocabulary of both languages, and {type(data).__name__} "
-                "has two: give --data.joint=true, or --model.tied=two-way"
-            )
+            raise UserError(f"tied=three-way {JOINT}")
 
 
 class Seq2SeqTranslator(Translator):
@@ -318,6 +342,7 @@ class Seq2SeqTranslator(Translator):
         hidden_dim: Features of a step.
         num_layers: Recurrent layers of encoder and decoder.
         teacher_forcing_ratio: See `Translator`.
+        beam_size: Width of the beam in test and prediction; 1 is greedy.
         optimizer: See `Task`.
         scheduler: See `Task`.
     """
@@ -331,6 +356,7 @@ class Seq2SeqTranslator(Translator):
         num_layers: int = 2,
         *,
         teacher_forcing_ratio: float = 1.0,
+        beam_size: int = 5,
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
@@ -343,6 +369,7 @@ class Seq2SeqTranslator(Translator):
             attention_position="none",
             bidirectional=False,
             teacher_forcing_ratio=teacher_forcing_ratio,
+            beam_size=beam_size,
             optimizer=optimizer,
             scheduler=scheduler,
         )
@@ -361,6 +388,7 @@ class AttentionTranslator(Translator):
         hidden_dim: Features of a step, in the encoder shared between its directions.
         num_layers: Recurrent layers of encoder and decoder.
         teacher_forcing_ratio: See `Translator`.
+        beam_size: Width of the beam in test and prediction; 1 is greedy.
         optimizer: See `Task`.
         scheduler: See `Task`.
     """
@@ -374,6 +402,7 @@ class AttentionTranslator(Translator):
         num_layers: int = 2,
         *,
         teacher_forcing_ratio: float = 1.0,
+        beam_size: int = 5,
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
@@ -384,6 +413,7 @@ class AttentionTranslator(Translator):
             hidden_dim,
             num_layers,
             teacher_forcing_ratio=teacher_forcing_ratio,
+            beam_size=beam_size,
             optimizer=optimizer,
             scheduler=scheduler,
         )

@@ -37,6 +37,14 @@ class TeacherForcing:
                 raise ValueError(f"teacher_forcing_{name} must be 0 to 1, got {value}")
         if steps < 1:
             raise ValueError(f"teacher_forcing_steps must be at least 1, got {steps}")
+        if schedule == "constant" and final != 0:
+            raise ValueError(
+                f"teacher_forcing_final means nothing with a constant schedule, got {final}"
+            )
+        if schedule != "constant" and final > ratio:
+            raise ValueError(
+                f"teacher_forcing_final must be at most the ratio, {ratio}, got {final}"
+            )
         self.schedule, self.ratio, self.final, self.steps = schedule, ratio, final, steps
 
     def at(self, step: int) -> float:

@@ -1,6 +1,6 @@
 """How translations are looked for: the choice of a search and its numbers, in one value."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -30,6 +30,28 @@ class Strategy(NamedTuple):
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+
+    def checked(self) -> Self:
+        """Give it back if its numbers have a meaning.
+
+        Raises:
+            ValueError: If one has none.
+        """
+        for name in ("beam_size", "n_best", "top_k"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        for name in ("length_penalty", "coverage_penalty"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if not self.sampling and self.n_best > self.beam_size:
+            wish = f"n_best must be from 1 to beam_size ({self.beam_size})"
+            raise ValueError(f"{wish}, got {self.n_best}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        return self
 
     def decode(
         self,

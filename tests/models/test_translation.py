@@ -143,9 +143,11 @@ def test_tied_vectors_stay_tied_after_loading():
 
 def test_an_ensemble_of_one_model_twice_is_that_model():
     model, batch = build("AttentionTranslator").eval(), batch_of()
-    alone = decoded(model, batch)
+    model.translate = lambda batch, strategy: [""] * len(batch.src)
+    alone, loss = decoded(model, batch), model.score(batch).loss
     model.partners = [build("AttentionTranslator").eval()]
     assert decoded(model, batch) == alone
+    torch.testing.assert_close(model.score(batch).loss, loss)
 
 
 def test_scheduled_sampling_falls_with_the_steps():
@@ -241,6 +243,14 @@ def test_the_usage_lines_of_the_chapter_fit_its_forward():
         ({"beam_size": 0}, "beam_size must be at least 1, got 0"),
         ({"input_feeding": True}, "input_feeding goes with attention_position=after"),
         ({"attention_position": "none", "coverage_penalty": 0.1}, "coverage_penalty needs"),
+        ({"readout_dim": -2}, "readout_dim must be at least 1, got -2"),
+        ({"encoder_layers": 0}, "encoder_layers must be at least 1, got 0"),
+        ({"encoder_dim": 0}, "encoder_dim must be at least 1, got 0"),
+        ({"label_smoothing": 1.5}, "label_smoothing must be 0 to below 1"),
+        ({"layer_dropout": 1.0}, "layer_dropout must be 0 to below 1"),
+        ({"length_penalty": -1.0}, "length_penalty must be at least 0"),
+        ({"coverage_penalty": -1.0}, "coverage_penalty must be at least 0"),
+        ({"teacher_forcing_final": 0.5}, "means nothing with a constant schedule"),
         ({"tied": "two-way", "readout_dim": 6}, "6 features to score words by, 8 to read"),
         ({"teacher_forcing_ratio": 2.0}, "teacher_forcing_ratio must be 0 to 1"),
         ({"bridge": "pass", "encoder_dim": 5}, "equal widths"),
@@ -252,16 +262,22 @@ def test_arguments_without_meaning_are_refused(arguments, message):
         Translator(VOCAB, VOCAB, 8, 16, **arguments)
 
 
+def test_a_width_that_two_directions_cannot_share_is_refused():
+    with pytest.raises(UserError, match="hidden_dim is shared by two directions"):
+        Translator(VOCAB, VOCAB, 8, 1)
+
+
 def test_sizes_that_the_data_does_not_give_are_named():
     with pytest.raises(UserError, match="Translator needs src_vocab_size"):
         Translator(None, VOCAB)
 
 
 def test_three_way_ties_need_a_joint_vocabulary(tmp_path):
-    data = dates()
-    model = Translator(40, 40, 8, 16, tied="three-way")
-    with pytest.raises(UserError, match="needs one vocabulary of both languages"):
-        trainer(tmp_path).validate(model, data, verbose=False)
+    wish = "needs one vocabulary of both languages, and the data has two"
+    with pytest.raises(UserError, match=wish):
+        Translator(VOCAB, VOCAB + 1, 8, 16, tied="three-way")
+    with pytest.raises(UserError, match=wish):
+        trainer(tmp_path).validate(Translator(40, 40, 8, 16, tied="three-way"), dates())
 
 
 def test_without_a_reader_validation_says_what_to_do(tmp_path):

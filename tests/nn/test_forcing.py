@@ -30,6 +30,8 @@ def test_an_inverse_sigmoid_is_half_way_at_k_log_k():
     [
         ({"schedule": "cubic"}, "teacher_forcing_schedule must be one of"),
         ({"ratio": 1.1}, "teacher_forcing_ratio must be 0 to 1, got 1.1"),
+        ({"final": 0.5}, "teacher_forcing_final means nothing with a constant schedule"),
+        ({"schedule": "linear", "ratio": 0.2, "final": 0.9}, "at most the ratio, 0.2, got 0.9"),
         ({"final": -0.1}, "teacher_forcing_final must be 0 to 1, got -0.1"),
         ({"steps": 0}, "teacher_forcing_steps must be at least 1, got 0"),
     ],
