@@ -27,7 +27,6 @@ POSITIONS = {
     "between": ["--model.attention_position=between"],
     "before": ["--model.attention_position=before"],
     "after": ["--model.attention_position=after"],
-    "after, input feeding": ["--model.attention_position=after", "--model.input_feeding=true"],
 }
 BUDGET = [
     *("--trainer.max_time=00:00:10:00", "--trainer.max_epochs=1000", "--model.scheduler=null"),
@@ -71,7 +70,7 @@ def print_positions() -> None:
     print("\n| Attention | Parameters | Epochs | BLEU, tokenised | Target words/s in training |")
     print("| --- " * 5 + "|")
     for name, words in POSITIONS.items():
-        run = trained(name.replace(", ", "-").replace(" ", "-"), 1, [*words, *BUDGET])
+        run = trained(name, 1, [*words, *BUDGET])
         cells = f"{run['bleu_tokenised']:.2f} | {run['speed']:,.0f}"
         print(f"| {name} | {run['parameters']:,} | {run['epochs']} | {cells} |", flush=True)
 
