@@ -71,6 +71,13 @@ def test_a_run_lies_in_one_folder(trained):
     assert {"step", "epoch", "train/loss", "val/loss", "val/accuracy"} <= rows()[0].keys()
 
 
+def test_each_epoch_says_how_fast_it_went():
+    assert run("fit", *REVIEWS, *SIZES, "--name=a", "--trainer.max_epochs=3") == 0
+    speeds = [float(v) for v in (r["train/targets_per_second"] for r in rows()) if v]
+    assert len(speeds) == 3
+    assert all(speed > 0 for speed in speeds)
+
+
 def test_defaults_are_those_of_the_readme(trained):
     config = resolved()
     assert config["seed_everything"] == 42

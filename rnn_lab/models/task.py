@@ -102,9 +102,10 @@ class Task(LightningModule):
             self.log("train/step_loss", scores.loss, prog_bar=True)
         if self.trainer.is_last_batch:
             mean = self._summed / self._targets
-            self.log("train/loss", mean, on_step=False, on_epoch=True, sync_dist=True)
             speed = self._targets / (time.monotonic() - self._began)
-            self.log("train/targets_per_second", speed, sync_dist=True, reduce_fx="sum")
+            whole = {"on_step": False, "on_epoch": True, "sync_dist": True}
+            self.log("train/loss", mean, **whole)
+            self.log("train/targets_per_second", speed, reduce_fx="sum", **whole)
         return scores.loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> Scores:  # type: ignore[override]
