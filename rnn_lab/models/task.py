@@ -103,7 +103,7 @@ class Task(LightningModule):
         if self.trainer.is_last_batch:
             mean = self._summed / self._targets
             speed = self._targets / (time.monotonic() - self._began)
-            whole = {"on_step": False, "on_epoch": True, "sync_dist": True}
+            whole: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
             self.log("train/loss", mean, **whole)
             self.log("train/targets_per_second", speed, reduce_fx="sum", **whole)
         return scores.loss
