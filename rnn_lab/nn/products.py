@@ -39,7 +39,13 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     single = x.dtype == weight.dtype == torch.float32
     if _onednn is None or x.device.type != "cpu" or not single or not x.numel():
         return F.linear(x, weight, bias)
-    return _onednn(x, weight, bias, "none", [], "")
+    return _onednn(_dense(x), _dense(weight), bias, "none", [], "")
+
+
+def _dense(x: Tensor) -> Tensor:
+    """Copy what is neither in order nor turned, such as a slice: there oneDNN is very slow."""
+    turned = x.dim() == 2 and x.t().is_contiguous()
+    return x if turned else x.contiguous()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
