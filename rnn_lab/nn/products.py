@@ -1,7 +1,7 @@
 """Matrix products in single precision on a CPU, by the fastest library that PyTorch brings along.
 
-PyTorch gives them to MKL, which on AMD's processors is half as fast as oneDNN; that is there, too,
-and is what PyTorch's own recurrent layers use. The results differ by rounding alone.
+PyTorch gives them to MKL, which is slow on AMD's processors; oneDNN is there, too, and is what
+PyTorch's own recurrent layers use. The results differ by rounding alone.
 """
 
 from typing import Any
