@@ -17,10 +17,9 @@ from collections.abc import Callable
 
 import torch
 
-from rnn_lab import inference
 from rnn_lab.batches import BOS_ID, EOS_ID, PAD_ID
 from rnn_lab.data import Multi30k
-from rnn_lab.inference import TranslationPredictor, load
+from rnn_lab.inference import TranslationPredictor, load, translations
 from rnn_lab.nn import Seq2Seq
 
 
@@ -64,10 +63,10 @@ def textbook_beam(net: Seq2Seq, row: list[int], width: int, longest: int, alpha:
 
 def ways(predictor: TranslationPredictor, texts: list[str]) -> dict[str, Callable[[], list[float]]]:
     """The three ways; each gives the scores of all sentences."""
-    at_once, width = inference.HYPOTHESES_AT_ONCE, predictor.strategy.beam_size
+    at_once, width = translations.HYPOTHESES_AT_ONCE, predictor.strategy.beam_size
 
     def batched(size: int) -> list[float]:
-        inference.HYPOTHESES_AT_ONCE = size
+        translations.HYPOTHESES_AT_ONCE = size
         return [answer["score"] for answer in predictor.predict(texts)]
 
     def textbook() -> list[float]:

@@ -1,0 +1,66 @@
+"""What answers to raw text have in common."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnn_lab.batches import PAD_ID
+from rnn_lab.errors import UserError
+
+TEXTS_AT_ONCE = 2048  # read ahead, so that texts of like lengths share a batch
+
+Answer = dict[str, Any]
+
+
+class Predictor:
+    """Answers raw text: what all answers have in common."""
+
+    def predict(self, texts: Iterable[str]) -> list[Answer]:
+        """Answer some texts, see `answers`."""
+        if isinstance(texts, str):
+            raise UserError("predict takes a list of texts, got one string")
+        return list(self.answers(texts))
+
+    def answers(self, texts: Iterable[str]) -> Iterator[Answer]:
+        """Answer texts one after the other, in their order; memory stays bounded.
+
+        Args:
+            texts: Raw texts, any number of them.
+
+        Yields:
+            An answer for each, see the subclass.
+        """
+        texts = map(_checked, texts)
+        while chunk := list(itertools.islice(texts, TEXTS_AT_ONCE)):
+            yield from self._answer(chunk)
+
+    def _answer(self, texts: list[str]) -> list[Answer]:
+        raise NotImplementedError(f"{type(self).__name__} does not say how it answers")
+
+
+def _checked(text: str) -> str:
+    if not isinstance(text, str):
+        raise UserError(f"texts must be strings, got {text!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # bytes that a stream could not decode
+        raise UserError(f"a text is not utf-8: {text!r}") from error
+    return text
+
+
+def like_lengths(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Cut rows into batches of like lengths with at most so many steps, padding included."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    while order:
+        size = max(1, most // lengths[order[-1]])
+        yield order[-size:]
+        order = order[:-size]
+
+
+def padded(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+    lengths = torch.tensor([len(row) for row in rows])
+    longest = int(lengths.max())
+    return torch.tensor([row + [PAD_ID] * (longest - len(row)) for row in rows]), lengths
