@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -18,7 +19,7 @@ from rnn_lab.inference.predictor import (
 from rnn_lab.models import Translator
 from rnn_lab.nn.decoding import Hypothesis, score_references
 
-HYPOTHESES_AT_ONCE = 512  # in a batch: all beams of all its sentences
+HYPOTHESES_AT_ONCE = 1024  # in a batch: all beams of all its sentences
 WORDS_AT_ONCE = 2048  # in a batch whose translations are given, padding included
 
 
@@ -55,19 +56,44 @@ class TranslationPredictor(Predictor):
         normal = [self.reader.source.normalised(text) for text in texts]
         rows = self.reader.encode_sources(normal, normalised=True)
         found: list[list[Hypothesis]] = [[] for _ in texts]
-        for batch in self._batches(rows):
+        batches = list(self._batches(rows))
+        for batch, hypotheses in zip(batches, self._decoded(rows, batches), strict=True):
+            for i, several in zip(batch, hypotheses, strict=True):
+                found[i] = several
+        parts = zip(texts, normal, rows, found, strict=True)
+        return [self._say(*part) for part in parts]
+
+    def _decoded(
+        self, rows: list[list[int]], batches: list[list[int]]
+    ) -> Iterator[list[list[Hypothesis]]]:
+        """Translate batches; on a CPU each thread takes batches of its own.
+
+        The many small steps of a search share threads badly, above all on a busy machine.
+        """
+
+        @torch.inference_mode()
+        def decode(batch: list[int]) -> list[list[Hypothesis]]:
             src, lengths = padded([rows[i] for i in batch])
-            hypotheses = self.task.decode(
+            return self.task.decode(
                 src.to(self.task.device),
                 lengths,
                 self.strategy,
                 attention=self.attention or self.replace_unknown,
                 generator=self.generator,
             )
-            for i, several in zip(batch, hypotheses, strict=True):
-                found[i] = several
-        parts = zip(texts, normal, rows, found, strict=True)
-        return [self._say(*part) for part in parts]
+
+        threads = torch.get_num_threads()
+        alone = self.task.device.type != "cpu" or self.strategy.sampling  # one after the other
+        if alone or threads == 1 or len(batches) == 1:
+            yield from map(decode, batches)
+            return
+        try:
+            with ThreadPoolExecutor(
+                threads, initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool:
+                yield from pool.map(decode, batches)
+        finally:
+            torch.set_num_threads(threads)
 
     def _batches(self, rows: list[list[int]]) -> Iterator[list[int]]:
         """Sentences of like lengths; those without a word are left out."""

@@ -171,7 +171,7 @@ def beam_search(
     while search.goes_on():
         total = search.logprobs().add_(search.logprob.unsqueeze(2))
         candidates = min(2 * beam_size, total[0].numel())
-        logprob, candidate = total.flatten(1).topk(candidates)
+        logprob, candidate = _topk(total.flatten(1), candidates)
         beam, token = candidate // total.size(2), candidate % total.size(2)
         ended = token == EOS_ID
         search.rank(logprob.masked_fill(~ended, -torch.inf), beam, penalties)
@@ -444,6 +444,22 @@ def _log_softmax(logits: Tensor, over: bool = False) -> Tensor:
     """Make log-probabilities, of full precision; if told over the logits, which saves new pages."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return torch.log_softmax(logits, -1, out=logits if over else None)
+
+
+def _topk(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Find the `k` greatest of each row of `(rows, size)`, and where they stand.
+
+    They lie in the `k` blocks of greatest maximum; on a CPU these are found several times faster.
+    """
+    rows, size = values.shape
+    block = next((n for n in range(128, 15, -1) if size % n == 0), size)
+    if values.device.type != "cpu" or size // block < 4 * k:
+        return values.topk(k)
+    blocks = values.view(rows, -1, block)
+    which = blocks.amax(2).topk(k).indices
+    chosen = blocks.gather(1, which.unsqueeze(2).expand(-1, -1, block)).flatten(1)
+    found, place = chosen.topk(k)
+    return found, which.gather(1, place // block) * block + place % block
 
 
 def _log_mean(logprobs: Sequence[Tensor]) -> Tensor:

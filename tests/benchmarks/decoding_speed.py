@@ -4,23 +4,29 @@
 
 Translates Multi30k's 1,000 test sentences in three ways that must agree: as `rnn-lab predict` does
 (batches of like lengths, the source projected once and not copied for the beam, finished sentences
-leave); the same with batches of one sentence; and the textbook's loop, which decodes one sentence
-at a time, copies the source for each hypothesis and projects it again at every step. The ways take
-turns in one process. Run it on an idle machine, with a checkpoint of a translator from English to
-German, such as `make figures` leaves in `runs/translation`.
+leave); the same with batches of one sentence; and the textbook's loop in plain PyTorch (`nn.LSTM`,
+`nn.Linear`), which decodes one sentence at a time, copies the source for each hypothesis and
+projects it again at every step. The ways take turns in one process. Run it on an idle machine, with
+a checkpoint of a translator from English to German, such as `make figures` leaves in
+`runs/translation`.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import torch
+from torch import Tensor, nn
 
 from rnn_lab.batches import BOS_ID, EOS_ID, PAD_ID
 from rnn_lab.data import Multi30k
 from rnn_lab.inference import TranslationPredictor, load, translations
 from rnn_lab.nn import Seq2Seq
+from rnn_lab.nn.products import Linear
+from rnn_lab.nn.recurrent import RecurrentLayer
 
 
 @torch.inference_mode()
@@ -61,6 +67,30 @@ def textbook_beam(net: Seq2Seq, row: list[int], width: int, longest: int, alpha:
     return max(finished)
 
 
+@contextmanager
+def plain_torch(net: Seq2Seq) -> Iterator[None]:
+    """Let layers compute as the classes of PyTorch that they are made from."""
+    patched = []
+    for module in net.modules():
+        if isinstance(module, RecurrentLayer):
+            module.forward = partial(layer_of_torch, module)
+        elif isinstance(module, Linear):
+            module.forward = partial(nn.Linear.forward, module)
+        else:
+            continue
+        patched.append(module)
+    try:
+        yield
+    finally:
+        for module in patched:
+            del module.forward
+
+
+def layer_of_torch(layer: RecurrentLayer, x: Tensor, lengths=None, state=None):
+    """Call `nn.LSTM` or `nn.GRU` on rows that are full."""
+    return getattr(nn, layer.mode.removesuffix("_TANH")).forward(layer, x, state)
+
+
 def ways(predictor: TranslationPredictor, texts: list[str]) -> dict[str, Callable[[], list[float]]]:
     """The three ways; each gives the scores of all sentences."""
     at_once, width = translations.HYPOTHESES_AT_ONCE, predictor.strategy.beam_size
@@ -72,7 +102,8 @@ def ways(predictor: TranslationPredictor, texts: list[str]) -> dict[str, Callabl
     def textbook() -> list[float]:
         rows, alpha = predictor.reader.encode_sources(texts), predictor.strategy.length_penalty
         net = predictor.task.net
-        return [textbook_beam(net, row, width, 2 * len(row) + 20, alpha) for row in rows]
+        with plain_torch(net):
+            return [textbook_beam(net, row, width, 2 * len(row) + 20, alpha) for row in rows]
 
     return {
         "textbook, one sentence at a time": textbook,
