@@ -3,8 +3,8 @@
     python tests/benchmarks/translation.py [record] [positions] [--seeds 1 2 3]
 
 `record` trains `configs/multi30k.yaml` with each seed, and once the same model without attention.
-`positions` trains the three places of attention at equal size for ten minutes each, with one seed,
-without a schedule (weights are averaged). What is selected is selected on the validation split; the
+`positions` trains the three places of attention at equal size for ten minutes each, with one seed.
+What is selected is selected on the validation split; the
 test is translated once. Runs lie in `runs/translation`; what is finished is not run again, and a
 training of `record` that was interrupted goes on from its last checkpoint. Needs `RNN_LAB_DATA` or
 a network. Two of these commands on two cores go well together, each with `OMP_NUM_THREADS=1`.
@@ -28,9 +28,7 @@ POSITIONS = {
     "before": ["--model.attention_position=before"],
     "after": ["--model.attention_position=after"],
 }
-BUDGET = [
-    *("--trainer.max_time=00:00:10:00", "--trainer.max_epochs=1000", "--model.scheduler=null"),
-]
+BUDGET = ["--trainer.max_time=00:00:10:00", "--trainer.max_epochs=1000"]
 
 
 def main() -> None:
