@@ -13,6 +13,7 @@ COMMANDS = {
     "validate": "measure a checkpoint on the validation split",
     "test": "measure a checkpoint on the test split",
     "predict": "answer raw input with a checkpoint",
+    "backtest": "forecast from every origin of the test split, next to baselines",
     "translate": "translate what is typed, line by line",
     "average": "average the weights of several checkpoints",
     "list": "show architectures, datasets and configs",
@@ -68,6 +69,10 @@ def _run(command: list[str], options: list[str]) -> int:
             from rnn_lab.commands import average
 
             average.main(options)
+        case ["backtest"]:
+            from rnn_lab.commands import backtest
+
+            backtest.main(options)
         case ["fit" | "validate" | "test"]:
             from rnn_lab import cli
 

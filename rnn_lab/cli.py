@@ -40,7 +40,8 @@ Kind = TypeVar("Kind", Task, LabDataModule)
 
 LINKED = (
     "vocab_size", "src_vocab_size", "trg_vocab_size", "input_dim", "num_classes", "class_counts",
-    "multi_label",
+    "multi_label", "input_length", "horizon", "output_dim", "known_dim", "static_dim",
+    "category_sizes", "season",
 )  # fmt: skip
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 20,
@@ -180,7 +181,7 @@ class LabCLI(LightningCLI):
         config = {"model": part(recipe["model"], LINKED)}
         if "data" in recipe:
             config["data"] = part(recipe["data"])
-            if "reader" in recipe["data"]:
+            if {"reader", "scaler"} & recipe["data"].keys():
                 config["data"]["init_args"]["reader_from"] = path
         return config
 
@@ -262,6 +263,8 @@ class LabCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the Trainer with the callbacks and loggers that every run has."""
         trainer = super().instantiate_trainer(**kwargs)
+        if self.config[self.subcommand].trainer.limit_val_batches == 0:
+            trainer.limit_val_batches = 0  # fast_dev_run would overrule it
         name = "metrics.csv" if self.subcommand == "fit" else f"metrics.{self.subcommand}.csv"
         training.place_loggers(trainer, name)
         return trainer
@@ -275,7 +278,7 @@ class LabCLI(LightningCLI):
             given = config["callbacks"] or []
             config["callbacks"] = [c for c in given if not isinstance(c, WeightAveraging)]
         reports = [training.Curves(), training.ConfusionPlot(), training.Mistakes()]
-        reports.append(training.Translations())
+        reports += [training.Translations(), training.Forecasts()]
         watchers = [training.StepMonitor(), training.StopOnNaN()]
         return super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
 
@@ -343,6 +346,7 @@ def known_classes(base: type[Kind]) -> dict[str, type[Kind]]:
     for cls in base.__subclasses__():
         found |= {cls.__name__: cls, **known_classes(cls)}
     hidden = {"TextDataModule", "KnownTexts", "PairDataModule", "CorpusDataModule"}
+    hidden |= {"ArchiveDataModule"}
     return {name: cls for name, cls in found.items() if name not in hidden}
 
 

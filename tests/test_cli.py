@@ -230,7 +230,8 @@ def test_optimizer_and_schedule_change_from_the_line():
         (["fit", "--model=LSTMClassifier", "--data=IMBD"], "did you mean IMDB"),
         (["fit", "--model=GRUClassifier", "--data=IMDB"],
          "GRUClassifier reads series; IMDB gives text; try LSTMClassifier"),
-        (["fit", "--model=LSTMClassifier", "--data=SyntheticChirps"], "try GRUClassifier"),
+        (["fit", "--model=LSTMClassifier", "--data=SyntheticChirps"],
+         "try LSTMSeriesClassifier"),
         (["fit", "--model=LSTMClassifier"], "give --data=NAME"),
         (["fit", *REVIEWS, "--model.hiden_dim=8"], "LSTMClassifier has no hiden_dim"),
         (["fit", *REVIEWS, "--trainer.max_epochs=many"], "--trainer.max_epochs takes int"),
@@ -334,7 +335,7 @@ def test_config_files_and_class_choices_go_first():
     [
         (["--model=PackedLSTM"], "is of a LSTMClassifier"),
         (["--model.hidden_dim=9"], "are of other sizes"),
-        (["--data=SyntheticChirps"], "try GRUClassifier"),
+        (["--data=SyntheticChirps"], "try LSTMSeriesClassifier"),
     ],
 )
 def test_a_checkpoint_keeps_its_model(trained, capsys, words, wish):

@@ -69,6 +69,7 @@ def test_model_and_data_by_name_alone_are_enough(name):
         "TextBatch": "SyntheticReviews",
         "SeriesBatch": "SyntheticChirps",
         "PairBatch": "SyntheticDates",
+        "WindowBatch": "SyntheticSeries",
     }[reads]
     assert one_step(f"--model={name}", f"--data={data}") == 0
 
@@ -83,6 +84,11 @@ def test_real_data_by_name_alone_is_enough(data, data_root):
 @pytest.mark.parametrize("data", ["Multi30k", "Tatoeba"])
 def test_real_pairs_by_name_alone_are_enough(data, data_root):
     assert one_step("--model=AttentionTranslator", f"--data={data}") == 0
+
+
+@pytest.mark.data
+def test_real_series_by_name_alone_are_enough(data_root):
+    assert one_step("--model=BiGRUClassifier", "--data=JapaneseVowels") == 0
 
 
 @pytest.mark.slow

@@ -159,14 +159,3 @@ def test_mistakes_cost_one_line(checkpoint, lines, capsys, words, wish, tmp_path
     assert line.startswith("rnn-lab: ")
     assert wish in line
     assert not Path("answers.xls").exists()
-
-
-def test_a_model_of_series_reads_no_text(tmp_path):
-    words = [
-        *("fit", "--model=GRUClassifier", "--data=SyntheticChirps", "--data.train_size=16"),
-        *("--data.valid_size=8", "--trainer.max_epochs=1"),
-        f"--trainer.default_root_dir={tmp_path}",
-    ]
-    assert main(words) == 0
-    with pytest.raises(UserError, match="GRUClassifier, which reads no text"):
-        rnn_lab.load(str(tmp_path / "checkpoints/best.ckpt"))

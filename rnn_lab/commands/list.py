@@ -8,7 +8,9 @@ from pathlib import Path
 from rnn_lab.errors import UserError
 
 PACKAGE = Path(__file__).parent.parent
-ABSTRACT = {"Task", "Scores", "LabDataModule", "PairDataModule", "TextDataModule"}
+ABSTRACT = {
+    "Task", "Scores", "LabDataModule", "PairDataModule", "TextDataModule", "ForecastDataModule",
+}  # fmt: skip
 
 
 def main(options: Sequence[str]) -> None:

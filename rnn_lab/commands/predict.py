@@ -18,6 +18,8 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from rnn_lab.commands.parsing import OneLineErrors
+from rnn_lab.data.archives import read_series
+from rnn_lab.data.module import saved
 from rnn_lab.data.progress import progress
 from rnn_lab.data.readers import ENDINGS, Record, read_records
 from rnn_lab.errors import UserError
@@ -50,11 +52,16 @@ def main(options: Sequence[str]) -> None:
     """
     args = _parser().parse_args(list(options))
     path = None if args.output is None else Path(args.output)
+    if "series" in saved(args.ckpt_path).get("data", {}):
+        _forecast(args, path)
+        return
+    if args.intervals is not None:
+        raise UserError(f"{args.ckpt_path} does not forecast: leave --intervals out")
     write = _writer(args.format, path)
     if write is not _write_jsonl and (args.attention or (args.n_best or 1) > 1):
         raise UserError("attention and several translations need --format=jsonl")
     _check_lines(args)
-    answers = _answers(args, (record.text for record in _records(args)))
+    answers = _answers(args, _inputs(args))
     if args.references is not None:
         answers = _with_references(args, answers)
     if path is not None or not sys.stdout.isatty():
@@ -64,8 +71,18 @@ def main(options: Sequence[str]) -> None:
         return
     if path.exists() and args.input != "-" and path.samefile(args.input):
         raise UserError(f"{path} is the input: give another --output")
-    with _beside(path) as file:
+    with beside(path) as file:
         write(answers, file)
+
+
+def _forecast(args: Namespace, path: Path | None) -> None:
+    from rnn_lab.commands.forecast import forecast
+
+    predictor = load(args.ckpt_path, _devices(args.trainer.accelerator, args.trainer.devices)[0])
+    unheard = [name for name in (*SEARCH, *SHOWING, "references") if args[name]]
+    if unheard:
+        raise UserError(f"{args.ckpt_path} forecasts: leave --{unheard[0]} out")
+    forecast(args, predictor, path)
 
 
 class PredictParser(OneLineErrors, ArgumentParser):
@@ -73,22 +90,30 @@ class PredictParser(OneLineErrors, ArgumentParser):
 
 
 def _parser() -> PredictParser:
-    parser = PredictParser(prog="rnn-lab predict", description="Answer raw text.")
+    parser = PredictParser(
+        prog="rnn-lab predict", description="Answer raw text, or forecast series."
+    )
     parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of the model")
-    parser.add_argument("--input", type=str, required=True, help="file of texts; - is stdin")
+    parser.add_argument(
+        "--input", type=str, required=True, help="file of texts or series; - is stdin"
+    )
     parser.add_argument("--output", type=str | None, help="file of answers; stdout if not given")
     parser.add_argument(
         "--format",
         type=str | None,
-        help="jsonl, csv or text; by the ending of --output if not given, else jsonl",
+        help="jsonl, csv or text, of forecasts also parquet; by the ending of --output if not "
+        "given, else jsonl, of forecasts csv",
     )
-    parser.add_argument("--input-format", type=str | None, help="txt, csv, tsv or jsonl")
+    parser.add_argument("--input-format", type=str | None, help="txt, csv, tsv, jsonl or ts")
     parser.add_argument("--text-column", default="text", help="of csv, tsv and jsonl")
     parser.add_argument("--encoding", default="utf-8", help="of the input")
     parser.add_argument("--trainer.devices", type=int, default=1, help="processes, or GPUs")
     parser.add_argument("--trainer.accelerator", default="auto", help="cpu, gpu or auto")
     parser.add_argument(
         "--references", type=str | None, help="file of translations, a line each, to score, too"
+    )
+    parser.add_argument(
+        "--intervals", type=list[float] | None, help="forecasters: central intervals, as [0.8,0.95]"
     )
     add_search_options(parser)
     return parser
@@ -157,6 +182,13 @@ def _strategy(own: Strategy, given: dict[str, Any]) -> Strategy:
         return strategy.checked()
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _inputs(args: Namespace) -> Iterable[Any]:
+    """Read what is to be answered: series where the checkpoint labels these, else texts."""
+    if "input_dim" in saved(args.ckpt_path).get("data", {}):
+        return read_series(args.input, args.input_format)
+    return (record.text for record in _records(args))
 
 
 def _records(args: Namespace) -> Iterable[Record]:
@@ -292,16 +324,19 @@ def _write_csv(answers: Iterator[Answer], file: IO[str]) -> None:
         rows.writerows([answer[name] for name in names] for answer in chain(first, answers))
         return
     known: list[str] = next((list(a["probabilities"]) for a in first if a["label"] is not None), [])
-    rows.writerow(["text", "label", *(f"probability_{label}" for label in known)])
+    shown = (first or [{"text": ""}])[0]
+    others = [name for name in shown if name not in ("label", "probabilities")]
+    rows.writerow([*others, "label", *(f"probability_{label}" for label in known)])
     for answer in chain(first, answers):
         label = answer["label"]
         several = "|".join(label) if isinstance(label, list) else label
         found = answer["probabilities"] or {}
-        rows.writerow([answer["text"], several, *(found.get(name) for name in known)])
+        given = (answer[name] for name in others)
+        rows.writerow([*given, several, *(found.get(name) for name in known)])
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[IO[str]]:
+def beside(path: Path) -> Iterator[IO[str]]:
     """Write a file under another name, which it loses when it is whole."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,16 @@
 """Data modules: from files to batches of like lengths."""
 
 from rnn_lab.data.chapter import SentimentDataset, collate_variable_length
+from rnn_lab.data.forecasting import ForecastDataModule, SyntheticSeries
 from rnn_lab.data.known_pairs import Multi30k, Tatoeba
+from rnn_lab.data.known_series import ETTh1, ETTh2, ETTm1, ETTm2, ExchangeRate
 from rnn_lab.data.known_texts import IMDB, MR, R8, SST2, TREC, AGNews, Names
 from rnn_lab.data.module import LabDataModule
 from rnn_lab.data.pairs import PairDataModule, ParallelFiles, SyntheticDates
 from rnn_lab.data.series import SyntheticChirps
+from rnn_lab.data.series_files import SeriesFiles
 from rnn_lab.data.text import SyntheticReviews, TextDataModule, TextFiles
+from rnn_lab.data.uea import UEA, JapaneseVowels
 
 __all__ = [
     "IMDB",
@@ -14,16 +18,26 @@ __all__ = [
     "R8",
     "SST2",
     "TREC",
+    "UEA",
     "AGNews",
+    "ETTh1",
+    "ETTh2",
+    "ETTm1",
+    "ETTm2",
+    "ExchangeRate",
+    "ForecastDataModule",
+    "JapaneseVowels",
     "LabDataModule",
     "Multi30k",
     "Names",
     "PairDataModule",
     "ParallelFiles",
     "SentimentDataset",
+    "SeriesFiles",
     "SyntheticChirps",
     "SyntheticDates",
     "SyntheticReviews",
+    "SyntheticSeries",
     "Tatoeba",
     "TextDataModule",
     "TextFiles",

@@ -17,6 +17,7 @@ from rnn_lab.data.scaling import Scaler
 __all__ = ["Bounds", "FlatValues", "Scaler", "WindowOrder", "Windows"]
 
 ROUNDS = 6  # of the permutation: with fewer, neighbours stay together
+AT_ONCE = 64  # batches whose order is drawn together: for one of them the calls take longest
 FREE_PART = 4  # of a device's free memory, that the values may take
 
 
@@ -138,11 +139,8 @@ class Windows:
         """Gather windows into one batch."""
         series = self._series(rows)
         starts = torch.from_numpy(self._begins[series] + rows * self.stride)
-        number = torch.from_numpy(series).to(self.values.device)
         window = self._view().index_select(0, starts.to(self.values.device))
-        static, categories, location, scale, naive = (
-            values.index_select(0, number) for values in self._of_series
-        )
+        static, categories, location, scale, naive = self._looked_up(series)
         past, channels, known = self.input_length, len(self.panel.targets), len(self.panel.known)
         if not self.flat.scaled:
             window = self._apply(window, location, scale)
@@ -163,6 +161,13 @@ class Windows:
         if not self._several:
             return np.zeros(len(rows), np.int64)
         return np.searchsorted(self._ends, rows, "right")
+
+    def _looked_up(self, series: np.ndarray) -> list[Tensor]:
+        """What is said of the series of each window, `(windows, ...)` each."""
+        if not self._several:  # the same for all: nothing to copy
+            return [values.expand(len(series), -1) for values in self._of_series]
+        number = torch.from_numpy(series).to(self.values.device)
+        return [values.index_select(0, number) for values in self._of_series]
 
     def _view(self) -> Tensor:
         """All windows there could be, `(rows, time, columns)`, none of them copied."""
@@ -266,9 +271,15 @@ class WindowOrder(Sampler[np.ndarray]):
         return list(self._batches(epoch, 0))
 
     def _batches(self, epoch: int, start: int) -> Iterator[np.ndarray]:
-        order = Permutation(self.rows, (self.seed, epoch)) if self.shuffle else None
-        for number in range(start, len(self)):
-            yield order(self._places(number)) if order else self._in_turn(number)
+        if not self.shuffle:
+            yield from map(self._in_turn, range(start, len(self)))
+            return
+        order = Permutation(self.rows, (self.seed, epoch))
+        for first in range(start, len(self), AT_ONCE):
+            numbers = range(first, min(first + AT_ONCE, len(self)))
+            places = [self._places(number) for number in numbers]
+            ends = np.cumsum([len(part) for part in places])
+            yield from np.split(order(np.concatenate(places)), ends[:-1])
 
     def _places(self, number: int) -> np.ndarray:
         """The places in the order of the epoch that this process has in a training batch."""

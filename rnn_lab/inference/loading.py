@@ -8,48 +8,69 @@ import torch
 
 from rnn_lab.data.module import saved
 from rnn_lab.data.sentences import PairReader
+from rnn_lab.data.series import SeriesScaler
+from rnn_lab.data.series_reader import SeriesReader
 from rnn_lab.data.vocabulary import TextReader
 from rnn_lab.errors import UserError
-from rnn_lab.inference.predictor import Predictor
+from rnn_lab.inference.forecasts import ForecastPredictor
+from rnn_lab.inference.series import SeriesPredictor
 from rnn_lab.inference.texts import TextPredictor
 from rnn_lab.inference.translations import TranslationPredictor
 from rnn_lab.models import Translator
 
 
-def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Predictor:
+def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any:
     """Build a task again from a checkpoint, ready to answer raw text.
 
     Only load checkpoints that you trust: the class that a checkpoint names is imported.
 
     Args:
-        path: A checkpoint of a model that reads text.
+        path: A checkpoint of a model that reads text or series.
         device: Where to compute, such as `cuda:0`.
         ensemble: Checkpoints of further translators of the same vocabulary, whose probabilities
             are averaged with those of the first.
 
     Returns:
-        A `TextPredictor`, or of a translator a `TranslationPredictor`.
+        A `TextPredictor`, of a translator a `TranslationPredictor`, of a forecaster a
+        `ForecastPredictor`, of a classifier of series a `SeriesPredictor`.
 
     Raises:
-        UserError: If it is not a checkpoint of this project, or its model reads no text.
+        UserError: If it is not a checkpoint of this project, or its model reads neither text nor
+            series.
     """
     recipe = saved(path)
     data = recipe.get("data", {})
-    if "reader" not in data:
-        raise UserError(f"{path} is of a {_name(recipe['model'])}, which reads no text")
-    task = restored(path).to(device).eval()
-    if "source" in data["reader"]:
-        task.partners = partners_of(path, ensemble)
-        return TranslationPredictor(task, PairReader.from_state_dict(data["reader"]))
-    if ensemble:
+    reader = data.get("reader", {})
+    if ensemble and "source" not in reader:
         raise UserError(f"{path} is of a {_name(recipe['model'])}: only translators go together")
-    return TextPredictor(task, TextReader.from_state_dict(data["reader"]), data["labels"])
+    if not {"series", "input_dim", "reader"} & data.keys():
+        raise UserError(f"{path} is of a {_name(recipe['model'])}, which reads no text or series")
+    task = restored(path).to(device).eval()
+    if "series" in data:
+        return ForecastPredictor(
+            task, SeriesReader.from_state_dict(data["series"]), task.calibration
+        )
+    if "input_dim" in data:
+        return SeriesPredictor(task, _scaler(data), data["labels"])
+    if "source" in reader:
+        task.partners = partners_of(path, ensemble)
+        return TranslationPredictor(task, PairReader.from_state_dict(reader))
+    return TextPredictor(task, TextReader.from_state_dict(reader), data["labels"])
+
+
+def _scaler(data: dict[str, Any]) -> SeriesScaler:
+    """How values were scaled; generated ones are not."""
+    if "scaler" not in data:
+        return SeriesScaler.identity(data["input_dim"])
+    return SeriesScaler.from_state_dict(data["scaler"])
 
 
 def restored(path: str) -> Any:
     """Build the task of a checkpoint with its weights, on the CPU."""
     task = build(saved(path)["model"])
-    task.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    task.load_state_dict(content["state_dict"])
+    task.on_load_checkpoint(content)
     return task
 
 

@@ -1,4 +1,4 @@
-"""What answers to raw text have in common."""
+"""What answers to raw input have in common."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,39 +16,39 @@ Answer = dict[str, Any]
 
 
 class Predictor:
-    """Answers raw text: what all answers have in common."""
+    """Answers raw texts, or what else a subclass reads: what all answers have in common."""
 
-    def predict(self, texts: Iterable[str]) -> list[Answer]:
+    def predict(self, texts: Iterable[Any]) -> list[Answer]:
         """Answer some texts, see `answers`."""
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts, got one string")
         return list(self.answers(texts))
 
-    def answers(self, texts: Iterable[str]) -> Iterator[Answer]:
+    def answers(self, texts: Iterable[Any]) -> Iterator[Answer]:
         """Answer texts one after the other, in their order; memory stays bounded.
 
         Args:
-            texts: Raw texts, any number of them.
+            texts: Raw texts, any number of them; see the subclass where it reads others.
 
         Yields:
             An answer for each, see the subclass.
         """
-        texts = map(_checked, texts)
-        while chunk := list(itertools.islice(texts, TEXTS_AT_ONCE)):
+        checked = map(self._checked, texts)
+        while chunk := list(itertools.islice(checked, TEXTS_AT_ONCE)):
             yield from self._answer(chunk)
 
-    def _answer(self, texts: list[str]) -> list[Answer]:
+    def _checked(self, raw: Any) -> Any:
+        """Refuse what is no text."""
+        if not isinstance(raw, str):
+            raise UserError(f"texts must be strings, got {raw!r}")
+        try:
+            raw.encode()
+        except UnicodeEncodeError as error:  # bytes that a stream could not decode
+            raise UserError(f"a text is not utf-8: {raw!r}") from error
+        return raw
+
+    def _answer(self, raw: list[Any]) -> list[Answer]:
         raise NotImplementedError(f"{type(self).__name__} does not say how it answers")
-
-
-def _checked(text: str) -> str:
-    if not isinstance(text, str):
-        raise UserError(f"texts must be strings, got {text!r}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:  # bytes that a stream could not decode
-        raise UserError(f"a text is not utf-8: {text!r}") from error
-    return text
 
 
 def like_lengths(lengths: Sequence[int], most: int) -> Iterator[list[int]]:

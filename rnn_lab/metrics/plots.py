@@ -73,7 +73,7 @@ def _draw_curves(axes: Axes, panel: Mapping[str, tuple[np.ndarray, np.ndarray]],
     axes.set(xlabel="step", ylabel=what)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    _tidy(axes)
+    tidy(axes)
     axes.grid(color="#E5E5E5", linewidth=0.8)
     if panel:
         axes.legend(frameon=False)
@@ -228,6 +228,7 @@ def _visible(char: str, known: set[int]) -> str:
     return char if ord(char) in known else "□"
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Leave out the lines above and on the right."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)

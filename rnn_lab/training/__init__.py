@@ -7,6 +7,7 @@ from rnn_lab.training.callbacks import (
     StepMonitor,
     StopOnNaN,
 )
+from rnn_lab.training.forecasts import Forecasts
 from rnn_lab.training.loggers import MetricsFile, WandbRun, place_loggers, read_metrics
 from rnn_lab.training.reports import ConfusionPlot, Curves, Mistakes
 from rnn_lab.training.schedules import CosineDecay, LinearDecay
@@ -17,6 +18,7 @@ __all__ = [
     "ConfusionPlot",
     "CosineDecay",
     "Curves",
+    "Forecasts",
     "LinearDecay",
     "MetricsFile",
     "Mistakes",

@@ -26,6 +26,8 @@ Mode = Literal["min", "max"]
 class BestCheckpoint(ModelCheckpoint):
     """Keep two checkpoints: `best.ckpt` by a validation metric, and `last.ckpt` of every epoch.
 
+    Without validation (`limit_val_batches=0`) the last epoch counts as the best.
+
     Args:
         monitor: Metric that decides; None means the task's own.
         mode: Whether a small or a large value is good; None means the task's own.
@@ -38,11 +40,13 @@ class BestCheckpoint(ModelCheckpoint):
         super().__init__(
             dirpath, filename="best", monitor=monitor, save_last=True, enable_version_counter=False
         )
-        self._wished_mode = mode
+        self._wished_monitor, self._wished_mode = monitor, mode
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.monitor = self.monitor or str(pl_module.monitor)
-        self.mode = self._wished_mode or str(pl_module.mode)
+        blind = trainer.limit_val_batches == 0
+        own = ("epoch", "max") if blind else (str(pl_module.monitor), str(pl_module.mode))
+        self.monitor = self._wished_monitor or own[0]
+        self.mode = self._wished_mode or own[1]
         self.kth_value = torch.tensor(math.inf if self.mode == "min" else -math.inf)
         self.dirpath = self.dirpath or str(Path(trainer.default_root_dir, "checkpoints"))
         with warnings.catch_warnings():  # a resumed run finds its own files there

@@ -12,7 +12,8 @@ TRACES = (
     "config.yaml", "config.test.yaml", "config.validate.yaml", "checkpoints", "metrics.csv",
     "metrics.test.csv", "metrics.validate.csv", "curves.png", "confusion_matrix.png",
     "mistakes.csv", "translations.csv", "translations.test.jsonl", "scores.json",
-    "attention", "wandb",
+    "attention", "forecasts.png", "forecasts.valid.png", "errors_by_step.png", "residuals.png",
+    "backtest", "wandb",
 )  # fmt: skip
 
 

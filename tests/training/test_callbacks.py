@@ -67,6 +67,15 @@ def test_a_second_fit_in_the_same_folder_overwrites(task, data, make_trainer):
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 1
 
 
+def test_without_validation_the_last_epoch_is_the_best(task, data, make_trainer):
+    callbacks = [BestCheckpoint(), Patience(1)]
+    trainer = make_trainer(max_epochs=3, callbacks=callbacks, limit_val_batches=0)
+    trainer.fit(task(), data())
+    assert trainer.current_epoch == 3
+    assert epoch_of(trainer.checkpoint_callback.best_model_path) == 2
+    assert kept(trainer) == ["best.ckpt", "last.ckpt"]
+
+
 @pytest.mark.parametrize("moved", [False, True], ids=["same folder", "moved folder"])
 def test_a_resumed_run_defends_the_best_of_before(task, data, make_trainer, moved):
     first = make_trainer(max_epochs=2, callbacks=BestCheckpoint())

@@ -1,0 +1,205 @@
+"""`rnn-lab backtest`: forecasts from every origin of the test split, next to the baselines."""
+
+import csv
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.table import Table
+
+from rnn_lab.commands.parsing import OneLineErrors
+from rnn_lab.data.forecasting import ForecastDataModule
+from rnn_lab.data.module import saved
+from rnn_lab.errors import UserError
+from rnn_lab.inference import ForecastPredictor, load
+from rnn_lab.inference.backtesting import Refitted, Result, backtest, baselines, rows_of
+from rnn_lab.training.forecasts import drawn
+from rnn_lab.training.runs import folder_of
+
+log = logging.getLogger("rnn_lab")
+
+OVERRIDES = ("file", "root", "split", "stride", "season")  # of the data, that may be given anew
+
+
+class BacktestParser(OneLineErrors, ArgumentParser):
+    """A parser with errors of one line."""
+
+
+def main(options: Sequence[str]) -> None:
+    """Backtest a checkpoint.
+
+    Args:
+        options: Words of the command line after `backtest`.
+
+    Raises:
+        UserError: If an option or the checkpoint is wrong.
+    """
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO)
+    args = _parser().parse_args(list(options))
+    if args.renew < 1 or (args.refit is not None and args.refit < 1):
+        raise UserError("renew and refit count steps: they must be at least 1")
+    folder = Path(args.output) if args.output else _folder(args.ckpt_path)
+    data = _data(args)
+    models = _models(args, data, folder)
+    results: list[Result] = []
+    for result in backtest({**models, **baselines(data)}, data, args.renew):
+        results.append(result)
+        log.info("%s: MSE %.4f", result.name, float(result.errors.compute()["mse"]))
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(results, folder / "backtest.csv")
+    _draw(next(iter(models.values())), data, results, folder)
+    Console().print(_table(results))
+    log.info("a table by steps and figures lie in %s", folder)
+
+
+def _parser() -> BacktestParser:
+    parser = BacktestParser(
+        prog="rnn-lab backtest",
+        description="Forecast from every origin of the test split, next to simple baselines.",
+    )
+    parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of a forecaster")
+    parser.add_argument(
+        "--compare", type=list[str] | None, help="further checkpoints, trained on the same series"
+    )
+    parser.add_argument("--data.file", type=str | None, help="of SeriesFiles: the table, again")
+    parser.add_argument("--data.root", type=str | None, help="folder of datasets")
+    parser.add_argument(
+        "--data.split",
+        type=list[int] | list[float] | list[str] | None,
+        help="another split than in training",
+    )
+    parser.add_argument("--data.stride", type=int | None, help="steps from origin to origin")
+    parser.add_argument("--data.season", type=int | None, help="steps of a season")
+    parser.add_argument(
+        "--renew",
+        type=int,
+        default=24,
+        help="origins until rolling intervals are calibrated anew",
+    )
+    parser.add_argument(
+        "--refit",
+        type=int | None,
+        help="train anew every so many steps of the test split, with the run's config.yaml",
+    )
+    parser.add_argument("--output", type=str | None, help="folder; backtest in that of the run")
+    parser.add_argument("--device", type=str, default="cpu", help="where to compute, as cuda:0")
+    return parser
+
+
+def _folder(checkpoint: str) -> Path:
+    run = folder_of(Path(checkpoint))
+    if run is None:
+        raise UserError(f"{checkpoint} lies in no run's folder: give --output=FOLDER")
+    return run / "backtest"
+
+
+def _data(args: Namespace) -> ForecastDataModule:
+    """Build the data that the checkpoint was trained on, with what is given anew."""
+    recipe = saved(args.ckpt_path).get("data", {})
+    if "series" not in recipe:
+        raise UserError(f"{args.ckpt_path} does not forecast: backtest needs a forecaster")
+    given = {k: args[f"data.{k}"] for k in OVERRIDES if args[f"data.{k}"] is not None}
+    module, _, name = recipe["class_path"].rpartition(".")
+    try:
+        return getattr(import_module(module), name)(**{**recipe["init_args"], **given})
+    except TypeError as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def _models(
+    args: Namespace, data: ForecastDataModule, folder: Path
+) -> dict[str, ForecastPredictor]:
+    """The checkpoints by name, the one in question first."""
+    models: dict[str, ForecastPredictor] = {}
+    for path in [args.ckpt_path, *(args.compare or ())]:
+        model = load(path, args.device)
+        if not isinstance(model, ForecastPredictor):
+            raise UserError(f"{path} does not forecast")
+        task = model.task
+        if (task.horizon, task.channels) != (data.horizon, data.channels):
+            raise UserError(f"{path} forecasts {task.horizon} steps of {task.channels} channels")
+        name = type(task).__name__
+        models[name if name not in models else f"{name} {len(models) + 1}"] = model
+    if args.refit is not None:
+        name, first = next(iter(models.items()))
+        again = Refitted(first, data, args.refit, _refit(args, folder))
+        models[f"{name}, refitted"] = again
+    return models
+
+
+def _refit(args: Namespace, folder: Path) -> Any:
+    """Say how to train anew: as the run was trained, on rows up to another time."""
+    run = folder_of(Path(args.ckpt_path))
+    config = None if run is None else run / "config.yaml"
+    if config is None or not config.exists():
+        raise UserError(f"refit needs the config.yaml of the run of {args.ckpt_path}")
+
+    def refit(stretch: int, split: list[str]) -> ForecastPredictor:
+        from rnn_lab import cli
+
+        place = folder / f"refit-{stretch}"
+        best, note = place / "checkpoints" / "best.ckpt", place / "split.json"
+        if not (note.exists() and json.loads(note.read_text()) == split):
+            log.info("refitting on rows before %s", split[1])
+            words = ["-c", str(config), f"--data.split={json.dumps(split)}", "--test=false"]
+            where = [f"--trainer.default_root_dir={place}", "--overwrite=true"]
+            if args["data.file"] is not None:
+                where.append(f"--data.file={args['data.file']}")
+            cli.main(["fit", *words, *where, "--trainer.enable_progress_bar=false"])
+            note.write_text(json.dumps(split))
+        model = load(str(best), args.device)
+        assert isinstance(model, ForecastPredictor)
+        return model
+
+    return refit
+
+
+def _write(results: Sequence[Result], path: Path) -> None:
+    rows = list(rows_of(results))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _draw(
+    model: ForecastPredictor, data: ForecastDataModule, results: Sequence[Result], folder: Path
+) -> None:
+    from rnn_lab.metrics.forecast_plots import errors_by_step, outlooks
+
+    test = data.split("test")
+    rows = np.unique(np.linspace(0, len(test) - 1, 6).astype(np.int64))
+    batch, forecast = model.forecast(test, rows)
+    outlooks(drawn(test, rows, batch, forecast)).savefig(folder / "forecasts.png")
+    mse = {
+        result.name: result.errors.by_step()["mse"].numpy()
+        for result in results
+        if not result.name.endswith("rolling intervals")
+    }
+    errors_by_step(mse).savefig(folder / "errors_by_step.png")
+
+
+def _table(results: Sequence[Result]) -> Table:
+    table = Table(title="over all windows, steps and channels")
+    table.add_column("model")
+    names = results[0].errors.names
+    for name in names:
+        table.add_column(name, justify="right")
+    for name, errors in results:
+        values = errors.compute()
+        table.add_row(name, *(_cell(key, float(values[key])) for key in names))
+    return table
+
+
+def _cell(key: str, value: float) -> str:
+    if key.startswith("coverage"):
+        return f"{value:.1%}"
+    return f"{value:.1f}" if key == "smape" else f"{value:.3f}"

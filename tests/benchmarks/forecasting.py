@@ -1,0 +1,125 @@
+"""Train the forecasters of ETTh1 and ETTm1, and print the README's table.
+
+    python tests/benchmarks/forecasting.py [NAME ...] [--seeds 1 2 3]
+
+Errors are means over all windows, steps and channels of the test split, in the deviations of the
+training split, as published figures have them (rows 8640, 2880, 2880 of ETTh1; four times that of
+ETTm1). What is selected is selected on the validation split. Runs lie in `runs/forecasting`; what
+is finished is not run again, and a training that was interrupted goes on from its last checkpoint.
+Needs `RNN_LAB_DATA` or a network.
+"""
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RUNS = Path("runs/forecasting")
+ONE_EPOCH = ["--data=ETTh1", "--trainer.max_epochs=1"]
+LONG = ["--data.input_length=720"]
+EXPERIMENTS: dict[str, tuple[str, list[str], bool]] = {  # label, words, whether each seed is run
+    "seasonal": (
+        "seasonal naive (24)",
+        ["--model=SeasonalNaiveForecaster", *ONE_EPOCH],
+        False,
+    ),
+    "last": ("last value", ["--model=LastValueForecaster", *ONE_EPOCH], False),
+    "drift": ("drift", ["--model=DriftForecaster", *ONE_EPOCH], False),
+    "dlinear": (
+        "DLinear",
+        ["--model=DLinearForecaster", "--data=ETTh1", "--data.batch_size=32"],
+        False,
+    ),
+    "chapter": ("`configs/etth1_chapter.yaml`", ["-c", "configs/etth1_chapter.yaml"], False),
+    "lstm": ("`configs/etth1_lstm.yaml`", ["-c", "configs/etth1_lstm.yaml"], True),
+    "patched": (
+        "`configs/etth1_patched_lstm.yaml`",
+        ["-c", "configs/etth1_patched_lstm.yaml"],
+        True,
+    ),
+    "segrnn": ("`configs/etth1_segrnn.yaml`", ["-c", "configs/etth1_segrnn.yaml"], True),
+    "patched-720": (
+        "the same patched LSTM, 96 from 720",
+        ["-c", "configs/etth1_patched_lstm.yaml", *LONG],
+        False,
+    ),
+    "ettm1": (
+        "the same patched LSTM on ETTm1, 96 from 336",
+        [
+            *("-c", "configs/etth1_patched_lstm.yaml", "--data=ETTm1", "--data.batch_size=64"),
+            "--data.input_length=336",
+        ],
+        False,
+    ),
+}
+
+
+def main() -> None:
+    """Train what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", default=list(EXPERIMENTS), metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    args = parser.parse_args()
+    print("| Model | MSE, each seed | Mean | Worst | MAE | MASE | Parameters | Minutes |")
+    print("| --- " * 8 + "|")
+    for name in args.names:
+        label, words, each = EXPERIMENTS[name]
+        runs = [trained(f"{name}-{seed}", seed, words) for seed in (args.seeds if each else [1])]
+        errors = [run["mse"] for run in runs]
+        cells = [
+            " ".join(f"{error:.3f}" for error in errors),
+            f"{statistics.mean(errors):.3f}",
+            f"{max(errors):.3f}",
+            *(f"{statistics.mean(run[key] for run in runs):.3f}" for key in ("mae", "mase")),
+            f"{runs[0]['parameters']:,}",
+            f"{statistics.mean(run['minutes'] for run in runs):.1f}",
+        ]
+        print(f"| {label} | {' | '.join(cells)} |", flush=True)
+
+
+def trained(name: str, seed: int, words: list[str]) -> dict:
+    """Take a result from its file, or train, test and write it there."""
+    path, folder = RUNS / f"{name}.json", RUNS / name
+    if path.exists():
+        return json.loads(path.read_text())
+    command = [
+        *(sys.executable, "-m", "rnn_lab", "fit", *words, "--test=true", "--ckpt_path=last"),
+        *(f"--seed_everything={seed}", "--experiment=forecasting", f"--name={name}"),
+    ]
+    clock = RUNS / f"{name}.minutes"  # of all tries together
+    spent = float(clock.read_text()) if clock.exists() else 0.0
+    started = time.monotonic()
+    try:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    finally:
+        RUNS.mkdir(parents=True, exist_ok=True)
+        clock.write_text(str(spent + (time.monotonic() - started) / 60))
+    result = read(folder) | {
+        "minutes": float(clock.read_text()),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+    }
+    path.write_text(json.dumps(result))
+    return result
+
+
+def read(folder: Path) -> dict:
+    """Read what a run measured."""
+    import torch
+
+    scores = json.loads((folder / "scores.json").read_text())["scores"]
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    weights = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    return scores | {
+        "validation": min(float(row["val/mse"]) for row in rows if row["val/mse"]),
+        "parameters": sum(value.numel() for value in weights.values()),
+    }
+
+
+if __name__ == "__main__":
+    main()
