@@ -1,4 +1,4 @@
-"""Classifiers of texts and of series: one family, and the architectures that fix its choices."""
+"""Classifiers of texts: one family, and the architectures that fix its choices."""
 
 from typing import Any, Literal
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 
-from rnn_lab.batches import PAD_ID, UNK_ID, SeriesBatch, TextBatch
+from rnn_lab.batches import PAD_ID, UNK_ID, TextBatch
 from rnn_lab.errors import UserError
 from rnn_lab.metrics.classification import class_metrics
 from rnn_lab.models.task import Scores, Task, check_sizes
-from rnn_lab.nn import GRU, LAYERS, EmbeddingDropout, FinalState, WordDropout, initialize, pool
+from rnn_lab.nn import LAYERS, EmbeddingDropout, WordDropout, initialize, pool
 
 
 class TextClassifier(Task):
@@ -79,8 +79,7 @@ class TextClassifier(Task):
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
         check_sizes(self, vocab_size=vocab_size, num_classes=num_classes, num_layers=num_layers)
-        if layer not in LAYERS:
-            raise UserError(f"layer must be one of {', '.join(LAYERS)}, got {layer!r}")
+        check_layer(layer)
         self.class_weights: Tensor | None
         self.num_classes = num_classes
         self.multi_label = multi_label
@@ -309,69 +308,10 @@ class SentimentLSTM(TextClassifier):
         return self.probabilities(x, lengths)[:, 1]
 
 
-class GRUClassifier(Task):
-    """Label a series of feature vectors by the final state of a GRU.
-
-    Source: Cho et al. (2014), https://arxiv.org/abs/1406.1078.
-
-    Args:
-        input_dim: Features of a step.
-        hidden_dim: Features of the state.
-        num_classes: Number of classes.
-        num_layers: Layers on top of each other, with dropout 0.3 between them.
-        optimizer: See `Task`.
-        scheduler: See `Task`.
-    """
-
-    reads = SeriesBatch
-    monitor, mode = "val/accuracy", "max"
-
-    def __init__(
-        self,
-        input_dim: int,
-        hidden_dim: int = 64,
-        num_classes: int = 2,
-        num_layers: int = 2,
-        *,
-        optimizer: OptimizerCallable | None = None,
-        scheduler: LRSchedulerCallable | None = None,
-    ) -> None:
-        super().__init__(optimizer=optimizer, scheduler=scheduler)
-        check_sizes(self, input_dim=input_dim, num_classes=num_classes, num_layers=num_layers)
-        self.num_classes = num_classes
-        self.gru = GRU(input_dim, hidden_dim, num_layers, dropout=0.3 if num_layers > 1 else 0.0)
-        initialize(self.gru)
-        self.pool = FinalState(self.gru.output_size)
-        self.fc = nn.Linear(self.gru.output_size, num_classes)
-
-    def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Score the classes.
-
-        Args:
-            x: Features of every step, `(batch, time, input_dim)`.
-            lengths: Steps in each series, `(batch,)`; None if every row is full.
-
-        Returns:
-            Unnormalised scores, `(batch, num_classes)`.
-        """
-        output, _ = self.gru(x, lengths)
-        return self.fc(self.pool(output, lengths))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Score the classes, see `logits`."""
-        return self.logits(x, lengths)
-
-    def probabilities(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Say how likely each class is, `(batch, num_classes)`."""
-        return self.logits(x, lengths).float().softmax(1)
-
-    def score(self, batch: SeriesBatch) -> Scores:
-        """Score a batch by cross-entropy."""
-        return class_scores(self.logits(batch.values, batch.lengths), batch.labels)
-
-    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
-        """Accuracy, macro F1, AUROC where there are two classes, and the confusion matrix."""
-        return class_metrics(self.num_classes)
+def check_layer(name: str) -> None:
+    """Refuse a recurrent layer that nobody knows."""
+    if name not in LAYERS:
+        raise UserError(f"layer must be one of {', '.join(LAYERS)}, got {name!r}")
 
 
 def class_scores(
@@ -403,7 +343,7 @@ def weigh_classes(
         return None
     if weights == "balanced":
         if not counts or min(counts) < 1:
-            raise UserError(f"balanced class_weights need texts of each class, got {counts}")
+            raise UserError(f"balanced class_weights need rows of each class, got {counts}")
         found = torch.tensor(counts, dtype=torch.float32)
         return found.sum() / (num_classes * found)
     if len(weights) != num_classes:

@@ -1,4 +1,4 @@
-"""What every named architecture promises."""
+"""What every named architecture for texts promises."""
 
 import inspect
 
@@ -8,11 +8,10 @@ from lightning import Trainer
 from torch import nn
 
 from rnn_lab import models
-from rnn_lab.batches import SeriesBatch, TextBatch
+from rnn_lab.batches import TextBatch
 from rnn_lab.errors import UserError
 from rnn_lab.models import (
     BiLSTMClassifier,
-    GRUClassifier,
     LSTMClassifier,
     PackedLSTM,
     SentimentLSTM,
@@ -20,42 +19,35 @@ from rnn_lab.models import (
 )
 from rnn_lab.models.classification import class_scores, weigh_classes
 
-TEXT_MODELS = [LSTMClassifier, BiLSTMClassifier, PackedLSTM, SentimentLSTM, TextClassifier]
-ALL_MODELS = [*TEXT_MODELS, GRUClassifier]
-VOCABULARY, FEATURES, CLASSES = 30, 3, 2
+ALL_MODELS = [LSTMClassifier, BiLSTMClassifier, PackedLSTM, SentimentLSTM, TextClassifier]
+VOCABULARY, CLASSES = 30, 2
 
 
 def build(cls, **arguments):
     torch.manual_seed(0)
-    if cls is GRUClassifier:
-        return cls(FEATURES, 16, CLASSES, **arguments)
     return cls(VOCABULARY, 12, 16, **arguments)
 
 
-def batch_for(cls, rows=8, time=7):
-    """Rows of unlike lengths, the padding filled with what must not be read."""
+def texts(rows=8, time=7):
+    """Texts of unlike lengths, padded."""
     torch.manual_seed(1)
     lengths = torch.randint(1, time + 1, (rows,))
     lengths[0] = time
     labels = torch.arange(rows) % CLASSES
     real = torch.arange(time) < lengths.unsqueeze(1)
-    if cls is GRUClassifier:
-        values = torch.randn(rows, time, FEATURES).masked_fill(~real.unsqueeze(2), 0)
-        return SeriesBatch(values, labels, lengths)
     tokens = torch.randint(2, VOCABULARY, (rows, time)).masked_fill(~real, 0)
     return TextBatch(tokens, labels, lengths)
 
 
 def test_every_exported_architecture_is_under_these_laws():
     exported = {getattr(models, name) for name in models.__all__}
-    assert {
-        c for c in exported if inspect.isclass(c) and c.__name__.endswith(("er", "LSTM"))
-    } == set(ALL_MODELS)
+    reading = {c for c in exported if inspect.isclass(c) and issubclass(c, TextClassifier)}
+    assert reading == set(ALL_MODELS)
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
 def test_a_row_is_scored_the_same_alone_in_a_batch_and_padded(cls):
-    model, (x, _, lengths) = build(cls).eval(), batch_for(cls)
+    model, (x, _, lengths) = build(cls).eval(), texts()
     wider = torch.cat([x, torch.ones_like(x[:, :3])], 1)
     together, padded = model.logits(x, lengths), model.logits(wider, lengths)
     torch.testing.assert_close(padded, together)
@@ -66,7 +58,7 @@ def test_a_row_is_scored_the_same_alone_in_a_batch_and_padded(cls):
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
 def test_without_lengths_all_rows_count_as_full(cls):
-    model, (x, _, _) = build(cls).eval(), batch_for(cls)
+    model, (x, _, _) = build(cls).eval(), texts()
     full = torch.full((len(x),), x.shape[1])
     torch.testing.assert_close(model.logits(x), model.logits(x, full))
 
@@ -74,13 +66,13 @@ def test_without_lengths_all_rows_count_as_full(cls):
 @pytest.mark.parametrize("cls", ALL_MODELS)
 def test_every_parameter_gets_a_gradient(cls):
     model = build(cls)
-    model.score(batch_for(cls)).loss.backward()
+    model.score(texts()).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
 def test_memorises_eight_examples(cls):
-    model, batch = build(cls).eval(), batch_for(cls)
+    model, batch = build(cls).eval(), texts()
     optimizer = torch.optim.Adam(model.parameters(), 0.03)
     for _ in range(60):
         optimizer.zero_grad()
@@ -92,7 +84,7 @@ def test_memorises_eight_examples(cls):
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
 def test_probabilities_sum_to_one_and_follow_the_logits(cls):
-    model, (x, _, lengths) = build(cls).eval(), batch_for(cls)
+    model, (x, _, lengths) = build(cls).eval(), texts()
     probabilities = model.probabilities(x, lengths)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(len(x)))
     torch.testing.assert_close(probabilities, model.logits(x, lengths).softmax(1))
@@ -100,7 +92,7 @@ def test_probabilities_sum_to_one_and_follow_the_logits(cls):
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
 def test_bfloat16_autocast_gives_nearly_the_same(cls):
-    model, (x, _, lengths) = build(cls).eval(), batch_for(cls)
+    model, (x, _, lengths) = build(cls).eval(), texts()
     with torch.autocast("cpu", torch.bfloat16):
         rough = model.logits(x, lengths)
     torch.testing.assert_close(rough.float(), model.logits(x, lengths), atol=0.05, rtol=0.05)
@@ -113,7 +105,7 @@ def test_a_saved_checkpoint_gives_the_same_logits(cls, tmp_path):
     trainer.strategy.connect(model)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     again = cls.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True).eval()
-    x, _, lengths = batch_for(cls)
+    x, _, lengths = texts()
     torch.testing.assert_close(again.logits(x, lengths), model.logits(x, lengths))
 
 
@@ -126,7 +118,6 @@ def test_the_usage_lines_of_the_chapter_work_unchanged():
     probability = SentimentLSTM(vocab_size=1000)(text, torch.randint(1, 51, (32,)))
     assert probability.shape == (32,)
     assert ((probability > 0) & (probability < 1)).all()
-    assert GRUClassifier(10, 64, 4)(torch.randn(32, 20, 10)).shape == (32, 4)
 
 
 def test_bilstm_classifier_is_the_chapters_with_its_weights():
@@ -142,7 +133,7 @@ def test_bilstm_classifier_is_the_chapters_with_its_weights():
 
 def test_sentiment_lstm_takes_its_loss_on_the_logit():
     model = build(SentimentLSTM).eval()
-    batch = batch_for(SentimentLSTM)
+    batch = texts()
     probability = model(batch.tokens, batch.lengths)
     expected = nn.functional.binary_cross_entropy(probability, batch.labels.float())
     torch.testing.assert_close(model.score(batch).loss, expected)
@@ -156,7 +147,6 @@ def test_dropout_is_where_the_chapter_has_it():
     assert found == {BiLSTMClassifier: (0.3, 0.5), PackedLSTM: (0, 0), SentimentLSTM: (0.5, 0.5)}
     deep = LSTMClassifier(VOCABULARY, 12, 16, 2, num_layers=2)
     assert (deep.recurrent.dropout, deep.dropout.p) == (0.3, 0.5)
-    assert build(GRUClassifier).gru.dropout == 0.3
 
 
 @pytest.mark.parametrize("pooling", ["final", "mean", "max", "attention", "final+mean+max"])
@@ -166,7 +156,7 @@ def test_the_family_takes_any_layer_and_pooling(layer, pooling):
         VOCABULARY, 12, 16, 3, 2, layer=layer, pooling=pooling, bidirectional=True,
         embedding_dropout=0.2, word_dropout=0.2, label_smoothing=0.1, class_weights=[1, 2, 3],
     )  # fmt: skip
-    scores = model.score(batch_for(TextClassifier))
+    scores = model.score(texts())
     scores.loss.backward()
     assert scores.predictions.shape == (8, 3)
 
@@ -193,7 +183,7 @@ def test_several_labels_are_scored_each_for_itself():
         ({"layer": "LSTN"}, "layer must be one of RNN, LSTM, GRU, got 'LSTN'"),
         ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
         ({"class_weights": [1.0]}, "class_weights must be 2 numbers, got 1"),
-        ({"class_weights": "balanced"}, "need texts of each class"),
+        ({"class_weights": "balanced"}, "need rows of each class"),
         ({"num_classes": None}, "needs num_classes"),
     ],
 )

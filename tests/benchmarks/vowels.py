@@ -1,0 +1,76 @@
+"""Train the shipped configs of JapaneseVowels with five seeds each.
+
+    python tests/benchmarks/vowels.py [NAME ...] [--seeds 1 2 3 4 5]
+
+Prints the table of the README. Runs lie in `runs/vowels/`; what is finished is not run again. Needs
+`RNN_LAB_DATA` or a network. All training series are trained on, and the last epoch is tested.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rnn_lab.training import read_metrics
+
+CONFIGS = ["japanese_vowels", "japanese_vowels_gru"]
+RUNS = Path("runs/vowels")
+
+
+def main() -> None:
+    """Train what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=CONFIGS, metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    args = parser.parse_args()
+    print("| Config | Test accuracy, each seed | Mean | Worst | Macro F1 | Seconds |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name in args.names:
+        print(row(name, [cached(name, seed) for seed in args.seeds]), flush=True)
+
+
+def row(name: str, runs: list[dict]) -> str:
+    """One row of the table, in percent."""
+    found = [100 * run["accuracy"] for run in runs]
+    each = " ".join(f"{accuracy:.2f}" for accuracy in found)
+    f1 = 100 * statistics.mean(run["f1"] for run in runs)
+    seconds = statistics.mean(run["seconds"] for run in runs)
+    return (
+        f"| `configs/{name}.yaml` | {each} | {statistics.mean(found):.2f} | {min(found):.2f} "
+        f"| {f1:.1f} | {seconds:.0f} |"
+    )
+
+
+def cached(name: str, seed: int) -> dict:
+    """Take a result from its file, or train for it and write it there."""
+    path = RUNS / f"{name}-{seed}.json"
+    if not path.exists():
+        result = train(name, seed)
+        path.write_text(json.dumps(result))
+    return json.loads(path.read_text())
+
+
+def train(name: str, seed: int) -> dict:
+    """Train a config, test its last epoch, and read its metrics."""
+    command = [
+        *(sys.executable, "-m", "rnn_lab", "fit", "-c", f"configs/{name}.yaml", "--test=true"),
+        *(f"--seed_everything={seed}", "--experiment=vowels", f"--name={name}-{seed}"),
+        "--overwrite=true",  # of a run that was interrupted
+    ]
+    started = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    seconds = time.monotonic() - started
+    metrics = read_metrics(RUNS / f"{name}-{seed}/metrics.csv")
+    tested = {
+        key: next(value for value in reversed(metrics[f"test/{key}"]) if value is not None)
+        for key in ("accuracy", "f1")
+    }
+    return {**tested, "seconds": seconds, "threads": os.environ.get("OMP_NUM_THREADS")}
+
+
+if __name__ == "__main__":
+    main()

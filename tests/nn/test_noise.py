@@ -1,0 +1,30 @@
+import pytest
+import torch
+
+from rnn_lab.nn import GaussianNoise
+
+
+def test_noise_has_the_deviation_asked_for() -> None:
+    torch.manual_seed(0)
+    x = torch.full((200, 200), 3.0)
+    added = GaussianNoise(0.5)(x) - x
+    assert added.mean().item() == pytest.approx(0, abs=0.02)
+    assert added.std().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_there_is_no_noise_in_evaluation() -> None:
+    x = torch.randn(3, 4)
+    assert torch.equal(GaussianNoise(0.5).eval()(x), x)
+
+
+def test_without_noise_nothing_is_drawn() -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    GaussianNoise(0.0)(torch.ones(3))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("deviation", [-0.1, float("nan"), float("inf")])
+def test_a_deviation_without_meaning_is_refused(deviation: float) -> None:
+    with pytest.raises(ValueError, match="noise must have a deviation of at least 0"):
+        GaussianNoise(deviation)

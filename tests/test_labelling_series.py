@@ -1,0 +1,233 @@
+"""Classifiers of series: from a `.ts` file to a checkpoint, from that to labels."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import rnn_lab
+from rnn_lab.__main__ import main
+from rnn_lab.data import UEA
+from rnn_lab.errors import UserError
+from rnn_lab.training import read_metrics
+
+HEADER = "@dimensions 2\n@classLabel true up down\n@data\n"
+
+
+def series(count, seed):
+    """Waves that rise or fall, far from zero, of unlike lengths."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for i in range(count):
+        steps = np.arange(rng.integers(2, 12))
+        slope = np.stack([steps, -steps], 1) * (1 if i % 2 == 0 else -1)
+        made.append(500 + slope + rng.normal(size=slope.shape))
+    return made
+
+
+def write(path, some):
+    lines = (
+        ":".join(",".join("?" if np.isnan(v) else repr(float(v)) for v in one) for one in values.T)
+        for values in some
+    )
+    labelled = (f"{line}:{('up', 'down')[i % 2]}" for i, line in enumerate(lines))
+    path.write_text(HEADER + "\n".join(labelled) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A short training without validation, and its test, from the command line."""
+    folder = tmp_path_factory.mktemp("series")
+    write(folder / "train.ts", series(40, 0))
+    write(folder / "test.ts", series(20, 1))
+    words = [
+        *("fit", "--model=BiGRUClassifier", "--data=UEA", f"--data.train={folder}/train.ts"),
+        *(f"--data.test={folder}/test.ts", "--data.valid_fraction=0", "--test=true"),
+        *("--trainer.limit_val_batches=0", "--trainer.max_epochs=3", "--model.hidden_dim=8"),
+        "--model.optimizer.lr=0.05",
+        *("--trainer.accelerator=cpu", f"--trainer.default_root_dir={folder}/run"),
+    ]
+    assert main(words) == 0
+    return folder
+
+
+@pytest.fixture
+def checkpoint(folder):
+    return str(folder / "run/checkpoints/best.ckpt")
+
+
+def predict(capsys, checkpoint, *words):
+    assert main(["predict", "--ckpt_path", checkpoint, *map(str, words)]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def accuracy_in(path):
+    (value,) = [value for value in read_metrics(path)["test/accuracy"] if value is not None]
+    return value
+
+
+def close(answer):
+    return {**answer, "probabilities": pytest.approx(answer["probabilities"], abs=1e-5)}
+
+
+def test_without_validation_the_last_epoch_is_tested(folder, checkpoint):
+    assert torch.load(checkpoint, weights_only=True)["epoch"] == 2
+    known = read_metrics(folder / "run/metrics.csv")
+    assert "test/accuracy" in known
+    assert "val/accuracy" not in known
+
+
+def test_answers_are_in_order_and_sum_to_one(checkpoint):
+    answers = rnn_lab.load(checkpoint).predict(series(20, 1))
+    assert len(answers) == 20
+    for answer in answers:
+        assert answer["probabilities"].keys() == {"up", "down"}
+        assert sum(answer["probabilities"].values()) == pytest.approx(1)
+        assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
+        assert answer["missing"] == 0
+
+
+def test_a_series_is_labelled_the_same_alone_and_among_others(checkpoint):
+    predictor, asked = rnn_lab.load(checkpoint), series(20, 1)
+    together = predictor.predict(asked)
+    for one, answer in zip(asked, together, strict=True):
+        assert predictor.predict([one]) == [close(answer)]
+    assert predictor.predict(asked[::-1]) == [close(answer) for answer in together[::-1]]
+
+
+def test_predictions_are_those_of_the_test(folder, checkpoint):
+    predictor = rnn_lab.load(checkpoint)
+    split = UEA(test=str(folder / "test.ts"), reader_from=checkpoint).split("test")
+    values, labels, lengths = split[np.arange(20)]
+    with torch.no_grad():
+        expected = predictor.task.probabilities(values, lengths)
+    answers = predictor.predict(series(20, 1))
+    found = torch.tensor([list(answer["probabilities"].values()) for answer in answers])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    hits = [a["label"] == ("up", "down")[label] for a, label in zip(answers, labels, strict=True)]
+    assert np.mean(hits) == pytest.approx(accuracy_in(folder / "run/metrics.csv"))
+
+
+def test_the_command_answers_files_of_series(folder, checkpoint, capsys, monkeypatch):
+    expected = rnn_lab.load(checkpoint).predict(series(20, 1))
+    assert predict(capsys, checkpoint, "--input", folder / "test.ts") == expected
+    lines = "".join(json.dumps({"values": one.tolist()}) + "\n" for one in series(20, 1))
+    (folder / "new.jsonl").write_text(lines)
+    assert predict(capsys, checkpoint, "--input", folder / "new.jsonl") == expected
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    words = ["--input=-", "--input-format=jsonl"]
+    assert predict(capsys, checkpoint, *words) == expected
+
+
+def test_answers_can_be_written_to_files(folder, checkpoint, capsys):
+    expected = rnn_lab.load(checkpoint).predict(series(20, 1))
+    words = ["--input", folder / "test.ts", "--output"]
+    assert predict(capsys, checkpoint, *words, folder / "answers.csv") == []
+    with open(folder / "answers.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["missing", "label", "probability_up", "probability_down"]
+    assert [float(row["probability_up"]) for row in rows] == [
+        answer["probabilities"]["up"] for answer in expected
+    ]
+    assert predict(capsys, checkpoint, *words, folder / "answers.txt") == []
+    labels = (folder / "answers.txt").read_text().splitlines()
+    assert labels == [answer["label"] for answer in expected]
+
+
+def test_missing_values_are_read_as_the_mean_and_said(checkpoint):
+    predictor = rnn_lab.load(checkpoint)
+    gappy, filled = np.array([[500.0, np.nan], [np.nan, 499.0]]), np.array([[500.0, 0], [0, 499]])
+    filled[0, 1], filled[1, 0] = predictor.scaler.mean[[1, 0]]
+    one, two = predictor.predict([gappy, filled])
+    assert (one["missing"], two["missing"]) == (2, 0)
+    assert one["probabilities"] == pytest.approx(two["probabilities"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("up", "got one string"),
+        (np.zeros((3, 2)), r"a series has shape \(2,\), wanted \(time, features\)"),
+        ([np.zeros((3, 3))], "a series has 3 features a step, wanted 2"),
+        ([np.zeros((0, 2))], r"a series has shape \(0, 2\)"),
+        ([np.array([[1, np.inf]])], "a series holds an infinite value"),
+        (["up"], "a series: wanted an equally long list of numbers for each step"),
+    ],
+)
+def test_what_is_no_list_of_series_is_refused(checkpoint, asked, message):
+    with pytest.raises(UserError, match=message):
+        rnn_lab.load(checkpoint).predict(asked)
+
+
+@pytest.mark.parametrize(
+    ("words", "wish"),
+    [
+        (["--input=no.ts"], "no.ts cannot be read"),
+        (["--input=a.csv"], "a.csv does not tell how it holds series"),
+        (["--input=wide.jsonl"], "a series has 3 features a step, wanted 2"),
+        (["--input=bad.ts"], "bad.ts line 3: 'x' is no finite number"),
+        (["--input=bad.ts", "--beam_size=3"], "does not translate: leave --beam_size out"),
+    ],
+)
+def test_mistakes_cost_one_line(checkpoint, capsys, words, wish, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("wide.jsonl").write_text('{"values": [[1, 2, 3]]}\n')
+    Path("bad.ts").write_text("@classLabel false\n@data\n1,x:2,3\n")
+    assert main(["predict", "--ckpt_path", checkpoint, *words]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("rnn-lab: ")
+    assert wish in line
+
+
+def test_a_checkpoint_is_tested_without_its_training_series(folder, checkpoint, tmp_path):
+    shutil.copy(checkpoint, tmp_path / "moved.ckpt")
+    shutil.copy(folder / "test.ts", tmp_path / "new.ts")
+    words = [f"--ckpt_path={tmp_path}/moved.ckpt", f"--data.test={tmp_path}/new.ts"]
+    words += [f"--trainer.default_root_dir={tmp_path}/run", "--trainer.accelerator=cpu"]
+    assert main(["test", *words]) == 0
+    before = accuracy_in(folder / "run/metrics.csv")
+    assert accuracy_in(tmp_path / "run/metrics.test.csv") == before >= 0.9
+
+
+def test_no_part_to_validate_on_is_said_before_training(folder, tmp_path, capsys):
+    words = ["fit", "--model=GRUClassifier", "--data=UEA", f"--data.train={folder}/train.ts"]
+    words += ["--data.valid_fraction=0", f"--trainer.default_root_dir={tmp_path}"]
+    assert main(words) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "UEA has no valid split" in line
+    assert "--trainer.limit_val_batches=0" in line
+
+
+def test_generated_series_are_labelled_unscaled(tmp_path):
+    words = [
+        *("fit", "--model=GRUClassifier", "--data=SyntheticChirps", "--data.train_size=16"),
+        *("--data.valid_size=8", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"),
+        f"--trainer.default_root_dir={tmp_path}",
+    ]
+    assert main(words) == 0
+    predictor = rnn_lab.load(str(tmp_path / "checkpoints/best.ckpt"))
+    (answer,) = predictor.predict([np.ones((4, 2))])
+    with torch.no_grad():
+        expected = predictor.task.probabilities(torch.ones(1, 4, 2))[0]
+    assert list(answer["probabilities"].values()) == pytest.approx(expected.tolist())
+    assert answer["label"] in {"rising", "falling", "rise then fall", "fall then rise"}
+
+
+def test_only_translators_go_together(checkpoint):
+    with pytest.raises(UserError, match="BiGRUClassifier: only translators go together"):
+        rnn_lab.load(checkpoint, ensemble=[checkpoint])
+
+
+@pytest.mark.slow
+def test_several_processes_answer_in_order(checkpoint, tmp_path, capsys):
+    path = write(tmp_path / "many.ts", series(5000, 2))
+    words = ["--input", path, "--trainer.accelerator=cpu"]
+    one = predict(capsys, checkpoint, *words)
+    two = predict(capsys, checkpoint, *words, "--trainer.devices=2")
+    assert two == [close(answer) for answer in one]
