@@ -250,6 +250,17 @@ def test_mistakes_in_the_input_cost_one_line(checkpoint, tmp_path, capsys, chang
 
 
 @pytest.mark.parametrize(
+    ("text", "wish"),
+    [("", "standard input is empty"), ('date,y1,y2\n"2024-01-01', "standard input is no table")],
+)
+def test_mistakes_in_standard_input_cost_one_line(checkpoint, capsys, monkeypatch, text, wish):
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    line = refused(capsys, "predict", "--ckpt_path", checkpoint, "--input", "-")
+    assert line.startswith("rnn-lab: ")
+    assert wish in line
+
+
+@pytest.mark.parametrize(
     ("words", "wish"),
     [
         (["--format=text"], "a forecast is written as csv, jsonl, parquet"),
@@ -374,6 +385,32 @@ def test_several_checkpoints_are_compared(checkpoint, deep, tmp_path, capsys):
     assert names == ["DeepARForecaster", "LSTMForecaster", "last value", "drift"]
 
 
+@pytest.mark.parametrize(
+    ("words", "wish"),
+    [
+        (["--data.input_length=9"], "sees 9 steps, windows have"),
+        (["--data.scaling=none"], "was trained on values scaled otherwise"),
+        (["--data.calendar=[weekday]"], "was trained with calendar weekday, the data has none"),
+        (["--data.targets=[y2,y1]"], "was trained with targets y2, y1, the data has y1, y2"),
+    ],
+)
+def test_checkpoints_that_read_windows_otherwise_are_not_compared(tmp_path, capsys, words, wish):
+    frame().to_csv(tmp_path / "load.csv", index=False)
+    file = [
+        "--data=SeriesFiles",
+        f"--data.file={tmp_path}/load.csv",
+        f"--data.input_length={PAST}",
+        f"--data.horizon={HORIZON}",
+        "--trainer.limit_train_batches=1",
+    ]
+    one, other = (trained(tmp_path / name, *SMALL, *file, *more)
+                  for name, more in (("one", []), ("other", words)))  # fmt: skip
+    line = refused(capsys, "backtest", "--ckpt_path", one, f"--compare=[{other}]",
+                   f"--data.file={tmp_path}/load.csv", f"--output={tmp_path}/out")  # fmt: skip
+    assert line.startswith("rnn-lab: ")
+    assert wish in line
+
+
 @pytest.mark.slow
 def test_a_backtest_can_train_anew_on_the_way(tmp_path):
     """Until its first refit the model is the one that was trained; later ones have seen more."""
@@ -464,3 +501,39 @@ def test_two_processes_measure_what_one_does(model, tmp_path, monkeypatch):
         assert steps == pytest.approx(of_two["by_step"][name], rel=1e-4)
     counts = torch.load(best, weights_only=True)["rnn_lab"]["calibration"]
     assert (counts.sum(-1) == len(synthetic().split("valid"))).all()
+
+
+@pytest.mark.slow
+def test_two_processes_forecast_as_one_does(long, tmp_path):
+    """Each process has some of the series; the rows come back in the order of the table."""
+    unsold(promoted(60), HORIZON).to_csv(tmp_path / "sales.csv", index=False)
+    ask = ["predict", "--ckpt_path", long, "--input", f"{tmp_path}/sales.csv"]
+    ask = [*ask, "--trainer.accelerator=cpu"]
+    assert main([*ask, "--output", f"{tmp_path}/one.csv"]) == 0
+    assert main([*ask, "--output", f"{tmp_path}/two.csv", "--trainer.devices=2"]) == 0
+    one, two = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("one", "two"))
+    pd.testing.assert_frame_equal(two, one, rtol=1e-5)
+
+
+def test_one_series_is_forecast_by_one_process(checkpoint, tmp_path, capsys):
+    frame().to_csv(tmp_path / "wide.csv", index=False)
+    ask = ["predict", "--ckpt_path", checkpoint, "--input", f"{tmp_path}/wide.csv"]
+    assert main([*ask, "--trainer.accelerator=cpu", "--trainer.devices=2"]) == 1
+    assert "leave --trainer.devices out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda table: table.iloc[::2], "none of h: freq is another"),
+        (lambda table: None, "predict takes a pandas frame, got NoneType"),
+        (lambda table: pd.concat([table, table[["y1"]]], axis=1), "has the column 'y1' twice"),
+        (
+            lambda table: table.assign(y1=table["y1"].where(table.index < ROWS - PAST)),
+            "'y1' has no value among the last 12 rows, which are seen",
+        ),
+    ],
+)
+def test_a_frame_that_cannot_be_read_as_in_training_is_refused(checkpoint, given, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        rnn_lab.load(checkpoint).predict(given(frame()))

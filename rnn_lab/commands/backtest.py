@@ -17,6 +17,7 @@ from rich.table import Table
 from rnn_lab.commands.parsing import OneLineErrors
 from rnn_lab.data.forecasting import ForecastDataModule
 from rnn_lab.data.module import saved
+from rnn_lab.data.series_reader import SeriesReader
 from rnn_lab.errors import UserError
 from rnn_lab.inference import ForecastPredictor, load
 from rnn_lab.inference.backtesting import Refitted, Result, backtest, baselines, rows_of
@@ -25,6 +26,14 @@ from rnn_lab.training.runs import folder_of
 
 log = logging.getLogger("rnn_lab")
 
+SHOWN = {  # on the screen; the file has all
+    "mse": "MSE",
+    "mae": "MAE",
+    "mase": "MASE",
+    "crps": "CRPS",
+    "coverage_80": "in 80%",
+    "coverage_95": "in 95%",
+}
 OVERRIDES = ("file", "root", "split", "stride", "season")  # of the data, that may be given anew
 
 
@@ -126,6 +135,7 @@ def _models(
         task = model.task
         if (task.horizon, task.channels) != (data.horizon, data.channels):
             raise UserError(f"{path} forecasts {task.horizon} steps of {task.channels} channels")
+        _check_alike(path, model.reader, data, next(iter(models.values()), None))
         name = type(task).__name__
         models[name if name not in models else f"{name} {len(models) + 1}"] = model
     if args.refit is not None:
@@ -133,6 +143,24 @@ def _models(
         again = Refitted(first, data, args.refit, _refit(args, folder))
         models[f"{name}, refitted"] = again
     return models
+
+
+def _check_alike(
+    path: str, reader: SeriesReader, data: ForecastDataModule, first: ForecastPredictor | None
+) -> None:
+    """Refuse a checkpoint that reads other columns, or windows unlike those of the first one."""
+    for role in ("targets", "known", "observed", "static", "calendar"):
+        mine, there = (getattr(each.settings, role) or [] for each in (reader, data.reader))
+        if mine != there:
+            say = [", ".join(names) or "none" for names in (mine, there)]
+            raise UserError(f"{path} was trained with {role} {say[0]}, the data has {say[1]}")
+    if reader.input_length != data.input_length:
+        seen = f"sees {reader.input_length} steps, windows have {data.input_length}"
+        raise UserError(f"{path} {seen}: compare checkpoints of one input_length")
+    pair = [each.scaler for each in (reader, reader if first is None else first.reader)]
+    for what in ("location", "scale", "feature_location", "feature_scale"):
+        if not np.array_equal(*(getattr(scaler, what) for scaler in pair)):
+            raise UserError(f"{path} was trained on values scaled otherwise, or on others")
 
 
 def _refit(args: Namespace, folder: Path) -> Any:
@@ -190,16 +218,15 @@ def _draw(
 def _table(results: Sequence[Result]) -> Table:
     table = Table(title="over all windows, steps and channels")
     table.add_column("model")
-    names = results[0].errors.names
-    for name in names:
-        table.add_column(name, justify="right")
+    for heading in SHOWN.values():
+        table.add_column(heading, justify="right")
     for name, errors in results:
         values = errors.compute()
-        table.add_row(name, *(_cell(key, float(values[key])) for key in names))
+        table.add_row(name, *(_cell(key, float(values[key])) for key in SHOWN))
     return table
 
 
 def _cell(key: str, value: float) -> str:
     if key.startswith("coverage"):
         return f"{value:.1%}"
-    return f"{value:.1f}" if key == "smape" else f"{value:.3f}"
+    return f"{value:.3f}"

@@ -1,14 +1,19 @@
 """The part of `rnn-lab predict` that forecasts: a table of series in, a table of what comes out."""
 
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from jsonargparse import Namespace
 
 from rnn_lab.data.frames import read_frames
 from rnn_lab.errors import UserError
-from rnn_lab.inference import ForecastPredictor
+from rnn_lab.inference import ForecastPredictor, load
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,12 +21,12 @@ if TYPE_CHECKING:
 ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 
 
-def forecast(args: Namespace, predictor: ForecastPredictor, path: Path | None) -> None:
+def forecast(args: Namespace, devices: Sequence[str], path: Path | None) -> None:
     """Forecast what comes after the last row of each series of a file.
 
     Args:
         args: Options of `predict`.
-        predictor: Of the checkpoint.
+        devices: Where to compute, a process each.
         path: Where the forecast goes; None writes CSV to standard output.
 
     Raises:
@@ -31,7 +36,7 @@ def forecast(args: Namespace, predictor: ForecastPredictor, path: Path | None) -
     if format not in ENDINGS.values() or (format == "parquet" and path is None):
         names = ", ".join(ENDINGS.values())
         raise UserError(f"a forecast is written as {names}; name it by --format or by --output")
-    found = predictor.predict(_read(args.input), args.intervals, source=args.input)
+    found = _forecast(args, devices, _read(args.input))
     if path is None:
         _write(found, format, sys.stdout)
         return
@@ -45,11 +50,41 @@ def forecast(args: Namespace, predictor: ForecastPredictor, path: Path | None) -
         _write(found, format, file)
 
 
+def _forecast(args: Namespace, devices: Sequence[str], frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Forecast in this process, or in several that are given some of the series each."""
+    import pandas as pd
+
+    if len(devices) == 1:
+        return _work(args, devices[0], frame)
+    column = load(args.ckpt_path).reader.settings.id_column
+    if column is None or column not in frame.columns:
+        raise UserError("one series is forecast by one process: leave --trainer.devices out")
+    parts = np.array_split(frame[column].unique(), len(devices))
+    frames = [frame[frame[column].isin(part)] for part in parts if len(part)]
+    with ProcessPoolExecutor(len(frames), get_context("spawn")) as pool:
+        found = pool.map(_work, repeat(args), devices, frames)
+        return pd.concat(list(found), ignore_index=True)
+
+
+def _work(args: Namespace, device: str, frame: "pd.DataFrame") -> "pd.DataFrame":
+    predictor: ForecastPredictor = load(args.ckpt_path, device)
+    return predictor.predict(frame, args.intervals, source=args.input)
+
+
 def _read(input: str) -> "pd.DataFrame":
     import pandas as pd
 
     if input == "-":
-        return pd.read_csv(sys.stdin)
+        try:
+            return pd.read_csv(sys.stdin, index_col=False)
+        except pd.errors.EmptyDataError as error:
+            raise UserError("standard input is empty, wanted rows of numbers") from error
+        except pd.errors.ParserError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"standard input is no table: {reason}") from error
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise UserError(f"standard input is not utf-8 (byte 0x{byte:02x})") from error
     return pd.concat([chunk.frame for chunk in read_frames(Path(input))], ignore_index=True)
 
 

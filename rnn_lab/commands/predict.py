@@ -78,11 +78,10 @@ def main(options: Sequence[str]) -> None:
 def _forecast(args: Namespace, path: Path | None) -> None:
     from rnn_lab.commands.forecast import forecast
 
-    predictor = load(args.ckpt_path, _devices(args.trainer.accelerator, args.trainer.devices)[0])
     unheard = [name for name in (*SEARCH, *SHOWING, "references") if args[name]]
     if unheard:
         raise UserError(f"{args.ckpt_path} forecasts: leave --{unheard[0]} out")
-    forecast(args, predictor, path)
+    forecast(args, _devices(args.trainer.accelerator, args.trainer.devices), path)
 
 
 class PredictParser(OneLineErrors, ArgumentParser):

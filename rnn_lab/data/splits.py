@@ -43,7 +43,11 @@ def split_rows(panel: Panel, parts: Split) -> dict[str, np.ndarray]:
         valid, test = (_rows_before(panel, part) for part in parts)
         cuts = [valid, np.maximum(test, valid), rows]
     elif all(isinstance(part, int) for part in parts):
-        cuts = [np.minimum(end, rows) for end in np.cumsum(np.array(parts))]
+        numbers = np.array(parts)
+        if numbers.sum() > rows.max():
+            there = f"{numbers.sum()} rows, and there are {rows.max()} in the longest series"
+            raise UserError(f"split {list(parts)} is of {there}")
+        cuts = [np.minimum(end, rows) for end in np.cumsum(numbers)]
     else:
         train, test = (rows * float(part) for part in (parts[0], parts[2]))
         cuts = [train.astype(np.int64), rows - test.astype(np.int64), rows]

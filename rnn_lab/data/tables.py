@@ -76,6 +76,14 @@ class Writer:
         self._arrange()
 
     def _check_gaps(self) -> None:
+        steps, grid = self.survey.steps, self.grid
+        months = grid.kind in ("start", "end")
+        least = steps.least_months if months else steps.least
+        if grid.kind != "business" and least > grid.step:
+            raise UserError(
+                f"{self.survey.source} has steps of {replace(grid, step=least).name or 1} and "
+                f"more, none of {grid.name or 1}: freq is another"
+            )
         for series in np.flatnonzero(2 * self.gaps > self.lengths)[:1]:
             survey, length = self.survey, self.lengths[series]
             raise UserError(

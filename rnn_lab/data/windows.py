@@ -109,7 +109,7 @@ class Windows:
         self.horizon = horizon
         self.stride = stride
         self.flat = values or FlatValues(panel, scaler)
-        self.values = self.flat.tensor
+        self._hold(self.flat.tensor)
         self._ends = np.cumsum(bounds.counts)
         # Where window 0 of a series would begin if the windows before it were of this series, too.
         before = (self._ends - bounds.counts) * stride
@@ -117,7 +117,7 @@ class Windows:
         self._several = len(panel.ids) > 1
         static = (panel.static - scaler.static_location) / scaler.static_scale
         of_series = (static, panel.categories, scaler.location, scaler.scale, scaler.naive)
-        self._of_series = [torch.from_numpy(values) for values in of_series]
+        self._of_series = self._same = [torch.from_numpy(values) for values in of_series]
         self._of_features = torch.from_numpy(
             np.stack([scaler.feature_location, scaler.feature_scale])
         )
@@ -139,7 +139,7 @@ class Windows:
         """Gather windows into one batch."""
         series = self._series(rows)
         starts = torch.from_numpy(self._begins[series] + rows * self.stride)
-        window = self._view().index_select(0, starts.to(self.values.device))
+        window = self._view.index_select(0, starts.to(self.values.device))
         static, categories, location, scale, naive = self._looked_up(series)
         past, channels, known = self.input_length, len(self.panel.targets), len(self.panel.known)
         if not self.flat.scaled:
@@ -165,15 +165,19 @@ class Windows:
     def _looked_up(self, series: np.ndarray) -> list[Tensor]:
         """What is said of the series of each window, `(windows, ...)` each."""
         if not self._several:  # the same for all: nothing to copy
-            return [values.expand(len(series), -1) for values in self._of_series]
+            same = self._same
+            if len(same[0]) != len(series):
+                same = self._same = [values.expand(len(series), -1) for values in self._of_series]
+            return same
         number = torch.from_numpy(series).to(self.values.device)
         return [values.index_select(0, number) for values in self._of_series]
 
-    def _view(self) -> Tensor:
-        """All windows there could be, `(rows, time, columns)`, none of them copied."""
-        rows, columns = self.values.shape
+    def _hold(self, values: Tensor) -> None:
+        """Take the values, and a view of all windows there could be, `(rows, time, columns)`."""
+        rows, columns = values.shape
         time = self.input_length + self.horizon
-        return self.values.as_strided((rows - time + 1, time, columns), (columns, columns, 1))
+        shape = (max(rows - time + 1, 0), time, columns)
+        self.values, self._view = values, values.as_strided(shape, (columns, columns, 1))
 
     def _apply(self, window: Tensor, location: Tensor, scale: Tensor) -> Tensor:
         channels = location.shape[1]
@@ -198,8 +202,8 @@ class Windows:
         if values is None:
             return self
         moved = copy.copy(self)
-        moved.values = values
-        moved._of_series = [values.to(device) for values in self._of_series]
+        moved._hold(values)
+        moved._of_series = moved._same = [values.to(device) for values in self._of_series]
         moved._of_features = self._of_features.to(device)
         return moved
 
@@ -276,16 +280,17 @@ class WindowOrder(Sampler[np.ndarray]):
             return
         order = Permutation(self.rows, (self.seed, epoch))
         for first in range(start, len(self), AT_ONCE):
-            numbers = range(first, min(first + AT_ONCE, len(self)))
-            places = [self._places(number) for number in numbers]
-            ends = np.cumsum([len(part) for part in places])
-            yield from np.split(order(np.concatenate(places)), ends[:-1])
+            count = min(AT_ONCE, len(self) - first)
+            drawn = order(self._places(first, first + count))
+            for begin in range(0, (count - 1) * self.batch_size, self.batch_size):
+                yield drawn[begin : begin + self.batch_size]
+            yield drawn[(count - 1) * self.batch_size :]
 
-    def _places(self, number: int) -> np.ndarray:
-        """The places in the order of the epoch that this process has in a training batch."""
+    def _places(self, first: int, end: int) -> np.ndarray:
+        """The places in the order of the epoch that this process has in some training batches."""
         size = self.batch_size * self.world
-        end = self.rows if number == len(self) - 1 else (number + 1) * size
-        return np.arange(number * size + self.rank, end, self.world)
+        last = self.rows if end == len(self) else end * size
+        return np.arange(first * size + self.rank, last, self.world)
 
     def _in_turn(self, number: int) -> np.ndarray:
         first = (number * self.world + self.rank) * self.batch_size

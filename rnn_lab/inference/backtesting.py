@@ -1,6 +1,7 @@
 """Forecasts from every origin of a split, against simple baselines, their intervals put to test."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -212,6 +213,7 @@ class Refitted(ForecastPredictor):
         return self._models[stretch]
 
 
+@lru_cache(maxsize=2)
 def _rescaled(windows: Windows, model: ForecastPredictor) -> Windows:
     """The same windows in the scale that a model was trained in."""
     sizes = windows.input_length, windows.horizon, windows.stride

@@ -62,16 +62,22 @@ class ForecastPredictor:
             forecast and the bounds of its intervals, such as `OT_lower_80` and `OT_upper_80`.
 
         Raises:
-            UserError: If the frame is not as in training, a series has too few rows, or an
-                interval is asked for that the model cannot give.
+            UserError: If the frame is not as in training, a series has too few rows or a target
+                without a value among those seen, or an interval is asked for that the model
+                cannot give.
         """
         wanted = self._checked(intervals)
+        _check_frame(frame)
         windows = self.reader.windows(frame, source)
         for notice in windows.notices:
             log.info("%s", notice)
         levels = tuple(sorted({0.5, *(level for each in wanted for level in ends(each))}))
+        for rows in chunks(windows):
+            _check_seen(windows, rows)
         parts = [self.values(windows, rows, levels) for rows in chunks(windows)]
         point, quantiles = (np.concatenate(part) for part in zip(*parts, strict=True))
+        if np.isinf(quantiles).any():
+            log.info("validation was too short to say how far the widest intervals reach")
         columns = {}
         for each in wanted:
             for side, level in zip(("lower", "upper"), ends(each), strict=True):
@@ -141,6 +147,30 @@ class ForecastPredictor:
         if forecast.quantiles is not None:
             quantiles = forecast.quantiles * scale.unsqueeze(-1) + location.unsqueeze(-1)
         return point.cpu().numpy(), quantiles.cpu().numpy()
+
+
+def _check_frame(frame: "pd.DataFrame") -> None:
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise UserError(f"predict takes a pandas frame, got {type(frame).__name__}")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise UserError(f"the frame has the column {twice!r} twice")
+
+
+def _check_seen(windows: Windows, rows: np.ndarray) -> None:
+    """Refuse targets of which nothing is seen; tell of those that end before the others."""
+    missing = windows[rows].past.isnan()
+    series, _ = windows.origin(rows)
+    for row, channel in missing.all(1).nonzero()[:1].tolist():
+        name, of = windows.panel.targets[channel], windows.panel.ids[series[row]]
+        where = f" of {of!r}" if of else ""
+        seen = windows.input_length
+        raise UserError(f"{name!r}{where} has no value among the last {seen} rows, which are seen")
+    for row, channel in missing[:, -1].nonzero().tolist():
+        name, of = windows.panel.targets[channel], windows.panel.ids[series[row]]
+        log.info("%s has no value in the last row%s", repr(name), f" of {of!r}" if of else "")
 
 
 def chunks(windows: Windows) -> list[np.ndarray]:

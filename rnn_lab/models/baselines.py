@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnn_lab.batches import WindowBatch
 from rnn_lab.errors import UserError
@@ -77,15 +77,15 @@ class NaiveForecaster(ForecastTask):
         super().__init__()
         self.horizon, self.channels = steps_and_channels(output_dim, horizon)
 
-        self._nothing = torch.zeros((), requires_grad=True)  # Lightning wants to learn something
+        self.nothing = nn.Parameter(torch.zeros(()))  # Lightning wants to learn something
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Learn nothing."""
-        return torch.optim.SGD([self._nothing], lr=0.0)
+        return torch.optim.SGD(self.parameters(), lr=0.0)
 
     def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:
         """Score a batch, see `Task`; no gradient reaches anything."""
-        return super().training_step(batch, batch_idx) + self._nothing.to(self.device)
+        return super().training_step(batch, batch_idx) + self.nothing
 
     def forward(self, x: Tensor) -> Tensor:
         """Forecast windows `(batch, time, channels)`: `(batch, output_dim)`."""

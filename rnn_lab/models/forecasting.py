@@ -433,6 +433,7 @@ class LSTMForecaster(Forecaster):
         num_layers: Layers on top of each other, with dropout 0.2 between them.
         output_dim: Numbers forecast from a window, horizon times channels.
         horizon: Steps to forecast; None: as many as `output_dim`, of one channel.
+        decoding: `direct` or `recursive`, see `Forecaster`.
         independent: Whether each channel is forecast from itself alone, with the same weights.
         normalisation: How each window is scaled, see `Forecaster`.
         output: What is said of a value to come, see `Forecaster`.
@@ -452,6 +453,7 @@ class LSTMForecaster(Forecaster):
         output_dim: int = 1,
         *,
         horizon: int | None = None,
+        decoding: Decoding = "direct",
         independent: bool = True,
         normalisation: str = "standard",
         output: str = "point",
@@ -468,6 +470,7 @@ class LSTMForecaster(Forecaster):
             num_layers,
             output_dim,
             horizon=horizon,
+            decoding=decoding,
             independent=independent,
             normalisation=normalisation,
             output=output,

@@ -436,3 +436,9 @@ def test_naive_forecasts_of_ettm1_and_exchange_rates_have_their_known_errors(
 def test_one_channel_of_etth1_has_its_known_errors(data_root: Path) -> None:
     data = ETTh1(targets=["OT"], root=str(data_root))
     assert errors(data.split("test"), 1) == pytest.approx((0.069, 0.203), abs=5e-4)
+
+
+def test_a_split_of_more_rows_than_there_are_is_refused():
+    data = SyntheticSeries(100, 1, input_length=4, horizon=2, split=[80, 10, 20])
+    with pytest.raises(UserError, match="is of 110 rows, and there are 100 in the longest series"):
+        data.split("train")
