@@ -50,6 +50,8 @@ notebooks: $(READY)  ## Execute every notebook
 figures: $(READY)  ## Train what the README's tables show (hours; caches, resumes)
 	$(BIN)/python tests/benchmarks/accuracy.py
 	$(BIN)/python tests/benchmarks/translation.py
+	$(BIN)/python tests/benchmarks/forecasting.py
+	$(BIN)/python tests/benchmarks/vowels.py
 
 clean:  ## Remove .venv and caches, keep runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
