@@ -177,7 +177,10 @@ def make_step(
 
 
 def in_a_process(way: str, name: str, setting: Setting, number: int = 0) -> str:
-    environment = {k: v for k, v in os.environ.items() if k != "RNN_LAB_KEEP_DENORMALS"}
+    changes = ("RNN_LAB_KEEP_DENORMALS", "RNN_LAB_RETURN_MEMORY")
+    environment = {k: v for k, v in os.environ.items() if k not in changes}
+    if way.startswith("textbook"):
+        environment["RNN_LAB_RETURN_MEMORY"] = "1"
     if way == "textbook as shipped":
         environment["RNN_LAB_KEEP_DENORMALS"] = "1"
     command = [sys.executable, __file__, "--data", name, "--steps", str(setting.steps)]
