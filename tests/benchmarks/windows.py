@@ -1,0 +1,95 @@
+"""Windows of a table that is larger than memory should be: seconds, and the memory that is held.
+
+    python tests/benchmarks/windows.py --rows 100000000
+
+Writes a Parquet file into a temporary folder: a time each second and three columns, a wave with
+noise. Then a process of its own prepares it as `SeriesFiles` does for everybody, fits what divides
+the values, and reads training batches of 96 steps and 96 to come, in random order over the whole
+table. Meanwhile its anonymous memory is sampled; pages of mapped files are not counted, the system
+takes them back when it wants. The folder is removed in the end.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from preparation import watch  # the benchmark beside this one
+
+LIMIT = 1000  # megabytes that may be held
+CHANNELS, BATCH, ROWS_AT_ONCE = 3, 32, 1_000_000
+
+
+def write_table(path: Path, rows: int) -> int:
+    """Write a table of so many rows; returns the bytes written."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    rng = np.random.default_rng(0)
+    names = [f"y{channel + 1}" for channel in range(CHANNELS)]
+    schema = pa.schema([("date", pa.timestamp("s")), *((name, pa.float32()) for name in names)])
+    with ParquetWriter(path, schema, compression="lz4") as writer:
+        for first in range(0, rows, ROWS_AT_ONCE):
+            seconds = np.arange(first, min(first + ROWS_AT_ONCE, rows))
+            wave = np.sin(seconds[:, None] * (2 * np.pi / 86_400) + np.arange(CHANNELS))
+            values = (wave + 0.1 * rng.standard_normal(wave.shape)).astype(np.float32)
+            columns = [seconds.astype("datetime64[s]"), *values.T]
+            writer.write_table(pa.table([pa.array(column) for column in columns], schema))
+    return path.stat().st_size
+
+
+def prepare_and_read(path: str, batches: int) -> None:
+    """What the watched process does."""
+    import rnn_lab.nn  # noqa: F401  # as on the command line: it changes what memory is kept
+    from rnn_lab.data import SeriesFiles
+
+    start = time.perf_counter()
+    data = SeriesFiles(path, batch_size=BATCH)
+    windows = data.split("train")
+    where = "mapped" if isinstance(data.panel.buffer, np.memmap) else "in memory, as they are few"
+    print(
+        f"{len(data.panel.buffer):,} rows, {where}; {len(windows):,} windows to train on, ready "
+        f"in {time.perf_counter() - start:.0f} s",
+        flush=True,
+    )
+    loader = data.train_dataloader()
+    seconds, start = [], time.perf_counter()
+    for _ in islice(loader, batches):
+        seconds.append(time.perf_counter() - start)
+        start = time.perf_counter()
+    late = statistics.quantiles(seconds, n=100)[98]
+    print(
+        f"{len(seconds):,} batches of {BATCH} windows, {1000 * statistics.median(seconds):.2f} ms "
+        f"each in the middle, {1000 * statistics.mean(seconds):.2f} ms in the mean, one in a "
+        f"hundred over {1000 * late:.2f} ms"
+    )
+
+
+def main() -> None:
+    """Generate, prepare, read, tell."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=100_000_000)
+    parser.add_argument("--batches", type=int, default=2000, help="training batches that are read")
+    parser.add_argument("--read", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.read:
+        return prepare_and_read(options.read, options.batches)
+    with tempfile.TemporaryDirectory(prefix="rnn-lab-") as folder:
+        path = Path(folder) / "table.parquet"
+        size = write_table(path, options.rows) / 1e6
+        print(f"{options.rows:,} rows are written, {size:,.0f} MB of Parquet", flush=True)
+        command = [sys.executable, __file__, "--read", str(path), "--batches", str(options.batches)]
+        changed = {**os.environ, "XDG_CACHE_HOME": folder, "HOME": folder}
+        seconds, peak = watch(command, changed)
+    print(f"{peak:,.0f} MB of memory at the most in {seconds:.0f} s", end=", ")
+    print(f"{'under' if peak < LIMIT else 'OVER'} the limit of {LIMIT:,} MB")
+    sys.exit(peak >= LIMIT)
+
+
+if __name__ == "__main__":
+    main()
