@@ -537,3 +537,12 @@ def test_one_series_is_forecast_by_one_process(checkpoint, tmp_path, capsys):
 def test_a_frame_that_cannot_be_read_as_in_training_is_refused(checkpoint, given, message):
     with pytest.raises(UserError, match=re.escape(message)):
         rnn_lab.load(checkpoint).predict(given(frame()))
+
+
+def test_averaged_weights_have_no_intervals_of_the_first_ones_errors(checkpoint, tmp_path):
+    last = checkpoint.replace("best.ckpt", "last.ckpt")
+    assert main(["average", checkpoint, last, "--output", f"{tmp_path}/mean.ckpt"]) == 0
+    predictor = rnn_lab.load(f"{tmp_path}/mean.ckpt")
+    assert list(predictor.predict(frame()).columns) == ["date", "y1", "y2"]
+    with pytest.raises(UserError, match="no validation to make intervals from"):
+        predictor.predict(frame(), intervals=[0.8])

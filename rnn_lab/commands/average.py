@@ -55,6 +55,7 @@ def average(paths: Sequence[str], output: str) -> None:
     mean = torch.load(paths[0], map_location="cpu", weights_only=True)
     for key in ("optimizer_states", "lr_schedulers", "callbacks"):
         mean.pop(key, None)
+    mean["rnn_lab"].pop("calibration", None)  # intervals of the first one's errors
     mean["state_dict"] = _mean([_weights(path) for path in paths])
     try:
         Path(output).parent.mkdir(parents=True, exist_ok=True)
