@@ -91,6 +91,26 @@ def test_real_series_by_name_alone_are_enough(data_root):
     assert one_step("--model=BiGRUClassifier", "--data=JapaneseVowels") == 0
 
 
+@pytest.mark.data
+@pytest.mark.parametrize("data", ["ETTh1", "ETTm1", "ExchangeRate"])
+def test_real_series_to_forecast_by_name_alone_are_enough(data, data_root):
+    assert one_step("--model=LSTMForecaster", f"--data={data}") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_a_transformer_is_forecast_as_the_readme_says(data_root):
+    words = ["--test=true", "--trainer.default_root_dir=run", "--trainer.accelerator=cpu"]
+    assert main(["fit", "-c", str(CONFIGS / "etth1_patched_lstm.yaml"), *words]) == 0
+    assert json.loads(Path("run/scores.json").read_text())["scores"]["mse"] <= 0.378
+    assert main(["backtest", "--ckpt_path", "run/checkpoints/best.ckpt"]) == 0
+    with open("run/backtest/backtest.csv", newline="") as file:
+        rows = {row["model"]: row for row in csv.DictReader(file) if row["step"] == "all"}
+    rolling = rows["PatchedLSTMForecaster, rolling intervals"]
+    assert abs(float(rolling["coverage_80"]) - 0.80) <= 0.02
+    assert abs(float(rolling["coverage_95"]) - 0.95) <= 0.02
+
+
 @pytest.mark.slow
 def test_dates_are_written_as_the_readme_says():
     words = ["--test=true", "--trainer.default_root_dir=run", "--trainer.accelerator=cpu"]
