@@ -95,8 +95,9 @@ def errors_by_step(errors: Mapping[str, np.ndarray], what: str = "MSE") -> Figur
     for number, (name, values) in enumerate(errors.items()):
         colour = COLOURS[number % len(COLOURS)]
         width = 2.0 if number == 0 else 1.2
+        style = "-" if number < len(COLOURS) else "--"  # a colour may come again
         steps = np.arange(1, len(values) + 1)
-        axes.plot(steps, values, color=colour, linewidth=width, marker=marker, label=name)
+        axes.plot(steps, values, style, color=colour, linewidth=width, marker=marker, label=name)
     axes.set(xlabel="steps ahead", ylabel=what)
     axes.set_ylim(bottom=0)
     axes.grid(color="#E5E5E5", linewidth=0.8)
