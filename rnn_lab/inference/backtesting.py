@@ -13,11 +13,16 @@ from rnn_lab.data.forecasting import ForecastDataModule
 from rnn_lab.data.progress import progress
 from rnn_lab.data.windows import Windows
 from rnn_lab.inference.forecasts import ForecastPredictor, chunks
-from rnn_lab.metrics.forecasting import Calibration, Forecast, ForecastErrors, deviation
+from rnn_lab.metrics.forecasting import (
+    Calibration,
+    Forecast,
+    ForecastErrors,
+    deviation,
+    with_reach,
+)
 from rnn_lab.models import DriftForecaster, LastValueForecaster, SeasonalNaiveForecaster
 from rnn_lab.nn.outputs import LEVELS
 
-REACHES = sorted({round(abs(2 * level - 1), 6) for level in LEVELS})  # of central intervals
 SCORES_LIMIT = 1 << 28  # errors kept for intervals that are calibrated anew: a gigabyte
 
 
@@ -106,7 +111,7 @@ def rolling(model: ForecastPredictor, data: ForecastDataModule, renew: int) -> F
         reach = _reaches(scores[seen[-memory:]])
         for rows in (block[i : i + 256] for i in range(0, len(block), 256)):
             batch, forecast = model.forecast(splits[1], rows)
-            errors.update(_with_reach(forecast, batch, reach), batch)
+            errors.update(with_reach(forecast, batch.past, reach, LEVELS), batch)
     return errors
 
 
@@ -131,24 +136,22 @@ def _times(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _reaches(scores: np.ndarray) -> Tensor:
-    """How far values stray at most, of each of `REACHES`, `(reaches, horizon, channels)`."""
+    """How far values stray at most, for the quantiles at `LEVELS`, `(levels, horizon, channels)`.
+
+    Args:
+        scores: Errors in deviations of their windows, `(windows, horizon, channels)`.
+    """
     ordered = np.sort(scores, axis=0)  # NaN last
     count = (~np.isnan(scores)).sum(0)
-    rows = []
-    for reach in REACHES:
-        rank = np.ceil((count + 1) * reach).astype(np.int64)
-        place = np.clip(rank - 1, 0, max(len(scores) - 1, 0))
-        found = np.take_along_axis(ordered, place[None], 0)[0]
-        rows.append(np.where(rank > count, np.inf, found))
-    return torch.from_numpy(np.stack(rows).astype(np.float32))
-
-
-def _with_reach(forecast: Forecast, batch: WindowBatch, reach: Tensor) -> Forecast:
-    """Give points the quantiles that scores make of them."""
-    which = [REACHES.index(round(abs(2 * level - 1), 6)) for level in LEVELS]
-    side = torch.tensor([level - 0.5 for level in LEVELS]).sign().view(-1, 1, 1)
-    spread = (side * reach[which]).movedim(0, -1).to(batch.past) * deviation(batch.past)[..., None]
-    return Forecast(forecast.point, forecast.point.unsqueeze(-1) + spread, LEVELS)
+    found: dict[float, np.ndarray] = {}  # two levels share a reach, one on either side
+    for level in LEVELS:
+        inside = round(abs(2 * level - 1), 6)
+        if inside not in found:
+            rank = np.ceil((count + 1) * inside).astype(np.int64)
+            place = np.clip(rank - 1, 0, max(len(scores) - 1, 0))
+            values = np.take_along_axis(ordered, place[None], 0)[0]
+            found[inside] = np.where(rank > count, np.inf, values).astype(np.float32)
+    return torch.from_numpy(np.stack([found[round(abs(2 * level - 1), 6)] for level in LEVELS]))
 
 
 class Refitted(ForecastPredictor):

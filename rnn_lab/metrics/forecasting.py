@@ -197,9 +197,23 @@ def widened(
         histogram: Of a `Calibration`.
         levels: The probabilities of the quantiles.
     """
-    reach = radius(histogram, [abs(2 * level - 1) for level in levels]).to(past)
+    reach = radius(histogram, [abs(2 * level - 1) for level in levels])
+    return with_reach(forecast, past, reach, levels)
+
+
+def with_reach(
+    forecast: Forecast, past: Tensor, reach: Tensor, levels: tuple[float, ...]
+) -> Forecast:
+    """Give a forecast of points the quantiles that lie so far from them on either side.
+
+    Args:
+        forecast: Points.
+        past: The windows seen, `(batch, input_length, channels)`.
+        reach: How far, in deviations of the window, `(levels, horizon, channels or 1)`.
+        levels: The probabilities of the quantiles.
+    """
     side = past.new_tensor([level - 0.5 for level in levels]).sign().view(-1, 1, 1)
-    spread = (side * reach).movedim(0, -1) * deviation(past).unsqueeze(-1)
+    spread = (side * reach.to(past)).movedim(0, -1) * deviation(past).unsqueeze(-1)
     return Forecast(forecast.point, forecast.point.unsqueeze(-1) + spread, levels)
 
 

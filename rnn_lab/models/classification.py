@@ -11,7 +11,7 @@ from torchmetrics import Metric, MetricCollection
 from rnn_lab.batches import PAD_ID, UNK_ID, TextBatch
 from rnn_lab.errors import UserError
 from rnn_lab.metrics.classification import class_metrics
-from rnn_lab.models.task import Scores, Task, check_sizes
+from rnn_lab.models.task import Scores, Task, check_layer, check_sizes
 from rnn_lab.nn import LAYERS, EmbeddingDropout, WordDropout, initialize, pool
 
 
@@ -306,12 +306,6 @@ class SentimentLSTM(TextClassifier):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Say how likely each text is of the second class, `(batch,)`."""
         return self.probabilities(x, lengths)[:, 1]
-
-
-def check_layer(name: str) -> None:
-    """Refuse a recurrent layer that nobody knows."""
-    if name not in LAYERS:
-        raise UserError(f"layer must be one of {', '.join(LAYERS)}, got {name!r}")
 
 
 def class_scores(

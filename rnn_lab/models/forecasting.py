@@ -10,7 +10,7 @@ from torchmetrics import Metric, MetricCollection
 from rnn_lab.batches import WindowBatch
 from rnn_lab.errors import UserError
 from rnn_lab.metrics.forecasting import Calibration, Forecast, ForecastErrors
-from rnn_lab.models.task import Scores, Task, check_sizes
+from rnn_lab.models.task import Scores, Task, check_layer, check_sizes
 from rnn_lab.nn import LAYERS, initialize
 from rnn_lab.nn.forecasting import (
     DirectDecoder,
@@ -182,8 +182,7 @@ class Forecaster(ForecastTask):
         self.horizon, self.channels = steps_and_channels(output_dim, horizon)
         if input_dim < self.channels:
             raise UserError(f"{self.channels} channels need as many inputs, got {input_dim}")
-        if layer not in LAYERS:
-            raise UserError(f"layer must be one of {', '.join(LAYERS)}, got {layer!r}")
+        check_layer(layer)
         self._check_decoding(decoding, segment, input_dim - self.channels - known_dim, output)
         self.output = _output(output, loss, quantiles, normalisation)
         self.independent, self.decoding, self.samples = independent, decoding, samples

@@ -9,8 +9,8 @@ from torchmetrics import Metric, MetricCollection
 from rnn_lab.batches import SeriesBatch
 from rnn_lab.errors import UserError
 from rnn_lab.metrics.classification import class_metrics
-from rnn_lab.models.classification import check_layer, class_scores, weigh_classes
-from rnn_lab.models.task import Scores, Task, check_sizes
+from rnn_lab.models.classification import class_scores, weigh_classes
+from rnn_lab.models.task import Scores, Task, check_layer, check_sizes
 from rnn_lab.nn import LAYERS, GaussianNoise, initialize, pool
 
 

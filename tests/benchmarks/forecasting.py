@@ -35,7 +35,7 @@ EXPERIMENTS: dict[str, tuple[str, list[str], bool]] = {  # label, words, whether
     "drift": ("drift", ["--model=DriftForecaster", *ONE_EPOCH], False),
     "dlinear": (
         "DLinear",
-        ["--model=DLinearForecaster", "--data=ETTh1", "--data.batch_size=32"],
+        ["--model=DLinearForecaster", "--data=ETTh1"],
         False,
     ),
     "chapter": ("`configs/etth1_chapter.yaml`", ["-c", "configs/etth1_chapter.yaml"], False),

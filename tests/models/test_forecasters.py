@@ -253,7 +253,6 @@ def test_bfloat16_autocast_gives_nearly_the_same(name):
     torch.testing.assert_close(loss, model.score(batch).loss, atol=0.05, rtol=0.05)
 
 
-@pytest.mark.filterwarnings("ignore:The state dict in .* contains no parameters")  # baselines
 @every_forecaster
 def test_a_saved_checkpoint_gives_the_same_forecast(name, tmp_path):
     model, batch = build(name).eval(), batch_of()
