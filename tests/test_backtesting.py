@@ -7,7 +7,7 @@ import torch
 
 from rnn_lab.data import SeriesFiles, SyntheticSeries
 from rnn_lab.inference import ForecastPredictor, backtesting
-from rnn_lab.inference.backtesting import Refitted, backtest, baselines, rolling, rows_of
+from rnn_lab.inference.backtesting import Refitted, backtest, baselines, rows_of
 from rnn_lab.metrics.forecasting import ForecastErrors
 from rnn_lab.models import LastValueForecaster
 from rnn_lab.nn.outputs import LEVELS
@@ -42,13 +42,13 @@ def seen(monkeypatch):
 @pytest.mark.parametrize("renew", [1, 7, 1000])
 def test_rolling_intervals_use_nothing_that_comes_after_their_origin(seen, renew):
     first = series()
-    rolling(last_value(first), first, renew)
+    list(backtest({"last": last_value(first)}, first, renew))  # measures the rolling ones last
     before = dict(seen)
     second = series()
     second.scaler  # noqa: B018  learned from what both have
     changed = 270
     second.panel.buffer[changed:] *= 3
-    rolling(last_value(second), second, renew)
+    list(backtest({"last": last_value(second)}, second, renew))
     windows = first.split("test")
     _, origins = windows.origin(np.arange(len(windows)))
     assert seen.keys() == before.keys() == set(range(len(windows)))

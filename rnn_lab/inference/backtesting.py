@@ -72,57 +72,78 @@ def backtest(
         The result of each model, in order, that of the rolling intervals after the first.
     """
     valid, test = data.split("valid"), data.split("test")
+    size = (len(valid) + len(test)) * data.output_dim
     for number, (name, model) in enumerate(models.items()):
         points = not (model.task.output.probabilistic or isinstance(model, Refitted))
+        keep = points and number == 0 and size <= SCORES_LIMIT
+        seen: list[Tensor] = []
         if points:
-            calibrate(model, valid, name)
+            calibrate(model, valid, name, seen if keep else None)
         errors = ForecastErrors(data.horizon, quantiles=True)
         for rows in progress(chunks(test), f"{name} on test"):
             batch, forecast = model.forecast(test, rows)
             errors.update(forecast, batch)
+            if keep:
+                seen.append(forecast.point.cpu())
         yield Result(name, errors)
-        size = (len(valid) + len(test)) * data.output_dim
-        if points and number == 0 and size <= SCORES_LIMIT:
-            yield Result(f"{name}, rolling intervals", rolling(model, data, renew))
+        if keep:
+            found = rolling(torch.cat(seen), valid, test, renew)
+            yield Result(f"{name}, rolling intervals", found)
 
 
-def calibrate(model: ForecastPredictor, windows: Windows, name: str) -> None:
-    """Measure how far a model strays on some windows, and make its intervals from that."""
+def calibrate(
+    model: ForecastPredictor, windows: Windows, name: str, seen: list[Tensor] | None = None
+) -> None:
+    """Measure how far a model strays on some windows, and make its intervals from that.
+
+    Args:
+        model: Forecasts points.
+        windows: What is forecast.
+        name: Of the model, for people who wait.
+        seen: Takes the forecasts, `(batch, horizon, channels)` each, if they are wanted.
+    """
     calibration = Calibration(windows.horizon, len(windows.panel.targets)).to(model.task.device)
     model.calibration = None
     for rows in progress(chunks(windows), f"{name} on validation"):
         batch, forecast = model.forecast(windows, rows)
         calibration.update(forecast, batch)
+        if seen is not None:
+            seen.append(forecast.point.cpu())
     model.calibration = calibration.compute().cpu()
 
 
-def rolling(model: ForecastPredictor, data: ForecastDataModule, renew: int) -> ForecastErrors:
-    """Measure a model whose intervals are calibrated anew from the latest windows."""
-    splits = [data.split("valid"), data.split("test")]
-    scores = np.concatenate([_scores(model, windows) for windows in splits])
-    begins, ends = (np.concatenate(part) for part in zip(*map(_times, splits), strict=True))
+def rolling(points: Tensor, valid: Windows, test: Windows, renew: int) -> ForecastErrors:
+    """Measure points whose intervals are calibrated anew from the latest windows.
+
+    Args:
+        points: Forecasts of validation, then of test, `(windows, horizon, channels)`.
+        valid: The windows of validation.
+        test: The windows of test.
+        renew: Windows of a series until intervals are calibrated anew.
+    """
+    first = len(valid)
+    scores = np.concatenate([_scores(points[:first], valid), _scores(points[first:], test)])
+    begins, ends = (np.concatenate(part) for part in zip(_times(valid), _times(test), strict=True))
     order = np.argsort(ends, kind="stable")
-    first, memory = len(splits[0]), len(splits[0])
-    errors = ForecastErrors(data.horizon, quantiles=True)
-    test = np.argsort(begins[first:], kind="stable")
-    size = renew * len(splits[1].panel.ids)
-    for block in (test[i : i + size] for i in range(0, len(test), size)):
+    errors = ForecastErrors(test.horizon, quantiles=True)
+    rows = np.argsort(begins[first:], kind="stable")
+    size = renew * len(test.panel.ids)
+    for block in (rows[i : i + size] for i in range(0, len(rows), size)):
         seen = order[: np.searchsorted(ends[order], begins[first + block[0]])]
-        reach = _reaches(scores[seen[-memory:]])
-        for rows in (block[i : i + 256] for i in range(0, len(block), 256)):
-            batch, forecast = model.forecast(splits[1], rows)
-            errors.update(with_reach(forecast, batch.past, reach, LEVELS), batch)
+        reach = _reaches(scores[seen[-first:]])
+        for some in (block[i : i + 256] for i in range(0, len(block), 256)):
+            batch, point = test[some].to(torch.device("cpu")), Forecast(points[first + some])
+            errors.update(with_reach(point, batch.past, reach, LEVELS), batch)
     return errors
 
 
-def _scores(model: ForecastPredictor, windows: Windows) -> np.ndarray:
+def _scores(points: Tensor, windows: Windows) -> np.ndarray:
     """Absolute errors over the deviation of what was seen, `(windows, horizon, channels)`."""
     parts = []
     for rows in chunks(windows):
-        batch, forecast = model.forecast(windows, rows)
-        score = (forecast.point - batch.future).abs() / deviation(batch.past)
-        parts.append(score.cpu().numpy())
-    return np.concatenate(parts)
+        batch = windows[rows].to(torch.device("cpu"))
+        parts.append((points[rows] - batch.future).abs() / deviation(batch.past))
+    return torch.cat(parts).numpy()
 
 
 def _times(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
