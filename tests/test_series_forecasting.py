@@ -546,3 +546,8 @@ def test_averaged_weights_have_no_intervals_of_the_first_ones_errors(checkpoint,
     assert list(predictor.predict(frame()).columns) == ["date", "y1", "y2"]
     with pytest.raises(UserError, match="no validation to make intervals from"):
         predictor.predict(frame(), intervals=[0.8])
+
+
+def test_a_checkpoint_that_is_not_there_is_named(capsys, tmp_path):
+    line = refused(capsys, "backtest", "--ckpt_path", tmp_path / "nope.ckpt")
+    assert "nope.ckpt does not exist" in line

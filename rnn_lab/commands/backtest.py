@@ -55,8 +55,8 @@ def main(options: Sequence[str]) -> None:
     args = _parser().parse_args(list(options))
     if args.renew < 1 or (args.refit is not None and args.refit < 1):
         raise UserError("renew and refit count steps: they must be at least 1")
-    folder = Path(args.output) if args.output else _folder(args.ckpt_path)
     data = _data(args)
+    folder = Path(args.output) if args.output else _folder(args.ckpt_path)
     models = _models(args, data, folder)
     results: list[Result] = []
     for result in backtest({**models, **baselines(data)}, data, args.renew):
