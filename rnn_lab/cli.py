@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch.distributed
 import yaml
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -66,6 +67,9 @@ def main(args: Sequence[str]) -> None:
     """
     _tell_on_standard_error()
     LabCLI(list(args))
+    if torch.distributed.is_initialized():
+        # Else threads of it outlive the interpreter, and now and then abort a run that is done.
+        torch.distributed.destroy_process_group()
 
 
 class OneLineParser(OneLineErrors, LightningArgumentParser):
