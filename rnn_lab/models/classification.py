@@ -11,8 +11,8 @@ from torchmetrics import Metric, MetricCollection
 from rnn_lab.batches import PAD_ID, UNK_ID, TextBatch
 from rnn_lab.errors import UserError
 from rnn_lab.metrics.classification import class_metrics
-from rnn_lab.models.task import Scores, Task, check_layer, check_sizes
-from rnn_lab.nn import LAYERS, EmbeddingDropout, WordDropout, initialize, pool
+from rnn_lab.models.task import Scores, Task, check_sizes
+from rnn_lab.nn import EmbeddingDropout, WordDropout, build_layer, pool
 
 
 class TextClassifier(Task):
@@ -28,6 +28,7 @@ class TextClassifier(Task):
         num_classes: Number of labels.
         num_layers: Recurrent layers on top of each other.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
+        layer_options: What that layer takes by name beside its sizes, such as `zoneout`.
         bidirectional: Whether each layer also reads backwards.
         pooling: What stands for the text: `final` (the state after the last word), `mean`, `max`,
             `attention`, or several joined by a plus, such as `mean+max`.
@@ -41,8 +42,7 @@ class TextClassifier(Task):
         class_counts: Training texts of each class; the data says it.
         multi_label: Whether a text may have several labels; the data says it.
         embedding_std: Standard deviation of the first word vectors.
-        initialization: `recommended` (recurrent weights orthogonal, input weights Glorot, forget
-            bias 1) or `torch` (torch's own).
+        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
         optimizer: See `Task`.
         scheduler: See `Task`.
 
@@ -62,6 +62,7 @@ class TextClassifier(Task):
         num_layers: int = 1,
         *,
         layer: str = "LSTM",
+        layer_options: dict[str, Any] | None = None,
         bidirectional: bool = False,
         pooling: str = "final",
         layer_dropout: float = 0.3,
@@ -79,7 +80,6 @@ class TextClassifier(Task):
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
         check_sizes(self, vocab_size=vocab_size, num_classes=num_classes, num_layers=num_layers)
-        check_layer(layer)
         self.class_weights: Tensor | None
         self.num_classes = num_classes
         self.multi_label = multi_label
@@ -89,12 +89,16 @@ class TextClassifier(Task):
         with torch.no_grad():
             self.embedding.weight.mul_(embedding_std)
         self.embedding_dropout = EmbeddingDropout(embedding_dropout)
-        dropout = layer_dropout if num_layers > 1 else 0.0
-        self.recurrent = LAYERS[layer](
-            embedding_dim, hidden_dim, num_layers, dropout, bidirectional
+        self.recurrent = build_layer(
+            layer,
+            embedding_dim,
+            hidden_dim,
+            num_layers,
+            layer_dropout,
+            bidirectional,
+            initialization=initialization,
+            options=layer_options,
         )
-        if initialization == "recommended":
-            initialize(self.recurrent)
         self.pool = pool(pooling, self.recurrent.output_size, bidirectional)
         self.dropout = nn.Dropout(head_dropout)
         self.fc = nn.Linear(self.pool.output_size, num_classes)

@@ -10,8 +10,8 @@ from torchmetrics import Metric, MetricCollection
 from rnn_lab.batches import WindowBatch
 from rnn_lab.errors import UserError
 from rnn_lab.metrics.forecasting import Calibration, Forecast, ForecastErrors
-from rnn_lab.models.task import Scores, Task, check_layer, check_sizes
-from rnn_lab.nn import LAYERS, initialize
+from rnn_lab.models.task import Scores, Task, check_sizes
+from rnn_lab.nn import build_layer
 from rnn_lab.nn.forecasting import (
     DirectDecoder,
     SegmentDecoder,
@@ -19,6 +19,7 @@ from rnn_lab.nn.forecasting import (
     WindowScaling,
 )
 from rnn_lab.nn.outputs import LEVELS, Output, Parameters, Point, output
+from rnn_lab.nn.state import State, change
 
 Decoding = Literal["direct", "recursive", "segments"]
 
@@ -123,6 +124,7 @@ class Forecaster(ForecastTask):
         output_dim: Numbers forecast from a window, horizon times channels.
         horizon: Steps to forecast; None: as many as `output_dim`, of one channel.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
+        layer_options: What that layer takes by name beside its sizes, such as `zoneout`.
         segment: Steps that are read as one; 1 reads step by step.
         decoding: `direct` (all steps from the final state), `recursive` (one step after the other,
             each fed back; the true values in training) or `segments` (a segment at a time from the
@@ -138,8 +140,7 @@ class Forecaster(ForecastTask):
         samples: Paths drawn in evaluation, where a distribution is decoded recursively.
         layer_dropout: Dropout between recurrent layers.
         head_dropout: Dropout before the last linear layer.
-        initialization: `recommended` (recurrent weights orthogonal, input weights Glorot, forget
-            bias 1) or `torch` (torch's own).
+        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
         known_dim: Features known of the steps to come; the data says it.
         static_dim: Numbers that describe a series; the data says it.
         category_sizes: Levels of each category that describes a series; the data says it.
@@ -159,6 +160,7 @@ class Forecaster(ForecastTask):
         *,
         horizon: int | None = None,
         layer: str = "LSTM",
+        layer_options: dict[str, Any] | None = None,
         segment: int = 1,
         decoding: Decoding = "direct",
         independent: bool = True,
@@ -182,7 +184,6 @@ class Forecaster(ForecastTask):
         self.horizon, self.channels = steps_and_channels(output_dim, horizon)
         if input_dim < self.channels:
             raise UserError(f"{self.channels} channels need as many inputs, got {input_dim}")
-        check_layer(layer)
         self._check_decoding(decoding, segment, input_dim - self.channels - known_dim, output)
         self.output = _output(output, loss, quantiles, normalisation)
         self.independent, self.decoding, self.samples = independent, decoding, samples
@@ -194,14 +195,15 @@ class Forecaster(ForecastTask):
         described = static_dim + sum(min(16, size) for size in category_sizes or [])
         width = (1 if independent else self.channels) + input_dim - self.channels + described
         self.embedding = SegmentEmbedding(width, segment, hidden_dim) if segment > 1 else None
-        self.recurrent = LAYERS[layer](
+        self.recurrent = build_layer(
+            layer,
             width if self.embedding is None else hidden_dim,
             hidden_dim,
             num_layers,
-            layer_dropout if num_layers > 1 else 0.0,
+            layer_dropout,
+            initialization=initialization,
+            options=layer_options,
         )
-        if initialization == "recommended":
-            initialize(self.recurrent)
         size = self.output.size * (1 if independent else self.channels)
         known = known_dim + described if known_dim else 0
         if decoding == "segments":
@@ -384,8 +386,8 @@ class Forecaster(ForecastTask):
         return torch.cat(found, 1)
 
     def _spread(
-        self, output: Tensor, state: Any, described: Tensor | None, paths: int
-    ) -> tuple[Tensor, Any, Tensor | None]:
+        self, output: Tensor, state: State, described: Tensor | None, paths: int
+    ) -> tuple[Tensor, State, Tensor | None]:
         """Give each path of a window its rows; channels stay neighbours."""
         rows = self.channels if self.independent else 1
 
@@ -395,11 +397,7 @@ class Forecaster(ForecastTask):
             wide[axis + 1] = paths
             return apart.expand(wide).flatten(axis, axis + 2)
 
-        state = (
-            tuple(spread(part, 1) for part in state)
-            if isinstance(state, tuple)
-            else spread(state, 1)
-        )
+        state = change(state, lambda part: spread(part, 1))
         told = None if described is None else spread(described, 0)
         return spread(output, 0), state, told
 

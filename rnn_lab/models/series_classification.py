@@ -10,8 +10,8 @@ from rnn_lab.batches import SeriesBatch
 from rnn_lab.errors import UserError
 from rnn_lab.metrics.classification import class_metrics
 from rnn_lab.models.classification import class_scores, weigh_classes
-from rnn_lab.models.task import Scores, Task, check_layer, check_sizes
-from rnn_lab.nn import LAYERS, GaussianNoise, initialize, pool
+from rnn_lab.models.task import Scores, Task, check_sizes
+from rnn_lab.nn import GaussianNoise, build_layer, pool
 
 
 class SeriesClassifier(Task):
@@ -26,6 +26,7 @@ class SeriesClassifier(Task):
         num_classes: Number of labels.
         num_layers: Recurrent layers on top of each other.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
+        layer_options: What that layer takes by name beside its sizes, such as `zoneout`.
         bidirectional: Whether each layer also reads backwards.
         pooling: What stands for the series: `final` (the state after the last step), `mean`,
             `max`, `attention`, or several joined by a plus, such as `mean+max`.
@@ -36,8 +37,7 @@ class SeriesClassifier(Task):
         class_weights: Weight of each class in the loss; `balanced` makes it inverse to the
             number of training series of the class, one on average over the series.
         class_counts: Training series of each class; the data says it.
-        initialization: `recommended` (recurrent weights orthogonal, input weights Glorot, forget
-            bias 1) or `torch` (torch's own).
+        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
         optimizer: See `Task`.
         scheduler: See `Task`.
 
@@ -56,6 +56,7 @@ class SeriesClassifier(Task):
         num_layers: int = 1,
         *,
         layer: str = "GRU",
+        layer_options: dict[str, Any] | None = None,
         bidirectional: bool = False,
         pooling: str = "final",
         layer_dropout: float = 0.3,
@@ -70,16 +71,21 @@ class SeriesClassifier(Task):
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
         check_sizes(self, input_dim=input_dim, num_classes=num_classes, num_layers=num_layers)
-        check_layer(layer)
         self.class_weights: Tensor | None
         self.input_dim = input_dim
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self.noise = GaussianNoise(input_noise)
-        dropout = layer_dropout if num_layers > 1 else 0.0
-        self.recurrent = LAYERS[layer](input_dim, hidden_dim, num_layers, dropout, bidirectional)
-        if initialization == "recommended":
-            initialize(self.recurrent)
+        self.recurrent = build_layer(
+            layer,
+            input_dim,
+            hidden_dim,
+            num_layers,
+            layer_dropout,
+            bidirectional,
+            initialization=initialization,
+            options=layer_options,
+        )
         self.pool = pool(pooling, self.recurrent.output_size, bidirectional)
         self.dropout = nn.Dropout(head_dropout)
         self.fc = nn.Linear(self.pool.output_size, num_classes)

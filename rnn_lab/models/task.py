@@ -14,7 +14,6 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 
 import rnn_lab
 from rnn_lab.errors import UserError
-from rnn_lab.nn import LAYERS
 
 
 class Scores(NamedTuple):
@@ -205,9 +204,3 @@ def check_sizes(task: Task, **sizes: int | None) -> None:
             raise UserError(f"{type(task).__name__} needs {name}, and the data does not give it")
         if size < least:
             raise UserError(f"{name} must be at least {least}, got {size}")
-
-
-def check_layer(name: str) -> None:
-    """Refuse a recurrent layer that nobody knows."""
-    if name not in LAYERS:
-        raise UserError(f"layer must be one of {', '.join(LAYERS)}, got {name!r}")

@@ -55,7 +55,9 @@ class Translator(Task):
             `before` them, `after` them, or `none`.
         attention: `additive`, `scaled_dot` or `general`.
         input_feeding: With attention after the layers, whether what it gives is read next.
-        layer: `RNN`, `LSTM` or `GRU`, of encoder and decoder.
+        layer: `RNN`, `LSTM` or `GRU`, of the decoder, and of the encoder unless that has its own.
+        encoder_layer: Any recurrent layer by its name in `rnn_lab.nn.LAYERS`; None: `layer`.
+        encoder_options: What the encoder's layer takes by name beside its sizes, such as `zoneout`.
         encoder_layers: Recurrent layers of the encoder; None: `num_layers`.
         encoder_dim: Features of a step of the source in each direction; None: `hidden_dim`, shared
             between the directions.
@@ -105,6 +107,8 @@ class Translator(Task):
         attention: Literal["additive", "scaled_dot", "general"] = "additive",
         input_feeding: bool = False,
         layer: str = "LSTM",
+        encoder_layer: str | None = None,
+        encoder_options: dict[str, Any] | None = None,
         encoder_layers: int | None = None,
         encoder_dim: int | None = None,
         bidirectional: bool = True,
@@ -163,7 +167,6 @@ class Translator(Task):
         self.partners: list[Translator] = []  # whose probabilities count, too, in decoding
         self.reader: Any = None  # reads and writes the text of the data
         words: dict[str, Any] = {
-            "layer": layer,
             "dropout": layer_dropout,
             "input_dropout": input_dropout,
             "embedding_dropout": embedding_dropout,
@@ -183,6 +186,8 @@ class Translator(Task):
                 embedding_dim,
                 encoder_dim or (hidden_dim // 2 if bidirectional else hidden_dim),
                 encoder_layers or num_layers,
+                layer=encoder_layer or layer,
+                options=encoder_options,
                 bidirectional=bidirectional,
                 output_dropout=memory_dropout,
                 **words,
@@ -197,6 +202,7 @@ class Translator(Task):
                 embedding_dim,
                 hidden_dim,
                 num_layers,
+                layer=layer,
                 readout_dim=readout_dim or (embedding_dim if tied != "none" else None),
                 output_dropout=output_dropout,
                 **looking,

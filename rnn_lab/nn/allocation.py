@@ -10,12 +10,12 @@ import ctypes
 import os
 
 RETURN = "RNN_LAB_RETURN_MEMORY"
-KEPT = 1 << 30  # bytes free at the end of the heap; what is beyond goes back
+KEPT = (1 << 31) - 1  # bytes free at the end of the heap, the most that can be said; more goes back
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # as malloc.h numbers them
 
 
 def keep_memory() -> None:
-    """Let this process keep up to a gigabyte that it frees, unless `RNN_LAB_RETURN_MEMORY` is set.
+    """Let this process keep up to 2 GB that it frees, unless `RNN_LAB_RETURN_MEMORY` is set.
 
     Nothing happens where the C library is not glibc.
     """

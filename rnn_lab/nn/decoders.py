@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from rnn_lab.nn.attention import ATTENTIONS, AttentionLayer, Memory
 from rnn_lab.nn.dropout import LockedDropout
 from rnn_lab.nn.initialization import initialize
-from rnn_lab.nn.layers import layer_class
 from rnn_lab.nn.products import Linear
-from rnn_lab.nn.recurrent import RecurrentLayer, State
-from rnn_lab.nn.stepping import Stepper, parts_of, state_of
+from rnn_lab.nn.recurrent import GRU, LSTM, RNN, RecurrentLayer
+from rnn_lab.nn.state import State, change, join, parts, split, whole
+from rnn_lab.nn.stepping import Stepper
 from rnn_lab.nn.words import WordVectors
+
+DECODER_LAYERS: dict[str, type[RecurrentLayer]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
 
 
 class Decoder(nn.Module):
@@ -56,6 +58,10 @@ class Decoder(nn.Module):
         layer_norm: bool = False,
     ) -> None:
         super().__init__()
+        if layer not in DECODER_LAYERS:
+            names = ", ".join(DECODER_LAYERS)
+            raise ValueError(f"the layer of a decoder must be one of {names}, got {layer!r}")
+        self.layer_class = DECODER_LAYERS[layer]
         self.num_layers, self.hidden_dim = num_layers, hidden_dim
         self.embedding = WordVectors(
             output_dim,
@@ -65,7 +71,7 @@ class Decoder(nn.Module):
             locked=locked,
             layer_norm=layer_norm,
         )
-        self._build(layer_class(layer), dropout if num_layers > 1 else 0.0)
+        self._build(self.layer_class, dropout if num_layers > 1 else 0.0)
         for net in self.children():
             if isinstance(net, RecurrentLayer):
                 initialize(net)
@@ -81,6 +87,11 @@ class Decoder(nn.Module):
         """Make the recurrent layers."""
         size = self.embedding.embedding_dim
         self.recurrent = layer(size, self.hidden_dim, self.num_layers, dropout)
+
+    @property
+    def state_parts(self) -> int:
+        """Tensors in the state of its recurrent layers."""
+        return self.layer_class.state_parts
 
     def known_size(self) -> int:
         """Features of all that is known at a step: output, context, word."""
@@ -210,14 +221,14 @@ class AttentionDecoder(AttentiveDecoder):
     def read(
         self, words: Tensor, state: State, memory: Memory | None
     ) -> tuple[Tensor, Tensor | None, State, Tensor | None]:
-        stepper, parts = Stepper(self.recurrent, words), parts_of(state)
+        stepper, states = Stepper(self.recurrent, words), split(state)
         found = []
         for t in range(words.size(1)):
-            context, weights = self.attention(parts[-1][0].unsqueeze(1), memory)
-            output, parts = stepper.step(t, context.squeeze(1), parts)
+            context, weights = self.attention(states[-1][0].unsqueeze(1), memory)
+            output, states = stepper.step(t, context.squeeze(1), states)
             found.append((output, context.squeeze(1), weights.squeeze(1)))
         output, context, weights = (torch.stack(steps, 1) for steps in zip(*found, strict=True))
-        return output, context, state_of(parts), weights
+        return output, context, join(states), weights
 
 
 class GNMTDecoder(AttentiveDecoder):
@@ -291,8 +302,8 @@ class LuongDecoder(AttentiveDecoder):
         """Add that nothing was fed yet, with input feeding."""
         if not self.fed:
             return state
-        whole = state if isinstance(state, tuple) else (state,)
-        return (*whole, whole[0].new_zeros(1, whole[0].size(1), self.fed))
+        before = parts(state)
+        return (*before, before[0].new_zeros(1, before[0].size(1), self.fed))
 
     def read(
         self, words: Tensor, state: State, memory: Memory | None
@@ -309,27 +320,21 @@ class LuongDecoder(AttentiveDecoder):
         """Step by step: what each word is scored from is read by the next step."""
         assert self.readout is not None  # the constructor makes one
         stepper, found = Stepper(self.recurrent, words), []
-        parts, fed = parts_of(state[:-1]), state[-1][0]
+        states, fed = split(state[:-1]), state[-1][0]
         for t, word in enumerate(words.unbind(1)):
-            output, parts = stepper.step(t, fed, parts)
+            output, states = stepper.step(t, fed, states)
             context, weights = self.attention(output.unsqueeze(1), memory)
             context = context.squeeze(1)
             fed = self.readout(torch.cat([output, context, word], -1))
             found.append((output, context, weights.squeeze(1)))
         output, context, weights = (torch.stack(steps, 1) for steps in zip(*found, strict=True))
-        whole = state_of(parts)
-        whole = whole if isinstance(whole, tuple) else (whole,)
-        return output, context, (*whole, fed.unsqueeze(0)), weights
+        return output, context, (*parts(join(states)), fed.unsqueeze(0)), weights
 
 
 def _cut(state: State) -> tuple[State, State]:
     """The state of the first layer and that of the others."""
-    if isinstance(state, tuple):
-        return tuple(part[:1] for part in state), tuple(part[1:] for part in state)
-    return state[:1], state[1:]
+    return change(state, lambda part: part[:1]), change(state, lambda part: part[1:])
 
 
 def _joined(low: State, high: State) -> State:
-    if isinstance(low, tuple):
-        return tuple(torch.cat(both) for both in zip(low, high, strict=True))
-    return torch.cat([low, high])
+    return whole(torch.cat(both) for both in zip(parts(low), parts(high), strict=True))

@@ -1,5 +1,6 @@
 """Dropout of whole words."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -69,17 +70,19 @@ class LockedDropout(nn.Module):
 
     Args:
         p: Probability of dropping a feature; what stays is scaled by `1 / (1 - p)`.
+        time: The axis of the steps, 1 or 0.
     """
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: float, time: int = 1) -> None:
         super().__init__()
-        self.p = _probability(p)
+        self.p, self.time = _probability(p), time
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop features of `(batch, time, features)`."""
+        """Drop features of `(batch, time, features)`, or of `(time, batch, features)`."""
         if not self.training or self.p == 0:
             return x
-        return x * (x.new_empty(x.size(0), 1, x.size(2)).bernoulli_(1 - self.p) / (1 - self.p))
+        kept = torch.empty_like(x.select(self.time, 0)).bernoulli_(1 - self.p) / (1 - self.p)
+        return x * kept.unsqueeze(self.time)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

@@ -1,11 +1,10 @@
 """Parts of forecasters: windows brought to one scale, segments, and decoders of the horizon."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn.recurrent import RecurrentLayer
+from rnn_lab.nn.layers import Layer
+from rnn_lab.nn.state import State, change
 
 NORMALISATIONS = ("none", "last", "mean", "standard", "revin")
 EPSILON = 1e-5  # added to the variance of a window, as in the paper
@@ -196,34 +195,29 @@ class SegmentDecoder(nn.Module):
         self.linear = nn.Linear(hidden_size, segment * size)
         self.known = _known_network(known_dim, hidden_size, size) if known_dim else None
 
-    def forward(self, layer: RecurrentLayer, state: Any, known: Tensor) -> Tensor:
+    def forward(self, layer: Layer, state: State, known: Tensor) -> Tensor:
         """Decode.
 
         Args:
             layer: What has read the window.
-            state: Its state after it, `(layers, rows, hidden_size)`, of an LSTM a pair; where
-                channels share the weights they are neighbours among the rows.
+            state: Its state after it, rows on axis 1; where channels share the weights they are
+                neighbours among the rows.
             known: What is known of each step to come, `(rows, horizon, known_dim)`.
 
         Returns:
             `(rows, horizon, size)`.
         """
         segments = len(self.position)
-        whole = state if isinstance(state, tuple) else (state,)
-        rows = whole[0].size(1)
+        rows = len(known)
         places = self.position.expand(rows, -1, -1)
         if self.channel is not None:
             channels = self.channel.repeat(rows // len(self.channel), 1)
             places = torch.cat([places, channels.unsqueeze(1).expand(-1, segments, -1)], 2)
-        spread = tuple(part.repeat_interleave(segments, 1) for part in whole)
-        after, _ = layer(places.flatten(0, 1).unsqueeze(1), None, _like(spread, state))
+        spread = change(state, lambda part: part.repeat_interleave(segments, 1))
+        after, _ = layer(places.flatten(0, 1).unsqueeze(1), None, spread)
         found = self.linear(self.dropout(after.squeeze(1)))  # (rows * segments, segment * size)
         found = found.view(rows, -1, self.size)[:, : self.horizon]
         return found if self.known is None else found + self.known(known)
-
-
-def _like(parts: tuple[Tensor, ...], state: Any) -> Any:
-    return parts if isinstance(state, tuple) else parts[0]
 
 
 class LinearDecomposition(nn.Module):

@@ -17,6 +17,8 @@ def initialize(layer: nn.RNNBase) -> None:
         layer: `RNN`, `LSTM` or `GRU`, ours or torch's, of any depth and both directions.
     """
     for name, parameter in layer.named_parameters():
+        if name.startswith("first"):
+            continue  # a learned state starts at zero
         gates = parameter.detach().split(layer.hidden_size)
         if name.startswith("bias"):
             _fill_bias(gates, forget=1.0 if name.startswith("bias_ih") else 0.0)

@@ -1,16 +1,106 @@
 """The recurrent layers by the names that configs give them."""
 
+import difflib
+import inspect
+from typing import Any, Literal
+
+from rnn_lab.nn.diagonal_scans import LRU, RGLRU
+from rnn_lab.nn.gated_scans import QRNN, MinGRU, MinLSTM
+from rnn_lab.nn.initialization import initialize
+from rnn_lab.nn.matrix_memory import MLSTM
 from rnn_lab.nn.recurrent import GRU, LSTM, RNN, RecurrentLayer
+from rnn_lab.nn.stack import LayerStack
+from rnn_lab.nn.unrolled import (
+    SLSTM,
+    SRU,
+    IndRNN,
+    LayerNormGRU,
+    LayerNormLSTM,
+    LSTMWithLayerNorm,
+    PeepholeLSTM,
+    SimpleRNN,
+    Unrolled,
+)
 
-LAYERS: dict[str, type[RecurrentLayer]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
+Layer = RecurrentLayer | LayerStack | LSTMWithLayerNorm
+
+LAYERS: dict[str, type[Layer]] = {
+    layer.__name__: layer
+    for layer in (
+        RNN,
+        LSTM,
+        GRU,
+        SimpleRNN,
+        LSTMWithLayerNorm,
+        LayerNormLSTM,
+        LayerNormGRU,
+        PeepholeLSTM,
+        IndRNN,
+        SRU,
+        SLSTM,
+        QRNN,
+        MinGRU,
+        MinLSTM,
+        LRU,
+        RGLRU,
+        MLSTM,
+    )
+}
 
 
-def layer_class(name: str) -> type[RecurrentLayer]:
-    """Find a recurrent layer by its name.
+def build_layer(
+    name: str,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    dropout: float = 0.0,
+    bidirectional: bool = False,
+    *,
+    initialization: Literal["recommended", "torch"] = "recommended",
+    options: dict[str, Any] | None = None,
+) -> Layer:
+    """Build a recurrent layer by its name, with good starting weights.
+
+    Args:
+        name: A name of `LAYERS`.
+        input_size: Features of a step.
+        hidden_size: Units of each layer and direction.
+        num_layers: Layers on top of each other.
+        dropout: Share of the features dropped between two layers, in training.
+        bidirectional: Whether every layer reads backwards, too.
+        initialization: `recommended` (of torch's layers what `initialize` does, of all others what
+            their papers do) or `torch` (torch's own, for its own layers).
+        options: What else the layer takes by name, such as `zoneout`, `weight_drop`, `locked`.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If there is no such layer, or it does not take an option.
     """
     if name not in LAYERS:
-        raise ValueError(f"layer must be one of {', '.join(LAYERS)}, got {name!r}")
-    return LAYERS[name]
+        near = difflib.get_close_matches(name, LAYERS, 3)
+        wish = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(LAYERS)}"
+        raise ValueError(f"there is no recurrent layer {name}: {wish}")
+    layer, options = LAYERS[name], options or {}
+    if unknown := options.keys() - (accepted := layer_options(name)).keys():
+        near = difflib.get_close_matches(min(unknown), accepted, 3) or list(accepted)
+        raise ValueError(f"{name} has no option {min(unknown)}; it has {', '.join(near)}")
+    dropout = dropout if num_layers > 1 else 0.0
+    built = layer(input_size, hidden_size, num_layers, dropout, bidirectional, **options)
+    torchs = built.lstm if isinstance(built, LSTMWithLayerNorm) else built
+    if isinstance(torchs, RecurrentLayer):
+        if initialization == "recommended":
+            initialize(torchs)
+    elif initialization != "recommended":
+        raise ValueError(f"initialization={initialization} is for RNN, LSTM and GRU, not {name}")
+    return built
+
+
+def layer_options(name: str) -> dict[str, Any]:
+    """Give what a layer takes by name beside sizes, depth, dropout and direction: its defaults."""
+    layer = LAYERS[name]
+    taken = dict(inspect.signature(layer).parameters)
+    if issubclass(layer, LayerStack):
+        kind = layer.cell if issubclass(layer, Unrolled) else layer.core
+        taken |= inspect.signature(kind).parameters
+    return {
+        name: option.default for name, option in taken.items() if option.kind is option.KEYWORD_ONLY
+    }

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from rnn_lab.nn.products import product
+from rnn_lab.nn.products import product, weight_gradient
 
 AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}  # scores held at a time
 
@@ -80,6 +80,6 @@ class _SummedCrossEntropy(Function):
     def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, grad = ctx.saved_tensors
         to_rows = product(grad, weight.t()).mul_(above)
-        to_weight = product(grad.t(), rows.t()).mul_(above)
+        to_weight = weight_gradient(grad, rows).mul_(above)
         to_bias = grad.sum(0, dtype=above.dtype) * above
         return to_rows, to_weight, to_bias, None, None

@@ -78,5 +78,83 @@ class _Product(Function):
         x, weight = ctx.saved_tensors
         flat = grad.flatten(0, -2)
         to_x = product(grad, weight.t()) if ctx.needs_input_grad[0] else None
-        to_weight = product(flat.t(), x.flatten(0, -2).t()) if ctx.needs_input_grad[1] else None
+        to_weight = weight_gradient(flat, x.flatten(0, -2)) if ctx.needs_input_grad[1] else None
         return to_x, to_weight, flat.sum(0) if ctx.biased else None
+
+
+def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
+    """Give the gradient of a weight without a gradient of its own.
+
+    OneDNN is faster with the narrower side in its rows, far so for few inputs.
+
+    Args:
+        grad: Gradient of the products, `(rows, output)`.
+        x: What was multiplied, `(rows, input)`.
+
+    Returns:
+        `grad^T x`, `(output, input)`.
+    """
+    if grad.size(1) > x.size(1):
+        return product(x.t(), grad.t()).t()
+    return product(grad.t(), x.t())
+
+
+class Weights:
+    """A linear map that a loop uses many times; its gradient is taken once, after the loop.
+
+    Under autocast products are made in its type, and summed up in single precision.
+
+    Args:
+        weight: The matrix, `(output, input)`.
+        bias: What is added where a step brings no base of its own, `(output,)`.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.bias = bias
+        kind = weight.device.type
+        rough = torch.is_autocast_enabled(kind)
+        self.cast = weight.detach().to(torch.get_autocast_dtype(kind) if rough else weight.dtype)
+        self.used: list[tuple[Tensor, Tensor]] = []
+        self.token = _Gather.apply(weight, self.used)
+
+    def __call__(self, x: Tensor, base: Tensor | None) -> Tensor:
+        """Map `(batch, input)` to `(batch, output)` and add the base."""
+        base = self.bias.expand(len(x), -1) if base is None else base
+        return _Use.apply(base, x, self.token, self.cast, self.used)
+
+
+class _Gather(Function):
+    """The end of all uses of a matrix: knows nothing forwards, takes its gradient backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, used: list[tuple[Tensor, Tensor]]) -> Tensor:
+        ctx.used, ctx.dtype = used, weight.dtype
+        return weight.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, token: Tensor) -> tuple[Tensor, None]:
+        x, grad = (torch.cat(parts) for parts in zip(*ctx.used, strict=True))
+        ctx.used.clear()
+        return weight_gradient(grad, x).to(ctx.dtype), None
+
+
+class _Use(Function):
+    """One use of a matrix: leaves what its gradient needs with the others."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, base: Tensor, x: Tensor, token: Tensor, weight: Tensor, used: list[Any]
+    ) -> Tensor:
+        ctx.used, ctx.dtypes = used, (base.dtype, x.dtype)
+        x = x.to(weight.dtype)
+        ctx.save_for_backward(x, weight)
+        made = product(x, weight)
+        return made.float().add_(base) if made.dtype.itemsize < 4 else made.add_(base)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        rough = grad.to(weight.dtype)
+        ctx.used.append((x, rough))
+        to_x = product(rough, weight.t()).to(ctx.dtypes[1])
+        return grad.to(ctx.dtypes[0]), to_x, grad.new_zeros(()), None, None

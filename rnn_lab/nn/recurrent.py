@@ -7,17 +7,20 @@ it is the other way round: cuDNN reads packed sequences itself.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from rnn_lab.nn.dropout import LockedDropout
 from rnn_lab.nn.gates import gru_gates, lstm_gates
-from rnn_lab.nn.products import linear
+from rnn_lab.nn.products import Weights, linear
+from rnn_lab.nn.rows import Rows, check_lengths
+from rnn_lab.nn.stack import check_shares
+from rnn_lab.nn.state import Parts, State, join, split, whole, zoneout
 
-State = Any  # a Tensor; for an LSTM a pair (h, c) of them
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
@@ -30,10 +33,25 @@ class RecurrentLayer(nn.RNNBase):
         num_layers: Layers, each reading the output of the one below.
         dropout: Share of the features dropped between two layers, in training.
         bidirectional: Whether every layer reads backwards, too.
+        locked: Whether that dropout is the same at all steps of a row.
+        weight_drop: Share of the recurrent weights dropped in training, drawn for each call of
+            `forward`.
+        zoneout: Probability of a unit of the state to stay as it was, in training; in evaluation
+            it moves by the mean. Torch's fused layers cannot do it: all steps are taken one by one.
+        learned_state: Whether the first state is learned; else it is zero.
+
+    Attributes:
+        year: When the layer was published.
+        cost: Multiply-adds of a step, of D inputs and H units.
+        parallel: Whether all steps can be taken at once, the state being linear in itself.
     """
 
     kernel: Callable[..., tuple[Tensor, Tensor]]
     cell: Callable[..., Any]
+    state_parts: ClassVar[int] = 1
+    year: ClassVar[int]
+    cost: ClassVar[str]
+    parallel: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -42,7 +60,13 @@ class RecurrentLayer(nn.RNNBase):
         num_layers: int = 1,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        *,
+        locked: bool = False,
+        weight_drop: float = 0.0,
+        zoneout: float = 0.0,
+        learned_state: bool = False,
     ) -> None:
+        check_shares(weight_drop=weight_drop, zoneout=zoneout)
         super().__init__(  # type: ignore[call-arg]  # the next class in line is nn.LSTM or alike
             input_size=input_size,
             hidden_size=hidden_size,
@@ -51,6 +75,10 @@ class RecurrentLayer(nn.RNNBase):
             dropout=dropout,
             bidirectional=bidirectional,
         )
+        self.locked, self.weight_drop, self.zoneout = locked, weight_drop, zoneout
+        shape = (num_layers * (2 if bidirectional else 1), 1, hidden_size)
+        kept = self.state_parts if learned_state else 0
+        self.first = nn.ParameterList(torch.zeros(shape) for _ in range(kept))
 
     @property
     def output_size(self) -> int:
@@ -81,16 +109,24 @@ class RecurrentLayer(nn.RNNBase):
             ValueError: If there is not one length a row, each from 1 to `time`.
         """
         if lengths is not None:
-            _check_lengths(lengths, *x.shape[:2])
+            check_lengths(lengths, *x.shape[:2])
+        regularised = self.zoneout or (
+            self.training
+            and (self.weight_drop or (self.locked and self.dropout and self.num_layers > 1))
+        )
+        if regularised:
+            return self._layers(x, lengths, state)
         if x.size(1) == 1 and not (self.bidirectional or x.is_cuda or x.requires_grad):
             output, state = self.step(x.squeeze(1), state)
             return output.unsqueeze(1), state
+        if state is None and len(self.first):
+            state = self._zeros(x)
         if lengths is None or int(lengths.min()) == x.size(1):
             return super().forward(x, state)
-        return (self._packed if x.is_cuda else self._padded)(x, lengths, state)
+        return (self._packed if x.is_cuda else self._layers)(x, lengths, state)
 
     def step(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Read one step.
+        """Read one step; no weight is dropped.
 
         Args:
             x: One step of every row, `(batch, input_size)`.
@@ -104,18 +140,16 @@ class RecurrentLayer(nn.RNNBase):
         """
         if self.bidirectional:
             raise ValueError("a bidirectional layer cannot step: it needs the whole row")
-        if state is None:
-            zeros = x.new_zeros(self.num_layers, len(x), self.hidden_size)
-            state = (zeros, zeros) if self.mode == "LSTM" else zeros
-        after: list[tuple[Tensor, ...]] = []
-        for layer, before in enumerate(_split(state)):
-            if layer:
-                x = F.dropout(x, self.dropout, self.training)
-            after.append(self.cell_step(layer, x, tuple(part[0] for part in before)))
+        before = split(self._zeros(x) if state is None else state)
+        after: list[Parts] = []
+        for layer in range(self.num_layers):
+            x = F.dropout(x, self.dropout, self.training) if layer else x
+            made = self.cell_step(layer, x, before[layer])
+            after.append(zoneout(before[layer], made, self.zoneout, self.training))
             x = after[-1][0]
-        return x, _join(after)
+        return x, join(after)
 
-    def cell_step(self, layer: int, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def cell_step(self, layer: int, x: Tensor, state: Parts) -> Parts:
         """Read one step in one layer, which is far faster than a layer of torch for one step.
 
         Args:
@@ -132,7 +166,7 @@ class RecurrentLayer(nn.RNNBase):
             return after if isinstance(after, tuple) else (after,)
         return self._step(linear(x, w_ih, b_ih), linear(state[0], w_hh, b_hh), *state)
 
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
         """Make the state after a step of the products of input and state."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its step is")
 
@@ -141,33 +175,66 @@ class RecurrentLayer(nn.RNNBase):
         output, state = super().forward(packed, state)
         return pad_packed_sequence(output, batch_first=True, total_length=x.size(1))[0], state
 
-    def _padded(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
-        if state is None:
-            zeros = x.new_zeros(self.get_expected_hidden_size(x, None))
-            state = (zeros, zeros) if self.mode == "LSTM" else zeros
+    def _zeros(self, x: Tensor) -> State:
+        """The state before any step: zeros, or what was learned."""
+        if len(self.first):
+            return whole(part.expand(-1, len(x), -1) for part in self.first)
+        layers = self.num_layers * (2 if self.bidirectional else 1)
+        return whole(x.new_zeros(self.state_parts, layers, len(x), self.hidden_size).unbind(0))
+
+    def _layers(self, x: Tensor, lengths: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Read by one call for each layer and direction."""
+        state = self._zeros(x) if state is None else state
         self.check_forward_args(x, state, None)
-        before = _split(state)
-        after: list[tuple[Tensor, ...]] = []
-        rows = _Rows(lengths, x.size(1), x.device)
-        x = rows.blank(x.transpose(0, 1).contiguous())
+        before = split(state)
+        after: list[Parts] = []
+        rows = None
+        if lengths is not None and int(lengths.min()) < x.size(1):
+            rows = Rows(lengths, x.size(1), x.device)
+        between = LockedDropout(self.dropout, time=0) if self.locked else nn.Dropout(self.dropout)
+        x = x.transpose(0, 1).contiguous()
+        x = rows.blank(x) if rows else x
         for layer in range(self.num_layers):
-            x = F.dropout(x, self.dropout, self.training and layer > 0)
+            x = between.train(self.training)(x) if layer else x
             outputs = []
             for suffix in ("", "_reverse") if self.bidirectional else ("",):
                 weights = self.weights(layer, suffix)
-                y = rows.reverse(x) if suffix else x
-                y, final = self._read(y, rows, before[len(after)], weights)
-                outputs.append(rows.reverse(y) if suffix else y)
+                if self.training and self.weight_drop:
+                    weights[1] = F.dropout(weights[1], self.weight_drop)
+                read = self._walk if self.zoneout else self._read
+                y, final = read(
+                    _turned(x, rows) if suffix else x, rows, before[len(after)], weights
+                )
+                outputs.append(_turned(y, rows) if suffix else y)
                 after.append(final)
             x = torch.cat(outputs, dim=-1)
-        return rows.blank(x).transpose(0, 1), _join(after)
+        x = rows.blank(x) if rows else x
+        return x.transpose(0, 1), join(after)
 
     def _read(
-        self, x: Tensor, rows: "_Rows", state: tuple[Tensor, ...], weights: list[Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        self, x: Tensor, rows: Rows | None, state: Parts, weights: list[Tensor]
+    ) -> tuple[Tensor, Parts]:
         """Run one layer and direction: its output and the state after each row's last step."""
-        output, _ = self.kernel(x, *state, weights, True, 1, 0.0, self.training, False, False)
-        return output, (rows.last(output),)
+        one = state[0].unsqueeze(0)
+        output, last = self.kernel(x, one, weights, True, 1, 0.0, self.training, False, False)
+        return output, (rows.last(output) if rows else last.squeeze(0),)
+
+    def _walk(
+        self, x: Tensor, rows: Rows | None, state: Parts, weights: list[Tensor]
+    ) -> tuple[Tensor, Parts]:
+        """Run one layer and direction step by step, keeping units as they were."""
+        w_ih, w_hh, b_ih, b_hh = weights
+        again, states = Weights(w_hh, b_hh), []
+        for gates in linear(x, w_ih, b_ih).unbind(0):
+            made = self._step(gates, again(state[0], None), *state)
+            state = zoneout(state, made, self.zoneout, self.training)
+            states.append(state)
+        walked = [torch.stack(part) for part in zip(*states, strict=True)]
+        return walked[0], tuple(rows.last(part) for part in walked) if rows else state
+
+
+def _turned(x: Tensor, rows: Rows | None) -> Tensor:
+    return rows.reverse(x) if rows else x.flip(0)
 
 
 class RNN(RecurrentLayer, nn.RNN):  # type: ignore[misc]  # lengths stand where torch has hx
@@ -176,10 +243,11 @@ class RNN(RecurrentLayer, nn.RNN):  # type: ignore[misc]  # lengths stand where 
     Source: Elman (1990), https://doi.org/10.1207/s15516709cog1402_1.
     """
 
+    year, cost = 1990, "H(D+H)"
     kernel = torch.rnn_tanh
     cell = torch.rnn_tanh_cell
 
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
         return (torch.tanh(x + again),)
 
 
@@ -189,10 +257,11 @@ class GRU(RecurrentLayer, nn.GRU):  # type: ignore[misc]  # lengths stand where 
     Source: Cho et al. (2014), https://arxiv.org/abs/1406.1078.
     """
 
+    year, cost = 2014, "3H(D+H)"
     kernel = torch.gru
     cell = torch.gru_cell
 
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
         return (gru_gates(x, again, state[0]),)
 
 
@@ -203,69 +272,25 @@ class LSTM(RecurrentLayer, nn.LSTM):  # type: ignore[misc]  # lengths stand wher
     al. (2000), https://doi.org/10.1162/089976600300015015, for the forget gate.
     """
 
+    year, cost, state_parts = 1997, "4H(D+H)", 2
     cell = torch.lstm_cell
 
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
         return lstm_gates(x + again, state[1])
 
     def _read(
-        self, x: Tensor, rows: "_Rows", state: tuple[Tensor, ...], weights: list[Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        self, x: Tensor, rows: Rows | None, state: Parts, weights: list[Tensor]
+    ) -> tuple[Tensor, Parts]:
+        before = tuple(part.unsqueeze(0) for part in state)
+        if rows is None:
+            output, *after = torch.lstm(
+                x, before, weights, True, 1, 0.0, self.training, False, False
+            )
+            return output, tuple(part.squeeze(0) for part in after)
         # The kernel gives c after the last step only. One more feature, one on padding, shuts the
         # input gate and opens the forget gate there, so that c stays what it was, to the last bit.
         hold = x.new_tensor([-1e4, 1e4, 0, 0]).repeat_interleave(self.hidden_size).unsqueeze(1)
         x = torch.cat([x, rows.padding.to(x)], dim=-1)
         weights = [torch.cat([weights[0], hold], dim=1), *weights[1:]]
-        output, _, c = torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, False)
+        output, _, c = torch.lstm(x, before, weights, True, 1, 0.0, self.training, False, False)
         return output, (rows.last(output), c.squeeze(0))
-
-
-class _Rows:
-    """Rows of different lengths as the kernels see them, `(time, batch, features)`."""
-
-    def __init__(self, lengths: Tensor, time: int, device: torch.device) -> None:
-        steps, rows = torch.arange(time).unsqueeze(1), torch.arange(len(lengths))
-        padding = steps >= lengths
-        mirrored = torch.where(padding, steps, lengths - 1 - steps)
-        self.padding = padding.unsqueeze(-1).to(device)
-        self.padded = padding.flatten().nonzero().squeeze(1).to(device)
-        self.mirrored = (mirrored * len(lengths) + rows).flatten().to(device)
-        self.final = ((lengths - 1) * len(lengths) + rows).to(device)
-
-    def blank(self, x: Tensor) -> Tensor:
-        """Set padding to zero; where little is padded, many times faster than `masked_fill`."""
-        return x.flatten(0, 1).index_fill(0, self.padded, 0).view_as(x)
-
-    def reverse(self, x: Tensor) -> Tensor:
-        """Turn each row round inside its length."""
-        return x.flatten(0, 1).index_select(0, self.mirrored).view_as(x)
-
-    def last(self, x: Tensor) -> Tensor:
-        """Take each row's last real step, `(batch, features)`."""
-        return x.flatten(0, 1).index_select(0, self.final)
-
-
-def _split(state: State) -> list[tuple[Tensor, ...]]:
-    """One state for each layer and direction, as a tuple also where it has one part."""
-    parts = state if isinstance(state, tuple) else (state,)
-    return list(zip(*(part.split(1) for part in parts), strict=True))
-
-
-def _join(states: list[tuple[Tensor, ...]]) -> State:
-    parts = tuple(torch.stack(part) for part in zip(*states, strict=True))
-    return parts if len(parts) > 1 else parts[0]
-
-
-def _check_lengths(lengths: Tensor, batch: int, time: int) -> None:
-    if not isinstance(lengths, Tensor):
-        found = type(lengths).__name__
-        raise TypeError(f"lengths must be an int64 tensor, got a {found}; the state comes third")
-    if lengths.dtype != torch.int64 or not lengths.is_cpu:
-        found = f"{lengths.dtype} on {lengths.device}"
-        raise TypeError(f"lengths must be int64 on the CPU, got {found}; the state comes third")
-    if lengths.shape != (batch,):
-        raise ValueError(f"lengths must have shape ({batch},), got {tuple(lengths.shape)}")
-    shortest, longest = (int(bound) for bound in lengths.aminmax())
-    if shortest < 1 or longest > time:
-        wrong = shortest if shortest < 1 else longest
-        raise ValueError(f"lengths must be from 1 to {time}, got {wrong}")

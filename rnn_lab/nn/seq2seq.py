@@ -1,16 +1,18 @@
 """The encoder of sequence-to-sequence models, and the model made of it and a decoder."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from rnn_lab.nn.attention import Memory
 from rnn_lab.nn.decoders import Decoder
 from rnn_lab.nn.dropout import LockedDropout
-from rnn_lab.nn.initialization import initialize
-from rnn_lab.nn.layers import layer_class
+from rnn_lab.nn.layers import build_layer
 from rnn_lab.nn.losses import word_cross_entropy
-from rnn_lab.nn.pooling import lengths_to_mask
-from rnn_lab.nn.recurrent import State
+from rnn_lab.nn.pooling import FinalState, lengths_to_mask
+from rnn_lab.nn.recurrent import RecurrentLayer
+from rnn_lab.nn.state import State, parts, whole
 from rnn_lab.nn.words import PAD_ID, WordVectors
 
 
@@ -22,7 +24,8 @@ class Encoder(nn.Module):
         embedding_dim: Features of a word.
         hidden_dim: Features of a step, in each direction.
         num_layers: Recurrent layers on top of each other.
-        layer: `RNN`, `LSTM` or `GRU`.
+        layer: Recurrent layer by its name in `LAYERS`.
+        options: What that layer takes by name beside its sizes, see `build_layer`.
         bidirectional: Whether each layer also reads backwards.
         dropout: Dropout between recurrent layers.
         input_dropout: Dropout of the words' features.
@@ -40,6 +43,7 @@ class Encoder(nn.Module):
         num_layers: int,
         *,
         layer: str = "LSTM",
+        options: dict[str, Any] | None = None,
         bidirectional: bool = False,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
@@ -57,11 +61,10 @@ class Encoder(nn.Module):
             locked=locked,
             layer_norm=layer_norm,
         )
-        between = dropout if num_layers > 1 else 0.0
-        self.recurrent = layer_class(layer)(
-            embedding_dim, hidden_dim, num_layers, between, bidirectional
+        self.recurrent = build_layer(
+            layer, embedding_dim, hidden_dim, num_layers, dropout, bidirectional, options=options
         )
-        initialize(self.recurrent)
+        self.final = FinalState(self.recurrent.output_size, bidirectional)
         self.output_size = self.recurrent.output_size
         self.norm = nn.LayerNorm(self.output_size) if layer_norm else nn.Identity()
         self.output_dropout = (
@@ -77,9 +80,13 @@ class Encoder(nn.Module):
 
         Returns:
             The memory, `(batch, src_len, output_size)`, and the state after each row's last real
-            word, `(layers * directions, batch, hidden_dim)`; of an LSTM a pair of these.
+            word, `(layers * directions, batch, hidden_dim)`; of an LSTM a pair of these, of a
+            layer that is not torch's the last output of each direction in place of its state.
         """
         output, state = self.recurrent(self.embedding(src), lengths)
+        if not isinstance(self.recurrent, RecurrentLayer):
+            final = self.final(output, lengths)
+            state = torch.stack(final.chunk(2 if self.recurrent.bidirectional else 1, 1))
         return self.output_dropout(self.norm(output)), state
 
 
@@ -87,11 +94,12 @@ class Bridge(nn.Module):
     """Make the decoder's first states from the encoder's last ones.
 
     Both directions of an encoder's layer count as one state. A decoder that is deeper takes the
-    encoder's top layer for its further layers; one that is flatter takes the top ones.
+    encoder's top layer for its further layers; one that is flatter takes the top ones. A decoder
+    that keeps more than the encoder gives makes it of the same.
 
     Args:
         kind: `linear` (a linear map and tanh for each state), `pass` (as they are, for equal
-            widths) or `zero` (nothing is passed on).
+            widths of the same layer) or `zero` (nothing is passed on).
         encoder: Where the states come from.
         decoder: Where they go.
 
@@ -106,19 +114,25 @@ class Bridge(nn.Module):
         if kind not in self.KINDS:
             raise ValueError(f"bridge must be one of {', '.join(self.KINDS)}, got {kind!r}")
         source, size = encoder.output_size, decoder.hidden_dim
-        if kind == "pass" and source != size:
-            raise ValueError(f"bridge=pass needs equal widths, got {source} and {size}: try linear")
+        if kind == "pass" and not self.passes(encoder, decoder):
+            wish = "needs encoder and decoder of one layer and width"
+            raise ValueError(f"bridge=pass {wish}, got {source} and {size} features: try linear")
         self.kind, self.layers, self.size = kind, decoder.num_layers, size
         self.directions = 2 if encoder.recurrent.bidirectional else 1
-        parts = 2 if encoder.recurrent.mode == "LSTM" else 1
-        maps = [nn.Linear(source, size) for _ in range(parts)] if kind == "linear" else []
+        self.parts = decoder.state_parts
+        maps = [nn.Linear(source, size) for _ in range(self.parts)] if kind == "linear" else []
         self.maps = nn.ModuleList(maps)
+
+    @staticmethod
+    def passes(encoder: Encoder, decoder: Decoder) -> bool:
+        """Tell whether the decoder can take the encoder's states as they are."""
+        same = isinstance(encoder.recurrent, decoder.layer_class)
+        return same and encoder.output_size == decoder.hidden_dim
 
     def forward(self, state: State) -> State:
         """Map `(layers * directions, batch, hidden)`, or a pair, to the decoder's shape."""
-        parts = state if isinstance(state, tuple) else (state,)
-        made = tuple(self._one(i, part) for i, part in enumerate(parts))
-        return made if len(made) > 1 else made[0]
+        given = parts(state)
+        return whole(self._one(i, given[min(i, len(given) - 1)]) for i in range(self.parts))
 
     def _one(self, number: int, part: Tensor) -> Tensor:
         if self.kind == "zero":
@@ -136,9 +150,9 @@ class Seq2Seq(nn.Module):
 
     Args:
         encoder: Reads the source.
-        decoder: Writes the target; of the same recurrent layer as the encoder.
-        bridge: `linear`, `pass` or `zero`, see `Bridge`; None is `pass` where the widths are
-            equal, else `linear`.
+        decoder: Writes the target.
+        bridge: `linear`, `pass` or `zero`, see `Bridge`; None is `pass` where that goes, else
+            `linear`.
 
     Raises:
         ValueError: If both do not fit together.
@@ -150,8 +164,8 @@ class Seq2Seq(nn.Module):
         if size != encoder.output_size:
             raise ValueError(f"memory_size is {size}, the encoder gives {encoder.output_size}")
         self.encoder, self.decoder = encoder, decoder
-        equal = encoder.output_size == decoder.hidden_dim
-        self.bridge = Bridge(bridge or ("pass" if equal else "linear"), encoder, decoder)
+        kind = bridge or ("pass" if Bridge.passes(encoder, decoder) else "linear")
+        self.bridge = Bridge(kind, encoder, decoder)
 
     def tie(self, source: bool = False) -> None:
         """Score words by the vectors that the decoder reads them by.

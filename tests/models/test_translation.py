@@ -237,7 +237,7 @@ def test_the_usage_lines_of_the_chapter_fit_its_forward():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layer": "LSTN"}, "layer must be one of"),
+        ({"layer": "LSTN"}, "no recurrent layer LSTN: did you mean LSTM"),
         ({"num_layers": 1}, "needs num_layers of at least 2"),
         ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
         ({"beam_size": 0}, "beam_size must be at least 1, got 0"),
@@ -253,7 +253,7 @@ def test_the_usage_lines_of_the_chapter_fit_its_forward():
         ({"teacher_forcing_final": 0.5}, "means nothing with a constant schedule"),
         ({"tied": "two-way", "readout_dim": 6}, "6 features to score words by, 8 to read"),
         ({"teacher_forcing_ratio": 2.0}, "teacher_forcing_ratio must be 0 to 1"),
-        ({"bridge": "pass", "encoder_dim": 5}, "equal widths"),
+        ({"bridge": "pass", "encoder_dim": 5}, "of one layer and width"),
         ({"output_dropout": 1.5}, "p must be at least 0|dropout probability"),
     ],
 )

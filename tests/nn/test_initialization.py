@@ -1,18 +1,19 @@
-"""Laws of the recommended starting weights."""
+"""Laws of the recommended starting weights, which are those of torch's own layers."""
 
 import math
 
 import pytest
 import torch
 
-from rnn_lab.nn import LAYERS, LSTM, initialize
+from rnn_lab.nn import LSTM, initialize
+from rnn_lab.nn.decoders import DECODER_LAYERS
 
-every_layer = pytest.mark.parametrize("name", LAYERS)
+every_layer = pytest.mark.parametrize("name", DECODER_LAYERS)
 
 
 def fresh(name: str) -> torch.nn.RNNBase:
     torch.manual_seed(0)
-    layer = LAYERS[name](5, 6, num_layers=2, bidirectional=True)
+    layer = DECODER_LAYERS[name](5, 6, num_layers=2, bidirectional=True)
     initialize(layer)
     return layer
 

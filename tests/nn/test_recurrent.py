@@ -1,4 +1,4 @@
-"""Laws of every layer that reads padded rows by their lengths."""
+"""Laws of the layers that are torch's own underneath; those of all layers: test_layers.py."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from rnn_lab.nn.recurrent import RecurrentLayer
 INPUT, HIDDEN, TIME = 5, 6, 7
 LENGTHS = torch.tensor([3, 7, 1, 4])
 
-every_layer = pytest.mark.parametrize("name", LAYERS)
+every_layer = pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 every_shape = pytest.mark.parametrize(
     ("num_layers", "bidirectional"), [(1, False), (2, False), (1, True), (2, True)]
 )
@@ -44,36 +44,6 @@ def weighted_sum(output: Tensor, state: object) -> Tensor:
         (part.flatten() * torch.linspace(-1, 2, part.numel(), dtype=part.dtype)).sum()
         for part in (output, *parts(state))
     )
-
-
-@every_layer
-@every_shape
-def test_padding_is_never_read(name: str, num_layers: int, bidirectional: bool) -> None:
-    layer, padding = build(name, num_layers, bidirectional), torch.arange(TIME) >= LENGTHS[:, None]
-    clean = rows().masked_fill(padding[..., None], 0)
-    dirty = clean.masked_fill(padding[..., None], float("nan")).requires_grad_()
-    expected, expected_state = layer(clean, LENGTHS)
-    output, state = layer(dirty, LENGTHS)
-    weighted_sum(output, state).backward()
-    torch.testing.assert_close((output, parts(state)), (expected, parts(expected_state)))
-    assert not output[padding].any()
-    assert not dirty.grad[padding].any()
-    assert all(dirty.grad[~padding].any(dim=-1))
-    assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
-
-
-@every_layer
-@every_shape
-def test_a_row_reads_the_same_alone_and_in_a_batch(
-    name: str, num_layers: int, bidirectional: bool
-) -> None:
-    layer, x = build(name, num_layers, bidirectional), rows()
-    output, state = layer(x, LENGTHS)
-    for row, length in enumerate(LENGTHS.tolist()):
-        alone, alone_state = layer(x[row : row + 1, :length])
-        torch.testing.assert_close(output[row, :length], alone[0])
-        for part, alone_part in zip(parts(state), parts(alone_state), strict=True):
-            torch.testing.assert_close(part[:, row], alone_part[:, 0])
 
 
 @every_layer
@@ -111,81 +81,6 @@ def test_the_state_gets_its_gradient_through_padding(name: str) -> None:
 
 
 @every_layer
-@pytest.mark.parametrize("num_layers", [1, 2])
-def test_state_carries_over_a_cut(name: str, num_layers: int) -> None:
-    layer, x, cut = build(name, num_layers), rows(), 3
-    lengths = torch.tensor([5, 7, 4, 6])
-    output, state = layer(x, lengths)
-    first, carried = layer(x[:, :cut])
-    second, end = layer(x[:, cut:], lengths - cut, carried)
-    torch.testing.assert_close((torch.cat([first, second], 1), end), (output, state))
-
-
-@every_layer
-@pytest.mark.parametrize("num_layers", [1, 2])
-def test_stepping_equals_forward(name: str, num_layers: int) -> None:
-    layer, x = build(name, num_layers), rows()
-    output, state = layer(x)
-    steps, stepped = [], None
-    for step in x.unbind(1):
-        y, stepped = layer.step(step, stepped)
-        steps.append(y)
-    torch.testing.assert_close((torch.stack(steps, 1), stepped), (output, state))
-
-
-@every_layer
-@every_shape
-@pytest.mark.parametrize("lengths", [LENGTHS, None], ids=["padded", "full"])
-def test_every_parameter_gets_a_gradient(
-    name: str, num_layers: int, bidirectional: bool, lengths: Tensor | None
-) -> None:
-    layer = build(name, num_layers, bidirectional)
-    output, _ = layer(rows(), lengths)
-    assert output.shape == (4, TIME, layer.output_size)
-    output.square().sum().backward()
-    for key, parameter in layer.named_parameters():
-        assert parameter.grad is not None, key
-        assert (
-            parameter.grad.flatten(1).any(-1).all() if parameter.dim() > 1 else parameter.grad.any()
-        ), key
-
-
-@every_layer
-@every_shape
-def test_lengths_that_fill_all_rows_change_nothing(
-    name: str, num_layers: int, bidirectional: bool
-) -> None:
-    layer, x = build(name, num_layers, bidirectional), rows()
-    torch.testing.assert_close(layer(x, torch.full((4,), TIME)), layer(x), rtol=0, atol=0)
-
-
-@every_layer
-@every_shape
-def test_bfloat16_autocast_runs(name: str, num_layers: int, bidirectional: bool) -> None:
-    layer, x = build(name, num_layers, bidirectional), rows()
-    exact, _ = layer(x, LENGTHS)
-    with torch.autocast("cpu", torch.bfloat16):
-        _, state = layer(x, LENGTHS)
-        output, _ = layer(x, LENGTHS, state)
-        fresh, _ = layer(x.bfloat16(), LENGTHS)
-    torch.testing.assert_close(fresh.float(), exact, rtol=0.05, atol=0.05)
-    output.float().sum().backward()
-    assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
-
-
-@every_layer
-def test_dropout_falls_between_layers_and_in_training_only(name: str) -> None:
-    torch.manual_seed(0)
-    layer, x = LAYERS[name](INPUT, HIDDEN, num_layers=2, dropout=0.5), rows()
-    first, second = layer(x, LENGTHS)[0], layer(x, LENGTHS)[0]
-    assert not torch.equal(first, second)
-    bottom = [parts(layer(x, LENGTHS)[1])[0][0] for _ in range(2)]
-    assert torch.equal(*bottom)
-    layer.eval()
-    assert torch.equal(layer(x, LENGTHS)[0], layer(x, LENGTHS)[0])
-
-
-@every_layer
 def test_a_pickled_layer_reads_the_same(name: str, tmp_path: object) -> None:
     layer, x = build(name, 2, True), rows()
     torch.save(layer, tmp_path / "layer.pt")
@@ -194,35 +89,34 @@ def test_a_pickled_layer_reads_the_same(name: str, tmp_path: object) -> None:
 
 
 @every_layer
-def test_a_state_in_the_place_of_lengths_is_refused(name: str) -> None:
-    layer = build(name)
-    with pytest.raises(TypeError, match="the state comes third"):
-        layer(rows(), random_state(layer, 4, torch.float32))
+def test_locked_dropout_is_the_same_at_all_steps(name: str) -> None:
+    """A second layer that copies its input would tell: what it never sees is the same always."""
+    torch.manual_seed(0)
+    layer, x = LAYERS[name](INPUT, HIDDEN, 2, 0.5, locked=True), rows()
+    layer.weights(1)[1].data.zero_()
+    output, _ = layer(x, LENGTHS)
+    (grad,) = torch.autograd.grad(output[1].sum(), [layer.weights(1)[0]])
+    torch.manual_seed(1)
+    loose = LAYERS[name](INPUT, HIDDEN, 2, 0.5)
+    loose.load_state_dict(layer.state_dict())
+    (spread,) = torch.autograd.grad(loose(x, LENGTHS)[0][1].sum(), [loose.weights(1)[0]])
+    assert 0 < (grad == 0).all(0).sum() < HIDDEN  # features that are never seen
+    assert not (spread == 0).all(0).any()
 
 
-@pytest.mark.parametrize(
-    ("lengths", "message"),
-    [
-        ([3, 0, 1, 4], "from 1 to 7, got 0"),
-        ([3, 8, 1, 4], "from 1 to 7, got 8"),
-        ([3, 7, 1], r"shape \(4,\), got \(3,\)"),
-    ],
-)
-def test_wrong_lengths_are_refused_with_their_value(lengths: list[int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        build("LSTM")(rows(), torch.tensor(lengths))
-
-
+@pytest.mark.parametrize("bidirectional", [False, True])
 @every_layer
-def test_a_state_of_the_wrong_shape_is_refused(name: str) -> None:
-    layer = build(name)
-    with pytest.raises(RuntimeError, match="hidden"):
-        layer(rows(), LENGTHS, random_state(layer, 3, torch.float32))
-
-
-def test_a_bidirectional_layer_refuses_to_step() -> None:
-    with pytest.raises(ValueError, match="bidirectional"):
-        build("LSTM", bidirectional=True).step(rows()[:, 0])
+def test_the_way_of_regularised_layers_is_that_of_the_others(
+    name: str, bidirectional: bool
+) -> None:
+    """With nothing to drop or keep, steps one by one and calls by layer give what torch gives."""
+    layer, x = build(name, 2, bidirectional), rows()
+    expected = layer(x)
+    by_layer = layer._layers(x, None, None)
+    layer._read = layer._walk
+    one_by_one = layer._layers(x, None, None)
+    torch.testing.assert_close(by_layer, expected)
+    torch.testing.assert_close(one_by_one, expected)
 
 
 @pytest.mark.gpu

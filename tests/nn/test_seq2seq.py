@@ -203,11 +203,14 @@ def test_a_bridge_that_passes_joins_the_two_directions():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Encoder(9, 4, 6, 1, layer="LSTN"), "layer must be one"),
+        (lambda: Encoder(9, 4, 6, 1, layer="LSTN"), "no recurrent layer LSTN: did you mean LSTM"),
         (lambda: GNMTDecoder(9, 4, 6, 1), "num_layers of at least 2"),
         (lambda: AttentionDecoder(9, 4, 6, 1, attention="none"), "attention must be one"),
         (lambda: Seq2Seq(Encoder(9, 4, 5, 1), AttentionDecoder(9, 4, 6, 1)), "memory_size is 6"),
-        (lambda: Seq2Seq(Encoder(9, 4, 5, 1), Decoder(9, 4, 6, 1), bridge="pass"), "equal widths"),
+        (
+            lambda: Seq2Seq(Encoder(9, 4, 5, 1), Decoder(9, 4, 6, 1), bridge="pass"),
+            "of one layer and width",
+        ),
         (lambda: Seq2Seq(Encoder(9, 4, 6, 1), Decoder(9, 4, 6, 1), bridge="x"), "bridge must be"),
     ],
 )

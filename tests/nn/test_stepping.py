@@ -3,28 +3,29 @@
 import pytest
 import torch
 
-from rnn_lab.nn import LAYERS
-from rnn_lab.nn.stepping import Stepper, parts_of, state_of
+from rnn_lab.nn.decoders import DECODER_LAYERS
+from rnn_lab.nn.state import join, split
+from rnn_lab.nn.stepping import Stepper
 
 
 def stepped(net, x, known):
     """Run a layer in a loop in which only the first features are known beforehand."""
     stepper = Stepper(net, x[..., :known])
     zeros = x.new_zeros(net.num_layers, len(x), net.hidden_size)
-    parts = parts_of((zeros, zeros) if net.mode == "LSTM" else zeros)
+    parts = split((zeros, zeros) if net.mode == "LSTM" else zeros)
     outputs = []
     for t, new in enumerate(x[..., known:].unbind(1)):
         output, parts = stepper.step(t, new, parts)
         outputs.append(output)
-    return torch.stack(outputs, 1), state_of(parts)
+    return torch.stack(outputs, 1), join(parts)
 
 
 @pytest.mark.parametrize("steps", [1, 5])
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("name", sorted(LAYERS))
+@pytest.mark.parametrize("name", sorted(DECODER_LAYERS))
 def test_steps_and_their_gradients_are_those_of_the_whole_layer(name, layers, steps):
     torch.manual_seed(0)
-    net = LAYERS[name](5, 4, layers).double()
+    net = DECODER_LAYERS[name](5, 4, layers).double()
     x = torch.randn(3, steps, 5, dtype=torch.double, requires_grad=True)
     weigh = torch.randn(3, steps, 4, dtype=torch.double)
     results = []
@@ -36,10 +37,10 @@ def test_steps_and_their_gradients_are_those_of_the_whole_layer(name, layers, st
         torch.testing.assert_close(step_by_step, whole)
 
 
-@pytest.mark.parametrize("name", sorted(LAYERS))
+@pytest.mark.parametrize("name", sorted(DECODER_LAYERS))
 def test_bfloat16_autocast_gives_nearly_the_same(name):
     torch.manual_seed(0)
-    net, x = LAYERS[name](5, 4), torch.randn(3, 6, 5)
+    net, x = DECODER_LAYERS[name](5, 4), torch.randn(3, 6, 5)
     with torch.autocast("cpu", torch.bfloat16):
         rough, _ = stepped(net, x, known=2)
         rough.float().sum().backward()

@@ -1,0 +1,306 @@
+"""Each cell against torch's own or against its equations, unit by unit."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rnn_lab.nn import cells
+
+INPUT, HIDDEN, BATCH = 5, 6, 4
+
+TORCHS = [
+    (cells.RNNCell, nn.RNNCell),
+    (cells.LSTMCell, nn.LSTMCell),
+    (cells.GRUCell, nn.GRUCell),
+]
+OURS = [
+    (cells.LayerNormLSTMCell, {"norm": "all"}),
+    (cells.LayerNormLSTMCell, {"norm": "gate"}),
+    (cells.LayerNormGRUCell, {"norm": "all"}),
+    (cells.LayerNormGRUCell, {"norm": "gate"}),
+    (cells.PeepholeLSTMCell, {}),
+    (cells.IndRNNCell, {}),
+    (cells.SRUCell, {"highway_bias": -1.0}),
+    (cells.SLSTMCell, {"heads": 2}),
+]
+
+
+def draw(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def build(kind: type[cells.Cell], *, inputs: int = INPUT, **options: object) -> cells.Cell:
+    """A cell of which no parameter is zero or one."""
+    torch.manual_seed(0)
+    cell = kind(inputs, HIDDEN, **options).double()
+    for parameter in cell.parameters():
+        parameter.data += torch.randn_like(parameter) / 4
+    return cell
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), TORCHS)
+def test_a_cell_of_torchs_has_its_parameters_and_its_results(
+    ours: type[cells.Cell], theirs: type[nn.Module]
+) -> None:
+    other = theirs(INPUT, HIDDEN).double()
+    cell = ours(INPUT, HIDDEN).double()
+    cell.load_state_dict(other.state_dict())
+    x, state = draw(BATCH, INPUT), draw(BATCH, HIDDEN, seed=2)
+    state = (state, draw(BATCH, HIDDEN, seed=3)) if cell.kept == 2 else state
+    torch.testing.assert_close(cell(x, state), other(x, state))
+    torch.testing.assert_close(cell(x), other(x))
+
+
+def written_out(cell: cells.Cell, x: list[float], state: list[list[float]]) -> list[list[float]]:
+    """A step of one row in plain numbers, unit by unit: the equations of the papers."""
+    size = cell.hidden_size
+    weights = {name: p.tolist() for name, p in cell.named_parameters()}
+    h = state[0]
+
+    def times(matrix: list[list[float]], vector: list[float]) -> list[float]:
+        return [sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix]
+
+    def normed(v: list[float], groups: int) -> list[float]:
+        out: list[float] = []
+        for k in range(groups):
+            part = v[k * len(v) // groups : (k + 1) * len(v) // groups]
+            mean = sum(part) / len(part)
+            spread = math.sqrt(sum((a - mean) ** 2 for a in part) / len(part) + 1e-5)
+            out += [(a - mean) / spread for a in part]
+        return out
+
+    def affine(v: list[float], gain: str, bias: str) -> list[float]:
+        return [a * g + b for a, g, b in zip(v, weights[gain], weights[bias], strict=True)]
+
+    if isinstance(cell, cells.LayerNormLSTMCell | cells.LayerNormGRUCell):
+        groups = 1 if cell.norm == "all" else cell.gates
+        u = affine(normed(times(weights["weight_ih"], x), groups), "gain_ih", "bias_ih")
+        again = affine(normed(times(weights["weight_hh"], h), groups), "gain_hh", "bias_hh")
+    if isinstance(cell, cells.LayerNormGRUCell):
+        made = []
+        for k in range(size):
+            r, z = (sigmoid(u[g * size + k] + again[g * size + k]) for g in (0, 1))
+            n = math.tanh(u[2 * size + k] + r * again[2 * size + k])
+            made.append((1 - z) * n + z * h[k])
+        return [made]
+    if isinstance(cell, cells.LayerNormLSTMCell):
+        v, c = [a + b for a, b in zip(u, again, strict=True)], []
+        for k in range(size):
+            i, f, g = sigmoid(v[k]), sigmoid(v[size + k]), math.tanh(v[2 * size + k])
+            c.append(f * state[1][k] + i * g)
+        shown = affine(normed(c, 1), "gain_c", "bias_c")
+        return [[sigmoid(v[3 * size + k]) * math.tanh(shown[k]) for k in range(size)], c]
+    if isinstance(cell, cells.PeepholeLSTMCell):
+        u, again = times(weights["weight_ih"], x), times(weights["weight_hh"], h)
+        biases = zip(weights["bias_ih"], weights["bias_hh"], strict=True)
+        v = [a + b + sum(both) for a, b, both in zip(u, again, biases, strict=True)]
+        p, made, c = weights["weight_ch"], [], []
+        for k in range(size):
+            old = state[1][k]
+            i = sigmoid(v[k] + p[k] * old)
+            f = sigmoid(v[size + k] + p[size + k] * old)
+            c.append(f * old + i * math.tanh(v[2 * size + k]))
+            o = sigmoid(v[3 * size + k] + p[2 * size + k] * c[k])
+            made.append(o * math.tanh(c[k]))
+        return [made, c]
+    if isinstance(cell, cells.IndRNNCell):
+        u = times(weights["weight_ih"], x)
+        return [
+            [
+                max(u[k] + weights["bias_ih"][k] + weights["weight_hh"][k] * h[k], 0.0)
+                for k in range(size)
+            ]
+        ]
+    if isinstance(cell, cells.SRUCell):
+        u, b, v = times(weights["weight_ih"], x), weights["bias_ih"], weights["weight_ch"]
+        past = u[3 * size :] or x
+        scale, made, c = math.sqrt(1 + 2 * math.exp(cell.highway_bias)), [], []
+        for k in range(size):
+            old = state[1][k]
+            f = sigmoid(u[size + k] + v[k] * old + b[k])
+            r = sigmoid(u[2 * size + k] + v[size + k] * old + b[size + k])
+            c.append(f * old + (1 - f) * u[k])
+            made.append(r * c[k] + (1 - r) * scale * past[k])
+        return [made, c]
+    assert isinstance(cell, cells.SLSTMCell)
+    u, part = times(weights["weight_ih"], x), size // cell.heads
+    made, c, n, m = [], [], [], []
+    for k in range(size):
+        head, own = k // part, k % part
+        seen = h[head * part : (head + 1) * part]
+        i, f, z, o = (
+            u[g * size + k]
+            + weights["bias_ih"][g * size + k]
+            + times([weights["weight_hh"][head][g * part + own]], seen)[0]
+            for g in range(4)
+        )
+        _, old_c, old_n, old_m = (s[k] for s in state)
+        kept = math.log(sigmoid(f)) + old_m
+        m.append(max(kept, i) if old_n else i)
+        c.append(math.exp(kept - m[k]) * old_c + math.exp(i - m[k]) * math.tanh(z))
+        n.append(math.exp(kept - m[k]) * old_n + math.exp(i - m[k]))
+        made.append(sigmoid(o) * c[k] / n[k])
+    return [made, c, n, m]
+
+
+@pytest.mark.parametrize(("kind", "options"), OURS)
+@pytest.mark.parametrize("inputs", [INPUT, HIDDEN])
+def test_a_cell_takes_the_step_that_its_equations_say(
+    kind: type[cells.Cell], options: dict[str, object], inputs: int
+) -> None:
+    cell = build(kind, inputs=inputs, **options)
+    state: object = None
+    rows: list[list[list[float]]] = [[[0.0] * HIDDEN] * cell.kept] * BATCH
+    for seed in range(3):
+        x = draw(BATCH, inputs, seed=seed)
+        state = cell(x, state)
+        rows = [written_out(cell, *given) for given in zip(x.tolist(), rows, strict=True)]
+        made = state if isinstance(state, tuple) else (state,)
+        expected = [torch.tensor(part, dtype=torch.float64) for part in zip(*rows, strict=True)]
+        torch.testing.assert_close(list(made), expected)
+
+
+@pytest.mark.parametrize(("kind", "options"), OURS)
+def test_a_cell_splits_into_the_share_of_the_input_and_the_rest(
+    kind: type[cells.Cell], options: dict[str, object]
+) -> None:
+    cell, x = build(kind, **options), draw(3, BATCH, INPUT)
+    state = (draw(BATCH, HIDDEN).abs(),) * cell.kept
+    whole = cell(x[1], state if cell.kept > 1 else state[0])
+    parts = cell.update(cell.project(x)[1], state)
+    torch.testing.assert_close(whole if isinstance(whole, tuple) else (whole,), parts)
+
+
+# Starting weights.
+
+
+@pytest.mark.parametrize("kind", [cells.LSTMCell, cells.LayerNormLSTMCell, cells.PeepholeLSTMCell])
+def test_forget_gates_start_half_open(kind: type[cells.Cell]) -> None:
+    cell = kind(INPUT, HIDDEN)
+    i, f, g, o = (cell.bias_ih + cell.bias_hh).chunk(4)
+    assert (f == 1).all()
+    assert not torch.cat([i, g, o]).any()
+
+
+@pytest.mark.parametrize("kind", [cells.RNNCell, cells.GRUCell, cells.LayerNormGRUCell])
+def test_recurrent_weights_start_orthogonal_gate_by_gate(kind: type[cells.Cell]) -> None:
+    for gate in kind(INPUT, HIDDEN).weight_hh.split(HIDDEN):
+        torch.testing.assert_close(gate @ gate.T, torch.eye(HIDDEN), atol=1e-5, rtol=0)
+
+
+def test_an_indrnn_starts_with_memories_of_all_lengths_and_its_last_layer_with_long_ones() -> None:
+    torch.manual_seed(0)
+    cell = cells.IndRNNCell(8, 2000, longest=10)
+    assert 0 <= cell.weight_hh.min() < 0.01
+    assert 0.99 < cell.weight_hh.max() <= 1
+    cell.remember()
+    assert cell.weight_hh.min() >= 2 ** (-1 / 10)
+    assert cell.weight_hh.max() <= 2 ** (1 / 10)
+
+
+def test_recurrent_weights_of_an_indrnn_come_back_within_their_bounds() -> None:
+    cell = cells.IndRNNCell(2, 3, longest=5)
+    cell.weight_hh.data = torch.tensor([3.0, -3.0, 0.5])
+    h = cell(torch.zeros(1, 2), torch.ones(1, 3))
+    torch.testing.assert_close(h, torch.tensor([[2 ** (1 / 5), 0.0, 0.5]]))
+    torch.testing.assert_close(cell.weight_hh.data, torch.tensor([2**0.2, -(2**0.2), 0.5]))
+
+
+def test_an_indrnn_that_is_within_its_bounds_may_read_twice_before_it_learns() -> None:
+    cell, x = cells.IndRNNCell(2, 3, longest=5), torch.ones(1, 2)
+    (cell(x, torch.ones(1, 3)) + cell(2 * x, torch.ones(1, 3))).sum().backward()
+    assert cell.weight_hh.grad.any()
+
+
+def test_an_sru_starts_with_the_variance_that_its_paper_wants() -> None:
+    torch.manual_seed(0)
+    cell = cells.SRUCell(300, 400, highway_bias=-2.0)
+    new, f, r, past = cell.weight_ih.detach().chunk(4)
+    for matrix, variance in ((new, 1), (f, 0.5), (r, 0.5), (past, 1)):
+        assert matrix.var() * 300 == pytest.approx(variance, rel=0.05)
+    assert cell.weight_ch.detach().var() == pytest.approx(0.5, rel=0.1)
+    assert not cell.bias_ih[:400].any()
+    assert (cell.bias_ih[400:] == -2).all()
+
+
+def test_the_highway_of_an_sru_keeps_the_variance_of_its_input() -> None:
+    torch.manual_seed(0)
+    cell = cells.SRUCell(400, 400)
+    h, _ = cell(torch.randn(200, 400))
+    assert h.detach().var() == pytest.approx(1, rel=0.25)
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_an_slstm_starts_without_recurrence_and_forgets_more_from_unit_to_unit(heads: int) -> None:
+    for depth in (0.0, 1.0):
+        cell = cells.SLSTMCell(INPUT, 12, heads=heads, depth=depth)
+        assert not cell.weight_hh.any()
+        i, f, z, o = cell.bias_ih.unflatten(0, (4, heads, -1))
+        torch.testing.assert_close(f, f[:1].expand_as(f))
+        assert f[0, 0] == 5
+        assert f[0, -1] == -7
+        assert (f.diff() < 0).all()
+        assert not torch.stack([i, z, o]).any()
+    assert not torch.equal(cell.bias_ih, cells.SLSTMCell(INPUT, 12, heads=heads).bias_ih)
+
+
+# What else the cells promise.
+
+
+def test_heads_of_an_slstm_see_only_their_own_units() -> None:
+    cell = build(cells.SLSTMCell, heads=3)
+    h = draw(1, HIDDEN).requires_grad_()
+    gates = cell.recur(h).view(4, HIDDEN)
+    for unit in range(HIDDEN):
+        (seen,) = torch.autograd.grad(gates[:, unit].sum(), h, retain_graph=True)
+        assert seen[0].nonzero().flatten().tolist() == [unit // 2 * 2, unit // 2 * 2 + 1]
+
+
+def test_an_slstm_stays_finite_where_exponentials_do_not() -> None:
+    cell = cells.SLSTMCell(1, HIDDEN)
+    cell.weight_ih.data = torch.zeros_like(cell.weight_ih)
+    cell.weight_ih.data[:HIDDEN] = 300  # of the input gate
+    state: object = None
+    for x in (-1.0, 2.0, 0.0, -3.0, 1.0):
+        state = cell(torch.full((2, 1), x), state)
+        assert all(part.isfinite().all() for part in state)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_zoneout_of_an_slstm_keeps_c_n_and_their_scale_together(training: bool) -> None:
+    """What c and n stand for, c exp(m) and n exp(m), is kept whole or taken by the mean."""
+    cell = cells.SLSTMCell(INPUT, HIDDEN).double().train(training)
+    before = tuple(draw(50, HIDDEN, seed=seed).abs() for seed in range(4))
+    after = tuple(draw(50, HIDDEN, seed=seed).abs() for seed in range(4, 8))
+    torch.manual_seed(0)
+    _, c, n, m = cell.zoneout(before, after, 0.3)
+    old, new = ((s[1] * s[3].exp(), s[2] * s[3].exp()) for s in (before, after))
+    found = torch.stack([c, n]) * m.exp()
+    if training:
+        stays = m == before[3]
+        assert 0.2 < stays.double().mean() < 0.4
+        expected = torch.where(stays, torch.stack(old), torch.stack(new))
+    else:
+        expected = 0.3 * torch.stack(old) + 0.7 * torch.stack(new)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (cells.LayerNormLSTMCell, {"norm": "row"}, "norm must be all or gate, got 'row'"),
+        (cells.IndRNNCell, {"longest": 0}, "longest must be at least 1, got 0"),
+        (cells.SLSTMCell, {"heads": 4}, "heads must divide the hidden size 6, got 4"),
+    ],
+)
+def test_options_without_meaning_are_refused(
+    kind: type[cells.Cell], options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(INPUT, HIDDEN, **options)

@@ -1,0 +1,389 @@
+"""Laws of every recurrent layer that a config can name."""
+
+import copy
+import re
+
+import pytest
+import torch
+from torch import Tensor
+
+from rnn_lab.nn import LAYERS, Layer, build_layer
+from rnn_lab.nn.layers import layer_options
+from rnn_lab.nn.recurrent import RecurrentLayer
+from rnn_lab.nn.stack import LayerStack
+from rnn_lab.nn.state import change, parts
+
+INPUT, HIDDEN, TIME = 5, 8, 7
+LENGTHS = torch.tensor([3, 7, 1, 4])
+
+every_layer = pytest.mark.parametrize("name", LAYERS)
+every_shape = pytest.mark.parametrize(
+    ("num_layers", "bidirectional"), [(1, False), (2, False), (1, True), (2, True)]
+)
+every_option = pytest.mark.parametrize(
+    "options", [{"zoneout": 0.3}, {"weight_drop": 0.4}, {"locked": True}], ids=str
+)
+
+
+def build(name: str, num_layers: int = 1, bidirectional: bool = False, **options: object) -> Layer:
+    torch.manual_seed(0)
+    dropout = 0.5 if options.get("locked") else 0.0
+    layer = build_layer(name, INPUT, HIDDEN, num_layers, dropout, bidirectional, options=options)
+    for key, parameter in layer.named_parameters():
+        if "bias" in key or not parameter.any():  # none may hide behind being zero
+            parameter.data.add_(torch.randn_like(parameter) / 4)
+    return layer
+
+
+def rows(batch: int = 4, time: int = TIME, dtype: torch.dtype = torch.float32) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(batch, time, INPUT, dtype=dtype, generator=generator)
+
+
+def some_state(layer: Layer, batch: int = 4) -> object:
+    """A state that the layer can come to."""
+    with torch.no_grad():
+        x = 2 * rows(batch, 5, next(layer.parameters()).dtype)
+        return layer(x)[1]
+
+
+def weighted_sum(output: Tensor, state: object) -> Tensor:
+    """A scalar whose gradient differs at every step and unit."""
+    return sum(
+        (part.flatten() * torch.linspace(-1, 2, part.numel(), dtype=part.dtype)).sum()
+        for part in (output, *parts(state))
+    )
+
+
+@every_layer
+@every_shape
+def test_padding_is_never_read(name: str, num_layers: int, bidirectional: bool) -> None:
+    layer, padding = build(name, num_layers, bidirectional), torch.arange(TIME) >= LENGTHS[:, None]
+    clean = rows().masked_fill(padding[..., None], 0)
+    dirty = clean.masked_fill(padding[..., None], float("nan")).requires_grad_()
+    expected, expected_state = layer(clean, LENGTHS)
+    output, state = layer(dirty, LENGTHS)
+    weighted_sum(output, state).backward()
+    torch.testing.assert_close((output, parts(state)), (expected, parts(expected_state)))
+    assert not output[padding].any()
+    assert not dirty.grad[padding].any()
+    assert all(dirty.grad[~padding].any(dim=-1))
+    assert all(p.grad is None or p.grad.isfinite().all() for p in layer.parameters())
+
+
+@every_layer
+@every_shape
+def test_a_row_reads_the_same_alone_and_in_a_batch(
+    name: str, num_layers: int, bidirectional: bool
+) -> None:
+    layer, x = build(name, num_layers, bidirectional), rows()
+    output, state = layer(x, LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone, alone_state = layer(x[row : row + 1, :length])
+        torch.testing.assert_close(output[row, :length], alone[0])
+        for part, alone_part in zip(parts(state), parts(alone_state), strict=True):
+            torch.testing.assert_close(part[:, row], alone_part[:, 0])
+
+
+@every_layer
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_state_carries_over_a_cut(name: str, num_layers: int) -> None:
+    layer, x, cut = build(name, num_layers), rows(), 3
+    lengths = torch.tensor([5, 7, 4, 6])
+    output, state = layer(x, lengths)
+    first, carried = layer(x[:, :cut])
+    second, end = layer(x[:, cut:], lengths - cut, carried)
+    torch.testing.assert_close((torch.cat([first, second], 1), end), (output, state))
+
+
+@every_layer
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_stepping_equals_reading(name: str, num_layers: int) -> None:
+    layer, x = build(name, num_layers), rows(time=70)
+    output, state = layer(x)
+    steps, stepped = [], None
+    for step in x.unbind(1):
+        y, stepped = layer.step(step, stepped)
+        steps.append(y)
+    torch.testing.assert_close((torch.stack(steps, 1), stepped), (output, state))
+
+
+@every_layer
+def test_the_backward_direction_reads_each_row_from_its_end(name: str) -> None:
+    both, one = build(name, 1, True), build(name)
+    if isinstance(both, RecurrentLayer | LayerStack):
+        mine = {
+            key.replace("cores.1.", "cores.0.").removesuffix("_reverse"): value
+            for key, value in both.state_dict().items()
+            if key.startswith("cores.1.") or key.endswith("_reverse")
+        }
+    else:  # norm over both directions at once: nothing is left of one alone
+        both, one = both.lstm, one.lstm
+        items = both.state_dict().items()
+        mine = {k.removesuffix("_reverse"): v for k, v in items if k.endswith("_reverse")}
+    one.load_state_dict(mine)
+    x = rows()
+    for row, length in enumerate(LENGTHS.tolist()):
+        backward = both(x, LENGTHS)[0][row, :length, HIDDEN:]
+        alone, state = one(x[row : row + 1, :length].flip(1))
+        torch.testing.assert_close(backward, alone[0].flip(0))
+        for part, alone_part in zip(parts(both(x, LENGTHS)[1]), parts(state), strict=True):
+            torch.testing.assert_close(part[1, row], alone_part[0, 0])
+
+
+@every_layer
+@every_shape
+@pytest.mark.parametrize("lengths", [LENGTHS, None], ids=["padded", "full"])
+def test_every_parameter_gets_a_gradient(
+    name: str, num_layers: int, bidirectional: bool, lengths: Tensor | None
+) -> None:
+    layer = build(name, num_layers, bidirectional, learned_state=True)
+    output, _ = layer(rows(), lengths)
+    assert output.shape == (4, TIME, layer.output_size)
+    (output * torch.linspace(-1, 2, output.numel()).view_as(output)).sum().backward()
+    unused = [key for key, p in layer.named_parameters() if p.grad is None or not p.grad.any()]
+    assert unused == [key for key in unused if key.startswith("first")]
+    assert len(unused) < len(parts(layer(rows())[1]))  # not all that is kept has to be read
+
+
+@every_layer
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_gradients_are_those_of_the_numbers(name: str, bidirectional: bool) -> None:
+    layer = build(name, 1, bidirectional).double()
+    lengths, x = torch.tensor([4, 2]), rows(2, 4, torch.float64).requires_grad_()
+    state = tuple(p.requires_grad_() for p in parts(some_state(layer, 2)))
+    weights = dict(layer.named_parameters())
+
+    def read(x: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+        before, values = given[: len(state)], given[len(state) :]
+        told = dict(zip(weights, values, strict=True))
+        before = before if len(before) > 1 else before[0]
+        if isinstance(layer, LayerStack):
+            output, after = torch.func.functional_call(layer, told, (x, lengths, before))
+        else:  # torch's layers hold their weights in a list of their own
+            output, after = layer(x, lengths, before)
+        return output, *parts(after)
+
+    inputs = (x, *state, *weights.values())
+    assert torch.autograd.gradcheck(read, inputs, fast_mode=True)
+
+
+@every_layer
+@every_shape
+def test_lengths_that_fill_all_rows_change_nothing(
+    name: str, num_layers: int, bidirectional: bool
+) -> None:
+    layer, x = build(name, num_layers, bidirectional), rows()
+    torch.testing.assert_close(layer(x, torch.full((4,), TIME)), layer(x), rtol=0, atol=0)
+
+
+@every_layer
+@every_shape
+def test_bfloat16_autocast_runs(name: str, num_layers: int, bidirectional: bool) -> None:
+    layer, x = build(name, num_layers, bidirectional), rows()
+    exact, _ = layer(x, LENGTHS)
+    with torch.autocast("cpu", torch.bfloat16):
+        _, state = layer(x, LENGTHS)
+        output, _ = layer(x, LENGTHS, state)
+        fresh, _ = layer(x.bfloat16(), LENGTHS)
+    torch.testing.assert_close(fresh.float(), exact, rtol=0.08, atol=0.08)
+    output.float().sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in layer.parameters())
+
+
+@every_layer
+def test_a_checkpoint_gives_the_same_layer(name: str, tmp_path: object) -> None:
+    layer, x = build(name, 2, True, learned_state=True), rows()
+    torch.save(layer.state_dict(), tmp_path / "layer.pt")
+    torch.manual_seed(5)
+    again = build_layer(name, INPUT, HIDDEN, 2, 0.0, True, options={"learned_state": True})
+    again.load_state_dict(torch.load(tmp_path / "layer.pt", weights_only=True))
+    torch.testing.assert_close(again(x, LENGTHS), layer(x, LENGTHS), rtol=0, atol=0)
+    torch.testing.assert_close(copy.deepcopy(layer)(x, LENGTHS), layer(x, LENGTHS), rtol=0, atol=0)
+
+
+# What keeps layers from learning by heart.
+
+
+@every_layer
+@every_option
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_noise_is_drawn_in_training_only(
+    name: str, options: dict[str, object], bidirectional: bool
+) -> None:
+    layer, x = build(name, 2, bidirectional, **options), rows()
+    assert not torch.equal(layer(x, LENGTHS)[0], layer(x, LENGTHS)[0])
+    layer.eval()
+    torch.testing.assert_close(layer(x, LENGTHS), layer(x, LENGTHS), rtol=0, atol=0)
+    if "zoneout" not in options:
+        bare = build(name, 2, bidirectional).eval()
+        torch.testing.assert_close(layer(x, LENGTHS), bare(x, LENGTHS), rtol=0, atol=0)
+
+
+@every_layer
+@every_option
+def test_regularised_layers_never_read_padding(name: str, options: dict[str, object]) -> None:
+    layer, padding = build(name, 2, True, **options), torch.arange(TIME) >= LENGTHS[:, None]
+    dirty = rows().masked_fill(padding[..., None], float("nan")).requires_grad_()
+    output, state = layer(dirty, LENGTHS)
+    weighted_sum(output, state).backward()
+    assert not output[padding].any()
+    assert not dirty.grad[padding].any()
+    assert all(p.grad.isfinite().all() for p in layer.parameters() if p.grad is not None)
+
+
+@every_layer
+def test_zoneout_steps_as_it_reads(name: str) -> None:
+    layer, x = build(name, 2, zoneout=0.3).eval(), rows()
+    output, state = layer(x)
+    steps, stepped = [], None
+    for step in x.unbind(1):
+        y, stepped = layer.step(step, stepped)
+        steps.append(y)
+    torch.testing.assert_close((torch.stack(steps, 1), stepped), (output, state))
+    assert not torch.allclose(output, build(name, 2).eval()(x)[0])
+
+
+@every_layer
+def test_zoneout_keeps_units_as_they_were(name: str) -> None:
+    layer, x = build(name, zoneout=0.9), rows(64, 1)
+    before = some_state(build(name), 64)
+    _, after = layer(x, None, before)
+    moved = [
+        (new != old).float().mean() for new, old in zip(parts(after), parts(before), strict=True)
+    ]
+    assert any(0 < share < 0.3 for share in moved)
+
+
+@every_layer
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_one_mask_drops_weights_for_all_rows_and_steps(name: str, bidirectional: bool) -> None:
+    layer = build(name, 1, bidirectional, weight_drop=0.5)
+    same = rows(1).expand(4, -1, -1).contiguous()
+    output, _ = layer(same)
+    torch.testing.assert_close(output, output[:1].expand_as(output))
+    weights = {key: parameter.clone() for key, parameter in layer.named_parameters()}
+    output.square().sum().backward()
+    assert all(torch.equal(parameter, weights[key]) for key, parameter in layer.named_parameters())
+    dropped = [p for p in layer.parameters() if p.dim() > 1 and (p.grad == 0).float().mean() > 0.2]
+    assert len(dropped) >= (2 if bidirectional else 1)
+
+
+@every_layer
+def test_locked_dropout_is_the_same_at_all_steps(name: str) -> None:
+    layer = build(name, 2, locked=True)
+    if not isinstance(layer, LayerStack):
+        pytest.skip("torch's layers make theirs in the call: see test_recurrent.py")
+    passed: list[tuple[Tensor, Tensor]] = []
+    layer.between.register_forward_hook(lambda _, given, made: passed.append((given[0], made)))
+    layer(rows(time=9))
+    given, made = passed[0]
+    dropped, kept = ((made == 0) & (given != 0)).any(0), (made != 0).any(0)
+    assert dropped.any()
+    assert kept.any()
+    assert not (dropped & kept).any()
+
+
+@every_layer
+def test_dropout_falls_between_layers_only(name: str) -> None:
+    torch.manual_seed(0)
+    layer, x = LAYERS[name](INPUT, HIDDEN, 2, 0.5), rows()
+    assert not torch.equal(layer(x, LENGTHS)[0], layer(x, LENGTHS)[0])
+    bottom = [parts(layer(x, LENGTHS)[1])[0][0] for _ in range(2)]
+    assert torch.equal(*bottom)
+
+
+@every_layer
+def test_the_first_state_may_be_learned(name: str) -> None:
+    layer = build(name, 2, learned_state=True)
+    told = change(layer(rows())[1], torch.zeros_like)
+    first = getattr(layer, "lstm", layer).first
+    wide = tuple(part.expand(-1, 4, *part.shape[2:]) for part in first)
+    torch.testing.assert_close(
+        layer(rows()), layer(rows(), None, wide if len(wide) > 1 else wide[0])
+    )
+    assert not torch.allclose(layer(rows())[0], layer(rows(), None, told)[0])
+    y, _ = layer.step(rows()[:, 0])
+    torch.testing.assert_close(y, layer(rows())[0][:, 0])
+
+
+# What is refused, and what is said of a layer.
+
+
+@every_layer
+def test_a_state_in_the_place_of_lengths_is_refused(name: str) -> None:
+    layer = build(name)
+    with pytest.raises(TypeError, match="the state comes third"):
+        layer(rows(), some_state(layer))
+
+
+@every_layer
+def test_a_state_of_the_wrong_shape_is_refused(name: str) -> None:
+    layer = build(name)
+    with pytest.raises((RuntimeError, ValueError), match=r"hidden|the state must have the shapes"):
+        layer(rows(), LENGTHS, some_state(layer, 3))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ([3, 0, 1, 4], "from 1 to 7, got 0"),
+        ([3, 8, 1, 4], "from 1 to 7, got 8"),
+        ([3, 7, 1], r"shape \(4,\), got \(3,\)"),
+    ],
+)
+@every_layer
+def test_wrong_lengths_are_refused_with_their_value(
+    name: str, lengths: list[int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(name)(rows(), torch.tensor(lengths))
+
+
+@every_layer
+def test_a_layer_that_reads_both_ways_refuses_to_step(name: str) -> None:
+    with pytest.raises(ValueError, match="bidirectional"):
+        build(name, bidirectional=True).step(rows()[:, 0])
+
+
+@every_layer
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"zoneot": 0.1}, "has no option zoneot; it has zoneout"),
+        ({"zoneout": 1.0}, "zoneout must be at least 0 and below 1, got 1.0"),
+        ({"weight_drop": -0.1}, "weight_drop must be at least 0 and below 1, got -0.1"),
+    ],
+)
+def test_options_without_meaning_are_refused(
+    name: str, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_layer(name, INPUT, HIDDEN, options=options)
+
+
+def test_an_unknown_layer_is_refused_with_the_nearest_names() -> None:
+    with pytest.raises(ValueError, match="no recurrent layer LSTN: did you mean LSTM"):
+        build_layer("LSTN", INPUT, HIDDEN)
+
+
+@every_layer
+def test_a_layer_says_what_it_is(name: str) -> None:
+    layer = LAYERS[name]
+    assert 1980 < layer.year < 2030
+    assert re.search(r"Source: .+ \(\d{4}\), https://", layer.__doc__)
+    assert layer.__doc__.partition("\n")[0].endswith(".")
+    assert {"locked", "weight_drop", "zoneout", "learned_state"} <= layer_options(name).keys()
+
+
+@every_layer
+@pytest.mark.parametrize(("inputs", "hidden"), [(8, 16), (24, 8)])
+def test_the_cost_of_a_step_is_what_its_matrices_say(name: str, inputs: int, hidden: int) -> None:
+    """Each weight of a matrix is used once a step; what the formula says beside is small."""
+    heads = layer_options(name).get("heads")
+    layer = build_layer(name, inputs, hidden, options={"heads": 2} if heads is not None else {})
+    used = sum(p.numel() for key, p in layer.named_parameters() if p.dim() > 1)
+    formula = layer.cost.replace("heads", "2")
+    formula = re.sub(r"(?<=[\dDH)])(?=[DH(])", "*", formula).replace("^", "**")
+    told = eval(formula, {"D": inputs, "H": hidden})  # letters, digits and signs of ours
+    assert told == pytest.approx(used, rel=0.35), (layer.cost, used)

@@ -1,0 +1,208 @@
+"""Cells stepped through time: kernels give what stepping gives, and torch's layers what ours do."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rnn_lab.nn import unrolled
+from rnn_lab.nn.cells import IndRNNCell
+from rnn_lab.nn.stack import LayerStack
+from rnn_lab.nn.unrolled import LSTMWithLayerNorm, SimpleRNN
+
+HIDDEN, BATCH, TIME = 6, 4, 35  # more steps than a kernel takes together
+
+KERNELS = [
+    (unrolled.LayerNormLSTM, {"norm": "all"}),
+    (unrolled.LayerNormLSTM, {"norm": "gate"}),
+    (unrolled.LayerNormGRU, {"norm": "all"}),
+    (unrolled.LayerNormGRU, {"norm": "gate"}),
+    (unrolled.PeepholeLSTM, {}),
+    (unrolled.IndRNN, {}),
+    (unrolled.IndRNN, {"longest": 40}),
+    (unrolled.SRU, {"highway_bias": -1.0}),
+    (unrolled.SLSTM, {"heads": 1}),
+    (unrolled.SLSTM, {"heads": 2}),
+]
+every_kernel = pytest.mark.parametrize(("kind", "options"), KERNELS)
+
+
+def build(kind: type[LayerStack], inputs: int, **options: object) -> LayerStack:
+    torch.manual_seed(0)
+    layer = kind(inputs, HIDDEN, 2, 0.0, True, learned_state=True, **options).double()
+    for name, parameter in layer.named_parameters():
+        noise = torch.rand_like(parameter) if "first" in name else torch.randn_like(parameter) / 4
+        parameter.data += noise
+    return layer
+
+
+def draw(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def parts(state: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return state if isinstance(state, tuple) else (state,)
+
+
+@every_kernel
+@pytest.mark.parametrize("inputs", [5, HIDDEN])
+@pytest.mark.parametrize("lengths", [None, torch.tensor([3, TIME, 1, 17])], ids=["full", "padded"])
+@pytest.mark.parametrize("read", ["output", "state", "all"])
+def test_a_kernel_gives_what_stepping_gives(
+    kind: type[LayerStack],
+    options: dict[str, object],
+    inputs: int,
+    lengths: Tensor | None,
+    read: str,
+) -> None:
+    layer, x = build(kind, inputs, **options), draw(BATCH, TIME, inputs).requires_grad_()
+    told = []
+    for fast in (True, False):
+        for core in layer.cores:
+            core.fast = fast
+        output, state = layer(x, lengths)
+        made = {"output": (output,), "state": parts(state), "all": (output, *parts(state))}[read]
+        loss = sum((part * draw(*part.shape, seed=7)).sum() for part in made)
+        inputs_ = (x, *layer.parameters())
+        told.append((output, state, torch.autograd.grad(loss, inputs_, allow_unused=True)))
+    (fast_output, fast_state, fast), (output, state, slow) = told
+    torch.testing.assert_close((fast_output, fast_state), (output, state), rtol=1e-9, atol=1e-9)
+    for quick, exact in zip(fast, slow, strict=True):
+        exact = torch.zeros_like(quick) if exact is None and quick is not None else exact
+        torch.testing.assert_close(quick, exact, rtol=1e-6, atol=1e-6)
+
+
+@every_kernel
+def test_a_kernel_may_be_asked_for_its_gradient_twice(
+    kind: type[LayerStack], options: dict[str, object]
+) -> None:
+    layer, x = build(kind, 5, **options), draw(BATCH, TIME, 5).requires_grad_()
+    output, _ = layer(x)
+    first, again = (torch.autograd.grad(output.sum(), x, retain_graph=True) for _ in range(2))
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+
+
+@every_kernel
+def test_a_kernel_needs_no_gradient_to_run(
+    kind: type[LayerStack], options: dict[str, object]
+) -> None:
+    layer, x = build(kind, 5, **options), draw(BATCH, TIME, 5)
+    with torch.inference_mode():
+        output, _ = layer(x)
+    torch.testing.assert_close(output, layer(x)[0].detach())
+
+
+@every_kernel
+def test_a_kernel_in_single_precision_stays_near_the_truth(
+    kind: type[LayerStack], options: dict[str, object]
+) -> None:
+    layer, x = build(kind, 5, **options), draw(BATCH, TIME, 5)
+    exact = layer(x)[0].detach()
+    torch.testing.assert_close(layer.float()(x.float())[0].double(), exact, rtol=1e-3, atol=1e-4)
+
+
+@every_kernel
+def test_autocast_keeps_state_and_sums_in_single_precision(
+    kind: type[LayerStack], options: dict[str, object]
+) -> None:
+    layer, x = build(kind, 5, **options).float(), draw(BATCH, TIME, 5).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        output, state = layer(x)
+    assert output.dtype == torch.float32
+    assert all(part.dtype == torch.float32 for part in parts(state))
+
+
+def test_a_simple_rnn_gives_what_torchs_gives() -> None:
+    layer, x = SimpleRNN(5, HIDDEN).double(), draw(BATCH, TIME, 5).requires_grad_()
+    torchs = nn.RNN(5, HIDDEN, batch_first=True).double()
+    cell = layer.cores[0].cell
+    torchs.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
+    output, state = layer(x)
+    expected, last = torchs(x)
+    torch.testing.assert_close((output, state), (expected, last))
+    weight = draw(*output.shape, seed=3)
+    found = torch.autograd.grad((output * weight).sum(), (x, cell.weight_hh))
+    theirs = torch.autograd.grad((expected * weight).sum(), (x, torchs.weight_hh_l0))
+    torch.testing.assert_close(found, theirs)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_lstm_with_layer_norm_is_torchs_lstm_and_torchs_norm(bidirectional: bool) -> None:
+    torch.manual_seed(0)
+    layer = LSTMWithLayerNorm(5, HIDDEN, 2, bidirectional=bidirectional)
+    lstm = nn.LSTM(5, HIDDEN, 2, batch_first=True, bidirectional=bidirectional)
+    norm = nn.LayerNorm(layer.output_size)
+    for parameter in layer.layer_norm.parameters():
+        parameter.data += torch.randn_like(parameter)
+    lstm.load_state_dict(layer.lstm.state_dict())
+    norm.load_state_dict(layer.layer_norm.state_dict())
+    x = draw(BATCH, TIME, 5).float()
+    expected, (h, c) = lstm(x)
+    output, (hidden, cell) = layer(x)
+    torch.testing.assert_close((output, hidden, cell), (norm(expected), h, c))
+
+
+def test_an_lstm_with_layer_norm_reads_a_checkpoint_of_two_modules_of_torch() -> None:
+    lstm, norm = nn.LSTM(5, HIDDEN, 2, batch_first=True), nn.LayerNorm(HIDDEN)
+    layer, x = LSTMWithLayerNorm(5, HIDDEN, 2), draw(BATCH, TIME, 5).float()
+    saved = {f"lstm.{key}": value for key, value in lstm.state_dict().items()}
+    saved |= {f"layer_norm.{key}": value for key, value in norm.state_dict().items()}
+    layer.load_state_dict(saved)
+    torch.testing.assert_close(layer(x)[0], norm(lstm(x)[0]))
+
+
+def test_only_the_last_layer_of_several_indrnns_starts_with_long_memories() -> None:
+    torch.manual_seed(0)
+
+    def shortest(layer: unrolled.IndRNN) -> list[float]:
+        return [core.cell.weight_hh.min().item() for core in layer.cores]
+
+    *others, last = shortest(unrolled.IndRNN(2, 100, 3))
+    assert last >= 0.99
+    assert max(others) < 0.2
+    assert shortest(unrolled.IndRNN(2, 100))[0] < 0.2
+
+
+def test_layers_of_an_slstm_know_their_depth() -> None:
+    layer = unrolled.SLSTM(5, HIDDEN, 3, bidirectional=True)
+    assert [core.cell.depth for core in layer.cores] == [0, 0, 0.5, 0.5, 1, 1]
+    assert unrolled.SLSTM(5, HIDDEN).cores[0].cell.depth == 0
+
+
+def test_a_new_cell_needs_nothing_but_its_class() -> None:
+    class Leaky(IndRNNCell):
+        def update(self, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return (torch.lerp(projected, state[0], 0.5),)
+
+        def walk(self, x: Tensor, state: tuple[Tensor, ...]) -> None:
+            return None
+
+    class LeakyLayer(unrolled.Unrolled):
+        cell = Leaky
+
+    layer = LeakyLayer(5, HIDDEN)
+    output, state = layer(torch.ones(1, 3, 5))
+    u = layer.cores[0].cell.project(torch.ones(1, 5))
+    torch.testing.assert_close(output, torch.stack([u / 2, u * 3 / 4, u * 7 / 8], 1))
+    torch.testing.assert_close(state[0], output[:, -1])
+
+
+@pytest.mark.slow
+@every_kernel
+def test_time_grows_with_the_steps_and_no_faster(
+    kind: type[LayerStack], options: dict[str, object]
+) -> None:
+    """Kernels write into buffers: at ten times the steps a step costs about the same."""
+    import time
+
+    layer = kind(8, 32, **options)
+
+    def seconds(steps: int) -> float:
+        x = torch.randn(8, steps, 8)
+        best = float("inf")
+        for _ in range(3):
+            start = time.perf_counter()
+            layer(x)[0].sum().backward()
+            best = min(best, time.perf_counter() - start)
+        return best / steps
+
+    assert seconds(2000) < 2 * seconds(200)
