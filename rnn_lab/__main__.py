@@ -15,8 +15,9 @@ COMMANDS = {
     "predict": "answer raw input with a checkpoint",
     "backtest": "forecast from every origin of the test split, next to baselines",
     "translate": "translate what is typed, line by line",
+    "generate": "continue a text by a language model",
     "average": "average the weights of several checkpoints",
-    "list": "show architectures, datasets and configs",
+    "list": "show architectures, layers, datasets and configs",
 }
 
 
@@ -65,6 +66,10 @@ def _run(command: list[str], options: list[str]) -> int:
             from rnn_lab.commands import translate
 
             translate.main(options)
+        case ["generate"]:
+            from rnn_lab.commands import generate
+
+            generate.main(options)
         case ["average"]:
             from rnn_lab.commands import average
 

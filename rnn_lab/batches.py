@@ -9,6 +9,7 @@ PAD_ID = 0
 UNK_ID = 1
 BOS_ID = 2  # only where a text is also written
 EOS_ID = 3
+IGNORED = -100  # a target that counts for nothing
 
 
 class TextBatch(NamedTuple):
@@ -51,6 +52,72 @@ class SeriesBatch(NamedTuple):
         return self._replace(
             values=self.values.to(device, non_blocking=non_blocking),
             labels=self.labels.to(device, non_blocking=non_blocking),
+        )
+
+
+class RegressionBatch(NamedTuple):
+    """Series with numbers to be told of each, padded on the right with zeros.
+
+    Attributes:
+        values: Features of every step, `(batch, time, input_dim)` float32.
+        targets: What is to be told of each series, `(batch, output_dim)` float32.
+        lengths: Steps in each series, `(batch,)` int64, at least one; stays on the CPU.
+    """
+
+    values: Tensor
+    targets: Tensor
+    lengths: Tensor
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
+        """Move all but the lengths to the device."""
+        return self._replace(
+            values=self.values.to(device, non_blocking=non_blocking),
+            targets=self.targets.to(device, non_blocking=non_blocking),
+        )
+
+
+class TaggingBatch(NamedTuple):
+    """Sequences with a label for every step, padded on the right.
+
+    Attributes:
+        tokens: Ids of what is read, `(batch, time)` int64, `PAD_ID` after the end of a sequence.
+        labels: Class ids, `(batch, time)` int64; after the end of a sequence never read.
+        lengths: Steps in each sequence, `(batch,)` int64, at least one; stays on the CPU.
+    """
+
+    tokens: Tensor
+    labels: Tensor
+    lengths: Tensor
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
+        """Move all but the lengths to the device."""
+        return self._replace(
+            tokens=self.tokens.to(device, non_blocking=non_blocking),
+            labels=self.labels.to(device, non_blocking=non_blocking),
+        )
+
+
+class StreamBatch(NamedTuple):
+    """The next steps of texts that go on from batch to batch, one text a row.
+
+    Attributes:
+        tokens: Word ids, `(batch, time)` int64.
+        targets: The word after each, `(batch, time)` int64; `IGNORED` where a row's text is over.
+        fresh: Whether the rows begin here: what was read before has nothing to do with them.
+        weight: Steps over the usual number, where the number varies; the learning rate of the
+            batch is to be multiplied by it.
+    """
+
+    tokens: Tensor
+    targets: Tensor
+    fresh: bool
+    weight: float = 1.0
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
+        """Move the words to the device."""
+        return self._replace(
+            tokens=self.tokens.to(device, non_blocking=non_blocking),
+            targets=self.targets.to(device, non_blocking=non_blocking),
         )
 
 

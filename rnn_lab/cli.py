@@ -350,7 +350,9 @@ def known_classes(base: type[Kind]) -> dict[str, type[Kind]]:
     for cls in base.__subclasses__():
         found |= {cls.__name__: cls, **known_classes(cls)}
     hidden = {"TextDataModule", "KnownTexts", "PairDataModule", "CorpusDataModule"}
-    hidden |= {"ArchiveDataModule"}
+    hidden |= {"ArchiveDataModule", "StreamDataModule", "MemoryDataModule"}
+    hidden |= {"ForecastDataModule", "FileDataModule", "KnownSeries"}
+    hidden |= {"ForecastTask", "NaiveForecaster"}
     return {name: cls for name, cls in found.items() if name not in hidden}
 
 

@@ -251,6 +251,8 @@ def test_optimizer_and_schedule_change_from_the_line():
         (["fit", "--model=LSTMClassifier", "--data=TextFiles"], "give --data.train=FILE"),
         (["fit", "--model=LSTMClassifier", "--data=TextFiles", "--data.train=no.csv"],
          "no.csv cannot be read"),
+        (["fit", "--model=SeriesRegressor", "--data=MemoryDataModule"],
+         "--data=MemoryDataModule is unknown"),
         (["fit", "--model=nowhere.Model", "--data=SyntheticReviews"], "cannot be nowhere.Model"),
         (["fit", *REVIEWS, "--model.optimizer=Adma"], "optimizer cannot be Adma"),
         (["fti"], "did you mean fit?"),

@@ -19,7 +19,8 @@ def data_of(config):
     return yaml.safe_load(config.read_text())["data"]["class_path"]
 
 
-ON_GENERATED = [config for config in EXPERIMENTS if data_of(config).startswith("Synthetic")]
+GENERATED = ("Synthetic", "AddingProblem", "CopyMemory")
+ON_GENERATED = [config for config in EXPERIMENTS if data_of(config).startswith(GENERATED)]
 ON_ANY_MACHINE = [profile for profile in PROFILES if profile.stem not in ("gpu", "ddp")]
 ON_REAL = [config for config in EXPERIMENTS if config not in ON_GENERATED]
 
@@ -70,6 +71,9 @@ def test_model_and_data_by_name_alone_are_enough(name):
         "SeriesBatch": "SyntheticChirps",
         "PairBatch": "SyntheticDates",
         "WindowBatch": "SyntheticSeries",
+        "StreamBatch": "SyntheticText",
+        "RegressionBatch": "AddingProblem",
+        "TaggingBatch": "CopyMemory",
     }[reads]
     assert one_step(f"--model={name}", f"--data={data}") == 0
 

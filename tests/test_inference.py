@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import rnn_lab
 from rnn_lab.__main__ import main
@@ -159,3 +160,28 @@ def test_mistakes_cost_one_line(checkpoint, lines, capsys, words, wish, tmp_path
     assert line.startswith("rnn-lab: ")
     assert wish in line
     assert not Path("answers.xls").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "data"), [("SeriesRegressor", "AddingProblem"), ("SequenceTagger", "CopyMemory")]
+)
+def test_a_model_of_generated_tensors_is_measured_not_asked(model, data, lines, capsys, tmp_path):
+    sizes = [f"--data.{split}_size=4" for split in ("train", "valid", "test")]
+    words = [f"--model={model}", f"--data={data}", *sizes, "--trainer.max_epochs=1"]
+    words += ["--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path / 'run'}"]
+    assert main(["fit", *words]) == 0
+    path = str(tmp_path / "run/checkpoints/best.ckpt")
+    capsys.readouterr()
+    assert main(["predict", "--ckpt_path", path, "--input", str(lines)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"a {model}, which reads tensors as {data} makes them, no raw text or series" in line
+    assert f"`rnn-lab test --ckpt_path={path}`" in line
+    assert main(["test", "--ckpt_path", path, "--trainer.accelerator=cpu"]) == 0
+
+
+def test_a_model_trained_without_a_data_module_answers_nothing_raw(tmp_path):
+    path = tmp_path / "own.ckpt"
+    recipe = {"class_path": "rnn_lab.models.tagging.SequenceTagger", "init_args": {"vocab_size": 5}}
+    torch.save({"rnn_lab": {"version": rnn_lab.__version__, "model": recipe}}, path)
+    with pytest.raises(UserError, match="trained without a data module"):
+        rnn_lab.load(str(path))

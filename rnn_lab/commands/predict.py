@@ -306,9 +306,10 @@ def _write_jsonl(answers: Iterator[Answer], file: IO[str]) -> None:
 
 
 def _write_text(answers: Iterator[Answer], file: IO[str]) -> None:
-    """A line for each answer: the translation, or the label."""
+    """A line for each answer: the translation, the perplexity, or the label."""
     for answer in answers:
-        label = answer["translation"] if "translation" in answer else answer["label"]
+        kind = next(name for name in ("translation", "perplexity", "label") if name in answer)
+        label = f"{answer[kind]:.6g}" if kind == "perplexity" else answer[kind]
         file.write(("|".join(label) if isinstance(label, list) else label or "") + "\n")
     file.flush()
 
@@ -317,7 +318,7 @@ def _write_csv(answers: Iterator[Answer], file: IO[str]) -> None:
     """One column for each part of an answer, one for the probability of each label."""
     rows = csv.writer(file, lineterminator="\n")
     first = list(islice(answers, TEXTS_AT_ONCE))
-    if first and "translation" in first[0]:
+    if first and "label" not in first[0]:
         names = [name for name in first[0] if isinstance(first[0][name], str | float | None)]
         rows.writerow(names)
         rows.writerows([answer[name] for name in names] for answer in chain(first, answers))

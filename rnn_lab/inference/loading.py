@@ -10,9 +10,11 @@ from rnn_lab.data.module import saved
 from rnn_lab.data.sentences import PairReader
 from rnn_lab.data.series import SeriesScaler
 from rnn_lab.data.series_reader import SeriesReader
+from rnn_lab.data.stream import StreamReader
 from rnn_lab.data.vocabulary import TextReader
 from rnn_lab.errors import UserError
 from rnn_lab.inference.forecasts import ForecastPredictor
+from rnn_lab.inference.language import LanguagePredictor
 from rnn_lab.inference.series import SeriesPredictor
 from rnn_lab.inference.texts import TextPredictor
 from rnn_lab.inference.translations import TranslationPredictor
@@ -25,18 +27,19 @@ def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any
     Only load checkpoints that you trust: the class that a checkpoint names is imported.
 
     Args:
-        path: A checkpoint of a model that reads text or series.
+        path: A checkpoint that says how raw text or series are read.
         device: Where to compute, such as `cuda:0`.
         ensemble: Checkpoints of further translators of the same vocabulary, whose probabilities
             are averaged with those of the first.
 
     Returns:
         A `TextPredictor`, of a translator a `TranslationPredictor`, of a forecaster a
-        `ForecastPredictor`, of a classifier of series a `SeriesPredictor`.
+        `ForecastPredictor`, of a classifier of series a `SeriesPredictor`, of a language model a
+        `LanguagePredictor`.
 
     Raises:
-        UserError: If it is not a checkpoint of this project, or its model reads neither text nor
-            series.
+        UserError: If it is not a checkpoint of this project, or does not say how raw text or
+            series are read.
     """
     recipe = saved(path)
     data = recipe.get("data", {})
@@ -44,7 +47,7 @@ def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any
     if ensemble and "source" not in reader:
         raise UserError(f"{path} is of a {_name(recipe['model'])}: only translators go together")
     if not {"series", "input_dim", "reader"} & data.keys():
-        raise UserError(f"{path} is of a {_name(recipe['model'])}, which reads no text or series")
+        raise UserError(_unanswered(path, recipe))
     task = restored(path).to(device).eval()
     if "series" in data:
         return ForecastPredictor(
@@ -55,7 +58,20 @@ def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any
     if "source" in reader:
         task.partners = partners_of(path, ensemble)
         return TranslationPredictor(task, PairReader.from_state_dict(reader))
+    if "stream" in reader:
+        return LanguagePredictor(task, StreamReader.from_state_dict(reader["stream"]))
     return TextPredictor(task, TextReader.from_state_dict(reader), data["labels"])
+
+
+def _unanswered(path: str, recipe: dict[str, Any]) -> str:
+    """Say why a checkpoint does not answer raw input, and what measures it."""
+    if "data" not in recipe:
+        return f"{path} was trained without a data module: it does not say how raw input is read"
+    model, source = _name(recipe["model"]), _name(recipe["data"])
+    return (
+        f"{path} is of a {model}, which reads tensors as {source} makes them, no raw text or "
+        f"series: measure it by `rnn-lab test --ckpt_path={path}`"
+    )
 
 
 def _scaler(data: dict[str, Any]) -> SeriesScaler:

@@ -20,16 +20,20 @@ from rnn_lab.models.forecasting import (
     PatchedLSTMForecaster,
     SegRNNForecaster,
 )
+from rnn_lab.models.language import AWDLSTM, LanguageModel, LSTMLanguageModel
+from rnn_lab.models.regression import SeriesRegressor
 from rnn_lab.models.series_classification import (
     BiGRUClassifier,
     GRUClassifier,
     LSTMSeriesClassifier,
     SeriesClassifier,
 )
+from rnn_lab.models.tagging import SequenceTagger
 from rnn_lab.models.task import Scores, Task
 from rnn_lab.models.translation import AttentionTranslator, Seq2SeqTranslator, Translator
 
 __all__ = [
+    "AWDLSTM",
     "AttentionTranslator",
     "BiGRUClassifier",
     "BiLSTMClassifier",
@@ -40,7 +44,9 @@ __all__ = [
     "GRUClassifier",
     "LSTMClassifier",
     "LSTMForecaster",
+    "LSTMLanguageModel",
     "LSTMSeriesClassifier",
+    "LanguageModel",
     "LastValueForecaster",
     "PackedLSTM",
     "PatchedLSTMForecaster",
@@ -49,7 +55,9 @@ __all__ = [
     "SegRNNForecaster",
     "SentimentLSTM",
     "Seq2SeqTranslator",
+    "SequenceTagger",
     "SeriesClassifier",
+    "SeriesRegressor",
     "Task",
     "TextClassifier",
     "Translator",

@@ -1,5 +1,6 @@
 """What the Trainer is given: loggers, callbacks, learning-rate schedules."""
 
+from rnn_lab.training.averaging import TriggeredAveraging
 from rnn_lab.training.callbacks import (
     BestCheckpoint,
     Patience,
@@ -27,6 +28,7 @@ __all__ = [
     "StepMonitor",
     "StopOnNaN",
     "Translations",
+    "TriggeredAveraging",
     "WandbRun",
     "place_loggers",
     "read_metrics",

@@ -1,0 +1,136 @@
+"""How far layers remember: the measure of gradients, its figure, the table of the benchmark."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rnn_lab.metrics.memory import gradient_by_distance
+from rnn_lab.metrics.memory_plots import gradients
+from rnn_lab.nn import build_layer
+
+BENCHMARK = Path(__file__).parent / "benchmarks" / "long_memory.py"
+
+
+class Fading(nn.Module):
+    """Forgets a fixed share of its state at each step."""
+
+    def __init__(self, share):
+        super().__init__()
+        self.share = nn.Parameter(torch.tensor(share))
+
+    def forward(self, x):
+        state, outputs = torch.zeros_like(x[:, 0]), []
+        for step in x.unbind(1):
+            state = self.share * state + step
+            outputs.append(state)
+        return torch.stack(outputs, 1), state
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 1.25])
+def test_what_is_left_of_a_gradient_is_what_the_layer_keeps(share):
+    found = gradient_by_distance(Fading(share), 3, 8)
+    torch.testing.assert_close(found, share ** torch.arange(8.0, dtype=torch.double))
+
+
+def test_the_measured_layer_stays_as_it_was():
+    layer = build_layer("GRU", 3, 4, 2, 0.5).train()
+    before = {name: weight.clone() for name, weight in layer.state_dict().items()}
+    first, second = gradient_by_distance(layer, 3, 6), gradient_by_distance(layer, 3, 6)
+    torch.testing.assert_close(first, second)  # no dropout
+    assert layer.training
+    assert all(p.grad is None and p.dtype == torch.float32 for p in layer.parameters())
+    torch.testing.assert_close(layer.state_dict(), before, rtol=0, atol=0)
+
+
+def test_an_lstm_keeps_more_of_its_gradient_than_a_simple_network():
+    torch.manual_seed(0)
+    simple, lstm = (gradient_by_distance(build_layer(n, 16, 16), 16, 60) for n in ("RNN", "LSTM"))
+    assert lstm[59] > 1000 * simple[59]
+
+
+def test_the_figure_draws_each_layer_on_a_logarithmic_scale():
+    curves = {f"layer {i}": 0.5 ** np.arange(9) for i in range(8)}
+    (axes,) = gradients(curves).axes
+    assert axes.get_yscale() == "log"
+    assert [line.get_label() for line in axes.lines] == list(curves)
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 8
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), curves["layer 0"])
+
+
+@pytest.fixture
+def benchmark(tmp_path, monkeypatch):
+    """The benchmark, in an empty folder and with nobody to train."""
+    spec = importlib.util.spec_from_file_location("long_memory", BENCHMARK)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(tmp_path)
+    module.RUNS.mkdir(parents=True)
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: pytest.fail("was run again"))
+    return module
+
+
+def keep(benchmark, name, **found):
+    (benchmark.RUNS / f"{name}.json").write_text(json.dumps({"seconds": 12.4, **found}))
+
+
+def test_the_benchmarks_table_is_made_of_what_was_kept(benchmark, capsys):
+    keep(benchmark, "adding-200-LSTM-1", solved=True, best=0.004, steps=1400, parameters=17473)
+    keep(benchmark, "copy-100-LSTM-1", solved=False, best=0.131, steps=5210, parameters=73353)
+    keep(benchmark, "adding-200-RNN-1", solved=False, best=0.1664, steps=9000, parameters=4417)
+    keep(benchmark, "copy-100-RNN-1", solved=False, best=0.128, steps=9100, parameters=19081)
+    assert benchmark.main(["LSTM", "RNN", "--tasks", "adding-200", "copy-100"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "| Layer | Parameters | adding, 200 | seconds | copying, 100 | seconds |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| LSTM | 17,473 / 73,353 | **1,400** | 12 | not in 5,210: 13% right | 12 |",
+        "| RNN | 4,417 / 19,081 | not in 9,000: mse 0.166 | 12 | not in 9,100: 13% right | 12 |",
+    ]
+
+
+def test_a_layer_that_fails_does_not_stop_the_others(benchmark, capsys, monkeypatch):
+    class Failed:
+        returncode, stderr = 1, "rnn-lab: it broke"
+
+    monkeypatch.setattr(benchmark.subprocess, "run", lambda *_, **__: Failed)
+    keep(benchmark, "adding-200-GRU-1", solved=True, best=0.004, steps=900, parameters=13121)
+    assert benchmark.main(["RNN", "GRU", "--tasks", "adding-200"]) == 1
+    printed = capsys.readouterr()
+    rows = printed.out.splitlines()[2:]
+    assert rows == ["| RNN |  | failed |  |", "| GRU | 13,121 | **900** | 12 |"]
+    assert "adding-200-RNN-1: rnn-lab: it broke" in printed.err
+    assert not (benchmark.RUNS / "adding-200-RNN-1.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "wanted"), [(0.07, "00:00:00:04"), (2.5, "00:00:02:30"), (1500, "01:01:00:00")]
+)
+def test_a_budget_is_written_as_the_trainer_reads_it(benchmark, minutes, wanted):
+    assert benchmark.days_to_seconds(minutes) == wanted
+
+
+def test_gradients_are_printed_by_distance_and_drawn(benchmark, capsys):
+    benchmark.gradients(["RNN", "GRU"], seed=1, size=4, draws=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| Steps before | 1 | 10 | 50 | 100 | 200 |"
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| RNN", "| GRU"]
+    assert (benchmark.RUNS / "gradients.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_a_run_that_solves_its_task_is_read_back(benchmark, monkeypatch):
+    from rnn_lab.__main__ import main
+
+    folder = benchmark.RUNS / "adding-200-GRU-1"
+    words = ["--model=SeriesRegressor", "--data=AddingProblem", "--data.length=4"]
+    words += ["--model.optimizer.lr=0.01", "--trainer.accelerator=cpu", "--trainer.max_epochs=3"]
+    words += [f"--trainer.default_root_dir={folder}", "--trainer.max_time=00:00:01:00"]
+    assert main(["fit", *words]) == 0
+    found = benchmark.read(folder, benchmark.TASKS["adding-200"])
+    assert (found["solved"], found["steps"], found["parameters"]) == (True, 300, 17473)
+    assert 0 < found["best"] < 0.01
+    assert 0 < found["seconds"] < 60

@@ -1,0 +1,127 @@
+"""Averaging that begins when validation stops getting better."""
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch.utils.data import DataLoader
+
+from rnn_lab.errors import UserError
+from rnn_lab.training import TriggeredAveraging
+
+STEPS = 3  # in an epoch
+
+
+class Walker(LightningModule):
+    """One weight that goes up by one a step; what it validates at is written down beforehand."""
+
+    monitor, mode = "val/loss", "min"
+
+    def __init__(self, script, mode="min"):
+        super().__init__()
+        self.mode = mode
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.script, self.validated = list(script), []
+
+    def training_step(self, batch, batch_idx):
+        return -self.weight.sum()
+
+    def validation_step(self, batch, batch_idx):
+        if batch_idx == 0:
+            self.validated.append(float(self.weight.detach()))
+            self.log("val/loss", torch.tensor(self.script[self.current_epoch]), batch_size=1)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+class Alike(DataLoader):
+    """Batches that are all alike, so that it does not matter where it goes on."""
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state_dict):
+        pass
+
+
+class SaveAt(Callback):
+    """Saves after a step, at the end of an epoch when it has been validated."""
+
+    def __init__(self, step, path):
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step and self.step % STEPS:
+            trainer.save_checkpoint(self.path)
+
+    def on_train_epoch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+
+
+def walk(script, *, interval=2, mode="min", save=None, resume=None):
+    task, averaging = Walker(script, mode), TriggeredAveraging(interval)
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=len(script),
+        callbacks=[averaging, *([SaveAt(*save)] if save else [])],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=1,
+    )
+    loader = Alike(range(STEPS))
+    trainer.fit(task, loader, loader, ckpt_path=resume)
+    return task, averaging
+
+
+def test_without_a_reason_nothing_is_averaged():
+    task, averaging = walk([5.0, 4.0, 3.0, 4.0, 2.9])  # 4 is no worse than the best before 4, 3
+    assert not averaging.began
+    assert task.validated[1:] == [3, 6, 9, 12, 15]  # the first is Lightning's own check
+    assert task.weight == 15
+
+
+def test_averaging_begins_when_a_value_is_worse_than_those_long_before():
+    # The fourth value is the first that has one more than two before it: from step 13 on.
+    task, averaging = walk([5.0, 5.5, 5.6, 6.0, 7.0, 1.0])
+    assert averaging.began
+    assert task.validated[1:5] == [3, 6, 9, 12]
+    assert task.validated[5:] == [14, 15.5]  # the means of 13 to 15 and of 13 to 18
+    assert task.weight == 15.5
+
+
+def test_where_large_is_good_a_small_value_is_the_reason():
+    assert walk([5.0, 6.0, 7.0, 6.9, 8.0], mode="max")[1].began is False
+    assert walk([5.0, 4.0, 3.0, 2.0], mode="max")[1].began is True
+
+
+@pytest.mark.parametrize("step", [4, 11, 12, 14])
+def test_a_resumed_run_goes_on_as_if_undisturbed(tmp_path, step):
+    script = [5.0, 5.5, 5.6, 6.0, 7.0]
+    path = tmp_path / "a.ckpt"
+    whole, _ = walk(script, save=(step, path))
+    resumed, averaging = walk(script, resume=path)
+    assert averaging.began
+    assert torch.equal(resumed.weight, whole.weight)
+    assert resumed.validated[-1] == whole.validated[-1]
+
+
+def test_before_it_begins_a_checkpoint_is_a_plain_one(tmp_path):
+    script = [5.0, 5.5, 5.6, 6.0, 7.0]
+    walk(script, save=(5, tmp_path / "plain.ckpt"))
+    walk(script, save=(15, tmp_path / "averaged.ckpt"))
+    plain, averaged = (
+        torch.load(tmp_path / f"{name}.ckpt", weights_only=True) for name in ("plain", "averaged")
+    )
+    assert plain["state_dict"]["weight"] == 5
+    assert "current_model_state" not in plain
+    assert averaged["state_dict"]["weight"] == 14
+    assert averaged["current_model_state"]["weight"] == 15
+
+
+def test_an_interval_of_nothing_is_refused():
+    with pytest.raises(UserError, match="interval must be at least 1, got 0"):
+        TriggeredAveraging(0)
