@@ -1,6 +1,7 @@
 """What the Trainer is given: loggers, callbacks, learning-rate schedules."""
 
 from rnn_lab.training.averaging import TriggeredAveraging
+from rnn_lab.training.budget import TimeBudget
 from rnn_lab.training.callbacks import (
     BestCheckpoint,
     Patience,
@@ -27,6 +28,7 @@ __all__ = [
     "Progress",
     "StepMonitor",
     "StopOnNaN",
+    "TimeBudget",
     "Translations",
     "TriggeredAveraging",
     "WandbRun",
