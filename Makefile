@@ -52,6 +52,9 @@ figures: $(READY)  ## Train what the README's tables show (hours; caches, resume
 	$(BIN)/python tests/benchmarks/translation.py
 	$(BIN)/python tests/benchmarks/forecasting.py
 	$(BIN)/python tests/benchmarks/vowels.py
+	$(BIN)/python tests/benchmarks/language.py
+	$(BIN)/python tests/benchmarks/layers.py
+	$(BIN)/python tests/benchmarks/long_memory.py
 
 clean:  ## Remove .venv and caches, keep runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
