@@ -53,7 +53,7 @@ def clock(monkeypatch):
     return clock
 
 
-def trained(tmp_path, model, budget, **options):
+def trained(tmp_path, model, budget, ckpt_path=None, **options):
     batches = DataLoader(torch.zeros(4, 1), batch_size=1)
     trainer = Trainer(
         max_epochs=-1,
@@ -65,7 +65,7 @@ def trained(tmp_path, model, budget, **options):
         default_root_dir=tmp_path,
         **{"enable_checkpointing": False, **options},
     )
-    trainer.fit(model, batches, batches)
+    trainer.fit(model, batches, batches, ckpt_path=ckpt_path, weights_only=True)
     return trainer
 
 
@@ -90,17 +90,7 @@ def test_it_goes_on_where_a_checkpoint_was_written(tmp_path, clock):
     stopped = trained(tmp_path, first, TimeBudget(0.6), max_steps=4)
     stopped.save_checkpoint(tmp_path / "half.ckpt")
     second, budget = Timed(clock), TimeBudget(0.6)
-    batches = DataLoader(torch.zeros(4, 1), batch_size=1)
-    trainer = Trainer(
-        max_epochs=-1,
-        accelerator="cpu",
-        callbacks=[budget],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(second, batches, batches, ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    trained(tmp_path, second, budget, tmp_path / "half.ckpt")
     assert budget.spent == pytest.approx(36)
     assert first.rates + second.rates == pytest.approx(whole.rates)
 
