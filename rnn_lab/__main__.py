@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rnn_lab import __version__
+from rnn_lab import __version__, signals
 from rnn_lab.errors import UserError
 
 COMMANDS = {
@@ -29,7 +29,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, 1 for a mistake in what the user gave, 2 for one in the command line,
-        130 when interrupted.
+        130 when interrupted, 128 and its number when left because of another signal.
     """
     words = list(sys.argv[1:] if args is None else args)
     try:
@@ -40,6 +40,10 @@ def main(args: Sequence[str] | None = None) -> int:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # every process has met the same mistake
             print(f"rnn-lab: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+    except signals.Preempted as left:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(f"rnn-lab: {left}", file=sys.stderr)
+        return 128 + left.signum
     except KeyboardInterrupt:
         print("rnn-lab: interrupted", file=sys.stderr)
         return 130
@@ -78,7 +82,12 @@ def _run(command: list[str], options: list[str]) -> int:
             from rnn_lab.commands import backtest
 
             backtest.main(options)
-        case ["fit" | "validate" | "test"]:
+        case ["fit"]:
+            with signals.heeded():
+                from rnn_lab import cli
+
+                cli.main([*command, *options])
+        case ["validate" | "test"]:
             from rnn_lab import cli
 
             cli.main([*command, *options])

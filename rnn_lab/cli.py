@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch.distributed
 import yaml
 from lightning import Trainer
+from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch.callbacks import Callback, WeightAveraging
@@ -33,6 +34,7 @@ from rnn_lab.data.module import LabDataModule, saved
 from rnn_lab.errors import UserError
 from rnn_lab.inference import partners_of
 from rnn_lab.models import Task, Translator
+from rnn_lab.training.checkpoints import to_go_on_from
 from rnn_lab.training.runs import CHOSEN, claim, folder_of, refuse_used, run_folder
 
 log = logging.getLogger("rnn_lab")
@@ -214,8 +216,8 @@ class LabCLI(LightningCLI):
         folder = config.trainer.default_root_dir or run_folder(
             config.experiment or data.__name__, config.name, model.__name__
         )
-        last = Path(folder, "checkpoints", "last.ckpt")
-        return str(last) if last.exists() else None
+        found = to_go_on_from(Path(folder, "checkpoints"))
+        return str(found) if found else None
 
     def _folder(self, config: Any, model: type, data: type) -> Path:
         if int(os.environ.get("LOCAL_RANK", "0")) > 0 and CHOSEN in os.environ:
@@ -281,9 +283,14 @@ class LabCLI(LightningCLI):
         if self.subcommand != "fit":  # a checkpoint's weights are averaged already
             given = config["callbacks"] or []
             config["callbacks"] = [c for c in given if not isinstance(c, WeightAveraging)]
+        given = config["plugins"] or []
+        given = given if isinstance(given, list) else [given]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in given):
+            config["plugins"] = [*given, training.WholeFiles()]
         reports = [training.Curves(), training.ConfusionPlot(), training.Mistakes()]
         reports += [training.Translations(), training.Forecasts()]
         watchers = [training.StepMonitor(), training.StopOnNaN()]
+        watchers += [training.RandomState(), training.Preemption()]
         return super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
 
     def before_fit(self) -> None:

@@ -9,8 +9,11 @@ from rnn_lab.training.callbacks import (
     StepMonitor,
     StopOnNaN,
 )
+from rnn_lab.training.checkpoints import WholeFiles
 from rnn_lab.training.forecasts import Forecasts
 from rnn_lab.training.loggers import MetricsFile, WandbRun, place_loggers, read_metrics
+from rnn_lab.training.preemption import Preemption
+from rnn_lab.training.randomness import RandomState
 from rnn_lab.training.reports import ConfusionPlot, Curves, Mistakes
 from rnn_lab.training.schedules import CosineDecay, LinearDecay
 from rnn_lab.training.translations import Translations
@@ -25,13 +28,16 @@ __all__ = [
     "MetricsFile",
     "Mistakes",
     "Patience",
+    "Preemption",
     "Progress",
+    "RandomState",
     "StepMonitor",
     "StopOnNaN",
     "TimeBudget",
     "Translations",
     "TriggeredAveraging",
     "WandbRun",
+    "WholeFiles",
     "place_loggers",
     "read_metrics",
 ]

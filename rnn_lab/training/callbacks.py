@@ -240,6 +240,10 @@ class Progress(RichProgressBar):
             self._redraw = now + 0.1
             super().on_train_batch_end(trainer, *args)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epoch_start = time.monotonic()  # an epoch that is gone on with has no start
+        super().on_train_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_start = time.monotonic()
         super().on_train_epoch_start(trainer, pl_module)

@@ -1,0 +1,60 @@
+"""The wish to stop, as schedulers send it: heard from the first moment on, acted upon later.
+
+Nothing but the standard library is imported, so that a signal that comes while all else is being
+imported is not lost.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+WISHES = (signal.SIGTERM, signal.SIGUSR1)
+
+_heard: list[int] = []
+
+
+class Preempted(Exception):
+    """Training was left because a signal asked for it.
+
+    Args:
+        signum: The signal.
+        path: The checkpoint from which it goes on; empty if none is kept.
+    """
+
+    def __init__(self, signum: int, path: str) -> None:
+        self.signum, self.path = signum, path
+        goes_on = f"{path} is where the same command with --ckpt_path=last goes on"
+        end = goes_on if path else "no checkpoint is kept"
+        super().__init__(f"left because of {signal.Signals(signum).name}: {end}")
+
+
+@contextmanager
+def heeded() -> Iterator[None]:
+    """Listen as long as this lasts; then all is as it was before."""
+    before = {wish: signal.getsignal(wish) for wish in WISHES}
+    listen()
+    try:
+        yield
+    finally:
+        _heard.clear()
+        for wish, handler in before.items():
+            signal.signal(wish, handler)
+
+
+def listen() -> None:
+    """Note these signals from now on instead of dying of them; children they do not concern."""
+    here = os.getpid()
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        if os.getpid() == here:  # a forked worker is ended by its parent
+            _heard.append(signum)
+
+    for wish in WISHES:
+        signal.signal(wish, note)
+
+
+def heard() -> int:
+    """Number of the first signal that came; 0 if there was none."""
+    return _heard[0] if _heard else 0

@@ -1,0 +1,75 @@
+"""Checkpoints that are whole, or not there."""
+
+import logging
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from rnn_lab.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Write a checkpoint beside its place, and move it there when all of it is on the disk.
+
+    A crash or a full disk leaves the one before as it was.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            UserError: If the disk is full, or the folder cannot be written to.
+        """
+        place = Path(path)
+        beside = place.with_name(f".{place.name}.part")
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with open(beside, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, place)
+        except (OSError, RuntimeError) as error:  # torch's writer says what went wrong in its words
+            beside.unlink(missing_ok=True)
+            cause = error if isinstance(error, OSError) else error.__context__ or error
+            left = f"; {place} is as it was before" if place.exists() else ""
+            raise UserError(f"cannot write {place}: {cause}{left}") from error
+
+
+def whole(path: Path) -> bool:
+    """Say whether a checkpoint can be read to its end and is what was written."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError):
+        return False
+
+
+def to_go_on_from(folder: Path) -> Path | None:
+    """Choose the checkpoint from which a run goes on: the newest whole one.
+
+    Args:
+        folder: Where `last.ckpt` and `best.ckpt` lie.
+
+    Returns:
+        Its path; None if there is no checkpoint at all.
+
+    Raises:
+        UserError: If there are some, and all are damaged.
+    """
+    kept = [path for path in (folder / "last.ckpt", folder / "best.ckpt") if path.exists()]
+    found = next((path for path in kept if whole(path)), None)
+    if kept and found is None:
+        names = " and ".join(str(path) for path in kept)
+        raise UserError(f"damaged: {names}; to start afresh give --overwrite=true")
+    if kept and found != kept[0]:
+        log.warning("%s is damaged: going on from %s", kept[0], found)
+    return found

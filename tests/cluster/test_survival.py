@@ -1,0 +1,187 @@
+"""Runs that are told to go, or killed: continued, they end with the weights of undisturbed ones."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnn_lab.__main__ import main
+from rnn_lab.training import read_metrics
+
+KICKER = '''
+"""Sends this process a signal, once, at a moment that the environment names."""
+import os
+from lightning.pytorch.callbacks import Callback
+
+class Kicker(Callback):
+    def kick(self, trainer, moment):
+        wish = os.environ.get("KICK", "").split()
+        if wish[:2] == [moment, str(trainer.global_step)] and wish[2] == str(trainer.global_rank):
+            os.environ["KICK"] = ""
+            os.kill(os.getpid(), int(wish[3]))
+    def on_train_batch_start(self, trainer, *_):
+        self.kick(trainer, "train")
+    def on_validation_batch_start(self, trainer, *_):
+        self.kick(trainer, "validation")
+'''
+SMALL = ["--model.embedding_dim=8", "--model.hidden_dim=8"]
+FEW = ["--trainer.limit_train_batches=5", "--trainer.limit_val_batches=3"]
+AVERAGED = "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"
+REVIEWS = ["--data=SyntheticReviews", "--data.train_size=80", "--data.valid_size=40"]
+DATES = ["--data=SyntheticDates", "--data.train_size=80", "--data.valid_size=20"]
+STREAM = ["--data=SyntheticText", "--data.batch_size=3", "--data.bptt=10", "--data.vary=true"]
+TASKS = {
+    "labels": ["--model=LSTMClassifier", *SMALL, *REVIEWS, "--data.batch_size=16"],
+    "words": ["--model=AWDLSTM", *SMALL, "--model.num_layers=2", *STREAM, *FEW],
+    "series": ["--model=LSTMForecaster", "--data=SyntheticSeries", *FEW, AVERAGED],
+    "dates": ["--model=AttentionTranslator", *SMALL, *DATES, "--data.batch_size=16"],
+}
+LAST = 5  # steps of an epoch
+SIGNALS = [signal.SIGTERM, signal.SIGUSR1]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty folder with a kicker, and no wish to be kicked yet."""
+    (tmp_path / "kicker.py").write_text(KICKER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for name in ("RNN_LAB_RUN", "KICK"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def words(name, task="labels", *more):
+    return [
+        *("fit", *TASKS[task], "--trainer.max_epochs=2", "--trainer.accelerator=cpu"),
+        *("--trainer.callbacks+=kicker.Kicker", "--model.scheduler=CosineDecay"),
+        *("--model.optimizer=Adam", "--model.optimizer.lr=0.01"),
+        *("--experiment=drill", f"--name={name}", "--ckpt_path=last", *more),
+    ]
+
+
+def fit(name, task="labels"):
+    os.environ.pop("RNN_LAB_RUN", None)
+    return main(words(name, task))
+
+
+def digest(name):
+    """Weights, optimizer and schedule of a run at its end."""
+    path = Path("runs/drill", name, "checkpoints/last.ckpt")
+    last = torch.load(path, weights_only=True)
+    kept = {key: last[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
+    return kept | {"step": last["global_step"]}
+
+
+def same(a, b):
+    torch.testing.assert_close(digest(a), digest(b), rtol=0, atol=0)
+    first, second = (read_metrics(Path("runs/drill", name, "metrics.csv")) for name in (a, b))
+    for metric in (name for name in first if name.startswith("val/")):
+        values = [
+            [value for value in table[metric] if value is not None] for table in (first, second)
+        ]
+        assert values[0] == values[1]
+
+
+@pytest.mark.parametrize(
+    ("moment", "step"), [("train", 0), ("train", 2), ("train", LAST - 1), ("validation", LAST)]
+)
+@pytest.mark.parametrize("wish", SIGNALS)
+def test_a_run_that_was_told_to_go_goes_on_to_the_same_weights(
+    moment, step, wish, monkeypatch, capsys
+):
+    assert fit("whole") == 0
+    monkeypatch.setenv("KICK", f"{moment} {step} 0 {int(wish)}")
+    assert fit("left") == 128 + wish
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith(
+        f"rnn-lab: left because of {wish.name}: runs/drill/left/checkpoints/last"
+    )
+    assert fit("left") == 0
+    same("whole", "left")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_goes_on_to_the_same_weights_however_often_it_is_told_to_go(task, monkeypatch):
+    assert fit("whole", task) == 0
+    draw = random.Random(task)
+    for step in sorted(draw.sample(range(2 * LAST - 1), 3)):
+        monkeypatch.setenv("KICK", f"train {step} 0 {int(draw.choice(SIGNALS))}")
+        assert fit("left", task) in (128 + wish for wish in SIGNALS)
+    assert fit("left", task) == 0
+    same("whole", "left")
+
+
+def test_signals_are_what_they_were_when_training_is_over():
+    before = [signal.getsignal(wish) for wish in SIGNALS]
+    assert fit("whole") == 0
+    assert [signal.getsignal(wish) for wish in SIGNALS] == before
+
+
+def launched(name, *more):
+    """Start a run in a process group of its own; give its exit status and what it said."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rnn_lab", *words(name, "labels", *more)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    try:
+        _, errors = process.communicate(timeout=180)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return process.returncode, errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_processes_leave_together_whichever_of_them_was_told(rank, monkeypatch):
+    two = ["--trainer.strategy=ddp", "--trainer.devices=2", "--data.batch_size=8"]
+    assert launched("whole", *two)[0] == 0
+    monkeypatch.setenv("KICK", f"train 2 {rank} {int(signal.SIGUSR1)}")
+    status, told = launched("left", *two)
+    assert status == 128 + signal.SIGUSR1, told
+    assert told.count("left because of SIGUSR1") == 1
+    monkeypatch.delenv("KICK")
+    assert launched("left", *two)[0] == 0
+    same("whole", "left")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "step"), [("train", 7), ("validation", LAST)])
+def test_a_killed_run_goes_on_from_the_epoch_before(moment, step, monkeypatch):
+    assert launched("whole")[0] == 0
+    monkeypatch.setenv("KICK", f"{moment} {step} 0 {int(signal.SIGKILL)}")
+    assert launched("left")[0] == -signal.SIGKILL
+    monkeypatch.delenv("KICK")
+    assert launched("left")[0] == 0
+    same("whole", "left")
+
+
+@pytest.mark.slow
+def test_a_signal_in_the_midst_of_imports_is_not_lost(monkeypatch):
+    early = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+    Path("early.py").write_text(early)
+    code = (
+        "import sys, types; import rnn_lab.signals as s; listen = s.listen\n"
+        "def first():\n    listen(); import early\n"
+        "s.listen = first\n"
+        f"from rnn_lab.__main__ import main; sys.exit(main({words('left')!r}))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 128 + signal.SIGTERM, finished.stderr
+    assert Path("runs/drill/left/checkpoints/last.ckpt").exists()
