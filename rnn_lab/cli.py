@@ -203,12 +203,13 @@ class LabCLI(LightningCLI):
         check_fit(model, data)
         if self.subcommand == "fit" and config.ensemble:
             raise UserError("an ensemble is tested, not trained: leave --ensemble out")
-        if self.subcommand == "fit" and config.ckpt_path == "last":
+        goes_on = self.subcommand == "fit" and config.ckpt_path == "last"
+        if goes_on:
             config.ckpt_path = self._last(config, model, data)
         if config.ckpt_path:
             check_same(config, strictly=self.subcommand == "fit")
         if not config.trainer.fast_dev_run:
-            config.trainer.default_root_dir = str(self._folder(config, model, data))
+            config.trainer.default_root_dir = str(self._folder(config, model, data, goes_on))
 
     def _last(self, config: Any, model: type, data: type) -> str | None:
         if config.name is None and config.trainer.default_root_dir is None:
@@ -219,7 +220,7 @@ class LabCLI(LightningCLI):
         found = to_go_on_from(Path(folder, "checkpoints"))
         return str(found) if found else None
 
-    def _folder(self, config: Any, model: type, data: type) -> Path:
+    def _folder(self, config: Any, model: type, data: type, goes_on: bool) -> Path:
         if int(os.environ.get("LOCAL_RANK", "0")) > 0 and CHOSEN in os.environ:
             return Path(os.environ[CHOSEN])
         folder = Path(
@@ -230,7 +231,7 @@ class LabCLI(LightningCLI):
         if config.ensemble and not config.trainer.default_root_dir:
             folder = folder / "ensemble"  # beside the results of the one model
         if self.subcommand == "fit" and not config.ckpt_path and not config.overwrite:
-            refuse_used(folder)
+            refuse_used(folder, started=goes_on)
         os.environ[CHOSEN] = str(folder)
         return folder
 

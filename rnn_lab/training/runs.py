@@ -48,12 +48,19 @@ def _traces(folder: Path) -> list[Path]:
     return [folder / name for name in TRACES if (folder / name).exists()]
 
 
-def refuse_used(folder: Path) -> None:
+def refuse_used(folder: Path, started: bool = False) -> None:
     """Leave the runs of the past alone.
+
+    Args:
+        folder: Where a run is to lie.
+        started: Whether that run may have been started there before, and ended before it saved
+            anything.
 
     Raises:
         UserError: If a run lies in the folder.
     """
+    if started and not list(folder.glob("checkpoints/*.ckpt")):
+        return
     if any((folder / name).exists() for name in ("checkpoints", "metrics.csv")):
         raise UserError(
             f"{folder} holds a run already: give another --name, go on from its checkpoint with "

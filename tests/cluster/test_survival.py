@@ -170,6 +170,18 @@ def test_a_killed_run_goes_on_from_the_epoch_before(moment, step, monkeypatch):
     same("whole", "left")
 
 
+def test_a_run_that_ended_before_its_first_checkpoint_starts_afresh_by_the_same_command(capsys):
+    folder = Path("runs/drill/left")
+    folder.mkdir(parents=True)
+    (folder / "metrics.csv").write_text("step,epoch\n")
+    (folder / "config.yaml").write_text("{}")
+    assert fit("left") == 0
+    (folder / "checkpoints/last.ckpt").rename(folder / "checkpoints/mine.ckpt")
+    (folder / "checkpoints/best.ckpt").unlink()
+    assert fit("left") == 1  # somebody's checkpoint is not thrown away
+    assert "holds a run already" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_signal_in_the_midst_of_imports_is_not_lost(monkeypatch):
     early = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
