@@ -12,7 +12,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.inference.predictor import Answer, Predictor, like_lengths
 from rnn_lab.models import LanguageModel
 from rnn_lab.nn import Strategy
-from rnn_lab.nn.decoding import _draw
+from rnn_lab.nn.decoding import draw
 
 SCORES_AT_ONCE = 1 << 24  # of a batch: words, padding included, times the vocabulary
 
@@ -173,7 +173,7 @@ def _choose(
         logits[:, UNK_ID] = -torch.inf
     if not strategy.sampling:
         return logits.argmax(1)
-    drawn = _draw(
+    drawn = draw(
         logits.log_softmax(1), strategy.temperature, strategy.top_k, strategy.top_p, generator
     )
     return drawn.squeeze(1)

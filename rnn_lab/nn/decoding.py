@@ -121,7 +121,7 @@ def sample_decode(
     _check(top_p is None or 0 < top_p <= 1, "top_p must be above 0 and at most 1", top_p)
     _check(samples >= 1, "samples must be at least 1", samples)
     search = _Search(models, src, lengths, max_length, attention, width=samples, slots=samples)
-    return _walk(search, lambda logprobs: _draw(logprobs, temperature, top_k, top_p, generator))
+    return _walk(search, lambda logprobs: draw(logprobs, temperature, top_k, top_p, generator))
 
 
 @torch.no_grad()
@@ -404,14 +404,25 @@ def _walk(search: _Search, choose: Callable[[Tensor], Tensor]) -> list[list[Hypo
     return search.read(search.node.size(1))
 
 
-def _draw(
+def draw(
     logprobs: Tensor,
     temperature: float,
     top_k: int | None,
     top_p: float | None,
     generator: torch.Generator | None,
 ) -> Tensor:
-    """Draw a token for each row of `(rows, vocab)` by one number of chance each."""
+    """Draw a token for each row by one number of chance each.
+
+    Args:
+        logprobs: Log-probabilities, `(rows, vocab)`.
+        temperature: Below 1 what is likely becomes likelier.
+        top_k: Draw from so many of the likeliest; None: from all.
+        top_p: Draw from the fewest that are so probable together; None: from all.
+        generator: Where chance comes from; None: torch's own.
+
+    Returns:
+        Tokens, `(rows, 1)`.
+    """
     index = None
     if top_k is not None or top_p is not None:
         vocab = logprobs.size(1)

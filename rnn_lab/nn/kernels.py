@@ -6,7 +6,7 @@ of a matrix, which all steps use, is one product after the loop. Arrays have tim
 here is once differentiable.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,8 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from rnn_lab.nn import products
-from rnn_lab.nn.products import product, weight_gradient
+from rnn_lab.nn.products import weight_gradient, with_weight
 
 aten = torch.ops.aten
 norm_backward = aten.native_layer_norm_backward.default
@@ -50,7 +49,7 @@ class LayerNormLSTM(Function):
     ) -> tuple[Tensor, Tensor]:
         size, gates, shown = h.size(1), torch.empty_like(u), _buffer(u, h)
         hs, cs = _after(u, h), _after(u, c)
-        kept, kept_c, times = [], [], _packed(weight, len(h))
+        kept, kept_c, times = [], [], with_weight(weight, len(h))
         twice_c = 2 * gain_c, 2 * bias_c  # what the sigmoid turns into tanh
         opened = [gate.unbind(0) for gate in gates.chunk(4, 2)]
         steps = hs.unbind(0), cs.unbind(0), hs[1:].unbind(0), cs[1:].unbind(0), shown.unbind(0)
@@ -75,7 +74,7 @@ class LayerNormLSTM(Function):
         hs, cs, gates, shown, weight, gain, gain_c, bias_c = ctx.saved_tensors
         size, to_gates, to_shown = hs.size(2), torch.empty_like(gates), torch.empty_like(shown)
         to_h, to_c, to_gain, to_weight = map(torch.zeros_like, (hs[0], cs[0], gain, weight))
-        times = _packed(weight.t(), len(to_h))
+        times = with_weight(weight.t(), len(to_h))
         for steps in reversed(_chunks(len(gates))):
             made, through, forget = _lstm_factors(gates, cs, shown, steps, to_gates)
             to_products: list[Tensor] = []
@@ -114,7 +113,7 @@ class LayerNormGRU(Function):
         ctx: Any, u: Tensor, h: Tensor, weight: Tensor, gain: Tensor, bias: Tensor, groups: int
     ) -> Tensor:
         size, gates, inner, hs = h.size(1), torch.empty_like(u), _buffer(u, h), _after(u, h)
-        kept, times = [], _packed(weight, len(h))
+        kept, times = [], with_weight(weight, len(h))
         for t, (u_t, v, i) in enumerate(zip(u.unbind(0), gates.unbind(0), inner, strict=True)):
             again, found = _norm(times(hs[t]), gain, bias, groups)
             kept.append(found)
@@ -133,7 +132,7 @@ class LayerNormGRU(Function):
         hs, gates, inner, weight, gain = ctx.saved_tensors
         size, to_u, to_again = hs.size(2), torch.empty_like(gates), torch.empty_like(gates)
         to_h, to_gain, to_weight = map(torch.zeros_like, (hs[0], gain, weight))
-        times = _packed(weight.t(), len(to_h))
+        times = with_weight(weight.t(), len(to_h))
         for steps in reversed(_chunks(len(gates))):
             to_products: list[Tensor] = []
             for t, made, r, z in _back(steps, *_gru_factors(gates, inner, hs, steps, to_u)):
@@ -161,7 +160,7 @@ class PeepholeLSTM(Function):
     ) -> tuple[Tensor, Tensor]:
         size, gates, shown = h.size(1), torch.empty_like(u), _buffer(u, h)
         hs, cs, peeps = _after(u, h), _after(u, c), peep.view(3, size)
-        times = _packed(weight, len(h))
+        times = with_weight(weight, len(h))
         for t, (u_t, v, s) in enumerate(zip(u.unbind(0), gates.unbind(0), shown, strict=True)):
             torch.add(u_t, times(hs[t]), out=v).add_(bias)
             i, f, g, o = v.chunk(4, 1)
@@ -179,7 +178,7 @@ class PeepholeLSTM(Function):
         hs, cs, gates, shown, weight, peeps = ctx.saved_tensors
         size, to_gates = hs.size(2), torch.empty_like(gates)
         to_h, to_c = torch.zeros_like(hs[0]), torch.zeros_like(cs[0])
-        times = _packed(weight.t(), len(to_h))
+        times = with_weight(weight.t(), len(to_h))
         for steps in reversed(_chunks(len(gates))):
             made, through, forget = _lstm_factors(gates, cs, shown, steps, to_gates)
             for t, made_t, e, f in _back(steps, made, through, forget):
@@ -296,7 +295,7 @@ class SLSTM(Function):
     ) -> tuple[Tensor, ...]:
         gates, states = torch.empty_like(u), tuple(_after(u, part) for part in (h, c, n, m))
         hs, cs, ns, ms = states
-        kept, times = _buffer(u, h), _packed(weight, len(h))
+        kept, times = _buffer(u, h), with_weight(weight, len(h))
         for t, (u_t, v, log_f) in enumerate(zip(u, gates, kept, strict=True)):
             torch.add(u_t, times(hs[t]), out=v)
             i, f, z, o = v.chunk(4, 1)
@@ -317,7 +316,7 @@ class SLSTM(Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Grad) -> tuple[Grad, ...]:
         hs, cs, ns, _, gates, kept, weight = ctx.saved_tensors
-        to_gates, times = torch.empty_like(gates), _packed(weight.t(), hs.size(1))
+        to_gates, times = torch.empty_like(gates), with_weight(weight.t(), hs.size(1))
         to_h, to_c, to_n = (torch.zeros_like(part[0]) for part in (hs, cs, ns))
         to_m, scaled = _scale_back(gates, cs, ns, kept, grads)
         for steps in reversed(_chunks(len(gates))):
@@ -339,15 +338,6 @@ class SLSTM(Function):
         to_m.addcmul_(cs[0], to_c).addcmul_(ns[0], to_n)
         to_weight = weight_gradient(to_gates.flatten(0, 1), hs[:-1].flatten(0, 1))
         return to_gates, to_h, to_c, to_n, to_m, to_weight
-
-
-def _packed(weight: Tensor, batch: int) -> Callable[[Tensor], Tensor]:
-    """Give `x -> x weight^T` for many steps: the weights are brought into oneDNN's order once."""
-    onednn = products._onednn
-    if onednn is None or not weight.is_cpu or weight.dtype != torch.float32:
-        return lambda x: product(x, weight)
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), batch)
-    return lambda x: onednn(x, packed, None, "none", [], "")
 
 
 def run(kernel: type[Function], *inputs: Any) -> Any:

@@ -4,6 +4,7 @@ PyTorch gives them to MKL, which is slow on AMD's processors; oneDNN is there, t
 PyTorch's own recurrent layers use. The results differ by rounding alone.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -40,6 +41,19 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if _onednn is None or x.device.type != "cpu" or not single or not x.numel():
         return F.linear(x, weight, bias)
     return _onednn(_dense(x), _dense(weight), bias, "none", [], "")
+
+
+def with_weight(weight: Tensor, batch: int) -> Callable[[Tensor], Tensor]:
+    """Give `x -> x weight^T` for many steps, without a gradient.
+
+    Args:
+        weight: `(output, input)`; it is brought into oneDNN's order once.
+        batch: Rows of each `x`.
+    """
+    if _onednn is None or not weight.is_cpu or weight.dtype != torch.float32:
+        return lambda x: product(x, weight)
+    ordered = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), batch)
+    return lambda x: _onednn(x, ordered, None, "none", [], "")
 
 
 def _dense(x: Tensor) -> Tensor:
