@@ -138,7 +138,7 @@ class LSTMCell(_Gated):
     def reset_parameters(self) -> None:
         """Start as others do, but half open towards remembering."""
         super().reset_parameters()
-        nn.init.ones_(self.bias_ih.detach().chunk(4)[1])
+        self.bias_ih.detach().chunk(4)[1].add_(1)
 
     def update(self, projected: Tensor, state: Parts) -> Parts:
         h, c = state
@@ -187,10 +187,16 @@ class _Normed(_Gated):
         self.gain_hh = nn.Parameter(torch.ones(self.gates * self.hidden_size))
 
     def reset_parameters(self) -> None:
-        """Start as others do, with gains of one."""
+        """Start as others do, with gains of one and biases that differ.
+
+        Were they zero, a row that begins with no input at all, such as dropped words, would leave
+        all units alike, and a norm of what is all alike makes its gradient hundreds of times
+        greater at every step.
+        """
         super().reset_parameters()
         for gain in (self.gain_ih, self.gain_hh):
             nn.init.ones_(gain)
+        nn.init.uniform_(self.bias_ih, -(self.hidden_size**-0.5), self.hidden_size**-0.5)
 
     def project(self, x: Tensor) -> Tensor:
         product = linear(x, self.weight_ih).to(self.gain_ih.dtype)
@@ -231,7 +237,7 @@ class LayerNormLSTMCell(_Normed):
         """Start with gains of one, half open towards remembering."""
         super().reset_parameters()
         nn.init.ones_(self.gain_c)
-        nn.init.ones_(self.bias_ih.detach().chunk(4)[1])
+        self.bias_ih.detach().chunk(4)[1].add_(1)
 
     def update(self, projected: Tensor, state: Parts) -> Parts:
         h, c = state
