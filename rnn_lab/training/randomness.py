@@ -8,6 +8,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
+from rnn_lab.training.reports import from_all_ranks
+
 State = dict[str, Any]
 
 
@@ -24,11 +26,7 @@ class RandomState(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the states of all processes, and whether the epoch was at its end."""
-        mine = states()
-        everyone = [mine]
-        if trainer.world_size > 1:
-            everyone = [mine] * trainer.world_size
-            torch.distributed.all_gather_object(everyone, mine)
+        everyone = from_all_ranks(trainer, [states()])
         over = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         checkpoint["random_states"] = {"processes": everyone, "epoch_over": over}
 

@@ -15,7 +15,6 @@ from rnn_lab.nn.state import change, parts
 
 INPUT, HIDDEN, TIME = 5, 8, 7
 LENGTHS = torch.tensor([3, 7, 1, 4])
-ROUNDING = {"rtol": 1e-4, "atol": 5e-5}  # norms of few units make it greater
 
 every_layer = pytest.mark.parametrize("name", LAYERS)
 every_shape = pytest.mark.parametrize(
@@ -27,7 +26,7 @@ every_option = pytest.mark.parametrize(
 
 
 def build(name: str, num_layers: int = 1, bidirectional: bool = False, **options: object) -> Layer:
-    torch.manual_seed(0)
+    torch.manual_seed(2)
     dropout = 0.5 if options.get("locked") else 0.0
     layer = build_layer(name, INPUT, HIDDEN, num_layers, dropout, bidirectional, options=options)
     for key, parameter in layer.named_parameters():
@@ -81,9 +80,9 @@ def test_a_row_reads_the_same_alone_and_in_a_batch(
     output, state = layer(x, LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
         alone, alone_state = layer(x[row : row + 1, :length])
-        torch.testing.assert_close(output[row, :length], alone[0], **ROUNDING)
+        torch.testing.assert_close(output[row, :length], alone[0])
         for part, alone_part in zip(parts(state), parts(alone_state), strict=True):
-            torch.testing.assert_close(part[:, row], alone_part[:, 0], **ROUNDING)
+            torch.testing.assert_close(part[:, row], alone_part[:, 0])
 
 
 @every_layer
@@ -106,7 +105,23 @@ def test_stepping_equals_reading(name: str, num_layers: int) -> None:
     for step in x.unbind(1):
         y, stepped = layer.step(step, stepped)
         steps.append(y)
-    torch.testing.assert_close((torch.stack(steps, 1), stepped), (output, state), **ROUNDING)
+    torch.testing.assert_close((torch.stack(steps, 1), stepped), (output, state))
+
+
+@every_layer
+def test_in_double_precision_padding_and_steps_change_no_more_than_its_last_digits(
+    name: str,
+) -> None:
+    layer, x = build(name, 2).double(), rows(time=70, dtype=torch.float64)
+    lengths = torch.tensor([70, 31, 1, 69])
+    padded, _ = layer(x, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        alone, state = [], None
+        for step in x[row : row + 1, :length].unbind(1):
+            y, state = layer.step(step, state)
+            alone.append(y)
+        together = padded[row : row + 1, :length]
+        torch.testing.assert_close(torch.stack(alone, 1), together, rtol=1e-9, atol=1e-10)
 
 
 @every_layer
@@ -187,7 +202,7 @@ def test_bfloat16_autocast_runs(name: str, num_layers: int, bidirectional: bool)
         _, state = layer(x, LENGTHS)
         output, _ = layer(x, LENGTHS, state)
         fresh, _ = layer(x.bfloat16(), LENGTHS)
-    torch.testing.assert_close(fresh.float(), exact, rtol=0.15, atol=0.15)
+    torch.testing.assert_close(fresh.float(), exact, rtol=0.08, atol=0.08)
     output.float().sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in layer.parameters())
 
@@ -241,7 +256,7 @@ def test_zoneout_steps_as_it_reads(name: str) -> None:
     for step in x.unbind(1):
         y, stepped = layer.step(step, stepped)
         steps.append(y)
-    torch.testing.assert_close((torch.stack(steps, 1), stepped), (output, state), **ROUNDING)
+    torch.testing.assert_close((torch.stack(steps, 1), stepped), (output, state))
     assert not torch.allclose(output, build(name, 2).eval()(x)[0])
 
 
