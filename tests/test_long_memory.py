@@ -106,13 +106,6 @@ def test_a_layer_that_fails_does_not_stop_the_others(benchmark, capsys, monkeypa
     assert not (benchmark.RUNS / "adding-200-RNN-1.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("minutes", "wanted"), [(0.07, "00:00:00:04"), (2.5, "00:00:02:30"), (1500, "01:01:00:00")]
-)
-def test_a_budget_is_written_as_the_trainer_reads_it(benchmark, minutes, wanted):
-    assert benchmark.days_to_seconds(minutes) == wanted
-
-
 def test_gradients_are_printed_by_distance_and_drawn(benchmark, capsys):
     benchmark.gradients(["RNN", "GRU"], seed=1, size=4, draws=2)
     lines = capsys.readouterr().out.splitlines()

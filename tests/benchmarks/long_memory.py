@@ -6,8 +6,8 @@
 A run stops when its task is solved: a mean squared error below 0.01 of the adding problem (saying
 1 always has 0.167), more than 99 % of the copied symbols right (guessing has 12.5 %). It is looked
 at every 100 steps. Runs lie in `runs/long_memory`; what is finished is not run again, and a run
-that was interrupted goes on from its last checkpoint. All layers have the sizes, the optimiser and
-the budget of time of the three configs: a layer that is fast takes more steps.
+that was interrupted goes on from its last checkpoint. All layers have the sizes and the optimiser of
+the three configs, and the same budget of processor time: a layer that is fast takes more steps.
 
 `gradients` prints which share of the gradient of the last output is left at an input some steps
 before it, at starting weights, and draws it as `runs/long_memory/gradients.png`.
@@ -104,7 +104,8 @@ def result(task: str, layer: str, args: argparse.Namespace) -> dict | None:
         *(sys.executable, "-m", "rnn_lab", "fit", "-c", f"configs/{TASKS[task].config}.yaml"),
         *(f"--model.layer={layer}", f"--seed_everything={args.seed}", "--ckpt_path=last"),
         *("--experiment=long_memory", f"--name={name}", f"--data.data_seed={args.seed}"),
-        f"--trainer.max_time={days_to_seconds(args.minutes)}",
+        *("--trainer.callbacks+=rnn_lab.training.TimeBudget", "--trainer.callbacks.falling=false"),
+        f"--trainer.callbacks.minutes={args.minutes}",
         f"--trainer.max_epochs={max(1, args.steps // EPOCH)}",
         "--trainer.accelerator=cpu",
     ]
@@ -115,15 +116,6 @@ def result(task: str, layer: str, args: argparse.Namespace) -> dict | None:
     found = read(RUNS / name, TASKS[task])
     path.write_text(json.dumps(found))
     return found
-
-
-def days_to_seconds(minutes: float) -> str:
-    """Write a time as `DD:HH:MM:SS`."""
-    parts, rest = [], max(1, round(60 * minutes))
-    for size in (24 * 60 * 60, 60 * 60, 60, 1):
-        part, rest = divmod(rest, size)
-        parts.append(f"{part:02}")
-    return ":".join(parts)
 
 
 def read(folder: Path, puzzle: Puzzle) -> dict:
@@ -141,7 +133,7 @@ def read(folder: Path, puzzle: Puzzle) -> dict:
         "solved": best < puzzle.solved if few else best > puzzle.solved,
         "best": best,
         "steps": last["global_step"],
-        "seconds": last["callbacks"]["Timer"]["time_elapsed"]["train"],
+        "seconds": last["callbacks"]["TimeBudget"]["spent"],
         "parameters": sum(weight.numel() for weight in last["state_dict"].values()),
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }
