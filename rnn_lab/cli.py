@@ -7,14 +7,17 @@ import logging
 import os
 import sys
 import time
+import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch.distributed
 import yaml
+from jsonargparse import set_parsing_settings
 from lightning import Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -29,8 +32,9 @@ from lightning.pytorch.cli import (
 
 import rnn_lab.data  # noqa: F401  its classes can be named on the line
 from rnn_lab import training
+from rnn_lab.checkpoint import contents, saved
 from rnn_lab.commands.parsing import OneLineErrors, in_order, split_options, value_of
-from rnn_lab.data.module import LabDataModule, saved
+from rnn_lab.data.module import LabDataModule
 from rnn_lab.errors import UserError
 from rnn_lab.inference import partners_of
 from rnn_lab.models import Task, Translator
@@ -68,6 +72,7 @@ def main(args: Sequence[str]) -> None:
         SystemExit: With status 2 if the command line cannot be read.
     """
     _tell_on_standard_error()
+    set_parsing_settings(import_path_denylist=[])  # with its own list, which else only warns
     LabCLI(list(args))
     if torch.distributed.is_initialized():
         # Else threads of it outlive the interpreter, and now and then abort a run that is done.
@@ -169,26 +174,34 @@ class LabCLI(LightningCLI):
             options.append(["--model.optimizer=torch.optim.Adam"])  # what None stands for
         words = [f"--config={json.dumps(base)}"] if base else []
         words += [word for option in in_order(options) for word in option]
-        self.config = parser.parse_args([command, *words])
+        try:
+            self.config = parser.parse_args([command, *words])
+        except UnicodeDecodeError as error:
+            named = [value_of(o) for o in options if o[0].split("=")[0] in ("-c", "--config")]
+            raise UserError(f"{' or '.join(named)} is not utf-8: {error}") from error
 
     def _checkpoint_config(self, command: str, options: list[list[str]]) -> dict[str, Any]:
         """What the checkpoint that is named on the line says of model and data."""
         given = [
             value_of(o) for o in options if o[0].split("=")[0] in ("--ckpt_path", "--init_from")
         ]
+        if command == "fit":  # what lies in the run's folder, if anything, is of the same model
+            given = [path for path in given if path != "last"]
         if not given or "--help" in (o[0] for o in options):
             return {}
         if len(given) > 1:
             raise UserError("give --ckpt_path or --init_from, not both")
         path = given[0]
-        if command == "fit" and path == "last":
-            return {}
         recipe = saved(path)
         config = {"model": part(recipe["model"], LINKED)}
         if "data" in recipe:
             config["data"] = part(recipe["data"])
             if {"reader", "scaler"} & recipe["data"].keys():
                 config["data"]["init_args"]["reader_from"] = path
+        try:
+            json.dumps(config)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path} holds arguments that no config can hold: {error}") from error
         return config
 
     def _parse_ckpt_path(self) -> None:
@@ -240,7 +253,12 @@ class LabCLI(LightningCLI):
         try:
             super().instantiate_classes()
             self.model.check_data(self.datamodule)
-            if self.config[self.subcommand].test:
+            config = self.config[self.subcommand]
+            if config.ckpt_path or config.init_from:  # see that it fits before a file is written
+                start_from(self.model, config.ckpt_path or config.init_from)
+            if self.subcommand == "fit":
+                self.datamodule.split("train")
+            if config.test:
                 self.datamodule.split("test")  # miss it before training, not after
         except UserError:
             raise
@@ -252,7 +270,8 @@ class LabCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
-            super()._run_subcommand(subcommand)
+            with refusal_named(self.config[subcommand].ckpt_path):
+                super()._run_subcommand(subcommand)
         except SystemExit as stop:  # how Lightning leaves when it was interrupted
             if not self.trainer.interrupted:
                 raise
@@ -262,9 +281,6 @@ class LabCLI(LightningCLI):
         except RuntimeError as error:
             if "Early stopping conditioned on" in str(error):
                 raise UserError(str(error)) from error
-            if "Error(s) in loading state_dict" in str(error):
-                path = self.config[subcommand].ckpt_path
-                raise UserError(f"the weights of {path} are of other sizes: {error}") from error
             raise
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -295,12 +311,10 @@ class LabCLI(LightningCLI):
         return super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
 
     def before_fit(self) -> None:
-        """Take the run's folder, start from given weights."""
+        """Take the run's folder."""
         config = self.config["fit"]
         if not (config.ckpt_path or config.trainer.fast_dev_run or _get_rank()):
             claim(Path(config.trainer.default_root_dir))
-        if config.init_from:
-            start_from(self.model, config.init_from)
         self._announce()
         self._began = time.monotonic()
 
@@ -362,6 +376,11 @@ def known_classes(base: type[Kind]) -> dict[str, type[Kind]]:
     hidden |= {"ForecastDataModule", "FileDataModule", "KnownSeries"}
     hidden |= {"ForecastTask", "NaiveForecaster"}
     return {name: cls for name, cls in found.items() if name not in hidden}
+
+
+def is_family(cls: type) -> bool:
+    """Whether other architectures of ours are made of a class."""
+    return any(below.__module__.startswith("rnn_lab.") for below in cls.__subclasses__())
 
 
 KINDS: dict[str, Callable[[], dict[str, type]]] = {
@@ -435,7 +454,7 @@ def check_fit(model: type[Task], data: type[LabDataModule]) -> None:
     if reads is gives:
         return
     known = known_classes(Task).items()
-    fitting = [name for name, cls in known if cls.reads is gives and not cls.__subclasses__()]
+    fitting = [name for name, cls in known if cls.reads is gives and not is_family(cls)]
     near = difflib.get_close_matches(model.__name__, fitting, 1, 0)
     wish = f"; try {near[0]}" if near else ""
     kinds = {cls: cls.__name__.removesuffix("Batch").lower() for cls in (reads, gives)}
@@ -450,7 +469,14 @@ def check_same(config: Any, strictly: bool) -> None:
     Raises:
         UserError: If the model, its optimiser or its schedule differs.
     """
-    before = part(saved(config.ckpt_path)["model"], LINKED)
+    content = contents(config.ckpt_path, mmap=True)
+    state = {"optimizer_states", "lr_schedulers", "loops", "epoch", "global_step"}
+    if strictly and not (content.keys() >= state and content["optimizer_states"]):
+        raise UserError(
+            f"{config.ckpt_path} has no state of training to go on from: to start anew from its "
+            f"weights give --init_from={config.ckpt_path} instead"
+        )
+    before = part(content["rnn_lab"]["model"], LINKED)
     now = json.loads(json.dumps(config.model.as_dict()))  # tuples as lists, as files have them
     name = before["class_path"].rpartition(".")[2]
     if name != now["class_path"].rpartition(".")[2]:
@@ -461,6 +487,19 @@ def check_same(config: Any, strictly: bool) -> None:
             f"{config.ckpt_path} was trained with another {changed[0]}, which a resumed run keeps: "
             f"to start anew from its weights give --init_from={config.ckpt_path} instead"
         )
+
+
+@contextmanager
+def refusal_named(path: str | None) -> Iterator[None]:
+    """Turn what Lightning raises while it takes a checkpoint up into one line with its name."""
+    try:
+        yield
+    except Exception as error:  # of any kind: the values are anybody's
+        for frame in traceback.extract_tb(error.__traceback__):
+            taking_up = frame.name.startswith(("restore", "resume_start"))
+            if taking_up and frame.filename.endswith("checkpoint_connector.py"):
+                raise UserError(f"cannot go on from {path}: {error!r}") from error
+        raise
 
 
 def part(recipe: dict[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
@@ -475,10 +514,7 @@ def start_from(model: Task, path: str) -> None:
     Raises:
         UserError: If they are of another shape.
     """
-    import torch
-
-    weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(contents(path)["state_dict"])
     except RuntimeError as error:
-        raise UserError(f"the weights of {path} do not fit: {error}") from error
+        raise UserError(f"the weights of {path} are of other sizes: {error}") from error

@@ -275,6 +275,17 @@ def test_checkpoints_of_other_models_have_no_mean(checkpoint, blind, tmp_path, c
     assert not output.exists()
 
 
+def test_weights_of_other_sizes_have_no_mean(checkpoint, tmp_path, capsys):
+    content = torch.load(checkpoint, weights_only=True)
+    name, value = next(iter(content["state_dict"].items()))
+    content["state_dict"][name] = value[:1]
+    odd, output = tmp_path / "odd.ckpt", tmp_path / "mean.ckpt"
+    torch.save(content, odd)
+    line = refused(capsys, "average", checkpoint, odd, "--output", output)
+    assert f"the weights of {odd} are of other sizes than those of {checkpoint}" in line
+    assert not output.exists()
+
+
 def test_the_prompt_answers_line_by_line(checkpoint, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("one two three\n\n"))
     assert main(["translate", "--ckpt_path", checkpoint, "--attention=true"]) == 0

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentParser
 
+from rnn_lab.checkpoint import contents, saved
 from rnn_lab.commands.parsing import OneLineErrors
-from rnn_lab.data.module import saved
 from rnn_lab.errors import UserError
 
 
@@ -52,20 +52,21 @@ def average(paths: Sequence[str], output: str) -> None:
         for what in ("model", "data"):
             if other.get(what) != first.get(what):
                 raise UserError(f"{path} is of another {what} than {paths[0]}")
-    mean = torch.load(paths[0], map_location="cpu", weights_only=True)
+    weights = [contents(path)["state_dict"] for path in paths]
+    shapes = [{name: value.shape for name, value in each.items()} for each in weights]
+    for path, found in zip(paths, shapes, strict=True):
+        if found != shapes[0]:
+            raise UserError(f"the weights of {path} are of other sizes than those of {paths[0]}")
+    mean = contents(paths[0])
     for key in ("optimizer_states", "lr_schedulers", "callbacks"):
         mean.pop(key, None)
     mean["rnn_lab"].pop("calibration", None)  # intervals of the first one's errors
-    mean["state_dict"] = _mean([_weights(path) for path in paths])
+    mean["state_dict"] = _mean(weights)
     try:
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         torch.save(mean, output)
     except (OSError, RuntimeError) as error:
         raise UserError(f"{output} cannot be written: {error}") from error
-
-
-def _weights(path: str) -> dict[str, torch.Tensor]:
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
 
 
 def _mean(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

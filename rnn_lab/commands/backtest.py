@@ -14,9 +14,9 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.table import Table
 
+from rnn_lab.checkpoint import saved
 from rnn_lab.commands.parsing import OneLineErrors
 from rnn_lab.data.forecasting import ForecastDataModule
-from rnn_lab.data.module import saved
 from rnn_lab.data.series_reader import SeriesReader
 from rnn_lab.errors import UserError
 from rnn_lab.inference import ForecastPredictor, load

@@ -17,9 +17,9 @@ from typing import IO, Any
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
+from rnn_lab.checkpoint import saved
 from rnn_lab.commands.parsing import OneLineErrors
 from rnn_lab.data.archives import read_series
-from rnn_lab.data.module import saved
 from rnn_lab.data.progress import progress
 from rnn_lab.data.readers import ENDINGS, Record, read_records
 from rnn_lab.errors import UserError

@@ -3,12 +3,10 @@
 import inspect
 import logging
 import os
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
-import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
@@ -152,18 +150,6 @@ class LabDataModule(LightningDataModule):
         return made
 
 
-def saved_data(checkpoint: str) -> dict[str, Any]:
-    """Read the recipe of the data that a checkpoint was trained on.
-
-    Raises:
-        UserError: If it cannot be read, is not ours, or was trained without a data module.
-    """
-    content = saved(checkpoint)
-    if "data" not in content:
-        raise UserError(f"{checkpoint} was trained without a data module: it has no vocabulary")
-    return content["data"]
-
-
 class CorpusDataModule(LabDataModule):
     """Data that is read once into a prepared corpus, whose splits are opened when asked for.
 
@@ -214,23 +200,3 @@ class CorpusDataModule(LabDataModule):
     def wish(self, split: str) -> str:
         """Say what would give a split that is missing."""
         return f"it gives {', '.join(self.corpus(split).splits)}"
-
-
-def saved(checkpoint: str) -> dict[str, Any]:
-    """Read what a checkpoint says of itself, without its weights.
-
-    Returns:
-        The `version` it was written by, and under `model` and `data` how to build them.
-
-    Raises:
-        UserError: If it cannot be read or is not ours.
-    """
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise UserError(f"{checkpoint} does not exist") from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(f"{checkpoint} is not a checkpoint, or a damaged one") from error
-    if not isinstance(content, dict) or "rnn_lab" not in content:
-        raise UserError(f"{checkpoint} is a checkpoint of another project")
-    return content["rnn_lab"]

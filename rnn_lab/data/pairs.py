@@ -12,9 +12,10 @@ from platformdirs import user_cache_path
 
 import rnn_lab
 from rnn_lab.batches import PairBatch
+from rnn_lab.checkpoint import revived, saved_data
 from rnn_lab.data.corpus import prepared
 from rnn_lab.data.dates import dates, source_version
-from rnn_lab.data.module import CorpusDataModule, saved_data
+from rnn_lab.data.module import CorpusDataModule
 from rnn_lab.data.pair_corpus import FORMAT, Pair, PairCorpus, build_pair_corpus
 from rnn_lab.data.readers import read_records
 from rnn_lab.data.sentences import PAIR_WORDS, PairReader, SentenceSettings
@@ -176,7 +177,7 @@ def read_back(checkpoint: str) -> PairReader:
     data = saved_data(checkpoint)
     if "source" not in data.get("reader", {}):
         raise UserError(f"{checkpoint} reads no pairs: it was trained on {data['class_path']}")
-    return PairReader.from_state_dict(data["reader"])
+    return revived(checkpoint, PairReader.from_state_dict, data["reader"])
 
 
 class ParallelFiles(PairDataModule):

@@ -99,7 +99,7 @@ class SeriesScaler:
     @classmethod
     def from_state_dict(cls, state: Mapping[str, list[float]]) -> "SeriesScaler":
         """Take up what `state_dict` gave."""
-        return cls(np.array(state["mean"]), np.array(state["deviation"]))
+        return cls(np.array(state["mean"], np.float64), np.array(state["deviation"], np.float64))
 
 
 class SyntheticChirps(LabDataModule):

@@ -21,9 +21,10 @@ from torch.utils.data import Sampler
 
 import rnn_lab
 from rnn_lab.batches import IGNORED, UNK_ID, StreamBatch
+from rnn_lab.checkpoint import revived, saved_data
 from rnn_lab.data import synthetic
 from rnn_lab.data.corpus import in_chunks, opened, prepared
-from rnn_lab.data.module import CorpusDataModule, saved_data
+from rnn_lab.data.module import CorpusDataModule
 from rnn_lab.data.progress import progress
 from rnn_lab.data.readers import read_records
 from rnn_lab.data.text import digest
@@ -371,7 +372,7 @@ def read_back(checkpoint: str) -> StreamReader:
     data = saved_data(checkpoint)
     if "stream" not in data.get("reader", {}):
         raise UserError(f"{checkpoint} models no text: it was trained on {data['class_path']}")
-    return StreamReader.from_state_dict(data["reader"]["stream"])
+    return revived(checkpoint, StreamReader.from_state_dict, data["reader"]["stream"])
 
 
 class TextStream(StreamDataModule):

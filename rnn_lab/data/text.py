@@ -12,9 +12,10 @@ from torch import Tensor
 
 import rnn_lab
 from rnn_lab.batches import TextBatch
+from rnn_lab.checkpoint import revived, saved_data
 from rnn_lab.data import synthetic
 from rnn_lab.data.corpus import Corpus, build_corpus, prepare
-from rnn_lab.data.module import CorpusDataModule, saved_data
+from rnn_lab.data.module import CorpusDataModule
 from rnn_lab.data.readers import Record, read_records
 from rnn_lab.data.sources import damage_named
 from rnn_lab.data.vectors import read_vectors
@@ -156,7 +157,12 @@ def read_back(checkpoint: str) -> dict[str, Any]:
         raise UserError(f"{checkpoint} reads no text: it was trained on {data['class_path']}")
     if "words" not in data["reader"]:  # a reader of pairs has one of each side
         raise UserError(f"{checkpoint} labels no text: it was trained on {data['class_path']}")
-    return {**data, "reader": TextReader.from_state_dict(data["reader"])}
+    return revived(checkpoint, _taken_up, data)
+
+
+def _taken_up(data: dict[str, Any]) -> dict[str, Any]:
+    lists = {name: list(data[name]) for name in ("labels", "class_counts")}
+    return {**data, **lists, "reader": TextReader.from_state_dict(data["reader"])}
 
 
 class TextFiles(TextDataModule):

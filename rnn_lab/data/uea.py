@@ -8,9 +8,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from rnn_lab.batches import SeriesBatch
+from rnn_lab.checkpoint import revived, saved_data
 from rnn_lab.data.archives import Archive
 from rnn_lab.data.corpus import digest, drawn
-from rnn_lab.data.module import LabDataModule, saved_data
+from rnn_lab.data.module import LabDataModule
 from rnn_lab.data.series import SeriesScaler, SeriesSplit
 from rnn_lab.data.sources import KnownFile, locate
 from rnn_lab.errors import UserError
@@ -165,7 +166,7 @@ class ArchiveDataModule(LabDataModule):
     def scaler(self) -> SeriesScaler:
         """What divides the values, learned from the training series."""
         if self._given:
-            return SeriesScaler.from_state_dict(self._given["scaler"])
+            return self._given["scaler"]
         scaler, notices = SeriesScaler.fit(self._train.series)
         for notice in notices:
             self._tell(notice)
@@ -212,7 +213,12 @@ def _read_back(checkpoint: str) -> dict[str, Any]:
     data = saved_data(checkpoint)
     if "scaler" not in data:
         raise UserError(f"{checkpoint} labels no series: it was trained on {data['class_path']}")
-    return data
+    return revived(checkpoint, _taken_up, data)
+
+
+def _taken_up(data: dict[str, Any]) -> dict[str, Any]:
+    lists = {name: list(data[name]) for name in ("labels", "class_counts")}
+    return {**data, **lists, "scaler": SeriesScaler.from_state_dict(data["scaler"])}
 
 
 def _drawn_within_labels(cases: Cases, fraction: float, seed: int) -> np.ndarray:

@@ -1,12 +1,11 @@
 """From a checkpoint to a predictor."""
 
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Sequence, Sized
+from functools import partial
 from typing import Any
 
-import torch
-
-from rnn_lab.data.module import saved
+from rnn_lab.checkpoint import contents, revived, saved
+from rnn_lab.class_paths import named_class
 from rnn_lab.data.sentences import PairReader
 from rnn_lab.data.series import SeriesScaler
 from rnn_lab.data.series_reader import SeriesReader
@@ -18,13 +17,14 @@ from rnn_lab.inference.language import LanguagePredictor
 from rnn_lab.inference.series import SeriesPredictor
 from rnn_lab.inference.texts import TextPredictor
 from rnn_lab.inference.translations import TranslationPredictor
-from rnn_lab.models import Translator
+from rnn_lab.models import Task, Translator
 
 
 def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any:
     """Build a task again from a checkpoint, ready to answer raw text.
 
-    Only load checkpoints that you trust: the class that a checkpoint names is imported.
+    Nothing in a checkpoint is run. The class that it names is imported, and must be ours, loaded
+    already, or of a package that the environment variable `RNN_LAB_ALLOW` names.
 
     Args:
         path: A checkpoint that says how raw text or series are read.
@@ -38,8 +38,8 @@ def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any
         `LanguagePredictor`.
 
     Raises:
-        UserError: If it is not a checkpoint of this project, or does not say how raw text or
-            series are read.
+        UserError: If it is not a checkpoint of this project, is damaged, names a class that it
+            may not name, or does not say how raw text or series are read.
     """
     recipe = saved(path)
     data = recipe.get("data", {})
@@ -49,18 +49,40 @@ def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any
     if not {"series", "input_dim", "reader"} & data.keys():
         raise UserError(_unanswered(path, recipe))
     task = restored(path).to(device).eval()
+    if "source" in reader:
+        task.partners = partners_of(path, ensemble)
+    return revived(path, partial(_predictor, task), data)
+
+
+def _predictor(task: Any, data: dict[str, Any]) -> Any:
+    """Put a task together with what its checkpoint says of raw input."""
     if "series" in data:
         return ForecastPredictor(
             task, SeriesReader.from_state_dict(data["series"]), task.calibration
         )
     if "input_dim" in data:
-        return SeriesPredictor(task, _scaler(data), data["labels"])
-    if "source" in reader:
-        task.partners = partners_of(path, ensemble)
-        return TranslationPredictor(task, PairReader.from_state_dict(reader))
-    if "stream" in reader:
-        return LanguagePredictor(task, StreamReader.from_state_dict(reader["stream"]))
-    return TextPredictor(task, TextReader.from_state_dict(reader), data["labels"])
+        scaler = _scaler(data)
+        for each in (scaler.mean, scaler.deviation):
+            _check_sizes(task, input_dim=each, num_classes=data["labels"])
+        return SeriesPredictor(task, scaler, data["labels"])
+    reader: Any
+    if "source" in data["reader"]:
+        reader = PairReader.from_state_dict(data["reader"])
+        _check_sizes(task, src_vocab_size=reader.source, trg_vocab_size=reader.target)
+        return TranslationPredictor(task, reader)
+    if "stream" in data["reader"]:
+        reader = StreamReader.from_state_dict(data["reader"]["stream"])
+        _check_sizes(task, vocab_size=reader)
+        return LanguagePredictor(task, reader)
+    reader = TextReader.from_state_dict(data["reader"])
+    _check_sizes(task, vocab_size=reader, num_classes=data["labels"])
+    return TextPredictor(task, reader, data["labels"])
+
+
+def _check_sizes(task: Any, **known: Sized) -> None:
+    for name, found in known.items():
+        if task.hparams.get(name, len(found)) != len(found):
+            raise UserError(f"{name} is {task.hparams[name]}, and {len(found)} are known")
 
 
 def _unanswered(path: str, recipe: dict[str, Any]) -> str:
@@ -82,10 +104,17 @@ def _scaler(data: dict[str, Any]) -> SeriesScaler:
 
 
 def restored(path: str) -> Any:
-    """Build the task of a checkpoint with its weights, on the CPU."""
-    task = build(saved(path)["model"])
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    task.load_state_dict(content["state_dict"])
+    """Build the task of a checkpoint with its weights, on the CPU.
+
+    Raises:
+        UserError: If it cannot be built, or the weights are of another shape.
+    """
+    content = contents(path)
+    task = build(content["rnn_lab"]["model"], path)
+    try:
+        task.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"the weights of {path} are of other sizes: {error}") from error
     task.on_load_checkpoint(content)
     return task
 
@@ -104,22 +133,29 @@ def partners_of(path: str, others: Sequence[str]) -> list[Translator]:
     return [restored(other).eval() for other in others]
 
 
-def build(recipe: dict[str, Any]) -> Any:
+def build(recipe: dict[str, Any], source: str = "the checkpoint") -> Any:
     """Build the task that a checkpoint describes, with first weights.
 
+    Args:
+        recipe: Its class path and arguments.
+        source: The checkpoint, for messages.
+
     Raises:
-        UserError: If there is no such class here, or it does not take the arguments.
+        UserError: If there is no such class here, it may not be named, or does not take the
+            arguments.
     """
-    module, _, name = recipe["class_path"].rpartition(".")
+    cls = named_class(recipe["class_path"], source)
+    if not (isinstance(cls, type) and issubclass(cls, Task)):
+        raise UserError(f"{source} names {recipe['class_path']}, which is no model of ours")
     arguments = {
         k: v for k, v in recipe["init_args"].items() if k not in ("optimizer", "scheduler")
     }
     try:
-        return getattr(import_module(module), name)(**arguments)
-    except (ImportError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"the checkpoint's {recipe['class_path']} cannot be built: {error}"
-        ) from error
+        return cls(**arguments)
+    except UserError:
+        raise
+    except Exception as error:  # of any kind: the values are anybody's
+        raise UserError(f"the {cls.__name__} of {source} cannot be built: {error}") from error
 
 
 def _name(recipe: dict[str, Any]) -> str:

@@ -2,13 +2,13 @@
 
 import logging
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from rnn_lab.checkpoint import whole
 from rnn_lab.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -42,15 +42,6 @@ class WholeFiles(TorchCheckpointIO):
             cause = error if isinstance(error, OSError) else error.__context__ or error
             left = f"; {place} is as it was before" if place.exists() else ""
             raise UserError(f"cannot write {place}: {cause}{left}") from error
-
-
-def whole(path: Path) -> bool:
-    """Say whether a checkpoint can be read to its end and is what was written."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError):
-        return False
 
 
 def to_go_on_from(folder: Path) -> Path | None:

@@ -9,10 +9,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from rnn_lab.batches import TextBatch
+from rnn_lab.checkpoint import saved, saved_data
 from rnn_lab.data import LabDataModule, SyntheticReviews
 from rnn_lab.data.buckets import LengthBuckets
-from rnn_lab.data.module import saved, saved_data
 from rnn_lab.errors import UserError
+
+MODEL = {"class_path": "rnn_lab.models.LSTMClassifier", "init_args": {}}
 
 
 class Numbered:
@@ -174,7 +176,9 @@ def test_lightning_sets_the_epoch() -> None:
 
 def test_a_recipe_rebuilds_the_module(tmp_path: Path) -> None:
     data = SyntheticReviews(train_size=50, valid_size=5, test_size=5, batch_size=7)
-    torch.save({"rnn_lab": {"data": data.recipe()}}, tmp_path / "a.ckpt")
+    torch.save(
+        {"state_dict": {}, "rnn_lab": {"model": MODEL, "data": data.recipe()}}, tmp_path / "a.ckpt"
+    )
     recipe = saved(str(tmp_path / "a.ckpt"))["data"]
     assert recipe["class_path"] == "rnn_lab.data.text.SyntheticReviews"
     again = SyntheticReviews(**recipe["init_args"])
@@ -205,7 +209,7 @@ def test_batches_by_tokens_count_the_steps_of_training_alone() -> None:
 
 def test_a_checkpoint_without_data_has_no_recipe_of_it(tmp_path: Path) -> None:
     path = str(tmp_path / "a.ckpt")
-    torch.save({"rnn_lab": {"model": {}}}, path)
+    torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL}}, path)
     with pytest.raises(UserError, match="was trained without a data module"):
         saved_data(path)
 

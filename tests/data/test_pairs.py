@@ -9,13 +9,15 @@ from jsonargparse import ArgumentParser
 from platformdirs import user_cache_path
 
 from rnn_lab.batches import PairBatch
+from rnn_lab.checkpoint import saved_data
 from rnn_lab.data import ParallelFiles, SyntheticDates, SyntheticReviews, pairs
-from rnn_lab.data.module import saved_data
 from rnn_lab.data.pair_corpus import build_pair_corpus
 from rnn_lab.data.sentences import PAIR_WORDS, PairReader
 from rnn_lab.data.text import read_back
 from rnn_lab.errors import UserError
 
+MODEL = {"class_path": "rnn_lab.models.LSTMClassifier", "init_args": {}}
+CHIRPS = {"class_path": "rnn_lab.data.SyntheticChirps", "init_args": {}}
 ROWS = [(f"Sentence {i} is read.", f"Satz {i} wird gelesen.") for i in range(40)]
 
 
@@ -50,7 +52,7 @@ def checkpoint(tmp_path: Path, files: list[str]) -> str:
     """What training on the files leaves of the data in a checkpoint."""
     path = str(tmp_path / "trained.ckpt")
     recipe = ParallelFiles(train=files, vocab_size=60).recipe()
-    torch.save({"rnn_lab": {"data": recipe}}, path)
+    torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL, "data": recipe}}, path)
     return path
 
 
@@ -292,10 +294,10 @@ class TestReaderFrom:
     def test_a_checkpoint_of_another_task_is_refused(self, tmp_path: Path) -> None:
         path = str(tmp_path / "reviews.ckpt")
         data = SyntheticReviews(train_size=20, valid_size=5, test_size=5)
-        torch.save({"rnn_lab": {"data": data.recipe()}}, path)
+        torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL, "data": data.recipe()}}, path)
         with pytest.raises(UserError, match=r"reads no pairs: it was trained on .*Reviews"):
             ParallelFiles(test="x.tsv", reader_from=path)
-        torch.save({"rnn_lab": {"data": {"class_path": "rnn_lab.data.SyntheticChirps"}}}, path)
+        torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL, "data": CHIRPS}}, path)
         with pytest.raises(UserError, match=r"reads no pairs: it was trained on .*Chirps"):
             ParallelFiles(test="x.tsv", reader_from=path)
 
@@ -305,7 +307,7 @@ class TestReaderFrom:
 
     def test_a_checkpoint_without_data_is_refused(self, tmp_path: Path) -> None:
         path = str(tmp_path / "loaders.ckpt")
-        torch.save({"rnn_lab": {"model": {}}}, path)
+        torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL}}, path)
         with pytest.raises(UserError, match="was trained without a data module"):
             ParallelFiles(test="x.tsv", reader_from=path)
 

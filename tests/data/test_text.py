@@ -18,6 +18,8 @@ from rnn_lab.data.text import read_back
 from rnn_lab.data.vocabulary import TextReader
 from rnn_lab.errors import UserError
 
+MODEL = {"class_path": "rnn_lab.models.LSTMClassifier", "init_args": {}}
+CHIRPS = {"class_path": "rnn_lab.data.SyntheticChirps", "init_args": {}}
 ROWS = [("bad" if i % 3 else "good", f"text {i} is read") for i in range(30)]
 Write = Callable[[Path], dict[str, Any]]
 
@@ -98,7 +100,13 @@ def lines(tmp_path: Path) -> str:
 def checkpoint(tmp_path: Path, lines: str) -> str:
     """What training on the lines leaves of the data in a checkpoint."""
     path = str(tmp_path / "trained.ckpt")
-    torch.save({"rnn_lab": {"data": TextFiles(train=lines, max_length=3).recipe()}}, path)
+    torch.save(
+        {
+            "state_dict": {},
+            "rnn_lab": {"model": MODEL, "data": TextFiles(train=lines, max_length=3).recipe()},
+        },
+        path,
+    )
     return path
 
 
@@ -283,7 +291,7 @@ class TestFromACheckpoint:
 
     def test_a_checkpoint_without_texts_is_refused(self, tmp_path: Path) -> None:
         path = str(tmp_path / "series.ckpt")
-        torch.save({"rnn_lab": {"data": {"class_path": "rnn_lab.data.SyntheticChirps"}}}, path)
+        torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL, "data": CHIRPS}}, path)
         with pytest.raises(UserError, match=r"reads no text: it was trained on .*SyntheticChirps"):
             TextFiles(test="x.txt", reader_from=path)
 

@@ -149,7 +149,8 @@ def test_the_recipe_holds_plain_values_and_no_path(files: dict[str, str]) -> Non
 
 
 def checkpoint(path: Path, data: dict[str, Any]) -> str:
-    torch.save({"rnn_lab": {"version": "0", "model": {}, "data": data}}, path)
+    model = {"class_path": "rnn_lab.models.GRUClassifier", "init_args": {}}
+    torch.save({"state_dict": {}, "rnn_lab": {"model": model, "data": data}}, path)
     return str(path)
 
 
@@ -164,7 +165,9 @@ def test_labels_and_scaling_come_from_a_checkpoint(tmp_path: Path, files: dict[s
 
 
 def test_a_checkpoint_of_texts_is_refused(tmp_path: Path) -> None:
-    path = checkpoint(tmp_path / "a.ckpt", {"class_path": "rnn_lab.data.text.TextFiles"})
+    path = checkpoint(
+        tmp_path / "a.ckpt", {"class_path": "rnn_lab.data.text.TextFiles", "init_args": {}}
+    )
     with pytest.raises(UserError, match=r"labels no series: it was trained on .*TextFiles"):
         UEA(reader_from=path)
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from rnn_lab.__main__ import main
+from rnn_lab.checkpoint import whole
 from rnn_lab.errors import UserError
 from rnn_lab.training import WholeFiles
-from rnn_lab.training.checkpoints import to_go_on_from, whole
+from rnn_lab.training.checkpoints import to_go_on_from
 
 SMALL = ["--model=LSTMClassifier", "--model.hidden_dim=8", "--data=SyntheticReviews"]
 SMALL += ["--data.train_size=80", "--data.valid_size=40", "--trainer.accelerator=cpu"]

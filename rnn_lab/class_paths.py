@@ -1,0 +1,120 @@
+"""The classes that a checkpoint may name: to import a module is to run its code.
+
+A config that is named on the command line is trusted as the command itself, and not held to this.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from lightning import LightningDataModule
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from rnn_lab.errors import UserError
+
+ALLOW = "RNN_LAB_ALLOW"  # environment variable: further packages, separated by commas
+OURS = ("rnn_lab", "lightning", "torch.nn", "torch.optim", "torchmetrics")
+BASES = (nn.Module, LightningDataModule, Optimizer, LRScheduler)
+DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+WORD = re.compile(r"[\w-]*")  # names no module: an import path has a dot
+
+
+def named_class(path: str, source: str) -> Any:
+    """Import the class that a file from elsewhere names.
+
+    Nothing is imported but from `rnn_lab`, `lightning`, `torch.nn`, `torch.optim` and
+    `torchmetrics`, and of these only modules, data modules, optimisers and schedules are given;
+    further packages are those that the variable `RNN_LAB_ALLOW` names. A class of these kinds
+    that this process has loaded already, as one that a script defines, needs no leave.
+
+    Args:
+        path: The class path.
+        source: The file, for messages.
+
+    Raises:
+        UserError: If it lies elsewhere, or there is no such class.
+    """
+    module, _, name = path.rpartition(".")
+    loaded = getattr(sys.modules.get(module), "__dict__", {}).get(name)
+    if _is_kind(loaded):
+        return loaded
+    if not DOTTED.fullmatch(path):
+        raise UserError(f"{source} names {path!r}, which is no class path")
+    trusted = _within(path, [each.strip() for each in os.environ.get(ALLOW, "").split(",")])
+    if not trusted and not _within(path, OURS):
+        raise UserError(
+            f"{source} names {path}, and importing that would run code of another package: "
+            f"if you trust it set {ALLOW}={path.partition('.')[0]} in the environment"
+        )
+    try:
+        found = getattr(import_module(module), name)
+    except Exception as error:  # of any kind, a module runs when it is imported
+        raise UserError(f"{source} names {path}, which cannot be imported: {error}") from error
+    if not trusted and not _is_kind(found):
+        raise UserError(f"{source} names {path}, which is no model, data, optimiser or schedule")
+    return found
+
+
+def check_paths(recipe: Any, source: str, *, strictly: bool = False) -> None:
+    """Refuse a recipe in which something from outside the allowed packages is named.
+
+    The command line's parser imports every `class_path` below a recipe, and where an argument
+    takes a class or a function also strings, which may be the name of a file with more of them.
+
+    Args:
+        recipe: A class path with arguments, or a value among these.
+        source: The file, for messages.
+        strictly: Whether strings in it may be imported.
+
+    Raises:
+        UserError: If so.
+    """
+    if isinstance(recipe, Mapping) and "class_path" in recipe:
+        plain = _plain_arguments(named_class(str(recipe["class_path"]), source))
+        for key, value in recipe.items():
+            if key == "init_args" and isinstance(value, Mapping):
+                for name, argument in value.items():
+                    check_paths(argument, source, strictly=strictly or name not in plain)
+            elif key != "class_path":
+                check_paths(value, source, strictly=True)
+    elif isinstance(recipe, Mapping):
+        for value in recipe.values():
+            check_paths(value, source, strictly=strictly)
+    elif isinstance(recipe, list | tuple):
+        for value in recipe:
+            check_paths(value, source, strictly=strictly)
+    elif strictly and isinstance(recipe, str):
+        if not WORD.fullmatch(recipe):
+            named_class(recipe, source)
+        if os.path.isfile(recipe):
+            raise UserError(f"{source} names the file {recipe!r} where a class or a word belongs")
+
+
+def _within(path: str, packages: Iterable[str]) -> bool:
+    return any(path.startswith(f"{package}.") for package in packages if package)
+
+
+def _is_kind(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, BASES)
+
+
+def _plain_arguments(cls: Any) -> set[str]:
+    """The arguments of a constructor for which no string is imported."""
+    try:
+        hints = get_type_hints(cls.__init__)
+    except (AttributeError, NameError, TypeError):
+        return set()
+    return {name for name, hint in hints.items() if _is_plain(hint)}
+
+
+def _is_plain(hint: Any) -> bool:
+    if get_origin(hint) is Literal or hint in (str, int, float, bool, NoneType):
+        return True
+    parts = get_args(hint)
+    return bool(parts) and get_origin(hint) is not type and all(map(_is_plain, parts))

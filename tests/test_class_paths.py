@@ -1,0 +1,296 @@
+"""A checkpoint from elsewhere names classes; the code of other packages is not run for it."""
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import torch
+
+import rnn_lab
+from rnn_lab.__main__ import main
+from rnn_lab.class_paths import check_paths, named_class
+from rnn_lab.cli import known_classes
+from rnn_lab.data import LabDataModule
+from rnn_lab.errors import UserError
+from rnn_lab.inference import partners_of
+from rnn_lab.models import LSTMClassifier, Task, TextClassifier
+
+FOREIGN = '''
+from pathlib import Path
+
+import torch
+
+from rnn_lab.data import SyntheticReviews
+from rnn_lab.inference import partners_of
+from rnn_lab.models import LSTMClassifier
+
+Path(__file__).with_name("run").touch()
+
+
+class Model(LSTMClassifier):
+    """A model of somebody else."""
+
+
+class Data(SyntheticReviews):
+    """Data of somebody else."""
+
+
+class Optimizer(torch.optim.SGD):
+    """An optimiser of somebody else."""
+
+
+class Schedule(torch.optim.lr_scheduler.StepLR):
+    """A schedule of somebody else."""
+
+
+def factor(epoch: int) -> float:
+    return 1.0
+'''
+
+
+class Loaded(LSTMClassifier):
+    """A model that a script defines."""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What a checkpoint of an untrained model holds, with optimiser and schedule."""
+    folder = tmp_path_factory.mktemp("run")
+    words = [
+        *("fit", "--model=LSTMClassifier", "--data=SyntheticReviews", "--data.train_size=16"),
+        *("--data.valid_size=8", "--data.test_size=8", "--model.embedding_dim=4"),
+        *("--model.hidden_dim=4", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"),
+        *("--model.optimizer=torch.optim.SGD", "--model.optimizer.lr=0.1"),
+        *("--model.scheduler=StepLR", "--model.scheduler.step_size=1"),
+    ]
+    assert main([*words, f"--trainer.default_root_dir={folder}"]) == 0
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+
+
+@pytest.fixture
+def foreign(tmp_path, monkeypatch):
+    """The file that tells whether a package of somebody else was run."""
+    for name in ("foreign_a", "foreign_b"):
+        (tmp_path / "packages" / name).mkdir(parents=True)
+        (tmp_path / "packages" / name / "__init__.py").write_text(FOREIGN)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/subclass.yaml").write_text("class_path: foreign_a.Optimizer\n")
+    (tmp_path / "texts.txt").write_text("a good film\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "packages"))
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.delenv("RNN_LAB_ALLOW", raising=False)
+    monkeypatch.delenv("RNN_LAB_RUN", raising=False)
+    yield tmp_path / "packages/foreign_a/run"
+    for name in ("foreign_a", "foreign_b"):
+        sys.modules.pop(name, None)
+
+
+def named(path):
+    return {"class_path": path, "init_args": {}}
+
+
+def change(content: dict[str, Any], what: str) -> None:
+    """Let a checkpoint name something foreign."""
+    model, data = (content["rnn_lab"][part] for part in ("model", "data"))
+    arguments = model["init_args"]
+    match what:
+        case "model":
+            model["class_path"] = "foreign_a.Model"
+        case "data":
+            data["class_path"] = "foreign_a.Data"
+        case "optimizer":
+            arguments["optimizer"]["class_path"] = "foreign_a.Optimizer"
+        case "optimizer as a word":
+            arguments["optimizer"] = "foreign_a.Optimizer"
+        case "optimizer as text":
+            arguments["optimizer"] = '{"class_path": "foreign_a.Optimizer"}'
+        case "optimizer with its point hidden":
+            arguments["optimizer"] = '{"class_path": "foreign_a\\u002eOptimizer"}'
+        case "optimizer in a file":
+            arguments["optimizer"] = "subclass.yaml"
+        case "scheduler":
+            arguments["scheduler"]["class_path"] = "foreign_a.Schedule"
+        case "scheduler as a word":
+            arguments["scheduler"] = "foreign_a.Schedule"
+        case "function of the scheduler":
+            path = "torch.optim.lr_scheduler.LambdaLR"
+            spec = {"class_path": path, "init_args": {"lr_lambda": "foreign_a.factor"}}
+            arguments["scheduler"] = spec
+        case "nested":
+            arguments["layer_options"] = {"cell": [named("foreign_a.Model")]}
+        case "nested as text":
+            arguments["layer_options"] = {"cell": '{"class_path": "foreign_a\\x2eModel"}'}
+        case "beside the arguments":
+            arguments["optimizer"]["dict_kwargs"] = {"x": named("foreign_a.Model")}
+        case "nested in data":
+            data["init_args"]["batch_size"] = named("foreign_a.Data")
+
+
+WAYS = {
+    "predict": ["predict", "--ckpt_path={path}", "--input={texts}"],
+    "test": ["test", "--ckpt_path={path}"],
+    "validate with another model": ["validate", "--ckpt_path={path}", "--model=LSTMClassifier"],
+    "go on": ["fit", "--ckpt_path={path}", "--trainer.max_epochs=2"],
+    "start from": ["fit", "--init_from={path}"],
+    "vocabulary": ["fit", "--model=LSTMClassifier", "--data=TextFiles", "--data.train=no.txt",
+                   "--data.reader_from={path}"],
+    "average": ["average", "{path}", "{path}", "--output=mean.ckpt"],
+    "generate": ["generate", "--ckpt_path={path}"],
+    "translate": ["translate", "--ckpt_path={path}"],
+    "backtest": ["backtest", "--ckpt_path={path}"],
+    "config": ["fit", "-c={config}"],
+}  # fmt: skip
+NAMED = (
+    "model", "data", "optimizer", "optimizer as a word", "optimizer as text",
+    "optimizer with its point hidden", "optimizer in a file", "scheduler", "scheduler as a word",
+    "function of the scheduler", "nested", "nested as text", "beside the arguments",
+    "nested in data",
+)  # fmt: skip
+DISGUISED = {
+    "optimizer as text", "optimizer with its point hidden", "optimizer in a file", "nested as text"
+}  # fmt: skip
+CASES = [("test", what) for what in NAMED] + [(way, "model") for way in WAYS if way != "test"]
+CASES += [(way, what) for way in ("go on", "start from") for what in ("optimizer", "data")]
+
+
+def status_of(way, content, folder):
+    path, config = folder / "path.ckpt", folder / "config.yaml"
+    torch.save(content, path)
+    config.write_text(
+        "model: {class_path: LSTMClassifier, init_args: {embedding_dim: 4, hidden_dim: 4}}\n"
+        f"data: {{class_path: SyntheticReviews}}\nckpt_path: {path}\n"
+    )
+    places = {"path": path, "texts": folder / "texts.txt", "config": config}
+    return main([word.format(**places) for word in WAYS[way]])
+
+
+@pytest.mark.parametrize(("way", "what"), CASES)
+def test_no_way_runs_the_code_of_another_package(way, what, trained, foreign, tmp_path, capsys):
+    content = copy.deepcopy(trained)
+    change(content, what)
+    assert status_of(way, content, tmp_path) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("rnn-lab: ")
+    assert str(tmp_path / "path.ckpt") in line
+    assert ("foreign_a" in line) == (what != "optimizer in a file")
+    told = "RNN_LAB_ALLOW=foreign_a" in line
+    assert told == (what not in DISGUISED)
+    assert not foreign.exists()
+    assert [path.name for path in Path().iterdir()] == ["subclass.yaml"]
+
+
+def test_an_ensemble_takes_no_code_of_another_package_in(trained, foreign, tmp_path):
+    content = copy.deepcopy(trained)
+    torch.save(content, tmp_path / "first.ckpt")
+    change(content, "model")
+    torch.save(content, tmp_path / "second.ckpt")
+    with pytest.raises(UserError, match=r"second\.ckpt names foreign_a\.Model"):
+        partners_of(str(tmp_path / "first.ckpt"), [str(tmp_path / "second.ckpt")])
+    assert not foreign.exists()
+
+
+@pytest.mark.parametrize("way", ["predict", "test", "go on", "start from", "average"])
+def test_the_unchanged_checkpoint_goes_every_way(way, trained, foreign, tmp_path):
+    assert status_of(way, trained, tmp_path) == 0
+
+
+@pytest.mark.parametrize("way", ["predict", "test", "go on", "start from"])
+def test_what_lightning_notes_of_arguments_is_not_heeded(way, trained, foreign, tmp_path):
+    content = copy.deepcopy(trained)
+    notes = {"_class_path": "foreign_a.Model", "optimizer": named("foreign_a.Optimizer")}
+    for name in ("hyper_parameters", "datamodule_hyper_parameters"):
+        content[name] |= {"_instantiator": "lightning.pytorch.cli.instantiate_module", **notes}
+    content["callbacks"]["foreign_a.Callback"] = {}
+    assert status_of(way, content, tmp_path) == 0
+    assert not foreign.exists()
+
+
+def test_training_goes_on_from_no_mean_of_weights(trained, foreign, tmp_path, capsys):
+    assert status_of("average", trained, tmp_path) == 0
+    assert main(["fit", "--ckpt_path=mean.ckpt"]) == 1
+    assert "to start anew from its weights give --init_from=mean.ckpt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["predict", "test"])
+def test_a_package_that_the_user_allows_is_run(way, trained, foreign, tmp_path, monkeypatch):
+    content = copy.deepcopy(trained)
+    for what in ("model", "data", "optimizer", "scheduler"):
+        change(content, what)
+    monkeypatch.setenv("RNN_LAB_ALLOW", "other, foreign_a")
+    assert status_of(way, content, tmp_path) == 0
+    assert foreign.exists()
+
+
+def test_a_package_is_allowed_alone_without_those_whose_names_begin_alike(foreign, monkeypatch):
+    monkeypatch.setenv("RNN_LAB_ALLOW", "foreign,foreign_b")
+    with pytest.raises(UserError, match="RNN_LAB_ALLOW=foreign_a"):
+        named_class("foreign_a.Model", "a.ckpt")
+    assert named_class("foreign_b.Model", "a.ckpt").__name__ == "Model"
+    assert not foreign.exists()
+
+
+def test_a_class_that_is_loaded_already_needs_no_leave(trained, tmp_path):
+    content = copy.deepcopy(trained)
+    content["rnn_lab"]["model"]["class_path"] = f"{__name__}.Loaded"
+    torch.save(content, tmp_path / "own.ckpt")
+    assert isinstance(rnn_lab.load(str(tmp_path / "own.ckpt")).task, Loaded)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "rnn_lab.inference.loading.import_module", "rnn_lab.commands.average.average",
+        "rnn_lab.data.module.Path", "torch.hub.load", "torch.utils.cpp_extension.load", "os.system",
+        "torch.nn.functional.relu", "lightning.pytorch.cli.LightningCLI", "rnn_lab.data.module.os",
+        "rnn_lab.data.module.os.system", "rnn_lab.absent.Model", "Adam", "", ".foreign.Model",
+        "rnn_lab..models.Task", f"{__name__}.Path", "builtins.eval",
+    ],
+)  # fmt: skip
+def test_what_is_no_model_data_optimiser_or_schedule_is_refused(path):
+    with pytest.raises(UserError, match=r"a\.ckpt names "):
+        named_class(path, "a.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("rnn_lab.models.LSTMClassifier", "LSTMClassifier"),
+        ("rnn_lab.training.schedules.CosineDecay", "CosineDecay"),
+        ("torch.optim.lr_scheduler.StepLR", "StepLR"),
+        ("lightning.pytorch.cli.ReduceLROnPlateau", "ReduceLROnPlateau"),
+    ],
+)
+def test_ours_and_those_of_torch_are_allowed(path, name):
+    assert named_class(path, "a.ckpt").__name__ == name
+
+
+def test_only_optimiser_and_schedule_of_ours_take_what_is_imported():
+    """Else a string of another argument, such as a column's name, would be read as a path."""
+    known = [*known_classes(Task).values(), *known_classes(LabDataModule).values()]
+    for cls in (cls for cls in known if cls.__module__.startswith("rnn_lab.")):
+        hints = get_type_hints(cls.__init__)
+        path = f"{cls.__module__}.{cls.__name__}"
+        for name in hints.keys() - {"optimizer", "scheduler", "return"}:
+            if not name.endswith("_options"):
+                check_paths({"class_path": path, "init_args": {name: "a.column"}}, "a.ckpt")
+
+
+def test_recipes_of_ours_pass(trained):
+    for part in ("model", "data"):
+        made = trained["rnn_lab"][part]
+        check_paths({k: made[k] for k in ("class_path", "init_args")}, "a.ckpt")
+    check_paths(TextClassifier(9, layer_options={"zoneout": 0.1}).recipe(), "a.ckpt")
+
+
+def test_a_config_cannot_have_a_command_run_in_place_of_an_optimizer(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    optimizer = "{class_path: os.system, init_args: {command: touch run}}"
+    init_args = f"init_args: {{optimizer: {optimizer}}}"
+    text = f"model: {{class_path: LSTMClassifier, {init_args}}}\ndata: SyntheticReviews\n"
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(SystemExit):
+        main(["fit", "-c", "odd.yaml", "--trainer.accelerator=cpu"])
+    assert "optimizer cannot be" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["odd.yaml"]
