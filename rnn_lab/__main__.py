@@ -10,6 +10,8 @@ from rnn_lab.errors import UserError
 
 COMMANDS = {
     "fit": "train a model on data",
+    "submit": "train on a SLURM cluster, one run or an array of them",
+    "status": "show which runs there are and how they are doing",
     "validate": "measure a checkpoint on the validation split",
     "test": "measure a checkpoint on the test split",
     "predict": "answer raw input with a checkpoint",
@@ -37,12 +39,13 @@ def main(args: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("RNN_LAB_DEBUG"):
             raise
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # every process has met the same mistake
+        if not _number("LOCAL_RANK", "SLURM_LOCALID"):  # others here have met the same mistake
             print(f"rnn-lab: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except signals.Preempted as left:
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(f"rnn-lab: {left}", file=sys.stderr)
+        if _number("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+            return 0  # with another status Lightning kills the first process, whose status counts
+        print(f"rnn-lab: {left}", file=sys.stderr)
         return 128 + left.signum
     except KeyboardInterrupt:
         print("rnn-lab: interrupted", file=sys.stderr)
@@ -50,6 +53,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _number(*names: str) -> int:
+    """Number of this process, by the first of these variables that is set."""
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
 
 
 def _run(command: list[str], options: list[str]) -> int:
@@ -62,6 +70,14 @@ def _run(command: list[str], options: list[str]) -> int:
             from rnn_lab.commands import list as command_list
 
             command_list.main(options)
+        case ["submit"]:
+            from rnn_lab.commands import submit
+
+            submit.main(options)
+        case ["status"]:
+            from rnn_lab.commands import status
+
+            status.main(options)
         case ["predict"]:
             from rnn_lab.commands import predict
 

@@ -307,8 +307,13 @@ class LabCLI(LightningCLI):
         reports = [training.Curves(), training.ConfusionPlot(), training.Mistakes()]
         reports += [training.Translations(), training.Forecasts()]
         watchers = [training.StepMonitor(), training.StopOnNaN()]
-        watchers += [training.RandomState(), training.Preemption()]
-        return super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
+        watchers += [training.RandomState(), training.Preemption(), training.RunState()]
+        try:
+            trainer = super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
+        except RuntimeError as error:  # what Lightning says of settings of SLURM
+            raise UserError(str(error)) from error
+        training.check_launch(trainer)
+        return trainer
 
     def before_fit(self) -> None:
         """Take the run's folder."""
@@ -363,6 +368,7 @@ def _tell_on_standard_error() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # none is needed
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval")  # epochs count
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # of Lightning's own code
+    warnings.filterwarnings("ignore", ".*srun.* is available on your system")  # see check_launch
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint.*")  # as they were
 
 

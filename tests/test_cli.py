@@ -65,7 +65,7 @@ def resolved(name="config.yaml"):
 
 def test_a_run_lies_in_one_folder(trained):
     assert {path.name for path in RUN.iterdir()} == {
-        "config.yaml", "checkpoints", "metrics.csv", "curves.png"
+        "config.yaml", "checkpoints", "metrics.csv", "curves.png", "state.json"
     }  # fmt: skip
     assert {path.name for path in (RUN / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert {"step", "epoch", "train/loss", "val/loss", "val/accuracy"} <= rows()[0].keys()

@@ -21,7 +21,8 @@ def data_of(config):
 
 GENERATED = ("Synthetic", "AddingProblem", "CopyMemory")
 ON_GENERATED = [config for config in EXPERIMENTS if data_of(config).startswith(GENERATED)]
-ON_ANY_MACHINE = [profile for profile in PROFILES if profile.stem not in ("gpu", "ddp")]
+SEVERAL = ("gpu", "ddp", "slurm", "torchrun")  # a GPU, or processes that somebody starts
+ON_ANY_MACHINE = [profile for profile in PROFILES if profile.stem not in SEVERAL]
 ON_REAL = [config for config in EXPERIMENTS if config not in ON_GENERATED]
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 from rnn_lab.__main__ import main as rnn_lab
 
@@ -37,6 +38,21 @@ class Witness(Callback):
     def on_train_end(self, trainer, task):
         with open(f"seen-{trainer.global_rank}.json", "w") as file:
             json.dump([self.seen, float(sum(p.abs().sum() for p in task.parameters()))], file)
+"""
+
+
+LOSSES = """
+import torch
+from lightning.pytorch.callbacks import Callback
+
+class Losses(Callback):
+    def __init__(self):
+        self.losses = []
+    def on_train_batch_end(self, trainer, task, outputs, batch, batch_idx):
+        self.losses.append(trainer.strategy.reduce(outputs["loss"], reduce_op="mean").item())
+    def on_train_end(self, trainer, task):
+        if trainer.is_global_zero:
+            torch.save([self.losses, task.state_dict()], f"losses-{trainer.world_size}.pt")
 """
 
 
@@ -174,3 +190,27 @@ def test_two_processes_translate_as_one_does(tmp_path, monkeypatch):
     assert (run / "translations.test.jsonl").read_text() == written
     sources = [json.loads(line)["source"] for line in written.splitlines()]
     assert sources == [line.split("\t")[0] for line in pairs.splitlines()]
+
+
+def test_two_processes_with_half_the_batch_follow_the_curve_of_one(tmp_path):
+    (tmp_path / "losses.py").write_text(LOSSES)
+    sizes = ["--data=SyntheticReviews", "--data.train_size=320", "--data.valid_size=40"]
+    words = ["--model=TextClassifier", "--model.hidden_dim=8", "--model.head_dropout=0", *sizes]
+    words += ["--trainer.max_epochs=5", "--model.optimizer=Adam"]
+    words += ["--model.optimizer.lr=0.02", "--trainer.callbacks+=losses.Losses"]
+    words += ["--early_stopping.patience=9"]
+    one = ["--trainer.devices=1", "--trainer.accelerator=cpu", "--data.batch_size=32", "--name=one"]
+    command(tmp_path, "rnn_lab", "fit", *words, *one)
+    command(tmp_path, "rnn_lab", "fit", *words, *TWO, "--data.batch_size=16", "--name=two")
+    (losses, weights), (losses_of_two, weights_of_two) = (
+        torch.load(tmp_path / f"losses-{number}.pt") for number in (1, 2)
+    )
+    assert len(losses) == 50
+    assert sum(losses[-10:]) < sum(losses[:10]) - 0.1  # it does learn
+    assert losses_of_two == pytest.approx(losses, abs=1e-5)
+    torch.testing.assert_close(weights_of_two, weights, rtol=0, atol=1e-4)
+    epochs = [
+        [float(row["train/loss"]) for row in table(run / "metrics.csv") if row["train/loss"]]
+        for run in sorted((tmp_path / "runs").glob("*/*"))
+    ]
+    assert epochs[0] == pytest.approx(epochs[1], abs=1e-6)

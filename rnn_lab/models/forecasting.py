@@ -108,6 +108,7 @@ class ForecastTask(Task):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take what intervals are made from."""
+        super().on_load_checkpoint(checkpoint)
         self.calibration = checkpoint.get("rnn_lab", {}).get("calibration")
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from lightning import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
@@ -63,7 +64,9 @@ class Task(LightningModule):
         self._scheduler = scheduler
         self.results: dict[str, MetricCollection] = nn.ModuleDict()  # type: ignore[assignment]
         self.losses: dict[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
-        self._summed, self._targets, self._began = torch.zeros(()), 0, 0.0
+        self._summed, self._targets = torch.zeros(()), 0  # of the epoch so far, in this process
+        self._seconds, self._began = 0.0, float("nan")  # before it was gone on with; when it was
+        self._told, self._measuring = True, False
 
     def score(self, batch: Any) -> Scores:
         """Predict a batch and compare it with its targets."""
@@ -93,20 +96,45 @@ class Task(LightningModule):
         Each `self.log` costs half a millisecond, so the mean is summed here. How fast all processes
         together went through the epoch is logged as `train/targets_per_second`.
         """
-        if batch_idx == 0 or not self._targets:  # or resumed in the middle of an epoch
-            self._summed, self._targets, self._began = torch.zeros(()), 0, time.monotonic()
         scores = self.score(batch)
         self._summed = self._summed.to(self.device) + scores.loss.detach() * scores.weight
         self._targets += scores.weight
         if self.trainer._logger_connector.should_update_logs:
             self.log("train/step_loss", scores.loss, prog_bar=True)
         if self.trainer.is_last_batch:
-            mean = self._summed / self._targets
-            speed = self._targets / (time.monotonic() - self._began)
-            whole: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
-            self.log("train/loss", mean, **whole)
-            self.log("train/targets_per_second", speed, reduce_fx="sum", **whole)
+            self._tell()
         return scores.loss
+
+    def on_train_start(self) -> None:
+        self._began = time.monotonic()
+
+    def on_train_epoch_start(self) -> None:
+        """Sum from nothing; an epoch that is gone on with does not come here."""
+        self._summed, self._targets = torch.zeros(()), 0
+        self._seconds, self._began = 0.0, time.monotonic()
+        self._told = False
+
+    def on_train_epoch_end(self) -> None:
+        """Log what the last batch would have logged, had the epoch not been left after it."""
+        if not self._told:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Log the loss of the epoch, over the targets of all processes, and how fast it went."""
+        seconds = self._seconds + time.monotonic() - self._began
+        mine = torch.stack([self._summed.cpu().double(), torch.tensor(self._targets).double()])
+        loss, targets = self._from_all(mine).sum(0)
+        for name, value in (("loss", loss / targets), ("targets_per_second", targets / seconds)):
+            self.log(f"train/{name}", value.float(), on_step=False, on_epoch=True, sync_dist=True)
+        self._told = True
+
+    def _from_all(self, mine: Tensor) -> Tensor:
+        """Put together what each process has, `(processes, numbers)`."""
+        if self._trainer is None or self.trainer.world_size == 1:
+            return mine[None]
+        everyone = self.all_gather(mine.to(self.device))
+        assert isinstance(everyone, Tensor)
+        return everyone
 
     def validation_step(self, batch: Any, batch_idx: int) -> Scores:  # type: ignore[override]
         """Score a batch and take it into the validation metrics; callbacks are given the scores."""
@@ -123,6 +151,7 @@ class Task(LightningModule):
         return scores
 
     def on_validation_epoch_start(self) -> None:
+        self._measuring = True
         self._start("val")
 
     def on_test_epoch_start(self) -> None:
@@ -135,6 +164,7 @@ class Task(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._report("val")
+        self._measuring = False
 
     def on_test_epoch_end(self) -> None:
         self._report("test")
@@ -174,7 +204,11 @@ class Task(LightningModule):
         return recipe(type(self), dict(self.hparams))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what it takes to build the task and to read its input again, as plain values."""
+        """Add what it takes to build the task, to read its input and to end the epoch."""
+        if not self._told or self._measuring:
+            seconds = self._seconds + time.monotonic() - self._began
+            mine = torch.tensor([float(self._summed), self._targets, seconds], dtype=torch.double)
+            checkpoint["epoch_so_far"] = self._from_all(mine).tolist()
         made = self.recipe()
         checkpoint["hyper_parameters"] = {"_class_path": made["class_path"], **made["init_args"]}
         checkpoint["rnn_lab"] = {"version": rnn_lab.__version__, "model": made}
@@ -184,6 +218,16 @@ class Task(LightningModule):
             # Lightning's own note holds every argument, paths of this machine among them.
             noted = {"_class_path": data["class_path"], **data["init_args"]}
             checkpoint["datamodule_hyper_parameters"] = noted
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up what was summed in an epoch that was left; other processes share it otherwise."""
+        found = torch.tensor(checkpoint.get("epoch_so_far", []), dtype=torch.double)
+        if self._trainer is None or self.trainer.state.fn != TrainerFn.FITTING or not len(found):
+            return
+        rank, as_many = self.trainer.global_rank, len(found) == self.trainer.world_size
+        mine = found[rank] if as_many else found.sum(0) * float(rank == 0)
+        self._summed, self._targets = mine[0].float(), int(mine[1])
+        self._seconds, self._told = float(found[:, 2].max()), False
 
 
 def recipe(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from rnn_lab.training.callbacks import (
 )
 from rnn_lab.training.checkpoints import WholeFiles
 from rnn_lab.training.forecasts import Forecasts
+from rnn_lab.training.launch import check_launch
 from rnn_lab.training.loggers import MetricsFile, WandbRun, place_loggers, read_metrics
 from rnn_lab.training.preemption import Preemption
 from rnn_lab.training.randomness import RandomState
 from rnn_lab.training.reports import ConfusionPlot, Curves, Mistakes
 from rnn_lab.training.schedules import CosineDecay, LinearDecay
+from rnn_lab.training.state import RunState
 from rnn_lab.training.translations import Translations
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Preemption",
     "Progress",
     "RandomState",
+    "RunState",
     "StepMonitor",
     "StopOnNaN",
     "TimeBudget",
@@ -38,6 +41,7 @@ __all__ = [
     "TriggeredAveraging",
     "WandbRun",
     "WholeFiles",
+    "check_launch",
     "place_loggers",
     "read_metrics",
 ]

@@ -155,7 +155,8 @@ class WandbRun(WandbLogger):
 
     Nothing is asked and nothing fails for want of an account or a network: `auto` is online when
     an API key is known and offline otherwise, and what cannot be reached becomes offline with a
-    warning. `wandb sync` sends such a run later.
+    warning. `wandb sync` sends such a run later. What goes on in a run's folder goes on as the same
+    run of W&B where both parts are online, else as another run of the same group.
 
     Args:
         project: Project on W&B.
@@ -220,14 +221,20 @@ class WandbRun(WandbLogger):
             wandb.finish()  # an earlier WandbRun of this process; a run of the user's own is joined
         if self._wandb_init["mode"] in ("auto", "online"):
             self._wandb_init["mode"] = _mode(self._wandb_init["mode"])
+        known = Path(self._save_dir or ".", "wandb", "id")
+        if self._wandb_init["mode"] == "online" and not self._id and known.exists():
+            self._wandb_init["id"] = known.read_text().strip()
         try:
             WandbRun._latest = super().experiment
+            if self._wandb_init["mode"] == "online":
+                known.parent.mkdir(exist_ok=True)
+                known.write_text(WandbRun._latest.id)
         except wandb.errors.Error as error:
             if self._wandb_init["mode"] != "online":
                 raise
             reason = str(error).splitlines()[0]
             log.warning("W&B: %s; this run stays offline, `wandb sync` sends it later", reason)
-            self._wandb_init["mode"] = "offline"
+            self._wandb_init |= {"mode": "offline", "id": self._id}
             WandbRun._latest = super().experiment
 
     _latest: Any = None  # the wandb run that a WandbRun of this process began last

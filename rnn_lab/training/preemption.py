@@ -1,13 +1,24 @@
 """Runs that are told to go: they save where they are and leave, to be continued."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+from torch.distributed import ReduceOp
 
 from rnn_lab import signals
 from rnn_lab.signals import Preempted
+from rnn_lab.training import slurm
+from rnn_lab.training.reports import wandb_runs
+
+UNBEGUN = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
+BEGUN = {**UNBEGUN, "ready": 1, "started": 1}  # Lightning runs such a validation when it goes on
+AT_VALIDATION = {"total": BEGUN, "current": UNBEGUN, "is_last_batch": False}
 
 
 class Preemption(Callback):
@@ -15,37 +26,100 @@ class Preemption(Callback):
 
     A handler takes note of the signal and does no more: Lightning's own saves and waits for the
     other processes from wherever the program is, where some of them may wait for others. All
-    processes agree after each training batch, whichever of them was told. In the middle of an epoch
-    a checkpoint is written; after its last batch, and in validation, the epoch is brought to its
-    end first, and what it wrote is what counts. Continued, a run gives the weights it would have
-    had undisturbed, in as many processes.
+    processes agree after each batch, whichever of them was told. A checkpoint from the midst of
+    validation is one of its beginning. Continued, a run gives the weights it would have had
+    undisturbed, in as many processes. A SLURM job is requeued; one that was cancelled is not.
     """
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen, in place of what Lightning registered a moment ago."""
-        signals.listen()
+    def __init__(self) -> None:
+        self._together = 0  # batches of this evaluation that all processes have
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen, and let Lightning listen no more: it is about to register its handlers."""
+        connector = trainer._signal_connector
+        connector.register_signal_handlers = signals.listen  # type: ignore[method-assign]
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Save and leave if asked to, before the last batch of an epoch."""
-        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            return
-        if signum := self._agreed(trainer):
-            path = self._last(trainer)
-            if path:
-                trainer.save_checkpoint(path)
-            raise Preempted(signum, path)
+        """Save and leave if asked to, unless validation or the end of the epoch comes first."""
+        loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
+        assert fetcher is not None
+        if not (loop.batch_progress.is_last_batch or loop._should_check_val_fx(fetcher)):
+            self._leave_if_told(trainer, saving=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave if asked to since the last batch; the epoch before was saved at its end."""
-        if trainer.current_epoch and (signum := self._agreed(trainer)):
-            raise Preempted(signum, self._last(trainer))
+        if trainer.current_epoch:
+            self._leave_if_told(trainer, saving=False)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find out after how many batches the processes can ask each other."""
+        loop = trainer.fit_loop.epoch_loop.val_loop
+        fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        self._together = self._least(trainer, loop.max_batches) if fitting else 0
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Save where validation began and leave if asked to."""
+        if batch_idx < self._together and self._agreed(trainer):
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, WeightAveraging):  # it has put the mean in place of weights
+                    callback.on_validation_epoch_end(trainer, pl_module)
+            trainer.fit_loop.epoch_loop.val_loop.batch_progress.load_state_dict(AT_VALIDATION)
+            self._leave_if_told(trainer, saving=True)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find out after how many batches the processes can ask each other."""
+        self._together = self._least(trainer, trainer.test_loop.max_batches)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Leave a test if asked to: it is done again."""
+        if batch_idx < self._together:
+            self._leave_if_told(trainer, saving=False)
+
+    def _leave_if_told(self, trainer: Trainer, saving: bool) -> None:
+        """Save, requeue the job and leave, all processes together."""
+        signum = self._agreed(trainer)
+        if not signum:
+            return
+        path = self._last(trainer)
+        if path and saving:
+            trainer.save_checkpoint(path)
+        if trainer.is_global_zero:
+            for run in wandb_runs(trainer):
+                run.experiment.mark_preempting()
+        told = slurm.requeue() if trainer.is_global_zero else ""
+        trainer.strategy.barrier()  # one that is gone may be the end of all
+        raise Preempted(signum, path, told)
 
     def _agreed(self, trainer: Trainer) -> int:
         """The signal that any of the processes heard; 0 if none did."""
+        return self._reduced(trainer, signals.heard(), ReduceOp.MAX)
+
+    def _least(self, trainer: Trainer, batches: Sequence[int | float]) -> int:
+        """How many batches each process has at least; 0 where one does not know."""
+        mine = sum(batches)
+        return self._reduced(trainer, 0 if mine == float("inf") else int(mine), ReduceOp.MIN)
+
+    def _reduced(self, trainer: Trainer, value: int, how: Any) -> int:
         if trainer.world_size == 1:
-            return signals.heard()
-        found = torch.tensor(signals.heard(), device=trainer.strategy.root_device)
-        torch.distributed.all_reduce(found, op=torch.distributed.ReduceOp.MAX)
+            return value
+        found: Tensor = torch.tensor(value, device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(found, op=how)
         return int(found)
 
     def _last(self, trainer: Trainer) -> str:

@@ -16,19 +16,23 @@ State = dict[str, Any]
 class RandomState(Callback):
     """Keep the state of all random generators of each process in checkpoints.
 
-    It is taken up by as many processes as saved it; others begin with their seeds.
+    It is taken up by as many processes as saved it; others begin with their seeds. What is saved in
+    the midst of validation is the state at its beginning.
     """
 
     def __init__(self) -> None:
         self._found: State | None = None
+        self._validating: State | None = None  # the state when validation began, while it lasts
+        self._amid = False  # whether that was resumed, in the middle of an epoch
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the states of all processes, and whether the epoch was at its end."""
-        everyone = from_all_ranks(trainer, [states()])
+        everyone = from_all_ranks(trainer, [self._validating or states()])
         over = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        checkpoint["random_states"] = {"processes": everyone, "epoch_over": over}
+        found = {"processes": everyone, "epoch_over": over, "validating": bool(self._validating)}
+        checkpoint["random_states"] = found
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -37,17 +41,34 @@ class RandomState(Callback):
         found = checkpoint.get("random_states", {"processes": []})
         if trainer.state.fn != TrainerFn.FITTING or len(found["processes"]) != trainer.world_size:
             return
-        self._found = found["processes"][trainer.global_rank] | {"epoch_over": found["epoch_over"]}
+        self._found = {**found, **found["processes"][trainer.global_rank]}
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the state up where it was saved in validation, and note it."""
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        if self._found and self._found.get("validating"):
+            self._amid = not self._restore()["epoch_over"]
+        self._validating = states()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the state when validation began."""
+        self._validating = None
+        if self._amid:  # the loader of a resumed epoch is yet to draw what it has drawn before
+            self._found, self._amid = {**states(), "epoch_over": False}, False
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Take the state up just before the first batch."""
-        if self._found is None:
-            return
-        found, self._found = self._found, None
-        restore(found)
-        if found["epoch_over"]:
+        if self._found and self._restore()["epoch_over"]:
             # A loader draws a seed for its workers when an epoch begins; this one has before.
             torch.empty((), dtype=torch.int64).random_()
+
+    def _restore(self) -> State:
+        """Take the state up that was found; it is given and forgotten."""
+        assert self._found is not None
+        found, self._found = self._found, None
+        restore(found)
+        return found
 
 
 def states() -> State:

@@ -10,7 +10,7 @@ from rnn_lab.errors import UserError
 CHOSEN = "RNN_LAB_RUN"  # tells processes that this one starts which folder was chosen
 TRACES = (
     "config.yaml", "config.test.yaml", "config.validate.yaml", "checkpoints", "metrics.csv",
-    "metrics.test.csv", "metrics.validate.csv", "curves.png", "confusion_matrix.png",
+    "state.json", "metrics.test.csv", "metrics.validate.csv", "curves.png", "confusion_matrix.png",
     "mistakes.csv", "translations.csv", "translations.test.jsonl", "scores.json",
     "attention", "forecasts.png", "forecasts.valid.png", "errors_by_step.png", "residuals.png",
     "backtest", "wandb",
@@ -38,10 +38,15 @@ def run_folder(experiment: str, name: str | None, model: str) -> Path:
     job = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID")
     if job:
         return parent / f"{model}-{job}"
+    return parent / next_name(parent, model)
+
+
+def next_name(parent: Path, model: str) -> str:
+    """The model's name and the next free number in a folder."""
     number = 1
     while (parent / f"{model}-{number}").exists():
         number += 1
-    return parent / f"{model}-{number}"
+    return f"{model}-{number}"
 
 
 def _traces(folder: Path) -> list[Path]:

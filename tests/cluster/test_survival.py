@@ -17,19 +17,25 @@ from rnn_lab.training import read_metrics
 KICKER = '''
 """Sends this process a signal, once, at a moment that the environment names."""
 import os
+from pathlib import Path
 from lightning.pytorch.callbacks import Callback
 
 class Kicker(Callback):
     def kick(self, trainer, moment):
         wish = os.environ.get("KICK", "").split()
-        if wish[:2] == [moment, str(trainer.global_step)] and wish[2] == str(trainer.global_rank):
-            os.environ["KICK"] = ""
-            os.kill(os.getpid(), int(wish[3]))
+        mark = Path("-".join(["kicked", *wish]))
+        if wish[:3] == [moment, str(trainer.global_step), str(trainer.global_rank)]:
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), int(wish[3]))
     def on_train_batch_start(self, trainer, *_):
         self.kick(trainer, "train")
-    def on_validation_batch_start(self, trainer, *_):
-        self.kick(trainer, "validation")
+    def on_validation_batch_start(self, trainer, module, batch, batch_idx):
+        self.kick(trainer, f"validation-{batch_idx}")
+    def on_test_batch_start(self, trainer, *_):
+        self.kick(trainer, "test")
 '''
+PROFILES = Path(__file__).parents[2] / "configs/trainer"
 SMALL = ["--model.embedding_dim=8", "--model.hidden_dim=8"]
 FEW = ["--trainer.limit_train_batches=5", "--trainer.limit_val_batches=3"]
 AVERAGED = "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"
@@ -67,9 +73,9 @@ def words(name, task="labels", *more):
     ]
 
 
-def fit(name, task="labels"):
+def fit(name, task="labels", *more):
     os.environ.pop("RNN_LAB_RUN", None)
-    return main(words(name, task))
+    return main(words(name, task, *more))
 
 
 def digest(name):
@@ -83,7 +89,7 @@ def digest(name):
 def same(a, b):
     torch.testing.assert_close(digest(a), digest(b), rtol=0, atol=0)
     first, second = (read_metrics(Path("runs/drill", name, "metrics.csv")) for name in (a, b))
-    for metric in (name for name in first if name.startswith("val/")):
+    for metric in (name for name in first if name == "train/loss" or name[:4] == "val/"):
         values = [
             [value for value in table[metric] if value is not None] for table in (first, second)
         ]
@@ -91,7 +97,8 @@ def same(a, b):
 
 
 @pytest.mark.parametrize(
-    ("moment", "step"), [("train", 0), ("train", 2), ("train", LAST - 1), ("validation", LAST)]
+    ("moment", "step"),
+    [("train", 0), ("train", 2), ("train", LAST - 1), ("validation-1", LAST)],
 )
 @pytest.mark.parametrize("wish", SIGNALS)
 def test_a_run_that_was_told_to_go_goes_on_to_the_same_weights(
@@ -113,11 +120,40 @@ def test_a_run_that_was_told_to_go_goes_on_to_the_same_weights(
 def test_every_task_goes_on_to_the_same_weights_however_often_it_is_told_to_go(task, monkeypatch):
     assert fit("whole", task) == 0
     draw = random.Random(task)
-    for step in sorted(draw.sample(range(2 * LAST - 1), 3)):
-        monkeypatch.setenv("KICK", f"train {step} 0 {int(draw.choice(SIGNALS))}")
+    steps = [("train", step) for step in sorted(draw.sample(range(2 * LAST - 1), 3))]
+    moments = sorted([*steps, ("validation-0", LAST)], key=lambda it: (it[1], it[0] == "train"))
+    for moment, step in moments:
+        monkeypatch.setenv("KICK", f"{moment} {step} 0 {int(draw.choice(SIGNALS))}")
         assert fit("left", task) in (128 + wish for wish in SIGNALS)
     assert fit("left", task) == 0
     same("whole", "left")
+
+
+def test_a_validation_that_is_left_is_done_again_from_its_beginning(monkeypatch):
+    monkeypatch.setenv("KICK", f"validation-1 {LAST} 0 {int(signal.SIGUSR1)}")
+    assert fit("left") == 128 + signal.SIGUSR1
+    assert not Path("runs/drill/left/metrics.csv").exists()  # nothing was measured to its end
+    assert fit("left") == 0
+    told = read_metrics(Path("runs/drill/left/metrics.csv"))
+    assert len([value for value in told["val/loss"] if value is not None]) == 2
+
+
+def test_validation_in_the_middle_of_an_epoch_is_not_lost_with_the_batch_before_it(monkeypatch):
+    often = ["--trainer.val_check_interval=2", "--trainer.check_val_every_n_epoch=1"]
+    assert fit("whole", "labels", *often) == 0
+    for moment in ("train 1", "validation-0 4"):
+        monkeypatch.setenv("KICK", f"{moment} 0 {int(signal.SIGTERM)}")
+        assert fit("left", "labels", *often) == 128 + signal.SIGTERM
+    assert fit("left", "labels", *often) == 0
+    same("whole", "left")
+
+
+def test_a_test_that_is_left_is_done_again_by_the_same_command(monkeypatch, capsys):
+    monkeypatch.setenv("KICK", f"test {2 * LAST} 0 {int(signal.SIGTERM)}")
+    assert fit("left", "labels", "--test=true") == 128 + signal.SIGTERM
+    assert not Path("runs/drill/left/confusion_matrix.png").exists()
+    assert fit("left", "labels", "--test=true") == 0
+    assert Path("runs/drill/left/confusion_matrix.png").exists()
 
 
 def test_signals_are_what_they_were_when_training_is_over():
@@ -126,10 +162,11 @@ def test_signals_are_what_they_were_when_training_is_over():
     assert [signal.getsignal(wish) for wish in SIGNALS] == before
 
 
-def launched(name, *more):
+def launched(name, *more, launcher=()):
     """Start a run in a process group of its own; give its exit status and what it said."""
+    start = [*launcher, "rnn_lab"] if launcher else ["rnn_lab"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "rnn_lab", *words(name, "labels", *more)],
+        [sys.executable, "-m", *start, *words(name, "labels", *more)],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
@@ -160,7 +197,33 @@ def test_two_processes_leave_together_whichever_of_them_was_told(rank, monkeypat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("moment", "step"), [("train", 7), ("validation", LAST)])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_torchrun_starts_processes_anew_when_one_is_killed(rank, monkeypatch):
+    two = ["-c", str(PROFILES / "torchrun.yaml"), "--data.batch_size=8"]
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    torchrun += ["--max-restarts=2", "--monitor-interval=0.2", "-m"]
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+    status, told = launched("whole", *two, launcher=torchrun)
+    assert status == 0, told
+    monkeypatch.setenv("KICK", f"train 7 {rank} {int(signal.SIGKILL)}")
+    status, told = launched("left", *two, launcher=torchrun)
+    assert status == 0, told
+    assert told.count("LSTMClassifier (1,498 parameters) on SyntheticReviews") == 2  # two starts
+    same("whole", "left")
+
+
+@pytest.mark.slow
+def test_torchrun_without_the_number_of_processes_is_refused():
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+    status, told = launched("left", "--trainer.devices=auto", launcher=torchrun)
+    assert status == 1
+    assert told.count("rnn-lab: torchrun started 2 processes and the run takes up 1: give ") == 1
+    assert "--trainer.devices=2 --trainer.num_nodes=1 --trainer.strategy=ddp" in told
+    assert not Path("runs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "step"), [("train", 7), ("validation-1", LAST)])
 def test_a_killed_run_goes_on_from_the_epoch_before(moment, step, monkeypatch):
     assert launched("whole")[0] == 0
     monkeypatch.setenv("KICK", f"{moment} {step} 0 {int(signal.SIGKILL)}")

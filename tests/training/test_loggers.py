@@ -201,3 +201,69 @@ def test_a_server_out_of_reach_makes_a_run_offline(tmp_path):
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("exp/tiny-1/wandb/offline-run-*"))
     assert done.stderr.count("this run stays offline") == 1
+
+
+class Known:
+    """A run of wandb, as far as it is needed here."""
+
+    def __init__(self, id):
+        self.id = id or "new"
+
+
+@pytest.fixture
+def begun(monkeypatch):
+    """What wandb is asked to begin, in place of beginning it."""
+    import wandb
+
+    asked = []
+
+    def init(**options):
+        asked.append(options)
+        if options["mode"] == "online" and "unreachable" in asked[0]["tags"]:
+            raise wandb.errors.CommError("nobody there")
+        return Known(options["id"])
+
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr("rnn_lab.training.loggers._mode", lambda wish: wish)
+    monkeypatch.setattr(WandbRun, "_latest", None)
+    return asked
+
+
+def begin(folder, mode="online", **options):
+    run = WandbRun(mode=mode, **{"tags": [], **options})
+    run.settle(str(folder))
+    return run.experiment
+
+
+def test_a_run_that_goes_on_online_is_the_same_run_of_wandb(tmp_path, begun):
+    begin(tmp_path / "exp" / "run")
+    (tmp_path / "exp" / "run" / "wandb" / "id").write_text("first")
+    begin(tmp_path / "exp" / "run")
+    begin(tmp_path / "exp" / "other")
+    begin(tmp_path / "exp" / "run", id="mine")
+    assert [(each["id"], each["resume"], each["group"]) for each in begun] == [
+        (None, "allow", "exp"),
+        ("first", "allow", "exp"),
+        (None, "allow", "exp"),
+        ("mine", "allow", "exp"),
+    ]
+
+
+def test_a_run_that_goes_on_offline_is_another_of_the_same_group(tmp_path, begun):
+    begin(tmp_path / "exp" / "run")
+    begin(tmp_path / "exp" / "run", mode="offline")
+    begin(tmp_path / "exp" / "run", tags=["unreachable"])
+    assert [(each["id"], each["group"], each["mode"]) for each in begun] == [
+        (None, "exp", "online"),
+        (None, "exp", "offline"),
+        ("new", "exp", "online"),
+    ]
+
+
+def test_a_server_that_is_gone_leaves_a_run_of_its_own_offline(tmp_path, begun):
+    (tmp_path / "exp" / "run" / "wandb").mkdir(parents=True)
+    (tmp_path / "exp" / "run" / "wandb" / "id").write_text("first")
+    begin(tmp_path / "exp" / "run", tags=["unreachable"])
+    assert [each["id"] for each in begun] == ["first", None]
+    assert [each["mode"] for each in begun] == ["online", "offline"]
+    assert (tmp_path / "exp" / "run" / "wandb" / "id").read_text() == "first"
