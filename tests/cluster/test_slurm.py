@@ -1,0 +1,227 @@
+"""Runs on a real SLURM of two nodes: put back for whatever reason, they end as undisturbed ones."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from private_slurm import Cluster, missing, private_slurm, wait
+
+HOLDER = '''
+"""Stops at a step, once, until the process is told to go or is killed."""
+import os, time
+from pathlib import Path
+from lightning.pytorch.callbacks import Callback
+from rnn_lab import signals
+
+class Holder(Callback):
+    def on_train_batch_start(self, trainer, *_):
+        mark = Path(trainer.default_root_dir, "held")
+        if os.environ.get("HOLD") != str(trainer.global_step) or mark.exists():
+            return
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            mark.write_text(str(os.getpid()))
+        end = time.monotonic() + 120
+        while not signals.heard() and time.monotonic() < end:
+            time.sleep(0.05)
+'''
+PROFILE = Path(__file__).parents[2] / "configs/trainer/slurm.yaml"
+SMALL = ["--model=LSTMClassifier", "--model.embedding_dim=8", "--model.hidden_dim=8"]
+DATA = ["--data=SyntheticReviews", "--data.train_size=80", "--data.valid_size=40"]
+FIT = [
+    *(*SMALL, *DATA, "--data.batch_size=8", "--model.optimizer=Adam"),
+    *("--trainer.max_epochs=2", "--trainer.callbacks+=holder.Holder", "--experiment=drill"),
+]
+TWO = ["--nodes", "2", "--time", "10"]
+STEPS = 10  # of the whole training
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Cluster]:
+    """A private SLURM of two nodes; skips where it is not installed, but not in CI."""
+    if absent := missing():
+        reason = f"{', '.join(absent)} not installed (Debian: slurm-wlm)"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder, private_slurm(Path(folder)) as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the holder in it, shared by the tests of this file."""
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "holder.py").write_text(HOLDER)
+    return folder
+
+
+@pytest.fixture
+def here(place, monkeypatch):
+    enter(place, monkeypatch)
+
+
+def enter(place: Path, patch: pytest.MonkeyPatch) -> None:
+    """Work in a folder, with what can be imported there."""
+    patch.chdir(place)
+    found = [path for path in [os.environ.get("PYTHONPATH")] if path]
+    patch.setenv("PYTHONPATH", os.pathsep.join([str(place), *found]))
+    patch.delenv("HOLD", raising=False)
+
+
+def submit(slurm: Cluster, name: str, *options: str, hold: int | None = None) -> str:
+    """Submit a run; the number of its job."""
+    held = {} if hold is None else {"HOLD": str(hold)}
+    kept = ("HOLD", "PYTHONPATH", "XDG_CACHE_HOME")
+    own = {key: os.environ[key] for key in kept if key in os.environ}
+    finished = subprocess.run(
+        [sys.executable, "-m", "rnn_lab", "submit", *FIT, f"--name={name}", *options],
+        env=slurm.environment | own | held,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.split()[1].rstrip(":")
+
+
+def folder(name: str) -> Path:
+    return Path("runs/drill", name)
+
+
+def held(name: str) -> int:
+    """Wait until a run stands at its step; the process there."""
+    wait(lambda: (folder(name) / "held").exists(), 120, lambda: said(name))
+    return int((folder(name) / "held").read_text())
+
+
+def said(name: str) -> str:
+    """All that the jobs of a run said."""
+    return "\n".join(path.read_text() for path in sorted(folder(name).glob("slurm-*.log")))
+
+
+def finished(slurm: Cluster, job: str, name: str) -> None:
+    """Wait for the end of a job, which is to be a good one, at the last step, of one run."""
+    state = slurm.ended(job)
+    assert state == "COMPLETED", said(name)
+    last = torch.load(folder(name) / "checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == STEPS
+
+
+def restarts(slurm: Cluster, job: str) -> int:
+    return int(slurm.about(job, "Restarts"))
+
+
+def weights(name: str) -> dict[str, torch.Tensor]:
+    return torch.load(folder(name) / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def whole(slurm, place):
+    """Weights of a run that nobody disturbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        enter(place, patch)
+        finished(slurm, submit(slurm, "whole", *TWO), "whole")
+        assert [path.name for path in Path("runs/drill").iterdir()] == ["whole"]
+        return weights("whole")
+
+
+def same(name: str, whole: dict[str, torch.Tensor]) -> None:
+    torch.testing.assert_close(weights(name), whole, rtol=0, atol=0)
+
+
+def test_a_run_makes_room_for_another_and_comes_back(slurm, here, whole):
+    logger = ["--trainer.logger=WandbRun", "--trainer.logger.mode=offline"]
+    job = submit(slurm, "roomy", *TWO, *logger, hold=3)
+    held("roomy")
+    first = ["sbatch", "--parsable", "-p", "high", "-N2", "--exclusive", "--wrap=sleep 1"]
+    other = slurm.run(*first, "--output=/dev/null")
+    finished(slurm, job, "roomy")
+    assert slurm.ended(other) == "COMPLETED"
+    assert restarts(slurm, job) == 1
+    assert "left because of SIGUSR1" in said("roomy")
+    assert f"SLURM job {job} is requeued" in said("roomy")
+    same("roomy", whole)
+    parts = sorted(folder("roomy").glob("wandb/offline-run-*/*.wandb"))
+    assert len(parts) == 2
+    assert all(b"drill" in part.read_bytes() for part in parts)  # the group of both
+
+
+def test_a_run_whose_time_is_over_goes_on_in_another_turn(slurm, here, whole):
+    job = submit(slurm, "timed", "--nodes=2", "--time=2", "--signal-before=60", hold=3)
+    held("timed")
+    finished(slurm, job, "timed")
+    assert restarts(slurm, job) == 1
+    assert "left because of SIGUSR1" in said("timed")
+    same("timed", whole)
+
+
+def test_a_run_whose_node_is_lost_goes_on_from_its_last_checkpoint(slurm, here, whole):
+    job = submit(slurm, "lost", *TWO, hold=7)
+    held("lost")
+    slurm.run("scontrol", "update", "nodename=n2", "state=down", "reason=drill")
+    finished(slurm, job, "lost")
+    assert restarts(slurm, job) == 1
+    same("lost", whole)
+
+
+def test_a_run_of_which_a_process_is_killed_goes_on_from_its_last_checkpoint(slurm, here, whole):
+    job = submit(slurm, "killed", "-c", str(PROFILE), *TWO, hold=7)
+    os.kill(held("killed"), 9)
+    finished(slurm, job, "killed")
+    assert restarts(slurm, job) == 1
+    same("killed", whole)
+
+
+def test_a_run_that_is_cancelled_does_not_come_back(slurm, here):
+    job = submit(slurm, "cancelled", *TWO, hold=3)
+    held("cancelled")
+    slurm.run("scancel", job)
+    assert slurm.ended(job) == "CANCELLED"
+    assert (folder("cancelled") / "checkpoints/last.ckpt").exists()  # it has saved all the same
+    time.sleep(8)  # as long as one that was put back takes to begin
+    assert slurm.state(job) == "CANCELLED"
+
+
+def test_each_run_of_an_array_is_put_back_by_itself(slurm, here):
+    Path("grid.yaml").write_text("model.hidden_dim: [4, 8]\nmodel.num_layers: [1]\n")
+    job = submit(slurm, "grid", "--time=10", "--array=grid.yaml", "--data.batch_size=16", hold=3)
+    first, second = sorted(path.name for path in Path("runs/drill").glob("grid-*"))
+    for name in (first, second):
+        held(name)
+    numbers = dict(line.split() for line in slurm.run("squeue", "-hr", "-o", "%i %A").splitlines())
+    slurm.run("scancel", "--signal=USR1", numbers[f"{job}_0"])
+    for number, name in enumerate((first, second)):
+        if number:
+            slurm.run("scancel", "--signal=USR1", numbers[f"{job}_1"])
+        finished(slurm, f"{job}_{number}", name)
+        assert f"SLURM job {job}_{number} is requeued" in said("grid")
+
+
+def refused(slurm: Cluster, *words: str) -> str:
+    """What a command of a job says on the way out; it may not wait for anything."""
+    done = subprocess.run(
+        [*words], env=slurm.environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("rnn-lab: ")]
+    assert "Traceback" not in done.stderr
+    return "\n".join(dict.fromkeys(lines))
+
+
+def test_more_tasks_than_the_run_takes_up_are_refused(slurm, here):
+    fit = [sys.executable, "-m", "rnn_lab", "fit", *SMALL, *DATA, "--name=n"]
+    fit += ["--trainer.accelerator=cpu"]
+    wrong = refused(slurm, "srun", "-N1", "--ntasks-per-node=2", "-J", "x", *fit)
+    assert "devices" in wrong
+    assert "--ntasks-per-node=2" in refused(slurm, "srun", "-n2", "-J", "x", *fit)
+    by_hand = refused(slurm, "srun", "-N1", "--ntasks-per-node=2", "-J", "bash", *fit)
+    assert "srun started 2 processes and the run takes up 1" in by_hand
+    alone = refused(slurm, "salloc", "-N1", "--ntasks-per-node=2", "-J", "x", *fit)
+    assert "start it by `srun rnn-lab" in alone
