@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 # The demo and the tests train tiny models: a second thread would only wait for the first.
-demo test test-slow check notebooks: export OMP_NUM_THREADS := 1
+demo test test-slow drill check notebooks: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check format lint types notebooks figures clean
+.PHONY: help install demo test test-slow drill check format lint types notebooks figures clean
 
 help:  ## Print these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ test: $(READY)  ## Run the test suite
 
 test-slow: $(READY)  ## Run the tests that take longer, and those on real data
 	$(BIN)/python -m pytest -q -m 'slow or data'
+
+drill: $(READY)  ## Interrupt runs at random moments, 44 times (half an hour)
+	RNN_LAB_DRILL=11 $(BIN)/python -m pytest -q -s -m slow tests/cluster/test_drill.py
 
 check: lint types test test-slow  ## Everything that must pass before a commit
 
