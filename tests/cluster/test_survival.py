@@ -79,11 +79,13 @@ def fit(name, task="labels", *more):
 
 
 def digest(name):
-    """Weights, optimizer and schedule of a run at its end."""
+    """Weights, optimizer, schedule and patience of a run at its end."""
     path = Path("runs/drill", name, "checkpoints/last.ckpt")
     last = torch.load(path, weights_only=True)
     kept = {key: last[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
-    return kept | {"step": last["global_step"]}
+    (patience,) = (state for key, state in last["callbacks"].items() if key.startswith("Patience"))
+    counted = [float(patience[name]) for name in ("wait_count", "stopped_epoch", "best_score")]
+    return kept | {"step": last["global_step"], "patience": counted}
 
 
 def same(a, b):
