@@ -386,7 +386,8 @@ def known_classes(base: type[Kind]) -> dict[str, type[Kind]]:
 
 def is_family(cls: type) -> bool:
     """Whether other architectures of ours are made of a class."""
-    return any(below.__module__.startswith("rnn_lab.") for below in cls.__subclasses__())
+    below: list[type] = cls.__subclasses__()
+    return any(each.__module__.startswith("rnn_lab.") for each in below)
 
 
 KINDS: dict[str, Callable[[], dict[str, type]]] = {

@@ -102,10 +102,10 @@ def result(task: str, layer: str, args: argparse.Namespace) -> dict | None:
     path = RUNS / f"{name}.json"
     if path.exists():
         return json.loads(path.read_text())
-    options = {"longest": TASKS[task].length} if layer == "IndRNN" else {}
+    longest = json.dumps({"longest": TASKS[task].length})
     command = [
         *(sys.executable, "-m", "rnn_lab", "fit", "-c", f"configs/{TASKS[task].config}.yaml"),
-        f"--model.layer_options={json.dumps(options)}",
+        *([f"--model.layer_options={longest}"] if layer == "IndRNN" else []),
         *(f"--model.layer={layer}", f"--seed_everything={args.seed}", "--ckpt_path=last"),
         *("--experiment=long_memory", f"--name={name}", f"--data.data_seed={args.seed}"),
         *("--trainer.callbacks+=rnn_lab.training.TimeBudget", "--trainer.callbacks.falling=false"),
