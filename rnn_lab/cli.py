@@ -307,7 +307,8 @@ class LabCLI(LightningCLI):
         reports = [training.Curves(), training.ConfusionPlot(), training.Mistakes()]
         reports += [training.Translations(), training.Forecasts()]
         watchers = [training.StepMonitor(), training.StopOnNaN()]
-        watchers += [training.RandomState(), training.Preemption(), training.RunState()]
+        watchers += [training.RandomState(), training.CutEpochs()]
+        watchers += [training.Preemption(), training.RunState()]
         try:
             trainer = super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
         except RuntimeError as error:  # what Lightning says of settings of SLURM

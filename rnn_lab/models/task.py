@@ -205,7 +205,9 @@ class Task(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what it takes to build the task, to read its input and to end the epoch."""
-        if not self._told or self._measuring:
+        loop = self.trainer.fit_loop.epoch_loop if self._trainer else None
+        amid = loop is not None and not loop.batch_progress.is_last_batch
+        if amid or self._measuring or not self._told:
             seconds = self._seconds + time.monotonic() - self._began
             mine = torch.tensor([float(self._summed), self._targets, seconds], dtype=torch.double)
             checkpoint["epoch_so_far"] = self._from_all(mine).tolist()

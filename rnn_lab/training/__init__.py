@@ -9,7 +9,7 @@ from rnn_lab.training.callbacks import (
     StepMonitor,
     StopOnNaN,
 )
-from rnn_lab.training.checkpoints import WholeFiles
+from rnn_lab.training.checkpoints import CutEpochs, WholeFiles
 from rnn_lab.training.forecasts import Forecasts
 from rnn_lab.training.launch import check_launch
 from rnn_lab.training.loggers import MetricsFile, WandbRun, place_loggers, read_metrics
@@ -25,6 +25,7 @@ __all__ = [
     "ConfusionPlot",
     "CosineDecay",
     "Curves",
+    "CutEpochs",
     "Forecasts",
     "LinearDecay",
     "MetricsFile",

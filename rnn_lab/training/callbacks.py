@@ -54,7 +54,9 @@ class BestCheckpoint(ModelCheckpoint):
             super().setup(trainer, pl_module, stage)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_epoch_end(trainer, pl_module)
+        cut = not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch  # as by max_steps
+        if not cut or self.monitor in trainer.callback_metrics:
+            super().on_train_epoch_end(trainer, pl_module)
         if self._should_save_on_train_epoch_end(trainer):
             self._save_last(trainer)
 
@@ -107,7 +109,7 @@ class Patience(EarlyStopping):
     ) -> None:
         if patience < 1:
             raise UserError(f"Patience: patience must be at least 1, got {patience}")
-        super().__init__(monitor or "", patience=patience)
+        super().__init__(monitor or "", patience=patience, check_on_train_epoch_end=False)
         self._wished_mode, self._least_change = mode, abs(min_delta)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

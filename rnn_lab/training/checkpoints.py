@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from rnn_lab.checkpoint import whole
 from rnn_lab.errors import UserError
@@ -42,6 +43,27 @@ class WholeFiles(TorchCheckpointIO):
             cause = error if isinstance(error, OSError) else error.__context__ or error
             left = f"; {place} is as it was before" if place.exists() else ""
             raise UserError(f"cannot write {place}: {cause}{left}") from error
+
+
+class CutEpochs(Callback):
+    """Let an epoch that was cut short, as by `max_steps` or a budget of time, be gone on with.
+
+    Lightning notes it as over, and goes on with neither the rest of it nor a whole one.
+    """
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note, of such an epoch, that its last step was just done, as in the midst of others."""
+        loop = checkpoint.get("loops", {}).get("fit_loop", {})
+        epochs, batches = loop.get("epoch_progress"), loop.get("epoch_loop.batch_progress")
+        if not epochs or batches["is_last_batch"]:
+            return
+        if epochs["current"]["processed"] == epochs["current"]["started"] > 0:
+            for span in ("total", "current"):
+                epochs[span]["processed"] -= 1
+                epochs[span]["completed"] = epochs[span]["processed"]
+                batches[span]["completed"] = batches[span]["processed"] - 1
 
 
 def to_go_on_from(folder: Path) -> Path | None:

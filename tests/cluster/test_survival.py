@@ -150,6 +150,18 @@ def test_validation_in_the_middle_of_an_epoch_is_not_lost_with_the_batch_before_
     same("whole", "left")
 
 
+@pytest.mark.parametrize("step", [1, 3, LAST - 1, LAST, LAST + 2])
+def test_a_run_that_ends_in_the_middle_of_an_epoch_can_be_gone_on_with(step):
+    plain = "--model.scheduler=null"  # else the schedule depends on the steps that were planned
+    assert fit("whole", "labels", plain) == 0
+    assert fit("left", "labels", plain, f"--trainer.max_steps={step}") == 0
+    assert digest("left")["step"] == step
+    assert fit("left", "labels", plain) == 0
+    torch.testing.assert_close(digest("left"), digest("whole"), rtol=0, atol=0)
+    ends = [read_metrics(Path("runs/drill", name, "metrics.csv")) for name in ("whole", "left")]
+    assert ends[0]["train/loss"][-1] == ends[1]["train/loss"][-1]
+
+
 def test_a_test_that_is_left_is_done_again_by_the_same_command(monkeypatch, capsys):
     monkeypatch.setenv("KICK", f"test {2 * LAST} 0 {int(signal.SIGTERM)}")
     assert fit("left", "labels", "--test=true") == 128 + signal.SIGTERM
