@@ -198,9 +198,12 @@ class _Normed(_Gated):
             nn.init.ones_(gain)
         nn.init.uniform_(self.bias_ih, -(self.hidden_size**-0.5), self.hidden_size**-0.5)
 
-    def project(self, x: Tensor) -> Tensor:
+    def project(self, x: Tensor, times: Tensor | None = None) -> Tensor:
         product = linear(x, self.weight_ih).to(self.gain_ih.dtype)
-        return self._normed(product, self.gain_ih, self.bias_ih)
+        gain, bias = self.gain_ih, self.bias_ih
+        if times is not None:
+            gain, bias = gain * times, bias * times
+        return self._normed(product, gain, bias)
 
     def recur(self, h: Tensor) -> Tensor:
         product = linear(h, self.weight_hh).to(h.dtype)
@@ -247,8 +250,12 @@ class LayerNormLSTMCell(_Normed):
         return o.sigmoid() * shown.tanh(), c
 
     def walk(self, x: Tensor, state: Parts) -> Parts:
-        products = self.weight_hh, self.gain_hh, self.bias_hh, self.gain_c, self.bias_c
-        return kernels.run(kernels.LayerNormLSTM, self.project(x), *state, *products, self.groups)
+        twice_g = self.gain_hh.new_tensor([1, 1, 2, 1]).repeat_interleave(self.hidden_size)
+        normed = self.gain_hh * twice_g, self.bias_hh * twice_g, self.gain_c, self.bias_c
+        share = self.project(x, twice_g)
+        return kernels.run(
+            kernels.LayerNormLSTM, share, *state, self.weight_hh, *normed, self.groups
+        )
 
 
 class LayerNormGRUCell(_Normed):

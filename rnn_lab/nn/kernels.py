@@ -31,7 +31,12 @@ class LayerNormLSTM(Function):
 
     Takes the share of the input, `(time, batch, 4 * hidden)`; h and c before; the recurrent weights
     with the gain and the bias of their products; gain and bias of the cell state; how many parts of
-    the products are normalised each on its own.
+    the products are normalised each on its own. Share, gain and bias of g are those of `2 g`, of
+    which the sigmoid gives tanh. The gates are written over the share, whose memory nobody reads
+    any more.
+
+    The loop keeps h and c with their signs turned: so `-o tanh(x)` is `o - 2 o sigmoid(2 x)`, one
+    call, and one product of `i` and tanh less.
     """
 
     @staticmethod
@@ -47,24 +52,26 @@ class LayerNormLSTM(Function):
         bias_c: Tensor,
         groups: int,
     ) -> tuple[Tensor, Tensor]:
-        size, gates, shown = h.size(1), torch.empty_like(u), _buffer(u, h)
-        hs, cs = _after(u, h), _after(u, c)
-        kept, kept_c, times = [], [], with_weight(weight, len(h))
-        twice_c = 2 * gain_c, 2 * bias_c  # what the sigmoid turns into tanh
+        size, gates, shown = h.size(1), u.detach(), _buffer(u, h)
+        hs, cs = _after(u, -h), _after(u, -c)
+        kept, kept_c, times = [], [], with_weight(-weight, len(h))
+        twice_c = -2 * gain_c, 2 * bias_c
         opened = [gate.unbind(0) for gate in gates.chunk(4, 2)]
         steps = hs.unbind(0), cs.unbind(0), hs[1:].unbind(0), cs[1:].unbind(0), shown.unbind(0)
-        for u_t, v, i, f, g, o, h, c, h_after, c_after, s in zip(
-            u.unbind(0), gates.unbind(0), *opened, *steps, strict=False
+        for v, i, f, g, o, h, c, h_after, c_after, s in zip(
+            gates.unbind(0), *opened, *steps, strict=False
         ):
             normed, found = _norm(times(h), gain, bias, groups)
             kept.append(found)
-            torch.add(u_t, normed, out=v)
-            g.mul_(2)
-            v.sigmoid_()
-            torch.mul(f, c, out=c_after).addcmul_(i, _centred(g))
+            v.add_(normed).sigmoid_()
+            torch.addcmul(torch.addcmul(i, i, g, value=-2), f, c, out=c_after)
             normed, *stats = torch.native_layer_norm(c_after, [size], *twice_c, EPSILON)
             kept_c.append(stats)
-            torch.mul(o, _centred(torch.sigmoid(normed, out=s)), out=h_after)
+            torch.addcmul(o, o, torch.sigmoid(normed, out=s), value=-2, out=h_after)
+        for turned in (hs, cs):
+            turned.neg_()
+        for halved in (gates.chunk(4, 2)[2], shown):
+            _centred(halved)
         ctx.kept, ctx.kept_c, ctx.groups = kept, kept_c, groups
         return _keep(ctx, (hs, cs), gates, shown, weight, gain, gain_c, bias_c)
 
@@ -75,12 +82,15 @@ class LayerNormLSTM(Function):
         size, to_gates, to_shown = hs.size(2), torch.empty_like(gates), torch.empty_like(shown)
         to_h, to_c, to_gain, to_weight = map(torch.zeros_like, (hs[0], cs[0], gain, weight))
         times = with_weight(weight.t(), len(to_h))
+        mean, scale = (torch.stack(part) for part in zip(*ctx.kept_c, strict=True))
+        mean.neg_()
         for steps in reversed(_chunks(len(gates))):
             made, through, forget = _lstm_factors(gates, cs, shown, steps, to_gates)
+            made[:, :, 2].mul_(0.5)  # of 2 g
             to_products: list[Tensor] = []
-            for t, to_ifg, to_o, e, f, to_v, to_s, c, kept, kept_c in _back(
+            for t, to_ifg, to_o, e, f, to_v, to_s, c, kept, *kept_c in _back(
                 *(steps, made[:, :, :3], made[:, :, 3], through, forget, to_gates[steps]),
-                *(to_shown[steps], cs[1:][steps], ctx.kept[steps], ctx.kept_c[steps]),
+                *(to_shown[steps], cs[1:][steps], ctx.kept[steps], mean[steps], scale[steps]),
             ):
                 to_h, to_c = _plus(to_h, grads[0], t), _plus(to_c, grads[1], t)
                 torch.mul(to_h, e, out=to_s)
@@ -93,7 +103,6 @@ class LayerNormLSTM(Function):
                 to_h, to_c = times(to_products[-1]), to_c.mul_(f)
             to_gain += _gain_back(to_gates[steps], ctx.kept[steps])
             to_weight += weight_gradient(torch.cat(to_products[::-1]), hs[steps].flatten(0, 1))
-        mean, scale = (torch.stack(part) for part in zip(*ctx.kept_c, strict=True))
         _, to_gain_c, to_bias_c = norm_backward(
             to_shown, cs[1:], [size], mean, scale, gain_c, bias_c, [False, True, True]
         )
