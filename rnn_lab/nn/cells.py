@@ -200,10 +200,9 @@ class _Normed(_Gated):
 
     def project(self, x: Tensor, times: Tensor | None = None) -> Tensor:
         product = linear(x, self.weight_ih).to(self.gain_ih.dtype)
-        gain, bias = self.gain_ih, self.bias_ih
-        if times is not None:
-            gain, bias = gain * times, bias * times
-        return self._normed(product, gain, bias)
+        if times is None:
+            return self._normed(product, self.gain_ih, self.bias_ih)
+        return self._normed(product, self.gain_ih * times, self.bias_ih * times)
 
     def recur(self, h: Tensor) -> Tensor:
         product = linear(h, self.weight_hh).to(h.dtype)
