@@ -4,7 +4,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import torch
 
@@ -84,6 +84,36 @@ def revived(checkpoint: str, build: Callable[[Any], Built], state: Any) -> Built
     except Exception as error:  # of any kind: the values are anybody's
         what = str(error) if isinstance(error, UserError) else repr(error)
         raise UserError(f"{checkpoint} is damaged, its input cannot be read: {what}") from error
+
+
+def check_form(values: dict[str, Any], forms: dict[str, Any]) -> None:
+    """Refuse values that are not what they are annotated as.
+
+    Args:
+        values: By name.
+        forms: What each has to be: plain types, or lists, dictionaries, unions and literals of
+            them.
+
+    Raises:
+        UserError: If one is missing or something else.
+    """
+    for name, form in forms.items():
+        if name not in values or not _is_of_form(values[name], form):
+            raise UserError(f"{name} cannot be {values.get(name)!r}")
+
+
+def _is_of_form(value: Any, form: Any) -> bool:
+    kind, parts = get_origin(form), get_args(form)
+    if kind is Literal:
+        return value in parts
+    if kind is list:
+        return isinstance(value, list) and all(_is_of_form(each, parts[0]) for each in value)
+    if kind is dict:
+        pairs = value.items() if isinstance(value, dict) else [(None, None)]
+        return all(_is_of_form(k, parts[0]) and _is_of_form(v, parts[1]) for k, v in pairs)
+    if parts:  # of a union
+        return any(_is_of_form(value, part) for part in parts)
+    return form is Any or type(value) is form
 
 
 def whole(checkpoint: str | os.PathLike[str]) -> bool:

@@ -640,3 +640,37 @@ def test_good_data_is_answered(kind, name, place):
 def ask(place, kind, file, output):
     words = [f"--ckpt_path={checkpoint_of(place, kind)}", f"--input={file}", f"--output={output}"]
     return run("predict", *words)
+
+
+def leaves(value, *keys):
+    """The places of all values that a checkpoint keeps of series."""
+    inner = value.items() if isinstance(value, dict) else ()
+    if not inner:
+        return [keys]
+    return [place for key, each in inner for place in leaves(each, *keys, key)]
+
+
+OTHERS = [None, 5, -1, True, "x", [], [[]], ["x"], [5], {}, {"x": "y"}, 2.5, float("nan")]
+
+
+def test_other_values_in_what_is_kept_of_series(place, tmp_path):
+    good = checkpoint_of(place, "waves.csv")
+    content = torch.load(good, weights_only=True)
+    kept = content["rnn_lab"]
+    places = [(*("data", "series"), *keys) for keys in leaves(kept["data"]["series"])]
+    assert len(places) > 20
+    path = tmp_path / "changed.ckpt"
+    words = ["predict", f"--input={place / 'good/waves.csv'}", "--ckpt_path"]
+    assert run(*words, good) == (0, [])
+    draw = random.Random(0)
+    wrong = 0
+    for keys in [*places, ("calibration",)]:
+        for other in draw.sample(OTHERS, 4):
+            content = torch.load(good, weights_only=True)
+            having(other, *keys)(content["rnn_lab"])
+            torch.save(content, path)
+            status, lines = run(*words, path)  # what means the same may be answered
+            wrong += status
+            assert status in (0, 1), (keys, other)
+            assert len(lines) == status, (keys, other, lines)
+    assert wrong > 60

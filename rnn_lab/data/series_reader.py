@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
+from rnn_lab.checkpoint import check_form
 from rnn_lab.data.frames import chunks_of
 from rnn_lab.data.grids import calendar_features
 from rnn_lab.data.panel import Panel, PanelSettings
@@ -16,6 +17,17 @@ from rnn_lab.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+FORM = {  # of what a reader is kept as
+    "settings": dict[str, Any],
+    "levels": dict[str, list[str]],
+    "ids": list[str],
+    "scaling": Kind,
+    "input_length": int,
+    "horizon": int,
+    "season": int,
+}
 
 
 @dataclass
@@ -63,9 +75,15 @@ class SeriesReader:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "SeriesReader":
-        """Take up what `state_dict` gave."""
+        """Take up what `state_dict` gave.
+
+        Raises:
+            UserError: If it is something else.
+        """
+        check_form(state, FORM)
+        check_form(state["settings"], get_type_hints(PanelSettings))
         series = len(state["ids"])
-        return cls(
+        made = cls(
             **{
                 **state,
                 "settings": PanelSettings(**state["settings"]),
@@ -74,6 +92,24 @@ class SeriesReader:
                 "scaler": Scaler.from_state_dict(state["scaler"]),
             }
         )
+        made._check_sizes()
+        return made
+
+    def _check_sizes(self) -> None:
+        """Refuse parts that do not go together."""
+        scaler, each = self.scaler, (len(self.ids), len(self.targets))
+        if not scaler.location.shape == scaler.scale.shape == scaler.naive.shape == each:
+            raise UserError(f"{each[0]} series of {each[1]} targets have other scales")
+        for one, other in (
+            (scaler.feature_location, scaler.feature_scale),
+            (scaler.static_location, scaler.static_scale),
+        ):
+            if one.shape != other.shape or one.ndim != 1:
+                raise UserError("means and deviations are of different sizes")
+        if len(scaler.static_scale) != self.static.shape[1]:
+            raise UserError(f"{self.static.shape[1]} statics have other scales")
+        if min(self.input_length, self.horizon, self.season) < 1:
+            raise UserError("input_length, horizon and season must be at least 1")
 
     @property
     def targets(self) -> list[str]:

@@ -4,6 +4,8 @@ from collections.abc import Sequence, Sized
 from functools import partial
 from typing import Any
 
+import torch
+
 from rnn_lab.checkpoint import contents, revived, saved
 from rnn_lab.class_paths import named_class
 from rnn_lab.data.sentences import PairReader
@@ -17,6 +19,7 @@ from rnn_lab.inference.language import LanguagePredictor
 from rnn_lab.inference.series import SeriesPredictor
 from rnn_lab.inference.texts import TextPredictor
 from rnn_lab.inference.translations import TranslationPredictor
+from rnn_lab.metrics.forecasting import Calibration
 from rnn_lab.models import Task, Translator
 
 
@@ -57,9 +60,10 @@ def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any
 def _predictor(task: Any, data: dict[str, Any]) -> Any:
     """Put a task together with what its checkpoint says of raw input."""
     if "series" in data:
-        return ForecastPredictor(
-            task, SeriesReader.from_state_dict(data["series"]), task.calibration
-        )
+        series = SeriesReader.from_state_dict(data["series"])
+        steps = {"input_length": range(series.input_length), "horizon": range(series.horizon)}
+        _check_sizes(task, **steps)
+        return ForecastPredictor(task, series, _calibration(task, series))
     if "input_dim" in data:
         scaler = _scaler(data)
         for each in (scaler.mean, scaler.deviation):
@@ -77,6 +81,17 @@ def _predictor(task: Any, data: dict[str, Any]) -> Any:
     reader = TextReader.from_state_dict(data["reader"])
     _check_sizes(task, vocab_size=reader, num_classes=data["labels"])
     return TextPredictor(task, reader, data["labels"])
+
+
+def _calibration(task: Any, series: SeriesReader) -> Any:
+    """The errors of the last validation, if there are any."""
+    found = task.calibration
+    if found is None:
+        return None
+    wanted = Calibration(series.horizon, len(series.targets)).histogram
+    if not torch.is_tensor(found) or (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+        raise UserError("the errors in validation are of other sizes")
+    return found
 
 
 def _check_sizes(task: Any, **known: Sized) -> None:
