@@ -165,11 +165,11 @@ def test_a_broken_state_is_a_question_mark(text, job, capsys):
 
 def test_a_run_from_before_is_told_by_its_metrics(capsys):
     folder = run("e/a")
-    (folder / "metrics.csv").write_text("step,epoch,val/loss\n3,0,0.5\n7,1,0.25\n11,2,0.75\n")
+    (folder / "metrics.csv").write_text("step,epoch,val/loss\n3,0,0.5\n7,1,0.25\n11,2,0.75\n12,3,\n")
     run("e/b/checkpoints")
     (entry, other) = json.loads(status(capsys, "--json"))
     assert entry["signed"] == (folder / "metrics.csv").stat().st_mtime
-    assert [entry[k] for k in ("state", "step", "epoch", "best")] == ["?", 11, 3, 0.25]
+    assert [entry[k] for k in ("state", "step", "epoch", "best")] == ["?", 12, 3, 0.25]
     assert (other["run"], other["state"], other["step"]) == ("runs/e/b", "?", None)
     (folder / "metrics.csv").write_text("step,epoch\nmany\n")
     assert states(capsys) == {"e/a": "?", "e/b": "?"}

@@ -200,11 +200,11 @@ def _from_metrics(path: Path) -> Facts:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        validated = [float(row["val/loss"]) for row in rows if row.get("val/loss")]
+        validated = [row for row in rows if row.get("val/loss")]
         told: Facts = {"step": int(rows[-1]["step"]), "signed": path.stat().st_mtime}
         if validated:
-            told |= {"epoch": int(rows[-1]["epoch"]) + 1, "monitor": "val/loss"}
-            told["best"] = min(validated)
+            told |= {"epoch": int(validated[-1]["epoch"]) + 1, "monitor": "val/loss"}
+            told["best"] = min(float(row["val/loss"]) for row in validated)
     except (OSError, ValueError, LookupError, TypeError):
         return {}
     return told
