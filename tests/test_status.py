@@ -165,7 +165,8 @@ def test_a_broken_state_is_a_question_mark(text, job, capsys):
 
 def test_a_run_from_before_is_told_by_its_metrics(capsys):
     folder = run("e/a")
-    (folder / "metrics.csv").write_text("step,epoch,val/loss\n3,0,0.5\n7,1,0.25\n11,2,0.75\n12,3,\n")
+    rows = ["step,epoch,val/loss", "3,0,0.5", "7,1,0.25", "11,2,0.75", "12,3,"]
+    (folder / "metrics.csv").write_text("\n".join(rows))
     run("e/b/checkpoints")
     (entry, other) = json.loads(status(capsys, "--json"))
     assert entry["signed"] == (folder / "metrics.csv").stat().st_mtime
