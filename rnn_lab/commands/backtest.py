@@ -5,7 +5,6 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rnn_lab.checkpoint import saved
+from rnn_lab.class_paths import named_class
 from rnn_lab.commands.parsing import OneLineErrors
 from rnn_lab.data.forecasting import ForecastDataModule
 from rnn_lab.data.series_reader import SeriesReader
@@ -116,11 +116,11 @@ def _data(args: Namespace) -> ForecastDataModule:
     if "series" not in recipe:
         raise UserError(f"{args.ckpt_path} does not forecast: backtest needs a forecaster")
     given = {k: args[f"data.{k}"] for k in OVERRIDES if args[f"data.{k}"] is not None}
-    module, _, name = recipe["class_path"].rpartition(".")
+    cls = named_class(recipe["class_path"], args.ckpt_path)
     try:
-        return getattr(import_module(module), name)(**{**recipe["init_args"], **given})
+        return cls(**{**recipe["init_args"], **given})
     except TypeError as error:
-        raise UserError(f"{name}: {error}") from error
+        raise UserError(f"{cls.__name__}: {error}") from error
 
 
 def _models(

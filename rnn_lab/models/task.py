@@ -96,6 +96,9 @@ class Task(LightningModule):
         Each `self.log` costs half a millisecond, so the mean is summed here. How fast all processes
         together went through the epoch is logged as `train/targets_per_second`.
         """
+        if batch_idx == 0:  # which an epoch that is gone on with has not
+            self._summed, self._targets = torch.zeros(()), 0
+            self._seconds, self._began, self._told = 0.0, time.monotonic(), False
         scores = self.score(batch)
         self._summed = self._summed.to(self.device) + scores.loss.detach() * scores.weight
         self._targets += scores.weight
@@ -107,12 +110,6 @@ class Task(LightningModule):
 
     def on_train_start(self) -> None:
         self._began = time.monotonic()
-
-    def on_train_epoch_start(self) -> None:
-        """Sum from nothing; an epoch that is gone on with does not come here."""
-        self._summed, self._targets = torch.zeros(()), 0
-        self._seconds, self._began = 0.0, time.monotonic()
-        self._told = False
 
     def on_train_epoch_end(self) -> None:
         """Log what the last batch would have logged, had the epoch not been left after it."""
@@ -132,9 +129,10 @@ class Task(LightningModule):
         """Put together what each process has, `(processes, numbers)`."""
         if self._trainer is None or self.trainer.world_size == 1:
             return mine[None]
-        everyone = self.all_gather(mine.to(self.device))
-        assert isinstance(everyone, Tensor)
-        return everyone
+        mine = mine.to(self.device)
+        everyone = [torch.empty_like(mine) for _ in range(self.trainer.world_size)]
+        torch.distributed.all_gather(everyone, mine)
+        return torch.stack(everyone)
 
     def validation_step(self, batch: Any, batch_idx: int) -> Scores:  # type: ignore[override]
         """Score a batch and take it into the validation metrics; callbacks are given the scores."""

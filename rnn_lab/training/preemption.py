@@ -99,10 +99,14 @@ class Preemption(Callback):
         path = self._last(trainer)
         if path and saving:
             trainer.save_checkpoint(path)
+        told = ""
         if trainer.is_global_zero:
-            for run in wandb_runs(trainer):
+            for logger in trainer.loggers:
+                logger.save()
+            for run in wandb_runs(trainer):  # SLURM is about to end its helper, too
                 run.experiment.mark_preempting()
-        told = slurm.requeue() if trainer.is_global_zero else ""
+                run.experiment.finish(exit_code=128 + signum)
+            told = slurm.requeue()
         trainer.strategy.barrier()  # one that is gone may be the end of all
         raise Preempted(signum, path, told)
 

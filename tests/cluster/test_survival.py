@@ -205,6 +205,8 @@ def test_two_processes_leave_together_whichever_of_them_was_told(rank, monkeypat
     status, told = launched("left", *two)
     assert status == 128 + signal.SIGUSR1, told
     assert told.count("left because of SIGUSR1") == 1
+    assert "Warning" not in told
+    assert "deprecated" not in told
     monkeypatch.delenv("KICK")
     assert launched("left", *two)[0] == 0
     same("whole", "left")
