@@ -121,7 +121,9 @@ def test_a_run_that_solves_its_task_is_read_back(benchmark, monkeypatch):
     folder = benchmark.RUNS / "adding-200-GRU-1"
     words = ["--model=SeriesRegressor", "--data=AddingProblem", "--data.length=4"]
     words += ["--model.optimizer.lr=0.01", "--trainer.accelerator=cpu", "--trainer.max_epochs=3"]
-    words += [f"--trainer.default_root_dir={folder}", "--trainer.max_time=00:00:01:00"]
+    words += [f"--trainer.default_root_dir={folder}"]
+    words += ["--trainer.callbacks+=rnn_lab.training.TimeBudget", "--trainer.callbacks.minutes=1"]
+    words += ["--trainer.callbacks.falling=false"]
     assert main(["fit", *words]) == 0
     found = benchmark.read(folder, benchmark.TASKS["adding-200"])
     assert (found["solved"], found["steps"], found["parameters"]) == (True, 300, 17473)
