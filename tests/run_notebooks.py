@@ -44,9 +44,11 @@ def _refuse(event, args):
     if not path and host not in (None, "", "localhost", "127.0.0.1", "::1"):
         raise ConnectionRefusedError(f"a notebook runs without a network, this one asks for {host}")
 
-import sys
+import sys, warnings
 sys.addaudithook(_refuse)
-del sys
+# Lightning says so in every run where SLURM is installed.
+warnings.filterwarnings("ignore", "The `srun` command is available on your system")
+del sys, warnings
 """
 
 

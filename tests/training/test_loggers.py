@@ -140,12 +140,15 @@ trainer.test(trainer.lightning_module, TinyData())
 
 LEAF = "`isinstance(treespec, LeafSpec)` is deprecated"  # Lightning 2.6 under torch 2.13
 
+SRUN = "The `srun` command is available on your system"  # where SLURM is installed
+
 
 def run_in_process(folder, mode, **environment):
     """Fit and test a tiny task in a process of its own: wandb keeps state for each process."""
     known = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
     fixed = {"HOME": str(folder), "NETRC": str(folder / "netrc"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "error", "-W", f"ignore:{LEAF}", "-c", RUN]
+    ignored = ["-W", f"ignore:{LEAF}", "-W", f"ignore:{SRUN}"]
+    command = [sys.executable, "-W", "error", *ignored, "-c", RUN]
     return subprocess.run(
         [*command, str(Path(__file__).parent), str(folder / "exp" / "tiny-1"), mode],
         env=known | fixed | environment,
