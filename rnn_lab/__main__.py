@@ -98,15 +98,11 @@ def _run(command: list[str], options: list[str]) -> int:
             from rnn_lab.commands import backtest
 
             backtest.main(options)
-        case ["fit"]:
+        case ["fit" | "validate" | "test"]:
             with signals.heeded():
                 from rnn_lab import cli
 
                 cli.main([*command, *options])
-        case ["validate" | "test"]:
-            from rnn_lab import cli
-
-            cli.main([*command, *options])
         case [word]:
             near = difflib.get_close_matches(word, COMMANDS, 1)
             wish = f"did you mean {near[0]}?" if near else f"known are {', '.join(COMMANDS)}"

@@ -523,6 +523,6 @@ def start_from(model: Task, path: str) -> None:
         UserError: If they are of another shape.
     """
     try:
-        model.load_state_dict(contents(path)["state_dict"])
+        model.load_state_dict(contents(path, mmap=True)["state_dict"])
     except RuntimeError as error:
         raise UserError(f"the weights of {path} are of other sizes: {error}") from error

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -33,9 +33,11 @@ class Preemption(Callback):
 
     def __init__(self) -> None:
         self._together = 0  # batches of this evaluation that all processes have
+        self._training = False  # whether there is something to go on with
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen, and let Lightning listen no more: it is about to register its handlers."""
+        self._training |= stage == "fit"
         connector = trainer._signal_connector
         connector.register_signal_handlers = signals.listen  # type: ignore[method-assign]
 
@@ -43,19 +45,21 @@ class Preemption(Callback):
         """Save and leave if asked to, unless validation or the end of the epoch comes first."""
         loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
         assert fetcher is not None
-        if not (loop.batch_progress.is_last_batch or loop._should_check_val_fx(fetcher)):
-            self._leave_if_told(trainer, saving=True)
+        due = loop.batch_progress.is_last_batch or loop._should_check_val_fx(fetcher)
+        if not due and (signum := self._agreed(trainer)):
+            self._leave(trainer, signum, saving=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave if asked to since the last batch; the epoch before was saved at its end."""
-        if trainer.current_epoch:
-            self._leave_if_told(trainer, saving=False)
+        if trainer.current_epoch and (signum := self._agreed(trainer)):
+            self._leave(trainer, signum)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out after how many batches the processes can ask each other."""
-        loop = trainer.fit_loop.epoch_loop.val_loop
-        fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
-        self._together = self._least(trainer, loop.max_batches) if fitting else 0
+        fitting = trainer.state.fn == TrainerFn.FITTING
+        loop = trainer.fit_loop.epoch_loop.val_loop if fitting else trainer.validate_loop
+        checking = trainer.sanity_checking
+        self._together = 0 if checking else self._least(trainer, loop.max_batches)
 
     def on_validation_batch_end(
         self,
@@ -66,13 +70,15 @@ class Preemption(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Save where validation began and leave if asked to."""
-        if batch_idx < self._together and self._agreed(trainer):
+        """Save where validation began, in training, and leave if asked to."""
+        if batch_idx < self._together and (signum := self._agreed(trainer)):
+            if trainer.state.fn != TrainerFn.FITTING:
+                self._leave(trainer, signum)
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, WeightAveraging):  # it has put the mean in place of weights
                     callback.on_validation_epoch_end(trainer, pl_module)
             trainer.fit_loop.epoch_loop.val_loop.batch_progress.load_state_dict(AT_VALIDATION)
-            self._leave_if_told(trainer, saving=True)
+            self._leave(trainer, signum, saving=True)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out after how many batches the processes can ask each other."""
@@ -88,15 +94,12 @@ class Preemption(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Leave a test if asked to: it is done again."""
-        if batch_idx < self._together:
-            self._leave_if_told(trainer, saving=False)
+        if batch_idx < self._together and (signum := self._agreed(trainer)):
+            self._leave(trainer, signum)
 
-    def _leave_if_told(self, trainer: Trainer, saving: bool) -> None:
+    def _leave(self, trainer: Trainer, signum: int, *, saving: bool = False) -> NoReturn:
         """Save, requeue the job and leave, all processes together."""
-        signum = self._agreed(trainer)
-        if not signum:
-            return
-        path = self._last(trainer)
+        path = self._last(trainer) if self._training else ""
         if path and saving:
             trainer.save_checkpoint(path)
         told = ""

@@ -170,6 +170,21 @@ def test_a_test_that_is_left_is_done_again_by_the_same_command(monkeypatch, caps
     assert Path("runs/drill/left/confusion_matrix.png").exists()
 
 
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_what_measures_a_checkpoint_leaves_too(command, monkeypatch, capsys):
+    assert fit("whole") == 0
+    kind = "validation-1" if command == "validate" else "test"
+    monkeypatch.setenv("KICK", f"{kind} 0 0 {int(signal.SIGTERM)}")
+    before = [signal.getsignal(wish) for wish in SIGNALS]
+    capsys.readouterr()
+    path = "--ckpt_path=runs/drill/whole/checkpoints/last.ckpt"
+    kicked = ["--trainer.accelerator=cpu", "--trainer.callbacks+=kicker.Kicker"]
+    assert main([command, path, *kicked]) == 128 + signal.SIGTERM
+    told = "rnn-lab: left because of SIGTERM: nothing is kept of it"
+    assert capsys.readouterr().err.splitlines()[-1] == told
+    assert [signal.getsignal(wish) for wish in SIGNALS] == before
+
+
 def test_signals_are_what_they_were_when_training_is_over():
     before = [signal.getsignal(wish) for wish in SIGNALS]
     assert fit("whole") == 0
