@@ -40,19 +40,18 @@ def main(args: Sequence[str] | None = None) -> int:
         if os.environ.get("RNN_LAB_DEBUG"):
             raise
         if not _number("LOCAL_RANK", "SLURM_LOCALID"):  # others here have met the same mistake
-            print(f"rnn-lab: {' '.join(str(error).split())}", file=sys.stderr)
+            _tell(" ".join(str(error).split()))
         return 1
-    except signals.Preempted as left:
-        if _number("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-            return 0  # with another status Lightning kills the first process, whose status counts
-        print(f"rnn-lab: {left}", file=sys.stderr)
-        return 128 + left.signum
     except KeyboardInterrupt:
-        print("rnn-lab: interrupted", file=sys.stderr)
+        _tell("interrupted")
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _tell(line: str) -> None:
+    print(f"rnn-lab: {line}", file=sys.stderr, flush=True)
 
 
 def _number(*names: str) -> int:
@@ -99,15 +98,30 @@ def _run(command: list[str], options: list[str]) -> int:
 
             backtest.main(options)
         case ["fit" | "validate" | "test"]:
-            with signals.heeded():
-                from rnn_lab import cli
-
-                cli.main([*command, *options])
+            return _trained([*command, *options])
         case [word]:
             near = difflib.get_close_matches(word, COMMANDS, 1)
             wish = f"did you mean {near[0]}?" if near else f"known are {', '.join(COMMANDS)}"
-            print(f"rnn-lab: {word!r} is not a command: {wish}", file=sys.stderr)
+            _tell(f"{word!r} is not a command: {wish}")
             return 2
+    return 0
+
+
+def _trained(words: list[str]) -> int:
+    """Train or measure, and leave when a signal asks for it."""
+    with signals.heeded():
+        try:
+            from rnn_lab import cli
+
+            cli.main(words)
+        except signals.Preempted as left:
+            if _number("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+                return 0  # else Lightning kills the first process, whose status counts
+            from rnn_lab.training import slurm
+
+            _tell(str(left))
+            slurm.requeue(_tell)
+            return 128 + left.signum
     return 0
 
 

@@ -21,15 +21,13 @@ class Preempted(Exception):
     Args:
         signum: The signal.
         path: The checkpoint from which it goes on; empty if there is none.
-        told: What came of the job that it was part of.
     """
 
-    def __init__(self, signum: int, path: str, told: str = "") -> None:
+    def __init__(self, signum: int, path: str) -> None:
         self.signum, self.path = signum, path
         goes_on = f"{path} is where the same command with --ckpt_path=last goes on"
         end = goes_on if path else "nothing is kept of it"
-        told = f"; {told}" if told else ""
-        super().__init__(f"left because of {signal.Signals(signum).name}: {end}{told}")
+        super().__init__(f"left because of {signal.Signals(signum).name}: {end}")
 
 
 @contextmanager

@@ -240,6 +240,19 @@ class WandbRun(WandbLogger):
     _latest: Any = None  # the wandb run that a WandbRun of this process began last
 
     @rank_zero_only
+    def leave(self, exit_code: int) -> None:
+        """Let wandb end, whole, as one that will go on; it is not waited for when Python ends.
+
+        Args:
+            exit_code: Status that the command is about to have.
+        """
+        import wandb
+
+        self.experiment.mark_preempting()
+        self.experiment.finish(exit_code=exit_code)
+        wandb.teardown()  # SLURM may end its helper before this process, which would stumble
+
+    @rank_zero_only
     def log_graph(self, model: torch.nn.Module, input_array: Any = None) -> None:
         """Record the number of parameters; the Trainer calls this once with the model."""
         sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]

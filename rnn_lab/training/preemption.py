@@ -13,7 +13,6 @@ from torch.distributed import ReduceOp
 
 from rnn_lab import signals
 from rnn_lab.signals import Preempted
-from rnn_lab.training import slurm
 from rnn_lab.training.reports import wandb_runs
 
 UNBEGUN = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
@@ -28,7 +27,8 @@ class Preemption(Callback):
     other processes from wherever the program is, where some of them may wait for others. All
     processes agree after each batch, whichever of them was told. A checkpoint from the midst of
     validation is one of its beginning. Continued, a run gives the weights it would have had
-    undisturbed, in as many processes. A SLURM job is requeued; one that was cancelled is not.
+    undisturbed, in as many processes. The command `rnn-lab` requeues a SLURM job then, as its last
+    act.
     """
 
     def __init__(self) -> None:
@@ -98,20 +98,17 @@ class Preemption(Callback):
             self._leave(trainer, signum)
 
     def _leave(self, trainer: Trainer, signum: int, *, saving: bool = False) -> NoReturn:
-        """Save, requeue the job and leave, all processes together."""
+        """Save and leave, all processes together."""
         path = self._last(trainer) if self._training else ""
         if path and saving:
             trainer.save_checkpoint(path)
-        told = ""
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.save()
-            for run in wandb_runs(trainer):  # SLURM is about to end its helper, too
-                run.experiment.mark_preempting()
-                run.experiment.finish(exit_code=128 + signum)
-            told = slurm.requeue()
+            for run in wandb_runs(trainer):
+                run.leave(128 + signum)
         trainer.strategy.barrier()  # one that is gone may be the end of all
-        raise Preempted(signum, path, told)
+        raise Preempted(signum, path)
 
     def _agreed(self, trainer: Trainer) -> int:
         """The signal that any of the processes heard; 0 if none did."""

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Callable
 
 RUNNING = ("RUNNING", "SIGNALING")  # of a job that is told to make room, the latter
 PATIENCE = 60.0  # seconds that a controller may take to answer
@@ -14,27 +15,29 @@ def job_id() -> str:
     return f"{array}_{index}" if array and index else os.environ.get("SLURM_JOB_ID", "")
 
 
-def requeue() -> str:
+def requeue(say: Callable[[str], None]) -> None:
     """Put this job back into the queue, unless it was cancelled or its time is over.
 
     SIGTERM says not why it came: a job that is to make room still runs, one that was cancelled does
-    not.
+    not. SLURM ends a requeued job at once, this process included: all else is to be done before.
+    Does nothing outside SLURM.
 
-    Returns:
-        What came of it, a few words; empty outside SLURM.
+    Args:
+        say: Is told what is about to be done, or why it is not, in a few words.
     """
     job = job_id()
     if not job:
-        return ""
+        return
     try:
         state = re.search(r"JobState=(\w+)", _scontrol("show", "job", "--oneliner", job))
         if state is None or state[1] not in RUNNING:
-            return f"SLURM job {job} is over and not requeued"
+            say(f"SLURM job {job} is over and not requeued")
+            return
+        say(f"requeueing SLURM job {job}")
         _scontrol("requeue", job)
     except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip()
-        return f"SLURM job {job} could not be requeued: {said}"
-    return f"SLURM job {job} is requeued"
+        reason = (getattr(error, "stderr", None) or str(error)).strip()
+        say(f"SLURM job {job} could not be requeued: {reason}")
 
 
 def _scontrol(*words: str) -> str:

@@ -146,7 +146,7 @@ def test_a_run_makes_room_for_another_and_comes_back(slurm, here, whole):
     assert slurm.ended(other) == "COMPLETED"
     assert restarts(slurm, job) == 1
     assert "left because of SIGUSR1" in said("roomy")
-    assert f"SLURM job {job} is requeued" in said("roomy")
+    assert f"requeueing SLURM job {job}\n" in said("roomy")
     same("roomy", whole)
     parts = sorted(folder("roomy").glob("wandb/offline-run-*/*.wandb"))
     assert len(parts) == 2
@@ -201,7 +201,7 @@ def test_each_run_of_an_array_is_put_back_by_itself(slurm, here):
         if number:
             slurm.run("scancel", "--signal=USR1", numbers[f"{job}_1"])
         finished(slurm, f"{job}_{number}", name)
-        assert f"SLURM job {job}_{number} is requeued" in said("grid")
+        assert f"requeueing SLURM job {job}_{number}\n" in said("grid")
 
 
 def refused(slurm: Cluster, *words: str) -> str:

@@ -1,5 +1,6 @@
 """Runs that are told to go, or killed: continued, they end with the weights of undisturbed ones."""
 
+import json
 import os
 import random
 import signal
@@ -209,6 +210,37 @@ def launched(name, *more, launcher=()):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     return process.returncode, errors
+
+
+SCONTROL = """\
+#!/bin/bash
+echo "JobState=RUNNING Reason=None"
+if [ "$1" = requeue ]; then kill -9 $PPID; fi
+"""
+
+
+@pytest.mark.slow
+def test_a_job_has_said_and_kept_all_before_it_is_requeued(tmp_path, monkeypatch):
+    (tmp_path / "scontrol").write_text(SCONTROL)
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("KICK", f"train 2 0 {int(signal.SIGUSR1)}")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_JOB_NAME", "bash")  # Lightning is to start the processes itself
+    logger = ["--trainer.logger=WandbRun", "--trainer.logger.mode=offline"]
+    status, told = launched("left", *logger)
+    assert status == -signal.SIGKILL
+    left, requeueing = told.splitlines()[-2:]
+    assert left.startswith(
+        "rnn-lab: left because of SIGUSR1: runs/drill/left/checkpoints/last.ckpt"
+    )
+    assert requeueing == "rnn-lab: requeueing SLURM job 7"
+    folder = Path("runs/drill/left")
+    assert json.loads((folder / "state.json").read_text())["state"] == "left"
+    (part,) = folder.glob("wandb/offline-run-*/*.wandb")
+    inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", part]
+    kept = subprocess.run(inspect, check=True, capture_output=True, text=True).stdout
+    assert '"type":"exit"' in kept.replace(" ", "")
 
 
 @pytest.mark.slow
