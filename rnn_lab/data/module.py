@@ -3,6 +3,7 @@
 import inspect
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol, cast
 
@@ -14,6 +15,8 @@ from rnn_lab.data.buckets import LengthBuckets
 from rnn_lab.errors import UserError
 
 log = logging.getLogger(__name__)
+
+CALM = 0.05  # seconds in which threads of a collective operation that is over come to rest
 
 
 class Rows(Protocol):
@@ -43,6 +46,10 @@ class CountingLoader(DataLoader[Any]):
         self.handed_out = 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises a class of its own
+        if self.num_workers:
+            # Python 3.11 hangs in a worker that is forked while a thread which Python has not
+            # started, such as one of Gloo's, is just asking for the interpreter.
+            time.sleep(CALM)
         self.handed_out = self.buckets.start
         for batch in super().__iter__():
             self.handed_out += 1
