@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnn_lab.nn import kernels
+from rnn_lab.nn.kernels import LayerNormLSTMFunction, LayerNormGRUFunction, PeepholeLSTMFunction, IndRNNFunction, SRUFunction, SLSTMFunction, run
 from rnn_lab.nn.products import linear
 from rnn_lab.nn.state import Parts, State, parts, whole, zoneout
 
@@ -252,8 +252,8 @@ class LayerNormLSTMCell(_Normed):
         twice_g = self.gain_hh.new_tensor([1, 1, 2, 1]).repeat_interleave(self.hidden_size)
         normed = self.gain_hh * twice_g, self.bias_hh * twice_g, self.gain_c, self.bias_c
         share = self.project(x, twice_g)
-        return kernels.run(
-            kernels.LayerNormLSTM, share, *state, self.weight_hh, *normed, self.groups
+        return run(
+            LayerNormLSTMFunction, share, *state, self.weight_hh, *normed, self.groups
         )
 
 
@@ -271,7 +271,7 @@ class LayerNormGRUCell(_Normed):
 
     def walk(self, x: Tensor, state: Parts) -> Parts:
         products = self.weight_hh, self.gain_hh, self.bias_hh
-        return (kernels.run(kernels.LayerNormGRU, self.project(x), *state, *products, self.groups),)
+        return (run(LayerNormGRUFunction, self.project(x), *state, *products, self.groups),)
 
 
 class PeepholeLSTMCell(_Gated):
@@ -301,7 +301,7 @@ class PeepholeLSTMCell(_Gated):
 
     def walk(self, x: Tensor, state: Parts) -> Parts:
         weights = self.weight_hh, self.bias_hh, self.weight_ch
-        return kernels.run(kernels.PeepholeLSTM, self.project(x), *state, *weights)
+        return run(PeepholeLSTMFunction, self.project(x), *state, *weights)
 
 
 class IndRNNCell(Cell):
@@ -361,7 +361,7 @@ class IndRNNCell(Cell):
         return (torch.relu(projected + self.weight_hh * h),)
 
     def walk(self, x: Tensor, state: Parts) -> Parts:
-        return (kernels.run(kernels.IndRNN, self.project(x), *state, self.weight_hh),)
+        return (run(IndRNNFunction, self.project(x), *state, self.weight_hh),)
 
 
 class SRUCell(Cell):
@@ -422,7 +422,7 @@ class SRUCell(Cell):
         return r * c + (1 - r) * self.scale * past, c
 
     def walk(self, x: Tensor, state: Parts) -> Parts:
-        return kernels.run(kernels.SRU, *self._shares(x), state[1], self.weight_ch, self.scale)
+        return run(SRUFunction, *self._shares(x), state[1], self.weight_ch, self.scale)
 
 
 class SLSTMCell(Cell):
@@ -486,7 +486,7 @@ class SLSTMCell(Cell):
         return o.sigmoid() * c / n, c, n, m
 
     def walk(self, x: Tensor, state: Parts) -> Parts:
-        return kernels.run(kernels.SLSTM, self.project(x), *state, self.recurrent())
+        return run(SLSTMFunction, self.project(x), *state, self.recurrent())
 
     def zoneout(self, before: Parts, after: Parts, p: float) -> Parts:
         """Keep units as they were: c, n and m of a unit together, since m is the scale of both."""

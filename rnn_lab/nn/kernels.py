@@ -26,7 +26,7 @@ Grad = Tensor | None
 Kept = tuple[Tensor, Tensor, Tensor]  # a norm's input, mean and 1 / deviation
 
 
-class LayerNormLSTM(Function):
+class LayerNormLSTMFunction(Function):
     """See `LayerNormLSTMCell`; gives h and c after all steps, each `(time, batch, hidden)`.
 
     Takes the share of the input, `(time, batch, 4 * hidden)`; h and c before; the recurrent weights
@@ -110,7 +110,7 @@ class LayerNormLSTM(Function):
         return to_gates, to_h, to_c, to_weight, to_gain, to_bias, to_gain_c, to_bias_c, None
 
 
-class LayerNormGRU(Function):
+class LayerNormGRUFunction(Function):
     """See `LayerNormGRUCell`; gives h after all steps, `(time, batch, hidden)`.
 
     Takes the share of the input, `(time, batch, 3 * hidden)`; h before; the recurrent weights, the
@@ -156,7 +156,7 @@ class LayerNormGRU(Function):
         return to_u, to_h, to_weight, to_gain, to_again.sum((0, 1)), None
 
 
-class PeepholeLSTM(Function):
+class PeepholeLSTMFunction(Function):
     """See `PeepholeLSTMCell`; gives h and c after all steps, each `(time, batch, hidden)`.
 
     Takes the share of the input, `(time, batch, 4 * hidden)`; h and c before; the recurrent weights
@@ -204,7 +204,7 @@ class PeepholeLSTM(Function):
         return to_gates, to_h, to_c, to_weight, flat.sum(0), to_peep
 
 
-class IndRNN(Function):
+class IndRNNFunction(Function):
     """See `IndRNNCell`; gives h after all steps, `(time, batch, hidden)`.
 
     Takes the share of the input, like h; h before; the recurrent weights, `(hidden,)`.
@@ -232,7 +232,7 @@ class IndRNN(Function):
         return to_u, to_h, to_weight
 
 
-class SRU(Function):
+class SRUFunction(Function):
     """See `SRUCell`; gives h and c after all steps, each `(time, batch, hidden)`.
 
     Takes what is new, the shares of the input in f and in r and, where that has a size of its own,
@@ -291,7 +291,7 @@ class SRU(Function):
         return to_u, to_past, to_c, to_weight, None
 
 
-class SLSTM(Function):
+class SLSTMFunction(Function):
     """See `SLSTMCell`; gives h, c, n and m after all steps, each `(time, batch, hidden)`.
 
     Takes the share of the input, `(time, batch, 4 * hidden)`; h, c, n and m before; the recurrent
