@@ -12,10 +12,10 @@ from rnn_lab.data import synthetic_series
 from rnn_lab.data.buckets import LengthBuckets
 from rnn_lab.data.module import CountingLoader, LabDataModule
 from rnn_lab.data.panel import Panel, PanelSettings
-from rnn_lab.data.scaling import Kind
+from rnn_lab.data.scaling import Kind, Scaler
 from rnn_lab.data.series_reader import SeriesReader
 from rnn_lab.data.splits import Split, check_split, split_rows
-from rnn_lab.data.windows import Bounds, FlatValues, Scaler, WindowOrder, Windows
+from rnn_lab.data.windows import Bounds, FlatValues, WindowOrder, Windows
 from rnn_lab.errors import UserError
 
 log = logging.getLogger(__name__)

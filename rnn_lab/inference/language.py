@@ -12,7 +12,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.inference.predictor import Answer, Predictor, like_lengths
 from rnn_lab.models import LanguageModel
 from rnn_lab.nn import Strategy
-from rnn_lab.nn.decoding import draw
+from rnn_lab.nn.seq2seq.search import draw
 
 SCORES_AT_ONCE = 1 << 24  # of a batch: words, padding included, times the vocabulary
 

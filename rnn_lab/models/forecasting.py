@@ -12,14 +12,9 @@ from rnn_lab.errors import UserError
 from rnn_lab.metrics.forecasting import Calibration, Forecast, ForecastErrors
 from rnn_lab.models.task import Scores, Task, check_sizes
 from rnn_lab.nn import build_layer
-from rnn_lab.nn.forecasting import (
-    DirectDecoder,
-    SegmentDecoder,
-    SegmentEmbedding,
-    WindowScaling,
-)
+from rnn_lab.nn.forecasting import DirectDecoder, SegmentDecoder, SegmentEmbedding, WindowScaling
+from rnn_lab.nn.functional.state import State, change
 from rnn_lab.nn.outputs import LEVELS, Output, Parameters, Point, output
-from rnn_lab.nn.state import State, change
 
 Decoding = Literal["direct", "recursive", "segments"]
 

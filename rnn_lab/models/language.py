@@ -13,8 +13,8 @@ from rnn_lab.batches import IGNORED, StreamBatch
 from rnn_lab.errors import UserError
 from rnn_lab.models.task import Scores, Task, check_sizes
 from rnn_lab.nn import EmbeddingDropout, LockedDropout, build_layer, word_cross_entropy
-from rnn_lab.nn.products import linear
-from rnn_lab.nn.state import State, change, parts
+from rnn_lab.nn.functional.linear import linear
+from rnn_lab.nn.functional.state import State, change, parts
 
 States = tuple[State, ...]  # of each layer
 

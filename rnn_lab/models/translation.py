@@ -22,7 +22,7 @@ from rnn_lab.nn import (
     Strategy,
     TeacherForcing,
 )
-from rnn_lab.nn.decoding import score_references
+from rnn_lab.nn.seq2seq.scoring import score_references
 
 GREEDY = Strategy()
 JOINT = (

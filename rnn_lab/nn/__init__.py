@@ -7,7 +7,45 @@ makes the process keep memory that it frees (see `allocation.py`). The environme
 """
 
 from rnn_lab.nn.allocation import keep_memory
-from rnn_lab.nn.attention import (
+from rnn_lab.nn.denormals import flush_denormals
+from rnn_lab.nn.dropout import EmbeddingDropout, LockedDropout, WordDropout
+from rnn_lab.nn.forecasting import (
+    DirectDecoder,
+    LinearDecomposition,
+    SegmentDecoder,
+    SegmentEmbedding,
+    WindowScaling,
+)
+from rnn_lab.nn.functional.cross_entropy import word_cross_entropy
+from rnn_lab.nn.functional.padding import lengths_to_mask
+from rnn_lab.nn.initialization import initialize
+from rnn_lab.nn.layers.gru import GRU, GRUCell
+from rnn_lab.nn.layers.indrnn import IndRNN, IndRNNCell
+from rnn_lab.nn.layers.layer_norm_gru import LayerNormGRU, LayerNormGRUCell
+from rnn_lab.nn.layers.layer_norm_lstm import LayerNormLSTM, LayerNormLSTMCell
+from rnn_lab.nn.layers.lru import LRU
+from rnn_lab.nn.layers.lstm import LSTM, LSTMCell
+from rnn_lab.nn.layers.lstm_with_layer_norm import LSTMWithLayerNorm
+from rnn_lab.nn.layers.min_gru import MinGRU
+from rnn_lab.nn.layers.min_lstm import MinLSTM
+from rnn_lab.nn.layers.mlstm import MLSTM
+from rnn_lab.nn.layers.peephole_lstm import PeepholeLSTM, PeepholeLSTMCell
+from rnn_lab.nn.layers.qrnn import QRNN
+from rnn_lab.nn.layers.registry import LAYERS, Layer, build_layer
+from rnn_lab.nn.layers.rg_lru import RGLRU
+from rnn_lab.nn.layers.rnn import RNN, RNNCell, SimpleRNN
+from rnn_lab.nn.layers.slstm import SLSTM, SLSTMCell
+from rnn_lab.nn.layers.sru import SRU, SRUCell
+from rnn_lab.nn.noise import GaussianNoise
+from rnn_lab.nn.pooling import (
+    POOLINGS,
+    AttentionOverTime,
+    FinalState,
+    MaxOverTime,
+    MeanOverTime,
+    pool,
+)
+from rnn_lab.nn.seq2seq.attention import (
     ATTENTIONS,
     AdditiveAttention,
     Attention,
@@ -16,58 +54,12 @@ from rnn_lab.nn.attention import (
     Memory,
     ScaledDotAttention,
 )
-from rnn_lab.nn.cells import (
-    GRUCell,
-    IndRNNCell,
-    LayerNormGRUCell,
-    LayerNormLSTMCell,
-    LSTMCell,
-    PeepholeLSTMCell,
-    RNNCell,
-    SLSTMCell,
-    SRUCell,
-)
-from rnn_lab.nn.decoders import AttentionDecoder, Decoder, GNMTDecoder, LuongDecoder
-from rnn_lab.nn.decoding import Hypothesis
-from rnn_lab.nn.denormals import flush_denormals
-from rnn_lab.nn.diagonal_scans import LRU, RGLRU
-from rnn_lab.nn.dropout import EmbeddingDropout, LockedDropout, WordDropout
-from rnn_lab.nn.forcing import TeacherForcing
-from rnn_lab.nn.forecasting import (
-    DirectDecoder,
-    LinearDecomposition,
-    SegmentDecoder,
-    SegmentEmbedding,
-    WindowScaling,
-)
-from rnn_lab.nn.gated_scans import QRNN, MinGRU, MinLSTM
-from rnn_lab.nn.initialization import initialize
-from rnn_lab.nn.layers import LAYERS, Layer, build_layer
-from rnn_lab.nn.losses import word_cross_entropy
-from rnn_lab.nn.matrix_memory import MLSTM
-from rnn_lab.nn.noise import GaussianNoise
-from rnn_lab.nn.pooling import (
-    POOLINGS,
-    AttentionOverTime,
-    FinalState,
-    MaxOverTime,
-    MeanOverTime,
-    lengths_to_mask,
-    pool,
-)
-from rnn_lab.nn.recurrent import GRU, LSTM, RNN
-from rnn_lab.nn.seq2seq import Bridge, Encoder, Seq2Seq
-from rnn_lab.nn.strategies import Strategy
-from rnn_lab.nn.unrolled import (
-    SLSTM,
-    SRU,
-    IndRNN,
-    LayerNormGRU,
-    LayerNormLSTM,
-    LSTMWithLayerNorm,
-    PeepholeLSTM,
-    SimpleRNN,
-)
+from rnn_lab.nn.seq2seq.decoders import AttentionDecoder, Decoder, GNMTDecoder, LuongDecoder
+from rnn_lab.nn.seq2seq.encoder import Encoder
+from rnn_lab.nn.seq2seq.generation_config import Strategy
+from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
+from rnn_lab.nn.seq2seq.model import Bridge, Seq2Seq
+from rnn_lab.nn.seq2seq.scheduled_sampling import TeacherForcing
 
 flush_denormals()
 keep_memory()

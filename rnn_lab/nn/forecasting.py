@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn.layers import Layer
-from rnn_lab.nn.state import State, change
+from rnn_lab.nn.functional.state import State, change
+from rnn_lab.nn.layers.registry import Layer
 
 NORMALISATIONS = ("none", "last", "mean", "standard", "revin")
 EPSILON = 1e-5  # added to the variance of a window, as in the paper

@@ -2,13 +2,7 @@
 
 from rnn_lab.training.averaging import TriggeredAveraging
 from rnn_lab.training.budget import TimeBudget
-from rnn_lab.training.callbacks import (
-    BestCheckpoint,
-    Patience,
-    Progress,
-    StepMonitor,
-    StopOnNaN,
-)
+from rnn_lab.training.callbacks import BestCheckpoint, Patience, Progress, StepMonitor, StopOnNaN
 from rnn_lab.training.checkpoints import CutEpochs, WholeFiles
 from rnn_lab.training.forecasts import Forecasts
 from rnn_lab.training.launch import check_launch

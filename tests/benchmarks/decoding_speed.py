@@ -25,8 +25,8 @@ from rnn_lab.batches import BOS_ID, EOS_ID, PAD_ID
 from rnn_lab.data import Multi30k
 from rnn_lab.inference import TranslationPredictor, load, translations
 from rnn_lab.nn import Seq2Seq
-from rnn_lab.nn.products import Linear
-from rnn_lab.nn.recurrent import RecurrentLayer
+from rnn_lab.nn.functional.linear import Linear
+from rnn_lab.nn.layers.fused import RecurrentLayer
 
 
 @torch.inference_mode()

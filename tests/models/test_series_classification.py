@@ -11,12 +11,7 @@ from rnn_lab import models
 from rnn_lab.batches import SeriesBatch
 from rnn_lab.data import SyntheticChirps
 from rnn_lab.errors import UserError
-from rnn_lab.models import (
-    BiGRUClassifier,
-    GRUClassifier,
-    LSTMSeriesClassifier,
-    SeriesClassifier,
-)
+from rnn_lab.models import BiGRUClassifier, GRUClassifier, LSTMSeriesClassifier, SeriesClassifier
 
 ALL_MODELS = [GRUClassifier, LSTMSeriesClassifier, BiGRUClassifier, SeriesClassifier]
 FEATURES, CLASSES = 3, 2

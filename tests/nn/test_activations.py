@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnn_lab.nn.activations import activate, positive
+from rnn_lab.nn.functional.activations import activate, positive
 
 TIME, BATCH, UNITS = 4, 3, 2
 KINDS = "tanh sigmoid shut positive same"

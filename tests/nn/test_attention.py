@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rnn_lab.nn import ATTENTIONS, Attention
-from rnn_lab.nn import attention as module
+from rnn_lab.nn.seq2seq import attention as module
 
 KINDS = sorted(ATTENTIONS)
 

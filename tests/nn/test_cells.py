@@ -6,24 +6,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn import build_layer, cells
+from rnn_lab.nn import build_layer, layers
 
 INPUT, HIDDEN, BATCH = 5, 6, 4
 
 TORCHS = [
-    (cells.RNNCell, nn.RNNCell),
-    (cells.LSTMCell, nn.LSTMCell),
-    (cells.GRUCell, nn.GRUCell),
+    (layers.RNNCell, nn.RNNCell),
+    (layers.LSTMCell, nn.LSTMCell),
+    (layers.GRUCell, nn.GRUCell),
 ]
 OURS = [
-    (cells.LayerNormLSTMCell, {"norm": "all"}),
-    (cells.LayerNormLSTMCell, {"norm": "gate"}),
-    (cells.LayerNormGRUCell, {"norm": "all"}),
-    (cells.LayerNormGRUCell, {"norm": "gate"}),
-    (cells.PeepholeLSTMCell, {}),
-    (cells.IndRNNCell, {}),
-    (cells.SRUCell, {"highway_bias": -1.0}),
-    (cells.SLSTMCell, {"heads": 2}),
+    (layers.LayerNormLSTMCell, {"norm": "all"}),
+    (layers.LayerNormLSTMCell, {"norm": "gate"}),
+    (layers.LayerNormGRUCell, {"norm": "all"}),
+    (layers.LayerNormGRUCell, {"norm": "gate"}),
+    (layers.PeepholeLSTMCell, {}),
+    (layers.IndRNNCell, {}),
+    (layers.SRUCell, {"highway_bias": -1.0}),
+    (layers.SLSTMCell, {"heads": 2}),
 ]
 
 
@@ -31,7 +31,7 @@ def draw(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def build(kind: type[cells.Cell], *, inputs: int = INPUT, **options: object) -> cells.Cell:
+def build(kind: type[layers.Cell], *, inputs: int = INPUT, **options: object) -> layers.Cell:
     """A cell of which no parameter is zero or one."""
     torch.manual_seed(0)
     cell = kind(inputs, HIDDEN, **options).double()
@@ -46,7 +46,7 @@ def sigmoid(x: float) -> float:
 
 @pytest.mark.parametrize(("ours", "theirs"), TORCHS)
 def test_a_cell_of_torchs_has_its_parameters_and_its_results(
-    ours: type[cells.Cell], theirs: type[nn.Module]
+    ours: type[layers.Cell], theirs: type[nn.Module]
 ) -> None:
     other = theirs(INPUT, HIDDEN).double()
     cell = ours(INPUT, HIDDEN).double()
@@ -57,7 +57,7 @@ def test_a_cell_of_torchs_has_its_parameters_and_its_results(
     torch.testing.assert_close(cell(x), other(x))
 
 
-def written_out(cell: cells.Cell, x: list[float], state: list[list[float]]) -> list[list[float]]:
+def written_out(cell: layers.Cell, x: list[float], state: list[list[float]]) -> list[list[float]]:
     """A step of one row in plain numbers, unit by unit: the equations of the papers."""
     size = cell.hidden_size
     weights = {name: p.tolist() for name, p in cell.named_parameters()}
@@ -78,25 +78,25 @@ def written_out(cell: cells.Cell, x: list[float], state: list[list[float]]) -> l
     def affine(v: list[float], gain: str, bias: str) -> list[float]:
         return [a * g + b for a, g, b in zip(v, weights[gain], weights[bias], strict=True)]
 
-    if isinstance(cell, cells.LayerNormLSTMCell | cells.LayerNormGRUCell):
+    if isinstance(cell, layers.LayerNormLSTMCell | layers.LayerNormGRUCell):
         groups = 1 if cell.norm == "all" else cell.gates
         u = affine(normed(times(weights["weight_ih"], x), groups), "gain_ih", "bias_ih")
         again = affine(normed(times(weights["weight_hh"], h), groups), "gain_hh", "bias_hh")
-    if isinstance(cell, cells.LayerNormGRUCell):
+    if isinstance(cell, layers.LayerNormGRUCell):
         made = []
         for k in range(size):
             r, z = (sigmoid(u[g * size + k] + again[g * size + k]) for g in (0, 1))
             n = math.tanh(u[2 * size + k] + r * again[2 * size + k])
             made.append((1 - z) * n + z * h[k])
         return [made]
-    if isinstance(cell, cells.LayerNormLSTMCell):
+    if isinstance(cell, layers.LayerNormLSTMCell):
         v, c = [a + b for a, b in zip(u, again, strict=True)], []
         for k in range(size):
             i, f, g = sigmoid(v[k]), sigmoid(v[size + k]), math.tanh(v[2 * size + k])
             c.append(f * state[1][k] + i * g)
         shown = affine(normed(c, 1), "gain_c", "bias_c")
         return [[sigmoid(v[3 * size + k]) * math.tanh(shown[k]) for k in range(size)], c]
-    if isinstance(cell, cells.PeepholeLSTMCell):
+    if isinstance(cell, layers.PeepholeLSTMCell):
         u, again = times(weights["weight_ih"], x), times(weights["weight_hh"], h)
         biases = zip(weights["bias_ih"], weights["bias_hh"], strict=True)
         v = [a + b + sum(both) for a, b, both in zip(u, again, biases, strict=True)]
@@ -109,7 +109,7 @@ def written_out(cell: cells.Cell, x: list[float], state: list[list[float]]) -> l
             o = sigmoid(v[3 * size + k] + p[2 * size + k] * c[k])
             made.append(o * math.tanh(c[k]))
         return [made, c]
-    if isinstance(cell, cells.IndRNNCell):
+    if isinstance(cell, layers.IndRNNCell):
         u = times(weights["weight_ih"], x)
         return [
             [
@@ -117,7 +117,7 @@ def written_out(cell: cells.Cell, x: list[float], state: list[list[float]]) -> l
                 for k in range(size)
             ]
         ]
-    if isinstance(cell, cells.SRUCell):
+    if isinstance(cell, layers.SRUCell):
         u, b, v = times(weights["weight_ih"], x), weights["bias_ih"], weights["weight_ch"]
         past = u[3 * size :] or x
         scale, made, c = math.sqrt(1 + 2 * math.exp(cell.highway_bias)), [], []
@@ -128,7 +128,7 @@ def written_out(cell: cells.Cell, x: list[float], state: list[list[float]]) -> l
             c.append(f * old + (1 - f) * u[k])
             made.append(r * c[k] + (1 - r) * scale * past[k])
         return [made, c]
-    assert isinstance(cell, cells.SLSTMCell)
+    assert isinstance(cell, layers.SLSTMCell)
     u, part = times(weights["weight_ih"], x), size // cell.heads
     made, c, n, m = [], [], [], []
     for k in range(size):
@@ -152,7 +152,7 @@ def written_out(cell: cells.Cell, x: list[float], state: list[list[float]]) -> l
 @pytest.mark.parametrize(("kind", "options"), OURS)
 @pytest.mark.parametrize("inputs", [INPUT, HIDDEN])
 def test_a_cell_takes_the_step_that_its_equations_say(
-    kind: type[cells.Cell], options: dict[str, object], inputs: int
+    kind: type[layers.Cell], options: dict[str, object], inputs: int
 ) -> None:
     cell = build(kind, inputs=inputs, **options)
     state: object = None
@@ -168,7 +168,7 @@ def test_a_cell_takes_the_step_that_its_equations_say(
 
 @pytest.mark.parametrize(("kind", "options"), OURS)
 def test_a_cell_splits_into_the_share_of_the_input_and_the_rest(
-    kind: type[cells.Cell], options: dict[str, object]
+    kind: type[layers.Cell], options: dict[str, object]
 ) -> None:
     cell, x = build(kind, **options), draw(3, BATCH, INPUT)
     state = (draw(BATCH, HIDDEN).abs(),) * cell.kept
@@ -180,24 +180,26 @@ def test_a_cell_splits_into_the_share_of_the_input_and_the_rest(
 # Starting weights.
 
 
-@pytest.mark.parametrize("kind", [cells.LSTMCell, cells.LayerNormLSTMCell, cells.PeepholeLSTMCell])
-def test_forget_gates_start_half_open(kind: type[cells.Cell]) -> None:
+@pytest.mark.parametrize(
+    "kind", [layers.LSTMCell, layers.LayerNormLSTMCell, layers.PeepholeLSTMCell]
+)
+def test_forget_gates_start_half_open(kind: type[layers.Cell]) -> None:
     cell = kind(INPUT, HIDDEN)
     i, f, g, o = (cell.bias_ih + cell.bias_hh).chunk(4)
-    apart = HIDDEN**-0.5 if kind is cells.LayerNormLSTMCell else 0.0  # its biases differ
+    apart = HIDDEN**-0.5 if kind is layers.LayerNormLSTMCell else 0.0  # its biases differ
     assert ((f - 1).abs() <= apart).all()
     assert (torch.cat([i, g, o]).abs() <= apart).all()
 
 
-@pytest.mark.parametrize("kind", [cells.RNNCell, cells.GRUCell, cells.LayerNormGRUCell])
-def test_recurrent_weights_start_orthogonal_gate_by_gate(kind: type[cells.Cell]) -> None:
+@pytest.mark.parametrize("kind", [layers.RNNCell, layers.GRUCell, layers.LayerNormGRUCell])
+def test_recurrent_weights_start_orthogonal_gate_by_gate(kind: type[layers.Cell]) -> None:
     for gate in kind(INPUT, HIDDEN).weight_hh.split(HIDDEN):
         torch.testing.assert_close(gate @ gate.T, torch.eye(HIDDEN), atol=1e-5, rtol=0)
 
 
 def test_an_indrnn_starts_with_memories_of_all_lengths_and_its_last_layer_with_long_ones() -> None:
     torch.manual_seed(0)
-    cell = cells.IndRNNCell(8, 2000, longest=10)
+    cell = layers.IndRNNCell(8, 2000, longest=10)
     assert 0 <= cell.weight_hh.min() < 0.01
     assert 0.99 < cell.weight_hh.max() <= 1
     cell.remember()
@@ -206,7 +208,7 @@ def test_an_indrnn_starts_with_memories_of_all_lengths_and_its_last_layer_with_l
 
 
 def test_recurrent_weights_of_an_indrnn_come_back_within_their_bounds() -> None:
-    cell = cells.IndRNNCell(2, 3, longest=5)
+    cell = layers.IndRNNCell(2, 3, longest=5)
     cell.weight_hh.data = torch.tensor([3.0, -3.0, 0.5])
     h = cell(torch.zeros(1, 2), torch.ones(1, 3))
     torch.testing.assert_close(h, torch.tensor([[2 ** (1 / 5), 0.0, 0.5]]))
@@ -214,14 +216,14 @@ def test_recurrent_weights_of_an_indrnn_come_back_within_their_bounds() -> None:
 
 
 def test_an_indrnn_that_is_within_its_bounds_may_read_twice_before_it_learns() -> None:
-    cell, x = cells.IndRNNCell(2, 3, longest=5), torch.ones(1, 2)
+    cell, x = layers.IndRNNCell(2, 3, longest=5), torch.ones(1, 2)
     (cell(x, torch.ones(1, 3)) + cell(2 * x, torch.ones(1, 3))).sum().backward()
     assert cell.weight_hh.grad.any()
 
 
 def test_an_sru_starts_with_the_variance_that_its_paper_wants() -> None:
     torch.manual_seed(0)
-    cell = cells.SRUCell(300, 400, highway_bias=-2.0)
+    cell = layers.SRUCell(300, 400, highway_bias=-2.0)
     new, f, r, past = cell.weight_ih.detach().chunk(4)
     for matrix, variance in ((new, 1), (f, 0.5), (r, 0.5), (past, 1)):
         assert matrix.var() * 300 == pytest.approx(variance, rel=0.05)
@@ -232,7 +234,7 @@ def test_an_sru_starts_with_the_variance_that_its_paper_wants() -> None:
 
 def test_the_highway_of_an_sru_keeps_the_variance_of_its_input() -> None:
     torch.manual_seed(0)
-    cell = cells.SRUCell(400, 400)
+    cell = layers.SRUCell(400, 400)
     h, _ = cell(torch.randn(200, 400))
     assert h.detach().var() == pytest.approx(1, rel=0.25)
 
@@ -240,7 +242,7 @@ def test_the_highway_of_an_sru_keeps_the_variance_of_its_input() -> None:
 @pytest.mark.parametrize("heads", [1, 3])
 def test_an_slstm_starts_without_recurrence_and_forgets_more_from_unit_to_unit(heads: int) -> None:
     for depth in (0.0, 1.0):
-        cell = cells.SLSTMCell(INPUT, 12, heads=heads, depth=depth)
+        cell = layers.SLSTMCell(INPUT, 12, heads=heads, depth=depth)
         assert not cell.weight_hh.any()
         i, f, z, o = cell.bias_ih.unflatten(0, (4, heads, -1))
         torch.testing.assert_close(f, f[:1].expand_as(f))
@@ -248,14 +250,14 @@ def test_an_slstm_starts_without_recurrence_and_forgets_more_from_unit_to_unit(h
         assert f[0, -1] == -7
         assert (f.diff() < 0).all()
         assert not torch.stack([i, z, o]).any()
-    assert not torch.equal(cell.bias_ih, cells.SLSTMCell(INPUT, 12, heads=heads).bias_ih)
+    assert not torch.equal(cell.bias_ih, layers.SLSTMCell(INPUT, 12, heads=heads).bias_ih)
 
 
 # What else the cells promise.
 
 
 def test_heads_of_an_slstm_see_only_their_own_units() -> None:
-    cell = build(cells.SLSTMCell, heads=3)
+    cell = build(layers.SLSTMCell, heads=3)
     h = draw(1, HIDDEN).requires_grad_()
     gates = cell.recur(h).view(4, HIDDEN)
     for unit in range(HIDDEN):
@@ -264,7 +266,7 @@ def test_heads_of_an_slstm_see_only_their_own_units() -> None:
 
 
 def test_an_slstm_stays_finite_where_exponentials_do_not() -> None:
-    cell = cells.SLSTMCell(1, HIDDEN)
+    cell = layers.SLSTMCell(1, HIDDEN)
     cell.weight_ih.data = torch.zeros_like(cell.weight_ih)
     cell.weight_ih.data[:HIDDEN] = 300  # of the input gate
     state: object = None
@@ -276,7 +278,7 @@ def test_an_slstm_stays_finite_where_exponentials_do_not() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_zoneout_of_an_slstm_keeps_c_n_and_their_scale_together(training: bool) -> None:
     """What c and n stand for, c exp(m) and n exp(m), is kept whole or taken by the mean."""
-    cell = cells.SLSTMCell(INPUT, HIDDEN).double().train(training)
+    cell = layers.SLSTMCell(INPUT, HIDDEN).double().train(training)
     before = tuple(draw(50, HIDDEN, seed=seed).abs() for seed in range(4))
     after = tuple(draw(50, HIDDEN, seed=seed).abs() for seed in range(4, 8))
     torch.manual_seed(0)
@@ -295,13 +297,13 @@ def test_zoneout_of_an_slstm_keeps_c_n_and_their_scale_together(training: bool) 
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (cells.LayerNormLSTMCell, {"norm": "row"}, "norm must be all or gate, got 'row'"),
-        (cells.IndRNNCell, {"longest": 0}, "longest must be at least 1, got 0"),
-        (cells.SLSTMCell, {"heads": 4}, "heads must divide the hidden size 6, got 4"),
+        (layers.LayerNormLSTMCell, {"norm": "row"}, "norm must be all or gate, got 'row'"),
+        (layers.IndRNNCell, {"longest": 0}, "longest must be at least 1, got 0"),
+        (layers.SLSTMCell, {"heads": 4}, "heads must divide the hidden size 6, got 4"),
     ],
 )
 def test_options_without_meaning_are_refused(
-    kind: type[cells.Cell], options: dict[str, object], message: str
+    kind: type[layers.Cell], options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         kind(INPUT, HIDDEN, **options)

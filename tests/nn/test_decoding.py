@@ -17,19 +17,11 @@ from rnn_lab.nn import (
     GNMTDecoder,
     LuongDecoder,
     Seq2Seq,
-    decoding,
 )
-from rnn_lab.nn.decoding import (
-    BOS_ID,
-    EOS_ID,
-    PAD_ID,
-    Hypothesis,
-    beam_search,
-    greedy_decode,
-    sample_decode,
-    score_references,
-)
-from rnn_lab.nn.pooling import lengths_to_mask
+from rnn_lab.nn.functional.padding import lengths_to_mask
+from rnn_lab.nn.seq2seq.hypotheses import BOS_ID, EOS_ID, LOOK_EVERY, PAD_ID, Hypothesis
+from rnn_lab.nn.seq2seq.scoring import score_references
+from rnn_lab.nn.seq2seq.search import beam_search, greedy_decode, sample_decode
 
 TINY, VOCAB, LONGEST = 6, 50, 8
 LENGTHS = torch.tensor([5, 2, 7, 1, 4, 3])
@@ -240,7 +232,7 @@ def test_the_forced_score_is_the_score_of_the_beam(name: str, count: int) -> Non
 def test_a_sentence_is_translated_alone_as_in_any_batch(
     name: str, decode: Decode, look_every: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(decoding.LOOK_EVERY, "cpu", look_every)
+    monkeypatch.setitem(LOOK_EVERY, "cpu", look_every)
     model, src, limits = build(name), sources(), LENGTHS + 3
 
     def run(src: Tensor, lengths: Tensor, limits: Tensor) -> list[list[Hypothesis]]:
@@ -296,7 +288,7 @@ def textbook_beam_search(
 def test_all_sentences_together_find_what_the_textbooks_loop_finds(
     name: str, n_best: int, alpha: float, look_every: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(decoding.LOOK_EVERY, "cpu", look_every)
+    monkeypatch.setitem(LOOK_EVERY, "cpu", look_every)
     src, limits = sources(9), LENGTHS + 4
     for seed in range(4):
         model = raised(build(name, 9, seed), 1, EOS_ID)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnn_lab.nn.diagonal_scans import LRU, RGLRU
+from rnn_lab.nn.layers.lru import LRU
+from rnn_lab.nn.layers.rg_lru import RGLRU
 
 INPUT, HIDDEN, TIME, BATCH = 5, 4, 7, 3
 

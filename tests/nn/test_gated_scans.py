@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnn_lab.nn.gated_scans import QRNN, MinGRU, MinLSTM
+from rnn_lab.nn.layers.min_gru import MinGRU
+from rnn_lab.nn.layers.min_lstm import MinLSTM
+from rnn_lab.nn.layers.qrnn import QRNN
 
 INPUT, HIDDEN, TIME, BATCH = 5, 4, 7, 3
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rnn_lab.nn import LSTM, initialize
-from rnn_lab.nn.decoders import DECODER_LAYERS
+from rnn_lab.nn.seq2seq.decoders import DECODER_LAYERS
 
 every_layer = pytest.mark.parametrize("name", DECODER_LAYERS)
 

@@ -5,13 +5,13 @@ import re
 
 import pytest
 import torch
+from rnn_lab.nn.layers.registry import layer_options
 from torch import Tensor
 
 from rnn_lab.nn import LAYERS, Layer, build_layer
-from rnn_lab.nn.layers import layer_options
-from rnn_lab.nn.recurrent import RecurrentLayer
-from rnn_lab.nn.stack import LayerStack
-from rnn_lab.nn.state import change, parts
+from rnn_lab.nn.functional.state import change, parts
+from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.layers.stack import LayerStack
 
 INPUT, HIDDEN, TIME = 5, 8, 7
 LENGTHS = torch.tensor([3, 7, 1, 4])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnn_lab.nn.matrix_memory import MLSTM
+from rnn_lab.nn.layers.mlstm import MLSTM
 
 INPUT, HIDDEN, TIME, BATCH = 5, 6, 11, 3
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from rnn_lab.nn import products
-from rnn_lab.nn.products import Linear, linear, product
+from rnn_lab.nn.functional import linear as products
+from rnn_lab.nn.functional.linear import Linear, linear, product
 
 
 def parts(*rows):

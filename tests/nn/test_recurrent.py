@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnn_lab.nn import LAYERS
-from rnn_lab.nn.recurrent import RecurrentLayer
+from rnn_lab.nn.layers.fused import RecurrentLayer
 
 INPUT, HIDDEN, TIME = 5, 6, 7
 LENGTHS = torch.tensor([3, 7, 1, 4])

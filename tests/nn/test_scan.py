@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnn_lab.nn import scan as scans
-from rnn_lab.nn.rows import Rows
-from rnn_lab.nn.scan import blend, loop, rotate, scan, tree
+from rnn_lab.nn.functional import scan as scans
+from rnn_lab.nn.functional.padding import Rows
+from rnn_lab.nn.functional.scan import blend, loop, rotate, scan, tree
 
 TIME, BATCH, UNITS = 6, 3, 2
 LENGTHS = torch.tensor([4, 6, 1])

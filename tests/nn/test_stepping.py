@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from rnn_lab.nn.decoders import DECODER_LAYERS
-from rnn_lab.nn.state import join, split
-from rnn_lab.nn.stepping import Stepper
+from rnn_lab.nn.functional.state import join, split
+from rnn_lab.nn.seq2seq.decoders import DECODER_LAYERS
+from rnn_lab.nn.seq2seq.stepper import Stepper
 
 
 def stepped(net, x, known):

@@ -3,7 +3,7 @@
 import torch
 
 from rnn_lab.nn import AttentionDecoder, Encoder, Seq2Seq, Strategy
-from rnn_lab.nn.decoding import beam_search, greedy_decode, sample_decode
+from rnn_lab.nn.seq2seq.search import beam_search, greedy_decode, sample_decode
 
 LENGTHS = torch.tensor([4, 2])
 

@@ -4,24 +4,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn import unrolled
-from rnn_lab.nn.cells import IndRNNCell
-from rnn_lab.nn.stack import LayerStack
-from rnn_lab.nn.unrolled import LSTMWithLayerNorm, SimpleRNN
+from rnn_lab.nn import layers
+from rnn_lab.nn.layers.indrnn import IndRNNCell
+from rnn_lab.nn.layers.lstm_with_layer_norm import LSTMWithLayerNorm
+from rnn_lab.nn.layers.rnn import SimpleRNN
+from rnn_lab.nn.layers.stack import LayerStack
 
 HIDDEN, BATCH, TIME = 6, 4, 35  # more steps than a kernel takes together
 
 KERNELS = [
-    (unrolled.LayerNormLSTM, {"norm": "all"}),
-    (unrolled.LayerNormLSTM, {"norm": "gate"}),
-    (unrolled.LayerNormGRU, {"norm": "all"}),
-    (unrolled.LayerNormGRU, {"norm": "gate"}),
-    (unrolled.PeepholeLSTM, {}),
-    (unrolled.IndRNN, {}),
-    (unrolled.IndRNN, {"longest": 40}),
-    (unrolled.SRU, {"highway_bias": -1.0}),
-    (unrolled.SLSTM, {"heads": 1}),
-    (unrolled.SLSTM, {"heads": 2}),
+    (layers.LayerNormLSTM, {"norm": "all"}),
+    (layers.LayerNormLSTM, {"norm": "gate"}),
+    (layers.LayerNormGRU, {"norm": "all"}),
+    (layers.LayerNormGRU, {"norm": "gate"}),
+    (layers.PeepholeLSTM, {}),
+    (layers.IndRNN, {}),
+    (layers.IndRNN, {"longest": 40}),
+    (layers.SRU, {"highway_bias": -1.0}),
+    (layers.SLSTM, {"heads": 1}),
+    (layers.SLSTM, {"heads": 2}),
 ]
 every_kernel = pytest.mark.parametrize(("kind", "options"), KERNELS)
 
@@ -153,19 +154,19 @@ def test_an_lstm_with_layer_norm_reads_a_checkpoint_of_two_modules_of_torch() ->
 def test_only_the_last_layer_of_several_indrnns_starts_with_long_memories() -> None:
     torch.manual_seed(0)
 
-    def shortest(layer: unrolled.IndRNN) -> list[float]:
+    def shortest(layer: layers.IndRNN) -> list[float]:
         return [core.cell.weight_hh.min().item() for core in layer.cores]
 
-    *others, last = shortest(unrolled.IndRNN(2, 100, 3))
+    *others, last = shortest(layers.IndRNN(2, 100, 3))
     assert last >= 0.99
     assert max(others) < 0.2
-    assert shortest(unrolled.IndRNN(2, 100))[0] < 0.2
+    assert shortest(layers.IndRNN(2, 100))[0] < 0.2
 
 
 def test_layers_of_an_slstm_know_their_depth() -> None:
-    layer = unrolled.SLSTM(5, HIDDEN, 3, bidirectional=True)
+    layer = layers.SLSTM(5, HIDDEN, 3, bidirectional=True)
     assert [core.cell.depth for core in layer.cores] == [0, 0, 0.5, 0.5, 1, 1]
-    assert unrolled.SLSTM(5, HIDDEN).cores[0].cell.depth == 0
+    assert layers.SLSTM(5, HIDDEN).cores[0].cell.depth == 0
 
 
 def test_a_new_cell_needs_nothing_but_its_class() -> None:
@@ -176,7 +177,7 @@ def test_a_new_cell_needs_nothing_but_its_class() -> None:
         def walk(self, x: Tensor, state: tuple[Tensor, ...]) -> None:
             return None
 
-    class LeakyLayer(unrolled.Unrolled):
+    class LeakyLayer(layers.Unrolled):
         cell = Leaky
 
     layer = LeakyLayer(5, HIDDEN)

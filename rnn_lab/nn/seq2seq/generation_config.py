@@ -5,7 +5,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from rnn_lab.nn.decoding import Hypothesis, Models, beam_search, greedy_decode, sample_decode
+from rnn_lab.nn.seq2seq.hypotheses import Hypothesis, Models
+from rnn_lab.nn.seq2seq.search import beam_search, greedy_decode, sample_decode
 
 
 class Strategy(NamedTuple):

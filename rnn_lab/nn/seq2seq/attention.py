@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from rnn_lab.nn.products import Linear
+from rnn_lab.nn.functional.linear import Linear
 
 AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 26}  # numbers of the additive score held at a time
 

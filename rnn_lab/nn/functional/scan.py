@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from rnn_lab.nn.rows import Rows
+from rnn_lab.nn.functional.padding import Rows
 
 BLOCK = 64  # steps whose products are summed up while they are still in the cache
 

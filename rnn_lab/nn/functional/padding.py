@@ -57,3 +57,23 @@ def check_lengths(lengths: Tensor, batch: int, time: int) -> None:
     if shortest < 1 or longest > time:
         wrong = shortest if shortest < 1 else longest
         raise ValueError(f"lengths must be from 1 to {time}, got {wrong}")
+
+
+def lengths_to_mask(lengths: Tensor, time: int, device: torch.device | str | None = None) -> Tensor:
+    """Mark the real steps of padded rows.
+
+    Args:
+        lengths: Real steps of each row, `(batch,)`.
+        time: Steps of the padded rows.
+        device: Where the mask is wanted, by default where the lengths are.
+
+    Returns:
+        True on real steps, `(batch, time)` bool.
+
+    Example:
+        >>> lengths_to_mask(torch.tensor([1, 3]), time=3).int()
+        tensor([[1, 0, 0],
+                [1, 1, 1]], dtype=torch.int32)
+    """
+    steps = torch.arange(time, device=lengths.device)
+    return (steps < lengths.unsqueeze(1)).to(device or lengths.device, non_blocking=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from rnn_lab.nn.products import product, weight_gradient
+from rnn_lab.nn.functional.linear import product, weight_gradient
 
 AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}  # scores held at a time
 

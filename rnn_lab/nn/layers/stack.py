@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnn_lab.nn.dropout import LockedDropout
-from rnn_lab.nn.rows import Rows, check_lengths
-from rnn_lab.nn.state import Parts, State, join, parts, split, whole
+from rnn_lab.nn.functional.padding import Rows, check_lengths
+from rnn_lab.nn.functional.state import Parts, State, join, parts, split, whole
 
 
 class Core(nn.Module):

@@ -10,14 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn.attention import ATTENTIONS, AttentionLayer, Memory
 from rnn_lab.nn.dropout import LockedDropout
+from rnn_lab.nn.functional.linear import Linear
+from rnn_lab.nn.functional.state import State, change, join, parts, split, whole
 from rnn_lab.nn.initialization import initialize
-from rnn_lab.nn.products import Linear
-from rnn_lab.nn.recurrent import GRU, LSTM, RNN, RecurrentLayer
-from rnn_lab.nn.state import State, change, join, parts, split, whole
-from rnn_lab.nn.stepping import Stepper
-from rnn_lab.nn.words import WordVectors
+from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.layers.gru import GRU
+from rnn_lab.nn.layers.lstm import LSTM
+from rnn_lab.nn.layers.rnn import RNN
+from rnn_lab.nn.seq2seq.attention import ATTENTIONS, AttentionLayer, Memory
+from rnn_lab.nn.seq2seq.embeddings import WordVectors
+from rnn_lab.nn.seq2seq.stepper import Stepper
 
 DECODER_LAYERS: dict[str, type[RecurrentLayer]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
 

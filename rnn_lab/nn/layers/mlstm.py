@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from rnn_lab.nn.gated_scans import ScanCore, single
-from rnn_lab.nn.products import linear
-from rnn_lab.nn.rows import Rows
-from rnn_lab.nn.scan import scan
-from rnn_lab.nn.stack import LayerStack
-from rnn_lab.nn.state import Parts
+from rnn_lab.nn.functional.linear import linear
+from rnn_lab.nn.functional.padding import Rows
+from rnn_lab.nn.functional.scan import scan
+from rnn_lab.nn.functional.state import Parts
+from rnn_lab.nn.layers.scan_core import ScanCore, single
+from rnn_lab.nn.layers.stack import LayerStack
 
 # Bounds on the logarithm of the floor under the quotient: single precision holds such numbers, and
 # the squares of what is divided by the smaller one.

@@ -4,26 +4,28 @@ import difflib
 import inspect
 from typing import Any, Literal
 
-from rnn_lab.nn.diagonal_scans import LRU, RGLRU
-from rnn_lab.nn.gated_scans import QRNN, MinGRU, MinLSTM
 from rnn_lab.nn.initialization import initialize
-from rnn_lab.nn.matrix_memory import MLSTM
-from rnn_lab.nn.recurrent import GRU, LSTM, RNN, RecurrentLayer
-from rnn_lab.nn.stack import LayerStack
-from rnn_lab.nn.unrolled import (
-    SLSTM,
-    SRU,
-    IndRNN,
-    LayerNormGRU,
-    LayerNormLSTM,
-    LSTMWithLayerNorm,
-    PeepholeLSTM,
-    SimpleRNN,
-    Unrolled,
-)
+from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.layers.gru import GRU
+from rnn_lab.nn.layers.indrnn import IndRNN
+from rnn_lab.nn.layers.layer_norm_gru import LayerNormGRU
+from rnn_lab.nn.layers.layer_norm_lstm import LayerNormLSTM
+from rnn_lab.nn.layers.lru import LRU
+from rnn_lab.nn.layers.lstm import LSTM
+from rnn_lab.nn.layers.lstm_with_layer_norm import LSTMWithLayerNorm
+from rnn_lab.nn.layers.min_gru import MinGRU
+from rnn_lab.nn.layers.min_lstm import MinLSTM
+from rnn_lab.nn.layers.mlstm import MLSTM
+from rnn_lab.nn.layers.peephole_lstm import PeepholeLSTM
+from rnn_lab.nn.layers.qrnn import QRNN
+from rnn_lab.nn.layers.rg_lru import RGLRU
+from rnn_lab.nn.layers.rnn import RNN, SimpleRNN
+from rnn_lab.nn.layers.slstm import SLSTM
+from rnn_lab.nn.layers.sru import SRU
+from rnn_lab.nn.layers.stack import LayerStack
+from rnn_lab.nn.layers.unrolled import Unrolled
 
 Layer = RecurrentLayer | LayerStack | LSTMWithLayerNorm
-
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
     for layer in (

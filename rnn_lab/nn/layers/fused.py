@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU: torch's fused layers over padded batches with lengths, exact and fast.
+"""torch's fused layers over padded batches with lengths, exact and fast.
 
 On a CPU torch reads packed sequences step by step and padded ones in one fused call that is many
 times faster. So every layer and direction is one padded call, exact because padding always comes
@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnn_lab.nn.dropout import LockedDropout
-from rnn_lab.nn.gates import gru_gates, lstm_gates
-from rnn_lab.nn.products import Weights, linear
-from rnn_lab.nn.rows import Rows, check_lengths
-from rnn_lab.nn.stack import check_shares
-from rnn_lab.nn.state import Parts, State, join, split, whole, zoneout
+from rnn_lab.nn.functional.linear import Weights, linear
+from rnn_lab.nn.functional.padding import Rows, check_lengths
+from rnn_lab.nn.functional.state import Parts, State, join, split, whole, zoneout
+from rnn_lab.nn.layers.stack import check_shares
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -235,62 +234,3 @@ class RecurrentLayer(nn.RNNBase):
 
 def _turned(x: Tensor, rows: Rows | None) -> Tensor:
     return rows.reverse(x) if rows else x.flip(0)
-
-
-class RNN(RecurrentLayer, nn.RNN):  # type: ignore[misc]  # lengths stand where torch has hx
-    """The simple recurrent network: `h = tanh(W x + R h + b)`.
-
-    Source: Elman (1990), https://doi.org/10.1207/s15516709cog1402_1.
-    """
-
-    year, cost = 1990, "H(D+H)"
-    kernel = torch.rnn_tanh
-    cell = torch.rnn_tanh_cell
-
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
-        return (torch.tanh(x + again),)
-
-
-class GRU(RecurrentLayer, nn.GRU):  # type: ignore[misc]  # lengths stand where torch has hx
-    """Gated recurrent units: a reset gate and an update gate.
-
-    Source: Cho et al. (2014), https://arxiv.org/abs/1406.1078.
-    """
-
-    year, cost = 2014, "3H(D+H)"
-    kernel = torch.gru
-    cell = torch.gru_cell
-
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
-        return (gru_gates(x, again, state[0]),)
-
-
-class LSTM(RecurrentLayer, nn.LSTM):  # type: ignore[misc]  # lengths stand where torch has hx
-    """Long short-term memory: a cell state behind an input, a forget and an output gate.
-
-    Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735; Gers et
-    al. (2000), https://doi.org/10.1162/089976600300015015, for the forget gate.
-    """
-
-    year, cost, state_parts = 1997, "4H(D+H)", 2
-    cell = torch.lstm_cell
-
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
-        return lstm_gates(x + again, state[1])
-
-    def _read(
-        self, x: Tensor, rows: Rows | None, state: Parts, weights: list[Tensor]
-    ) -> tuple[Tensor, Parts]:
-        before = tuple(part.unsqueeze(0) for part in state)
-        if rows is None:
-            output, *after = torch.lstm(
-                x, before, weights, True, 1, 0.0, self.training, False, False
-            )
-            return output, tuple(part.squeeze(0) for part in after)
-        # The kernel gives c after the last step only. One more feature, one on padding, shuts the
-        # input gate and opens the forget gate there, so that c stays what it was, to the last bit.
-        hold = x.new_tensor([-1e4, 1e4, 0, 0]).repeat_interleave(self.hidden_size).unsqueeze(1)
-        x = torch.cat([x, rows.padding.to(x)], dim=-1)
-        weights = [torch.cat([weights[0], hold], dim=1), *weights[1:]]
-        output, _, c = torch.lstm(x, before, weights, True, 1, 0.0, self.training, False, False)
-        return output, (rows.last(output), c.squeeze(0))

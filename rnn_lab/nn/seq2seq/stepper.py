@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rnn_lab.nn.gates import gru_gates, lstm_gates
-from rnn_lab.nn.products import Weights, linear
-from rnn_lab.nn.recurrent import RecurrentLayer
-from rnn_lab.nn.state import Parts
+from rnn_lab.nn.functional.gates import gru_gates, lstm_gates
+from rnn_lab.nn.functional.linear import Weights, linear
+from rnn_lab.nn.functional.state import Parts
+from rnn_lab.nn.layers.fused import RecurrentLayer
 
 
 class Stepper:

@@ -1,0 +1,1 @@
+"""What recurrent layers are made of: products, scans, gates, activations, padding, state."""

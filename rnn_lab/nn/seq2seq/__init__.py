@@ -1,0 +1,1 @@
+"""Encoder-decoder models in plain PyTorch: attention, decoders, search and sampling."""
