@@ -188,8 +188,9 @@ def test_the_factor_of_awd_scales_all_five_dropouts():
 
 def test_memorises_a_short_text():
     model, whole = build(), batch(rows=2, time=10)
-    optimizer = torch.optim.Adam(model.parameters(), 0.03)
-    for _ in range(200):
+    # At a higher rate the loss leaps now and then, at another step on another processor.
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(600):
         optimizer.zero_grad()
         model.score(whole).loss.backward()
         optimizer.step()
