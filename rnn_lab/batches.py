@@ -5,12 +5,6 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-PAD_ID = 0
-UNK_ID = 1
-BOS_ID = 2  # only where a text is also written
-EOS_ID = 3
-IGNORED = -100  # a target that counts for nothing
-
 
 class TextBatch(NamedTuple):
     """Labelled texts of one batch, padded on the right.

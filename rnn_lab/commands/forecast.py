@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jsonargparse import Namespace
 
-from rnn_lab.data.frames import read_frames
 from rnn_lab.errors import UserError
 from rnn_lab.inference import ForecastPredictor, load
+from rnn_lab.io.tables import read_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,13 +40,13 @@ def forecast(args: Namespace, devices: Sequence[str], path: Path | None) -> None
     if path is None:
         _write(found, format, sys.stdout)
         return
-    from rnn_lab.commands.predict import beside  # it imports this file
+    from rnn_lab.io.atomic import atomic_write  # it imports this file
 
     if format == "parquet":
         path.parent.mkdir(parents=True, exist_ok=True)
         found.to_parquet(path, index=False)
         return
-    with beside(path) as file:
+    with atomic_write(path) as file:
         _write(found, format, file)
 
 

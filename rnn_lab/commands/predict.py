@@ -2,12 +2,10 @@
 
 import csv
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from itertools import chain, islice
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
@@ -19,11 +17,12 @@ from jsonargparse import ArgumentParser, Namespace
 
 from rnn_lab.checkpoint import saved
 from rnn_lab.commands.parsing import OneLineErrors
-from rnn_lab.data.archives import read_series
-from rnn_lab.data.progress import progress
-from rnn_lab.data.readers import ENDINGS, Record, read_records
 from rnn_lab.errors import UserError
 from rnn_lab.inference import TEXTS_AT_ONCE, Answer, Predictor, TranslationPredictor, load
+from rnn_lab.io.atomic import atomic_write
+from rnn_lab.io.progress import progress
+from rnn_lab.io.records import ENDINGS, Record, read_records
+from rnn_lab.io.ts_files import read_series
 from rnn_lab.nn import Strategy
 
 SEARCH = {  # options of translators, by the part of the strategy that they set
@@ -37,7 +36,6 @@ SEARCH = {  # options of translators, by the part of the strategy that they set
     "top_p": (float, "of sampling: from the fewest words so probable together"),
 }
 SHOWING = ("attention", "replace_unknown", "seed", "ensemble")
-
 _predictor: Predictor  # of a worker process
 
 
@@ -71,7 +69,7 @@ def main(options: Sequence[str]) -> None:
         return
     if path.exists() and args.input != "-" and path.samefile(args.input):
         raise UserError(f"{path} is the input: give another --output")
-    with beside(path) as file:
+    with atomic_write(path) as file:
         write(answers, file)
 
 
@@ -333,18 +331,3 @@ def _write_csv(answers: Iterator[Answer], file: IO[str]) -> None:
         found = answer["probabilities"] or {}
         given = (answer[name] for name in others)
         rows.writerow([*given, several, *(found.get(name) for name in known)])
-
-
-@contextmanager
-def beside(path: Path) -> Iterator[IO[str]]:
-    """Write a file under another name, which it loses when it is whole."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        with open(part, "w", encoding="utf-8", newline="") as file:
-            yield file
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)

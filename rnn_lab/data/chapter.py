@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from rnn_lab.batches import PAD_ID
+from rnn_lab.special_tokens import PAD_ID
 
 
 class SentimentDataset(Dataset[tuple[Tensor, int]]):

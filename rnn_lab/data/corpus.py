@@ -4,11 +4,7 @@ A corpus is a folder. `spool.*` hold the texts of each source as they were read,
 ids of its rows. Whatever is written goes to a folder beside it, which takes its name when whole.
 """
 
-import hashlib
 import json
-import os
-import shutil
-import uuid
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -17,79 +13,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
-from rnn_lab.batches import PAD_ID, UNK_ID, TextBatch
-from rnn_lab.data.progress import progress
-from rnn_lab.data.readers import Record
+from rnn_lab.batches import TextBatch
 from rnn_lab.data.vocabulary import TextReader, TextSettings
 from rnn_lab.errors import UserError
-
-FORMAT = 1  # raise it when anything below changes what is written
-ENCODED_AT_ONCE = 1024  # texts
-WRITTEN_AT_ONCE = 1 << 20  # bytes
-
-
-class Flat:
-    """Writes rows of numbers or bytes end to end, with the offset of each; memory is bounded."""
-
-    def __init__(self, folder: Path, name: str, typecode: str) -> None:
-        self._values = open(folder / f"{name}.bin", "wb", WRITTEN_AT_ONCE)  # noqa: SIM115
-        self._offsets = open(folder / f"{name}.offsets.bin", "wb", WRITTEN_AT_ONCE)  # noqa: SIM115
-        self._typecode = typecode
-        self._end = 0
-        self._offsets.write(array("q", [0]).tobytes())
-
-    def append(self, row: bytes | list[int]) -> None:
-        """Add a row."""
-        self._end += len(row)
-        self._values.write(row if isinstance(row, bytes) else array(self._typecode, row).tobytes())
-        self._offsets.write(self._end.to_bytes(8, "little"))
-
-    def close(self) -> None:
-        """Write what is left and let go of the files."""
-        try:
-            self._values.close()  # fails where the disk is full
-        finally:
-            self._offsets.close()
-
-
-def opened(path: Path, dtype: str) -> np.ndarray:
-    """Map a file of numbers into memory, read-only."""
-    if path.stat().st_size == 0:  # the system refuses to map an empty file
-        return np.empty(0, dtype)
-    return np.memmap(path, dtype, "r")
-
-
-class Texts:
-    """The texts that a `Flat` of bytes has written.
-
-    Args:
-        folder: The folder of the corpus.
-        name: What they were written as.
-    """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"{name}.bin"
-        self._bytes = opened(self._path, "u1")
-        self._offsets = opened(folder / f"{name}.offsets.bin", "<i8")
-
-    def __len__(self) -> int:
-        return len(self._offsets) - 1
-
-    def __getitem__(self, row: int) -> str:
-        start, end = self._offsets[row : row + 2]
-        return bytes(self._bytes[start:end]).decode()
-
-    def read(self, rows: np.ndarray) -> Iterator[str]:
-        """Read some rows, in ascending order, from the file: what was read takes no memory."""
-        with open(self._path, "rb", WRITTEN_AT_ONCE) as file:
-            for first in range(0, len(rows), ENCODED_AT_ONCE):
-                some = rows[first : first + ENCODED_AT_ONCE]
-                for start, end in zip(self._offsets[some], self._offsets[some + 1], strict=True):
-                    file.seek(start)
-                    yield file.read(end - start).decode()
+from rnn_lab.io.cache import prepared
+from rnn_lab.io.hashing import hash64, sample_by_hash
+from rnn_lab.io.progress import progress
+from rnn_lab.io.ragged import ENCODED_AT_ONCE, Flat, Texts, open_memmap
+from rnn_lab.io.records import Record
+from rnn_lab.special_tokens import PAD_ID, UNK_ID
 
 
 class Split:
@@ -106,12 +40,12 @@ class Split:
         self.name = name
         self.num_classes = num_classes
         self.multi_label = multi_label
-        self.ids = opened(folder / f"{name}.ids.bin", "<i4")
-        self.offsets = opened(folder / f"{name}.ids.offsets.bin", "<i8")
-        self.labels = opened(folder / f"{name}.labels.bin", "<i8" if not multi_label else "u1")
+        self.ids = open_memmap(folder / f"{name}.ids.bin", "<i4")
+        self.offsets = open_memmap(folder / f"{name}.ids.offsets.bin", "<i8")
+        self.labels = open_memmap(folder / f"{name}.labels.bin", "<i8" if not multi_label else "u1")
         if multi_label:
             self.labels = self.labels.reshape(-1, num_classes)
-        self._rows = opened(folder / f"{name}.rows.bin", "<i8")
+        self._rows = open_memmap(folder / f"{name}.rows.bin", "<i8")
         spool = (folder / f"{name}.spool").read_text()
         self._texts = Texts(folder, f"spool.{spool}")
 
@@ -179,49 +113,6 @@ def prepare(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None])
     return Corpus(prepared(folder, key, build))
 
 
-def prepared(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-    """Find the corpus that the key describes; build it first if it is not there.
-
-    Several processes may ask at once: one builds, the others wait. A process that is killed
-    leaves a folder that nobody takes for a corpus, and the next one removes it.
-
-    Args:
-        folder: Where corpora lie.
-        key: Everything that the corpus depends on, as plain values.
-        build: Writes the corpus into an empty folder.
-
-    Returns:
-        The folder of the corpus.
-
-    Raises:
-        UserError: If the folder cannot be written, for example on a full disk.
-    """
-    name = hashlib.sha256(json.dumps([FORMAT, key], sort_keys=True).encode()).hexdigest()[:24]
-    target = folder / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{name}.lock"):
-            if not target.is_dir():
-                _build_beside(target, build)
-    except OSError as error:
-        raise UserError(
-            f"the texts cannot be prepared in {folder}: {error.strerror or error}"
-        ) from error
-    return target
-
-
-def _build_beside(target: Path, build: Callable[[Path], None]) -> None:
-    for left in target.parent.glob(f"{target.name}.*.part"):
-        shutil.rmtree(left)
-    part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
-    part.mkdir()
-    try:
-        build(part)
-        os.rename(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
 class Spool:
     """The texts of one source, written down once so that every later pass is a plain read."""
 
@@ -233,7 +124,7 @@ class Spool:
             for text, labels in progress(records, f"reading {name}"):
                 raw = text.encode()
                 texts.append(raw)
-                digests.append(digest(raw))
+                digests.append(hash64(raw))
                 self.labels.append(self.label_names.setdefault(labels, len(self.label_names)))
         self._texts = Texts(folder, f"spool.{name}")
         self.digests = np.frombuffer(digests, np.uint64)
@@ -257,34 +148,8 @@ class Spool:
         taken = np.zeros(len(rows), bool)
         for label in np.unique(labels):
             same = np.flatnonzero(labels == label)
-            taken[same] = drawn(self.digests[rows[same]], fraction, seed)
+            taken[same] = sample_by_hash(self.digests[rows[same]], fraction, seed)
         return rows[~taken], rows[taken]
-
-
-def digest(raw: bytes) -> int:
-    """Digest a text to 64 bits, to tell equal ones."""
-    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little")
-
-
-def drawn(digests: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Draw about a fraction of some texts by the seed and their digests alone.
-
-    Returns:
-        Whether each is drawn; equal texts are drawn together.
-    """
-    mixed = _mix(digests ^ _mix(np.array([seed]).astype(np.uint64)))
-    values, counts = np.unique(mixed, return_counts=True)
-    sizes = np.concatenate([[0], np.cumsum(counts)])
-    limit = np.argmin(np.abs(sizes - fraction * len(mixed)))  # whole texts, no copy apart
-    return np.isin(mixed, values[:limit])
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """Scramble 64-bit integers (the finaliser of splitmix64, Steele et al. 2014)."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def build_corpus(

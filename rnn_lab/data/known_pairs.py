@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 from rnn_lab.data.pair_corpus import Pair
 from rnn_lab.data.pairs import PairDataModule, PairSources, read_parallel
-from rnn_lab.data.sources import KnownFile, locate, members
-from rnn_lab.data.text import digest
 from rnn_lab.data.vocabulary import TokenizerName
 from rnn_lab.errors import UserError
+from rnn_lab.io.archives import members
+from rnn_lab.io.downloads import RemoteFile, locate
+from rnn_lab.io.hashing import file_sha256
 
 MULTI30K = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/"
 SEQ2SEQ = "https://raw.githubusercontent.com/genimind/seq2seq/master/"
@@ -82,7 +83,7 @@ class Multi30k(PairDataModule):
 
     def content(self, split: str) -> Any:
         """The digests of the two files of a split."""
-        return ["Multi30k", [digest(path) for path in self.paths(split)]]
+        return ["Multi30k", [file_sha256(path) for path in self.paths(split)]]
 
     def paths(self, split: str) -> list[Path]:
         """Find the file of sources and that of targets; what is missing is fetched."""
@@ -90,10 +91,10 @@ class Multi30k(PairDataModule):
         return [locate("multi30k", file, self.root) for file in files]
 
     @classmethod
-    def file(cls, split: str, language: str) -> KnownFile:
+    def file(cls, split: str, language: str) -> RemoteFile:
         """Say what holds a language of a split."""
         name = f"{cls.names[split]}.{language}"
-        return KnownFile(name, (f"{MULTI30K}{name}.gz",), size=cls.sizes[language][split])
+        return RemoteFile(name, (f"{MULTI30K}{name}.gz",), size=cls.sizes[language][split])
 
     def _read(self, split: str) -> Iterator[Pair]:
         sources, targets = self.paths(split)
@@ -127,7 +128,7 @@ class Tatoeba(PairDataModule):
     languages = ("en", "fr")  # in the order of the columns
     test_fraction = 0.02
     count: ClassVar[int] = 142_787
-    file: ClassVar = KnownFile("fra-eng.zip", (f"{SEQ2SEQ}fra-eng.zip",))
+    file: ClassVar = RemoteFile("fra-eng.zip", (f"{SEQ2SEQ}fra-eng.zip",))
     member: ClassVar[str] = "fra.txt"
 
     def __init__(
@@ -174,7 +175,7 @@ class Tatoeba(PairDataModule):
 
     def content(self, split: str) -> Any:
         """The digest of the archive and the direction."""
-        return ["Tatoeba", digest(self.path), self.columns]
+        return ["Tatoeba", file_sha256(self.path), self.columns]
 
     @property
     def path(self) -> Path:

@@ -6,9 +6,9 @@ from typing import ClassVar
 from rnn_lab.data.panel import Panel, PanelSettings
 from rnn_lab.data.scaling import Kind
 from rnn_lab.data.series_files import FileDataModule
-from rnn_lab.data.sources import KnownFile, locate
 from rnn_lab.data.splits import Split
 from rnn_lab.errors import UserError
+from rnn_lab.io.downloads import RemoteFile, locate
 
 ETT = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/"
 EXCHANGE = (
@@ -27,7 +27,7 @@ class KnownSeries(FileDataModule):
     """
 
     folder: ClassVar[str]
-    file: ClassVar[KnownFile]
+    file: ClassVar[RemoteFile]
     rows: ClassVar[int]
     columns: ClassVar[list[str]]
     time_column: ClassVar[str | None] = "date"
@@ -87,7 +87,7 @@ class ETTh1(KnownSeries):
     """
 
     folder = "ett"
-    file = KnownFile("ETTh1.csv", (f"{ETT}ETTh1.csv",), size=2_589_657)
+    file = RemoteFile("ETTh1.csv", (f"{ETT}ETTh1.csv",), size=2_589_657)
     rows = 17_420
     columns: ClassVar = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"]
     own_split: ClassVar[Split] = [8640, 2880, 2880]
@@ -99,7 +99,7 @@ class ETTh2(ETTh1):
     Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 licence.
     """
 
-    file = KnownFile("ETTh2.csv", (f"{ETT}ETTh2.csv",))
+    file = RemoteFile("ETTh2.csv", (f"{ETT}ETTh2.csv",))
 
 
 class ETTm1(ETTh1):
@@ -110,7 +110,7 @@ class ETTm1(ETTh1):
     Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 licence.
     """
 
-    file = KnownFile("ETTm1.csv", (f"{ETT}ETTm1.csv",), size=10_360_719)
+    file = RemoteFile("ETTm1.csv", (f"{ETT}ETTm1.csv",), size=10_360_719)
     rows = 69_680
     own_split: ClassVar[Split] = [34_560, 11_520, 11_520]
 
@@ -121,7 +121,7 @@ class ETTm2(ETTm1):
     Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 licence.
     """
 
-    file = KnownFile("ETTm2.csv", (f"{ETT}ETTm2.csv",))
+    file = RemoteFile("ETTm2.csv", (f"{ETT}ETTm2.csv",))
 
 
 class ExchangeRate(KnownSeries):
@@ -134,7 +134,7 @@ class ExchangeRate(KnownSeries):
     """
 
     folder = "exchange_rate"
-    file = KnownFile("exchange_rate.txt", (EXCHANGE,), size=546_336)
+    file = RemoteFile("exchange_rate.txt", (EXCHANGE,), size=546_336)
     rows = 7588
     columns: ClassVar = [
         *("australia", "britain", "canada", "switzerland"),

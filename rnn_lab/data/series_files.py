@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 from platformdirs import user_cache_path
 
-from rnn_lab.data.corpus import prepared
 from rnn_lab.data.forecasting import ForecastDataModule
-from rnn_lab.data.frames import Chunk, read_frames, times
 from rnn_lab.data.panel import FORMAT, Panel, PanelSettings
-from rnn_lab.data.progress import progress
 from rnn_lab.data.scaling import Kind
 from rnn_lab.data.splits import Split
 from rnn_lab.data.tables import read_panel
-from rnn_lab.data.text import digest
 from rnn_lab.errors import UserError
+from rnn_lab.io.cache import prepared
+from rnn_lab.io.hashing import file_sha256
+from rnn_lab.io.progress import progress
+from rnn_lab.io.tables import Chunk, read_frames, times
 
 TIME_NAMES = ("ds", "date", "datetime", "time", "timestamp")
 LONG = ("unique_id", "ds", "y")  # a layout that other forecasters share
@@ -40,7 +40,7 @@ class FileDataModule(ForecastDataModule):
         path, settings = self.path(), self.settings()
         key = {
             "panel": FORMAT,
-            "content": digest(path),
+            "content": file_sha256(path),
             "names": self.names,
             "settings": asdict(settings),
         }

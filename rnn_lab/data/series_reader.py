@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import numpy as np
 
 from rnn_lab.checkpoint import check_form
-from rnn_lab.data.frames import chunks_of
 from rnn_lab.data.grids import calendar_features
 from rnn_lab.data.panel import Panel, PanelSettings
 from rnn_lab.data.scaling import Kind, Scaler
 from rnn_lab.data.tables import read_panel
 from rnn_lab.data.windows import Bounds, Windows
 from rnn_lab.errors import UserError
+from rnn_lab.io.tables import chunks_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,16 +20,19 @@ from platformdirs import user_cache_path
 from torch.utils.data import Sampler
 
 import rnn_lab
-from rnn_lab.batches import IGNORED, UNK_ID, StreamBatch
+from rnn_lab.batches import StreamBatch
 from rnn_lab.checkpoint import revived, saved_data
 from rnn_lab.data import synthetic
-from rnn_lab.data.corpus import in_chunks, opened, prepared
+from rnn_lab.data.corpus import in_chunks
 from rnn_lab.data.module import CorpusDataModule
-from rnn_lab.data.progress import progress
-from rnn_lab.data.readers import read_records
-from rnn_lab.data.text import digest
 from rnn_lab.data.vocabulary import SUBWORDS, TextReader, TextSettings, TokenizerName
 from rnn_lab.errors import UserError
+from rnn_lab.io.cache import prepared
+from rnn_lab.io.hashing import file_sha256
+from rnn_lab.io.progress import progress
+from rnn_lab.io.ragged import open_memmap
+from rnn_lab.io.records import read_records
+from rnn_lab.special_tokens import IGNORED, UNK_ID
 
 FORMAT = 1  # raise it when anything below changes what is written
 LINE_END = 0  # its id: where a line of the text ends
@@ -97,7 +100,7 @@ class Stream:
     """
 
     def __init__(self, path: Path, dtype: str) -> None:
-        self.ids = opened(path, dtype)
+        self.ids = open_memmap(path, dtype)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -444,7 +447,7 @@ class TextStream(StreamDataModule):
         """The digest of the file, and how it is read."""
         own = split in self.files
         part = None if "valid" in self.files or split == "test" else self.valid_fraction
-        return [digest(self.files[split if own else "train"]), self.encoding, part]
+        return [file_sha256(self.files[split if own else "train"]), self.encoding, part]
 
     def wish(self, split: str) -> str:
         """Name the option that would give the split."""

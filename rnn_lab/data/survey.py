@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn_lab.data.frames import Chunk, check_columns, is_text, is_words, numbers, times, words
 from rnn_lab.data.grids import Grid, Steps
 from rnn_lab.data.panel import PanelSettings
 from rnn_lab.errors import UserError
+from rnn_lab.io.tables import Chunk, check_columns, is_text, is_words, numbers, times, words
 
 
 class SortedRows(NamedTuple):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn_lab.data.frames import Chunk, numbers, words
 from rnn_lab.data.grids import calendar_features
 from rnn_lab.data.panel import Panel, PanelSettings
 from rnn_lab.data.survey import RowReader, SortedRows, Survey
 from rnn_lab.errors import UserError
+from rnn_lab.io.tables import Chunk, numbers, words
 
 BLOCK = 1 << 16  # rows that are worked on at once
 

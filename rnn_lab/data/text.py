@@ -1,12 +1,12 @@
 """Texts and their labels: the data module, known datasets, and the user's own files."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import torch
 from platformdirs import user_cache_path
 from torch import Tensor
 
@@ -16,11 +16,11 @@ from rnn_lab.checkpoint import revived, saved_data
 from rnn_lab.data import synthetic
 from rnn_lab.data.corpus import Corpus, build_corpus, prepare
 from rnn_lab.data.module import CorpusDataModule
-from rnn_lab.data.readers import Record, read_records
-from rnn_lab.data.sources import damage_named
-from rnn_lab.data.vectors import read_vectors
 from rnn_lab.data.vocabulary import TextReader, TextSettings, TokenizerName
 from rnn_lab.errors import UserError
+from rnn_lab.io.hashing import file_sha256
+from rnn_lab.io.records import Record, read_records
+from rnn_lab.io.word_vectors import read_vectors
 
 Sources = dict[str, Callable[[], Iterable[Record]]]
 
@@ -139,7 +139,10 @@ class TextDataModule(CorpusDataModule):
 
     def word_vectors(self, size: int) -> tuple[Tensor, Tensor] | None:
         """Read the vectors of known words: their ids `(found,)` and values `(found, size)`."""
-        return read_vectors(Path(self.vectors), self.reader.words, size) if self.vectors else None
+        if not self.vectors:
+            return None
+        ids, values = read_vectors(Path(self.vectors), self.reader.words, size)
+        return torch.from_numpy(ids), torch.from_numpy(values)
 
     def recipe(self) -> dict[str, Any]:
         """Say how to build this module elsewhere and how it reads raw text, as plain values."""
@@ -251,7 +254,7 @@ class TextFiles(TextDataModule):
 
     def content(self, split: str) -> Any:
         """The digest of the file, and how it is read."""
-        return [digest(self.files[split]), self.options]
+        return [file_sha256(self.files[split]), self.options]
 
     def wish(self, split: str) -> str:
         """Name the option that would give the split."""
@@ -300,11 +303,3 @@ class SyntheticReviews(TextDataModule):
     def content(self, split: str) -> Any:
         """The version of the grammar, the size and the seed."""
         return ["SyntheticReviews", rnn_lab.__version__, self.sizes[split], self.data_seed]
-
-
-def digest(path: Path) -> Any:
-    """Digest a file; of a folder all names and contents."""
-    if path.is_dir():
-        return [[str(file.relative_to(path)), digest(file)] for file in sorted(path.glob("*/*"))]
-    with damage_named(path), open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

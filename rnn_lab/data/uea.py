@@ -9,12 +9,12 @@ import numpy as np
 
 from rnn_lab.batches import SeriesBatch
 from rnn_lab.checkpoint import revived, saved_data
-from rnn_lab.data.archives import Archive
-from rnn_lab.data.corpus import digest, drawn
 from rnn_lab.data.module import LabDataModule
 from rnn_lab.data.series import SeriesScaler, SeriesSplit
-from rnn_lab.data.sources import KnownFile, locate
 from rnn_lab.errors import UserError
+from rnn_lab.io.downloads import RemoteFile, locate
+from rnn_lab.io.hashing import hash64, sample_by_hash
+from rnn_lab.io.ts_files import Archive
 
 log = logging.getLogger(__name__)
 
@@ -224,11 +224,11 @@ def _taken_up(data: dict[str, Any]) -> dict[str, Any]:
 def _drawn_within_labels(cases: Cases, fraction: float, seed: int) -> np.ndarray:
     """Draw about a fraction of the cases of each label; whether each is drawn."""
     labels = np.array(cases.labels)
-    digests = np.array([digest(values.tobytes()) for values in cases.series], np.uint64)
+    digests = np.array([hash64(values.tobytes()) for values in cases.series], np.uint64)
     taken = np.zeros(len(labels), bool)
     for label in cases.classes:
         same = np.flatnonzero(labels == label)
-        taken[same] = drawn(digests[same], fraction, seed)
+        taken[same] = sample_by_hash(digests[same], fraction, seed)
     return taken
 
 
@@ -286,13 +286,13 @@ class JapaneseVowels(ArchiveDataModule):
     """
 
     folder: ClassVar[str] = "japanese_vowels"
-    files: ClassVar[dict[str, KnownFile]] = {
-        "train": KnownFile(
+    files: ClassVar[dict[str, RemoteFile]] = {
+        "train": RemoteFile(
             "JapaneseVowels_TRAIN.ts",
             (f"{SKTIME}JapaneseVowels/JapaneseVowels_TRAIN.ts",),
             "sha256:68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
         ),
-        "test": KnownFile(
+        "test": RemoteFile(
             "JapaneseVowels_TEST.ts",
             (f"{SKTIME}JapaneseVowels/JapaneseVowels_TEST.ts",),
             "sha256:b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",

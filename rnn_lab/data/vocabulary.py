@@ -13,8 +13,8 @@ from typing import IO, Any, ClassVar, Literal, Self
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from rnn_lab.batches import PAD_ID, UNK_ID
 from rnn_lab.errors import UserError
+from rnn_lab.special_tokens import PAD_ID, UNK_ID
 
 SPECIAL_WORDS = ["<pad>", "<unk>"]
 COUNTED_AT_ONCE = 1_000_000  # distinct words held in memory while counting

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from rnn_lab.batches import WindowBatch
 from rnn_lab.data.forecasting import ForecastDataModule
-from rnn_lab.data.progress import progress
 from rnn_lab.data.windows import Windows
 from rnn_lab.inference.forecasts import ForecastPredictor, chunks
+from rnn_lab.io.progress import progress
 from rnn_lab.metrics.forecasting import Calibration, Forecast, ForecastErrors, deviation, with_reach
 from rnn_lab.models import DriftForecaster, LastValueForecaster, SeasonalNaiveForecaster
 from rnn_lab.nn.outputs import LEVELS

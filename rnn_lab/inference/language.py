@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rnn_lab.batches import IGNORED, UNK_ID
 from rnn_lab.data.stream import LINE_END, StreamReader
 from rnn_lab.errors import UserError
 from rnn_lab.inference.predictor import Answer, Predictor, like_lengths
 from rnn_lab.models import LanguageModel
 from rnn_lab.nn import Strategy
 from rnn_lab.nn.seq2seq.search import draw
+from rnn_lab.special_tokens import IGNORED, UNK_ID
 
 SCORES_AT_ONCE = 1 << 24  # of a batch: words, padding included, times the vocabulary
 

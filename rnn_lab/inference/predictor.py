@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnn_lab.batches import PAD_ID
 from rnn_lab.errors import UserError
+from rnn_lab.special_tokens import PAD_ID
 
 TEXTS_AT_ONCE = 2048  # read ahead, so that texts of like lengths share a batch
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from rnn_lab.data.archives import checked_values
 from rnn_lab.data.series import SeriesScaler, SeriesSplit
 from rnn_lab.errors import UserError
 from rnn_lab.inference.predictor import Answer, Predictor, like_lengths
+from rnn_lab.io.ts_files import checked_values
 from rnn_lab.models import SeriesClassifier
 
 STEPS_AT_ONCE = 16_384  # in a batch, padding included

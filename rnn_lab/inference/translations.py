@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from rnn_lab.batches import UNK_ID
 from rnn_lab.data.sentences import PairReader
 from rnn_lab.errors import UserError
 from rnn_lab.inference.predictor import TEXTS_AT_ONCE, Answer, Predictor, like_lengths, padded
 from rnn_lab.models import Translator
 from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
 from rnn_lab.nn.seq2seq.scoring import score_references
+from rnn_lab.special_tokens import UNK_ID
 
 HYPOTHESES_AT_ONCE = 1024  # in a batch: all beams of all its sentences
 WORDS_AT_ONCE = 2048  # in a batch whose translations are given, padding included

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 
-from rnn_lab.batches import PAD_ID, UNK_ID, TextBatch
+from rnn_lab.batches import TextBatch
 from rnn_lab.errors import UserError
 from rnn_lab.metrics.classification import class_metrics
 from rnn_lab.models.task import Scores, Task, check_sizes
 from rnn_lab.nn import EmbeddingDropout, WordDropout, build_layer, pool
+from rnn_lab.special_tokens import PAD_ID, UNK_ID
 
 
 class TextClassifier(Task):

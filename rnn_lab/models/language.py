@@ -9,12 +9,13 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
-from rnn_lab.batches import IGNORED, StreamBatch
+from rnn_lab.batches import StreamBatch
 from rnn_lab.errors import UserError
 from rnn_lab.models.task import Scores, Task, check_sizes
 from rnn_lab.nn import EmbeddingDropout, LockedDropout, build_layer, word_cross_entropy
 from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.state import State, change, parts
+from rnn_lab.special_tokens import IGNORED
 
 States = tuple[State, ...]  # of each layer
 

@@ -8,11 +8,12 @@ from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from rnn_lab.batches import PAD_ID, TaggingBatch
+from rnn_lab.batches import TaggingBatch
 from rnn_lab.errors import UserError
 from rnn_lab.models.classification import class_scores
 from rnn_lab.models.task import Scores, Task, check_sizes
 from rnn_lab.nn import build_layer, lengths_to_mask
+from rnn_lab.special_tokens import PAD_ID
 
 
 class SequenceTagger(Task):

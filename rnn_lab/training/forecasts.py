@@ -81,10 +81,7 @@ class Forecasts(Callback):
         scores, by_step = errors.compute(), errors.by_step()  # on every rank: it gathers
         if not writes(trainer):
             return
-        from rnn_lab.metrics.forecast_plots import (
-            errors_by_step,
-            residuals,  # see reports.py
-        )
+        from rnn_lab.metrics.forecast_plots import errors_by_step, residuals
 
         found = {
             "scores": {name: _number(value) for name, value in scores.items()},

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnn_lab.data.archives import Archive, read_series
 from rnn_lab.errors import UserError
+from rnn_lab.io.ts_files import Archive, read_series
 
 HEADER = """\
 #Two sensors, by hand

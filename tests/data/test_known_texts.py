@@ -8,8 +8,8 @@ import pytest
 
 from rnn_lab.data import IMDB, MR, R8, SST2, TREC, AGNews, Names
 from rnn_lab.data.known_texts import KnownTexts
-from rnn_lab.data.sources import KnownFile
 from rnn_lab.errors import UserError
+from rnn_lab.io.downloads import RemoteFile
 
 KNOWN = (IMDB, SST2, MR, TREC, R8, AGNews, Names)
 
@@ -20,7 +20,7 @@ class Tiny(KnownTexts):
     folder = "tiny"
     labels: ClassVar = {"0": "negative", "1": "positive"}
     counts: ClassVar = {"train": 20, "test": 2}
-    files: ClassVar = {"train": KnownFile("train.txt"), "test": KnownFile("test.txt")}
+    files: ClassVar = {"train": RemoteFile("train.txt"), "test": RemoteFile("test.txt")}
 
 
 @pytest.fixture

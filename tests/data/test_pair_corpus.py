@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnn_lab.batches import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from rnn_lab.data import corpus
 from rnn_lab.data.pair_corpus import Pair, PairCorpus, PairSplit, build_pair_corpus
 from rnn_lab.data.sentences import SentenceSettings
 from rnn_lab.errors import UserError
+from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 Rows = list[tuple[str, str]]
 TRAIN: Rows = [

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rnn_lab.data import frames
-from rnn_lab.data.frames import chunks_of, read_frames
 from rnn_lab.data.grids import DAY, Grid, calendar_features
 from rnn_lab.data.panel import Panel, PanelSettings
 from rnn_lab.data.tables import read_panel
 from rnn_lab.errors import UserError
+from rnn_lab.io import tables as frames
+from rnn_lab.io.tables import chunks_of, read_frames
 
 WIDE: dict[str, Any] = {"time_column": "date"}
 LONG: dict[str, Any] = {"time_column": "ds", "id_column": "unique_id", "targets": ["y"]}

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from rnn_lab.data import readers
-from rnn_lab.data.readers import Record, read_members, read_records
 from rnn_lab.errors import UserError
+from rnn_lab.io import records as readers
+from rnn_lab.io.records import Record, read_members, read_records
 
 CSV = 'id,text,label\n1,"good, ""very""\nmuch so",pos\n2,bad,neg\n'
 FROM_CSV = [Record('good, "very"\nmuch so', ("pos",)), Record("bad", ("neg",))]

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 
-from rnn_lab.batches import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from rnn_lab.data.sentences import (
     PAIR_WORDS,
     PairReader,
@@ -14,6 +13,7 @@ from rnn_lab.data.sentences import (
     normalise,
 )
 from rnn_lab.errors import UserError
+from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 ENGLISH = ["A dog isn't here, is it?", "two  dogs run over 3,000 hills", "Caf\u00e9 t-shirt - x"]
 GERMAN = [

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from rnn_lab.data import sources
-from rnn_lab.data.sources import KnownFile, check, data_root, locate, locate_one_of, members, opened
 from rnn_lab.errors import UserError
+from rnn_lab.io import downloads
+from rnn_lab.io.archives import members, open_bytes
+from rnn_lab.io.downloads import RemoteFile, check, data_root, locate, locate_one_of
 
 CONTENT = b"1 a fine film\n0 a dull film\n"
 DIGEST = "md5:" + hashlib.md5(CONTENT).hexdigest()
@@ -65,7 +66,7 @@ def server() -> Iterator[Server]:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of the test's own, and no data root in the environment."""
     monkeypatch.delenv("RNN_LAB_DATA", raising=False)
-    monkeypatch.setattr(sources, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(downloads, "user_cache_path", lambda name: tmp_path / "cache" / name)
     return tmp_path / "cache" / "rnn_lab" / "data"
 
 
@@ -74,8 +75,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def known(server: Server, digest: str | None = DIGEST, size: int | None = None) -> KnownFile:
-    return KnownFile("reviews.txt", (f"{server.address}/reviews.txt",), digest, size)
+def known(server: Server, digest: str | None = DIGEST, size: int | None = None) -> RemoteFile:
+    return RemoteFile("reviews.txt", (f"{server.address}/reviews.txt",), digest, size)
 
 
 def left_over(folder: Path) -> list[str]:
@@ -116,21 +117,21 @@ def test_what_is_published_packed_stays_packed_and_is_verified_by_its_content(
     server: Server, root: Path
 ) -> None:
     server.files["/reviews.txt.gz"] = gzip.compress(CONTENT)
-    file = KnownFile("reviews.txt", (f"{server.address}/reviews.txt.gz",), size=len(CONTENT))
+    file = RemoteFile("reviews.txt", (f"{server.address}/reviews.txt.gz",), size=len(CONTENT))
     path = locate("mine", file, str(root))
     assert path == root / "mine" / "reviews.txt.gz"
     assert path.read_bytes() == server.files["/reviews.txt.gz"]
     assert locate("mine", file, str(root)) == path
     assert server.asked == ["/reviews.txt.gz"]
     server.files["/other.txt.gz"] = gzip.compress(b"changed")
-    file = KnownFile("other.txt", (f"{server.address}/other.txt.gz",), size=len(CONTENT))
+    file = RemoteFile("other.txt", (f"{server.address}/other.txt.gz",), size=len(CONTENT))
     with pytest.raises(UserError, match=r"other\.txt as fetched .* holds 7 bytes.*: not kept"):
         locate("mine", file, str(root))
 
 
 def test_a_second_address_is_tried(server: Server, root: Path) -> None:
     urls = (f"{server.address}/gone.txt", f"{server.address}/reviews.txt")
-    path = locate("mine", KnownFile("reviews.txt", urls, DIGEST), str(root))
+    path = locate("mine", RemoteFile("reviews.txt", urls, DIGEST), str(root))
     assert path.read_bytes() == CONTENT
 
 
@@ -161,7 +162,7 @@ def test_what_cannot_be_fetched_names_file_folder_and_address(
     elif trouble == "cut off":
         server.promised["/reviews.txt"] = 2 * len(CONTENT)
     else:
-        file = KnownFile("reviews.txt", (NO_SERVER,))
+        file = RemoteFile("reviews.txt", (NO_SERVER,))
     with pytest.raises(UserError) as error:
         locate("mine", file, str(root))
     for part in ("reviews.txt is not in", str(root / "mine"), file.urls[0]):
@@ -172,7 +173,7 @@ def test_what_cannot_be_fetched_names_file_folder_and_address(
 
 def test_a_file_without_an_address_is_asked_for(root: Path) -> None:
     with pytest.raises(UserError, match=r"Arabic\.txt is not in .*mine and has no address"):
-        locate("mine", KnownFile("Arabic.txt"), str(root))
+        locate("mine", RemoteFile("Arabic.txt"), str(root))
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -180,9 +181,9 @@ def test_what_lies_in_the_root_is_used_plain_or_packed(root: Path, packed: bool)
     (root / "mine").mkdir(parents=True)
     path = root / "mine" / ("reviews.txt.gz" if packed else "reviews.txt")
     path.write_bytes(gzip.compress(CONTENT) if packed else CONTENT)
-    file = KnownFile("reviews.txt", (NO_SERVER,), DIGEST, len(CONTENT))
+    file = RemoteFile("reviews.txt", (NO_SERVER,), DIGEST, len(CONTENT))
     assert locate("mine", file, str(root)) == path
-    with opened(path) as content:
+    with open_bytes(path) as content:
         assert content.read() == CONTENT
 
 
@@ -195,17 +196,17 @@ def test_a_changed_file_in_the_root_is_refused_and_left_alone(
     path = root / "mine" / name
     path.write_bytes(gzip.compress(b"changed") if name.endswith(".gz") else b"changed")
     with pytest.raises(UserError, match=f"{name} .*, wanted .*: remove or replace it"):
-        locate("mine", KnownFile("reviews.txt", (), digest, len(CONTENT)), str(root))
+        locate("mine", RemoteFile("reviews.txt", (), digest, len(CONTENT)), str(root))
     assert path.is_file()
 
 
 def test_a_file_changed_after_a_check_is_checked_again(tmp_path: Path) -> None:
     path = tmp_path / "reviews.txt"
     path.write_bytes(CONTENT)
-    check(path, KnownFile("reviews.txt", (), DIGEST))
+    check(path, RemoteFile("reviews.txt", (), DIGEST))
     path.write_bytes(b"other")
     with pytest.raises(UserError, match="wanted"):
-        check(path, KnownFile("reviews.txt", (), DIGEST))
+        check(path, RemoteFile("reviews.txt", (), DIGEST))
 
 
 @pytest.mark.parametrize("folder", ["root", "root/mine"])
@@ -224,15 +225,15 @@ def test_a_root_that_is_read_only_is_read_and_the_cache_takes_what_is_fetched(
 
 def test_a_folder_that_takes_no_file_is_not_writable(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    assert not sources._writable(tmp_path / "file" / "mine")
-    assert sources._writable(tmp_path / "mine")
+    assert not downloads._writable(tmp_path / "file" / "mine")
+    assert downloads._writable(tmp_path / "mine")
 
 
 def test_the_choice_that_is_complete_is_taken_else_the_first_is_fetched(
     server: Server, root: Path
 ) -> None:
     one = (known(server),)
-    parts = (KnownFile("train.txt"), KnownFile("test.txt"))
+    parts = (RemoteFile("train.txt"), RemoteFile("test.txt"))
     (root / "mine").mkdir(parents=True)
     (root / "mine" / "train.txt").write_bytes(b"1 x\n")
     assert locate_one_of("mine", (one, parts), str(root)) == (root / "mine" / "reviews.txt",)
@@ -243,7 +244,7 @@ def test_the_choice_that_is_complete_is_taken_else_the_first_is_fetched(
 
 
 def fetch(url: str, root: str) -> None:
-    locate("mine", KnownFile("reviews.txt", (url,), DIGEST), root)
+    locate("mine", RemoteFile("reviews.txt", (url,), DIGEST), root)
 
 
 @pytest.mark.slow
@@ -264,13 +265,13 @@ def test_a_cut_gz_is_one_line_that_names_it(tmp_path: Path) -> None:
     path = tmp_path / "reviews.txt.gz"
     path.write_bytes(gzip.compress(CONTENT)[:-9])
     named = r"reviews\.txt\.gz is truncated or damaged: \w"
-    with pytest.raises(UserError, match=named), opened(path) as content:
+    with pytest.raises(UserError, match=named), open_bytes(path) as content:
         content.read()
 
 
 def test_what_is_not_there_is_one_line_that_names_it(tmp_path: Path) -> None:
     named = r"gone\.txt cannot be read: No such file"
-    with pytest.raises(UserError, match=named), opened(tmp_path / "gone.txt"):
+    with pytest.raises(UserError, match=named), open_bytes(tmp_path / "gone.txt"):
         pass
 
 

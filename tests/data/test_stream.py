@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from rnn_lab.batches import IGNORED
 from rnn_lab.data import SyntheticText, TextStream, TinyShakespeare, WikiText2
 from rnn_lab.data.stream import LINE_END, StreamPlan, StreamReader, stretch
 from rnn_lab.data.vocabulary import TextSettings
 from rnn_lab.errors import UserError
+from rnn_lab.special_tokens import IGNORED
 
 LINES = [f"word{n} goes on to word{n + 1}" for n in range(10, 70)]
 

@@ -9,11 +9,12 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.nn import functional
 
-from rnn_lab.batches import IGNORED, StreamBatch
+from rnn_lab.batches import StreamBatch
 from rnn_lab.data import SyntheticText, TextStream
 from rnn_lab.errors import UserError
 from rnn_lab.models import AWDLSTM, LanguageModel, LSTMLanguageModel
 from rnn_lab.nn import LAYERS
+from rnn_lab.special_tokens import IGNORED
 
 WORDS = 11
 ALL_MODELS = [LSTMLanguageModel, AWDLSTM, LanguageModel]

@@ -9,15 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnn_lab import batches
-from rnn_lab.nn import (
-    AttentionDecoder,
-    Decoder,
-    Encoder,
-    GNMTDecoder,
-    LuongDecoder,
-    Seq2Seq,
-)
+from rnn_lab.nn import AttentionDecoder, Decoder, Encoder, GNMTDecoder, LuongDecoder, Seq2Seq
 from rnn_lab.nn.functional.padding import lengths_to_mask
 from rnn_lab.nn.seq2seq.hypotheses import BOS_ID, EOS_ID, LOOK_EVERY, PAD_ID, Hypothesis
 from rnn_lab.nn.seq2seq.scoring import score_references
@@ -523,7 +515,3 @@ def test_a_model_that_gives_no_numbers_is_told_so(name: str, decode: Decode) -> 
 def test_an_ensemble_needs_a_model() -> None:
     with pytest.raises(ValueError, match="models must be at least one, got 0"):
         greedy_decode([], sources(), LENGTHS, max_length=LONGEST)
-
-
-def test_the_ids_are_those_of_the_batches() -> None:
-    assert (PAD_ID, BOS_ID, EOS_ID) == (batches.PAD_ID, batches.BOS_ID, batches.EOS_ID)

@@ -5,12 +5,12 @@ import re
 
 import pytest
 import torch
-from rnn_lab.nn.layers.registry import layer_options
 from torch import Tensor
 
 from rnn_lab.nn import LAYERS, Layer, build_layer
 from rnn_lab.nn.functional.state import change, parts
 from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.layers.registry import layer_options
 from rnn_lab.nn.layers.stack import LayerStack
 
 INPUT, HIDDEN, TIME = 5, 8, 7

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_lab.nn.dropout import EmbeddingDropout, LockedDropout
-
-PAD_ID = 0
+from rnn_lab.special_tokens import PAD_ID
 
 
 class WordVectors(nn.Module):

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from rnn_lab.nn.functional.padding import lengths_to_mask
+from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
-PAD_ID, BOS_ID, EOS_ID = 0, 2, 3
 LOOK_EVERY = {"cuda": 4}  # steps until it is asked who is done: the answer has to wait for the GPU
 
 

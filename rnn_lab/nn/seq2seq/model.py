@@ -8,8 +8,8 @@ from rnn_lab.nn.functional.padding import lengths_to_mask
 from rnn_lab.nn.functional.state import State, parts, whole
 from rnn_lab.nn.seq2seq.attention import Memory
 from rnn_lab.nn.seq2seq.decoders import Decoder
-from rnn_lab.nn.seq2seq.embeddings import PAD_ID
 from rnn_lab.nn.seq2seq.encoder import Encoder
+from rnn_lab.special_tokens import PAD_ID
 
 
 class Bridge(nn.Module):

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from rnn_lab.nn.seq2seq.hypotheses import (
-    EOS_ID,
     Finished,
     Hypothesis,
     HypothesisSearch,
@@ -14,6 +13,7 @@ from rnn_lab.nn.seq2seq.hypotheses import (
     Penalties,
     check_option,
 )
+from rnn_lab.special_tokens import EOS_ID
 
 
 @torch.no_grad()

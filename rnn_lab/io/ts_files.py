@@ -9,11 +9,10 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from rnn_lab.data.sources import opened
 from rnn_lab.errors import UserError
+from rnn_lab.io.archives import open_bytes
 
 FORMATS = ("ts", "jsonl")
-
 Lines = Iterator[tuple[int, str]]
 
 
@@ -254,7 +253,7 @@ def numbered_lines(source: str | Path) -> Lines:
         UserError: If it cannot be read, or a line that is no comment (`#`) is not UTF-8.
     """
     stdin = nullcontext(sys.stdin.buffer)  # not ours to close
-    with stdin if str(source) == "-" else opened(Path(source)) as file:
+    with stdin if str(source) == "-" else open_bytes(Path(source)) as file:
         yield from _decoded(file, source)
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rnn_lab.data.sources import damage_named, opened
 from rnn_lab.errors import UserError
+from rnn_lab.io.archives import damage_named, open_bytes
 
-if TYPE_CHECKING:  # it takes half a second, and only series need it
+if TYPE_CHECKING:
     import pandas as pd
+
 
 ROWS_AT_ONCE = 1 << 16
 SEPARATORS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
@@ -63,7 +64,7 @@ def read_frames(path: Path, names: list[str] | None = None) -> Generator[Chunk, 
 def _delimited(path: Path, separator: str, names: list[str] | None) -> Iterator["pd.DataFrame"]:
     import pandas as pd
 
-    with opened(path) as file, warnings.catch_warnings():
+    with open_bytes(path) as file, warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop fields
         try:
             yield from pd.read_csv(

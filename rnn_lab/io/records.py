@@ -12,11 +12,10 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from rnn_lab.data.sources import members, opened
 from rnn_lab.errors import UserError
+from rnn_lab.io.archives import members, open_bytes
 
 Columns = str | int | Sequence[str | int]
-
 FIELD_LIMIT = 1 << 26  # characters of a CSV field: an unclosed quote must not read the whole file
 SPACE_OR_TAB = re.compile("[ \t]")
 FORMATS = ("csv", "tsv", "jsonl", "txt", "folder", "archive")
@@ -30,8 +29,6 @@ ENDINGS = {
     ".tgz": "archive",
     ".zip": "archive",
 }
-
-
 CSV_REASONS = {
     "unexpected end of data": "a quote is not closed",
     "new-line character seen in unquoted field": "a carriage return outside quotes",
@@ -188,7 +185,7 @@ def _read_folder(folder: Path, options: _Options) -> Iterator[Record]:
     if not files:
         raise UserError(f"{folder} holds no file {level.replace('*', '<label>')}*.txt")
     for path in files:
-        with opened(path) as file:
+        with open_bytes(path) as file:
             yield _whole_file(str(path), path.parent.name, file.read(), options)
 
 
@@ -205,7 +202,7 @@ def _whole_file(source: str, folder: str, content: bytes, options: _Options) -> 
 
 def _read_lines(path: str | Path, read: "LineReader", options: _Options) -> Iterator[Record]:
     stdin = nullcontext(sys.stdin.buffer)  # not ours to close
-    with stdin if str(path) == "-" else opened(Path(path)) as file:
+    with stdin if str(path) == "-" else open_bytes(Path(path)) as file:
         lines = enumerate(file, 1)  # binary lines end with a line feed only
         decoded = (_decoded(line, options.source, options.encoding, n) for n, line in lines)
         yield from read(decoded, options)

@@ -3,16 +3,14 @@
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from rnn_lab.batches import PAD_ID
-from rnn_lab.data.progress import progress
-from rnn_lab.data.sources import opened
 from rnn_lab.errors import UserError
+from rnn_lab.io.archives import open_bytes
+from rnn_lab.io.progress import progress
+from rnn_lab.special_tokens import PAD_ID
 
 
-def read_vectors(path: Path, words: list[str], size: int) -> tuple[Tensor, Tensor]:
+def read_vectors(path: Path, words: list[str], size: int) -> tuple[np.ndarray, np.ndarray]:
     """Read the vectors of some words; of all others nothing is kept.
 
     Args:
@@ -29,7 +27,7 @@ def read_vectors(path: Path, words: list[str], size: int) -> tuple[Tensor, Tenso
     """
     wanted = {word.encode(): i for i, word in enumerate(words) if i != PAD_ID}
     found: dict[int, np.ndarray] = {}
-    with opened(path) as file:
+    with open_bytes(path) as file:
         for number, line in enumerate(progress(file, f"reading {path.name}"), 1):
             parts = line.rstrip().split(b" ")
             if number == 1 and len(parts) == 2:
@@ -44,7 +42,7 @@ def read_vectors(path: Path, words: list[str], size: int) -> tuple[Tensor, Tenso
                 found[wanted[word]] = _numbers(parts[-size:], f"{path} line {number}")
     if not found:
         raise UserError(f"{path} has none of the {len(words)} words of the vocabulary")
-    return torch.tensor(list(found)), torch.from_numpy(np.stack(list(found.values())))
+    return np.array(list(found)), np.stack(list(found.values()))
 
 
 def _numbers(parts: list[bytes], where: str) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Reading and writing of files, without torch: downloads, records, tables, caches, digests."""
