@@ -9,11 +9,18 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_FUNCTIONS = {"load": "inference", "collate_variable_length": "data"}
+_FACES = ("models", "datamodules")
+_HOMES = {
+    "LabDataModule": "core.datamodule",
+    "SentimentDataset": "tasks.text_classification.textbook",
+    "Task": "core.task",
+    "collate_variable_length": "tasks.text_classification.textbook",
+    "load": "core.loading",
+}
 
 
 def __getattr__(name: str) -> Any:
-    homes = [_FUNCTIONS[name]] if name in _FUNCTIONS else ["models", "data"] * name[0].isupper()
+    homes = [_HOMES[name]] if name in _HOMES else _FACES if name[0].isupper() else ()
     for home in homes:
         module = import_module(f"rnn_lab.{home}")
         if hasattr(module, name):

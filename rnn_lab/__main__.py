@@ -111,9 +111,9 @@ def _trained(words: list[str]) -> int:
     """Train or measure, and leave when a signal asks for it."""
     with signals.heeded():
         try:
-            from rnn_lab import cli
+            from rnn_lab.commands import _cli
 
-            cli.main(words)
+            _cli.main(words)
         except signals.Preempted as left:
             if _number("RANK", "SLURM_PROCID", "LOCAL_RANK"):
                 return 0  # else Lightning kills the first process, whose status counts

@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rnn_lab.datamodules import SeriesFiles, SyntheticSeries
 
-from rnn_lab.data import SeriesFiles, SyntheticSeries
-from rnn_lab.inference import ForecastPredictor, backtesting
-from rnn_lab.inference.backtesting import Refitted, backtest, baselines, rows_of
-from rnn_lab.metrics.forecasting import ForecastErrors
 from rnn_lab.models import LastValueForecaster
-from rnn_lab.nn.outputs import LEVELS
+from rnn_lab.tasks.forecasting import backtest as backtesting
+from rnn_lab.tasks.forecasting.backtest import Refitted, backtest, baselines, rows_of
+from rnn_lab.tasks.forecasting.metrics import ForecastErrors
+from rnn_lab.tasks.forecasting.outputs import LEVELS
+from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 
 PAST, HORIZON = 6, 3
 

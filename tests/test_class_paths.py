@@ -10,20 +10,21 @@ import torch
 
 import rnn_lab
 from rnn_lab.__main__ import main
-from rnn_lab.class_paths import check_paths, named_class
-from rnn_lab.cli import known_classes
-from rnn_lab.data import LabDataModule
+from rnn_lab.commands._checks import known_classes
+from rnn_lab.core.datamodule import LabDataModule
+from rnn_lab.core.task import Task
+from rnn_lab.core.trusted_imports import check_paths, named_class
 from rnn_lab.errors import UserError
-from rnn_lab.inference import partners_of
-from rnn_lab.models import LSTMClassifier, Task, TextClassifier
+from rnn_lab.models import LSTMClassifier, TextClassifier
+from rnn_lab.tasks.translation.predictor import partners_of
 
 FOREIGN = '''
 from pathlib import Path
 
 import torch
 
-from rnn_lab.data import SyntheticReviews
-from rnn_lab.inference import partners_of
+from rnn_lab.datamodules import SyntheticReviews
+from rnn_lab.tasks.translation.predictor import partners_of
 from rnn_lab.models import LSTMClassifier
 
 Path(__file__).with_name("run").touch()
@@ -241,10 +242,11 @@ def test_a_class_that_is_loaded_already_needs_no_leave(trained, tmp_path):
 @pytest.mark.parametrize(
     "path",
     [
-        "rnn_lab.inference.loading.import_module", "rnn_lab.commands.average.average",
-        "rnn_lab.data.module.Path", "torch.hub.load", "torch.utils.cpp_extension.load", "os.system",
-        "torch.nn.functional.relu", "lightning.pytorch.cli.LightningCLI", "rnn_lab.data.module.os",
-        "rnn_lab.data.module.os.system", "rnn_lab.absent.Model", "Adam", "", ".foreign.Model",
+        "rnn_lab.core.loading.import_module", "rnn_lab.commands.average.average",
+        "rnn_lab.core.datamodule.Path", "torch.hub.load", "torch.utils.cpp_extension.load",
+        "os.system", "torch.nn.functional.relu", "lightning.pytorch.cli.LightningCLI",
+        "rnn_lab.core.datamodule.os",
+        "rnn_lab.core.datamodule.os.system", "rnn_lab.absent.Model", "Adam", "", ".foreign.Model",
         "rnn_lab..models.Task", f"{__name__}.Path", "builtins.eval",
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from rnn_lab.__main__ import main
-from rnn_lab.commands.parsing import in_order, split_options
+from rnn_lab.commands._parsing import in_order, split_options
 
 TINY = [
     *("--data.train_size=48", "--data.valid_size=16", "--data.test_size=24"),

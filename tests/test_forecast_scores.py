@@ -5,8 +5,8 @@ import pytest
 import torch
 from torchmetrics import MetricCollection
 
-from rnn_lab.batches import WindowBatch
-from rnn_lab.metrics.forecasting import (
+from rnn_lab.tasks.forecasting.batch import WindowBatch
+from rnn_lab.tasks.forecasting.metrics import (
     INTERVALS,
     Calibration,
     Forecast,
@@ -16,7 +16,7 @@ from rnn_lab.metrics.forecasting import (
     radius,
     widened,
 )
-from rnn_lab.nn.outputs import LEVELS
+from rnn_lab.tasks.forecasting.outputs import LEVELS
 
 ROWS, PAST, HORIZON, CHANNELS = 30, 8, 5, 3
 EVEN = [i for i, level in enumerate(LEVELS) if 0.05 <= level <= 0.95]

@@ -10,8 +10,8 @@ import torch
 
 import rnn_lab
 from rnn_lab.__main__ import main
-from rnn_lab.data.stream import LINE_END
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.language_modeling.tokenizer import LINE_END
 
 TEXT = "one two three\nthree two one\ntwo two four\n\none one one three two\n"
 
@@ -235,7 +235,10 @@ def test_wrong_checkpoints_are_one_line(checkpoint, classifier, capsys, tmp_path
     assert "does not translate" in refused(capsys, "translate", "--ckpt_path", checkpoint)
     data = ["fit", "--model=LSTMLanguageModel", "--data=TextStream"]
     line = refused(capsys, *data, f"--data.reader_from={classifier}")
-    assert "models no text: it was trained on rnn_lab.data.text.SyntheticReviews" in line
+    assert (
+        "models no text: it was trained on rnn_lab.tasks.text_classification.data.SyntheticReviews"
+        in line
+    )
     reviews = ["fit", "--model=LSTMClassifier", "--data=SyntheticReviews"]
     assert "labels no text" in refused(capsys, *reviews, f"--data.reader_from={checkpoint}")
 

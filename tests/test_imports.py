@@ -1,53 +1,101 @@
-"""The shape of the house: imports point down, and what must be light is light."""
+"""The shape of the house: imports point down, no task imports another, what is light is light."""
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "rnn_lab"
-ALLOWED = {  # what the files of each part may import of ours, besides their own part
-    "batches": set(),
-    "errors": set(),
-    "signals": set(),
-    "class_paths": {"errors"},
-    "checkpoint": {"class_paths", "errors"},
+GROUND = {"errors", "signals", "special_tokens"}
+SHARED = {"classification", "core", "io", "nn", "text", "training"}
+ALLOWED = {  # what the files of each part may import of ours, besides their own part and the ground
+    **{name: set() for name in GROUND},
     "nn": set(),
-    "data": {"batches", "checkpoint", "errors"},
-    "metrics": set(),
-    "models": {"nn", "batches", "metrics", "errors"},
-    "training": {"batches", "checkpoint", "metrics", "errors", "signals"},
-    "inference": {
-        *("batches", "checkpoint", "class_paths", "data", "errors", "metrics", "models", "nn"),
-    },
+    "io": set(),
+    "core": {"nn", "io"},
+    "training": {"core", "io"},
+    "text": {"core", "io", "nn", "training"},
+    "classification": {"core", "io", "nn", "training"},
+    "tasks": SHARED,
+    "models": {"tasks"},
+    "datamodules": {"tasks"},
+    "commands": {*SHARED, "tasks", "models", "datamodules"},
+    "__main__": {"commands", "training"},
+    "__init__": set(),
 }
+CORE = {
+    "__init__", "checkpoint", "datamodule", "generated", "loading", "predictor", "samplers", "task",
+    "trusted_imports",
+}  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    """The dotted name of a module below the package; that of the package itself is empty."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {name_of(path): path for path in FILES}
 
 
 def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_parts(path: Path) -> set[str]:
-    """Parts of rnn_lab that a file imports, anywhere in it."""
-    names = []
+def imported(path: Path) -> set[str]:
+    """Modules of ours that a file imports, anywhere in it, by their names below the package."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module == "rnn_lab":
-            names += [f"rnn_lab.{alias.name}" for alias in node.names]
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names.append(node.module or "")
-    return {name.split(".")[1] for name in names if name.startswith("rnn_lab.")}
+            assert node.level == 0, f"{path} imports by a relative path"
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            known = (name.removeprefix("rnn_lab.") in MODULES for name in below)
+            names = [n if k else str(node.module) for n, k in zip(below, known, strict=True)]
+        else:
+            continue
+        ours = (name for name in names if name.split(".")[0] == "rnn_lab")
+        found |= {name.removeprefix("rnn_lab").removeprefix(".") for name in ours}
+    return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_down(path):
     part = part_of(path)
-    if part in ALLOWED:
-        assert imported_parts(path) <= ALLOWED[part] | {part}
+    parts = {name.partition(".")[0] for name in imported(path)} - {""}  # that is the version
+    assert parts <= ALLOWED[part] | GROUND | {part}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_task_imports_another(path):
+    if part_of(path) == "tasks":
+        own = path.relative_to(PACKAGE).parts[1]
+        tasks = {name.split(".")[1] for name in imported(path) if name.startswith("tasks.")}
+        assert tasks <= {own}
+
+
+def test_no_import_leads_back_to_where_it_came_from():
+    graph = {name: imported(path) - {"", name} for name, path in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_core_has_no_file_beyond_its_list():
+    assert {path.stem for path in (PACKAGE / "core").iterdir() if path.suffix == ".py"} == CORE
+
+
+def test_faces_hold_imports_and_names_alone():
+    for face in ("models", "datamodules"):
+        docstring, *rest = ast.parse(MODULES[face].read_text(encoding="utf-8")).body
+        assert isinstance(docstring, ast.Expr)
+        assert all(isinstance(node, ast.ImportFrom | ast.Assign) for node in rest)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -55,24 +103,40 @@ def test_nobody_imports_the_other_lightning(path):
     assert "pytorch_lightning" not in path.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
-def test_the_package_and_the_list_load_no_torch():
-    code = """
-import sys
-import rnn_lab
-from rnn_lab.__main__ import main
-assert main(["list"]) == 0 and main(["--help"]) == 0
-assert not {"torch", "lightning", "wandb", "jsonargparse"} & sys.modules.keys()
-"""
+def loads(statement: str, *heavy: str) -> None:
+    """Run a statement in a process of its own; none of some packages may be loaded by it."""
+    code = f"import sys\n{statement}\nassert not set({heavy!r}) & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_the_chapters_names_are_imported_from_the_package_itself():
-    import rnn_lab
-    from rnn_lab import data, models
+@pytest.mark.slow
+def test_the_package_and_the_list_load_no_torch():
+    heavy = ("torch", "lightning", "wandb", "jsonargparse")
+    loads("import rnn_lab", *heavy)
+    shown = (
+        'from rnn_lab.__main__ import main\nassert main(["list"]) == 0 and main(["--help"]) == 0'
+    )
+    loads(shown, *heavy)
 
-    names = [*models.__all__, *data.__all__, "load"]
-    assert {"LSTMClassifier", "SentimentDataset", "collate_variable_length"} <= set(names)
+
+@pytest.mark.slow
+def test_reading_and_writing_of_files_loads_no_torch():
+    names = [name for name in MODULES if name.partition(".")[0] in {*GROUND, "io"}]
+    loads("\n".join(f"import rnn_lab.{name}" for name in names), "torch", "lightning")
+
+
+@pytest.mark.slow
+def test_the_faces_are_cheap():
+    loads("import rnn_lab.models, rnn_lab.datamodules", "pandas", "sacrebleu", "wandb")
+
+
+def test_the_textbooks_names_are_imported_from_the_package_itself():
+    import rnn_lab
+    from rnn_lab import datamodules, models
+
+    names = [*models.__all__, *datamodules.__all__, "load", "Task", "LabDataModule"]
+    names += ["SentimentDataset", "collate_variable_length"]
+    assert "LSTMClassifier" in names
     for name in names:
         assert getattr(rnn_lab, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Absent'"):

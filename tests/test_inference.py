@@ -181,7 +181,10 @@ def test_a_model_of_generated_tensors_is_measured_not_asked(model, data, lines, 
 
 def test_a_model_trained_without_a_data_module_answers_nothing_raw(tmp_path):
     path = tmp_path / "own.ckpt"
-    recipe = {"class_path": "rnn_lab.models.tagging.SequenceTagger", "init_args": {"vocab_size": 5}}
+    recipe = {
+        "class_path": "rnn_lab.tasks.tagging.models.SequenceTagger",
+        "init_args": {"vocab_size": 5},
+    }
     torch.save({"state_dict": {}, "rnn_lab": {"model": recipe}}, path)
     with pytest.raises(UserError, match="trained without a data module"):
         rnn_lab.load(str(path))

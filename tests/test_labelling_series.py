@@ -12,7 +12,7 @@ import torch
 
 import rnn_lab
 from rnn_lab.__main__ import main
-from rnn_lab.data import UEA
+from rnn_lab.datamodules import UEA
 from rnn_lab.errors import UserError
 from rnn_lab.training import read_metrics
 
@@ -220,7 +220,7 @@ def test_generated_series_are_labelled_unscaled(tmp_path):
 
 
 def test_only_translators_go_together(checkpoint):
-    with pytest.raises(UserError, match="BiGRUClassifier: only translators go together"):
+    with pytest.raises(UserError, match="BiGRUClassifier, which supports no ensemble"):
         rnn_lab.load(checkpoint, ensemble=[checkpoint])
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from rnn_lab.metrics.memory import gradient_by_distance
-from rnn_lab.metrics.memory_plots import gradients
 from rnn_lab.nn import build_layer
+from rnn_lab.nn.diagnostics import gradient_by_distance
+from rnn_lab.training.plots import gradients
 
 BENCHMARK = Path(__file__).parent / "benchmarks" / "long_memory.py"
 

@@ -291,7 +291,7 @@ CONTENT = {
         ((*MODEL, "init_args", "hidden_dim"), 5), ((*MODEL, "init_args", "hidden_dim"), [4]),
         ((*MODEL, "init_args", "hidden_dim"), None), ((*MODEL, "init_args", "hidden_dim"), 4.5),
         ((*MODEL, "init_args", "colour"), "red"), ((*MODEL, "init_args", 7), "red"),
-        ((*DATA, "class_path"), "rnn_lab.data.Absent"), ((*DATA, "class_path"), [1]),
+        ((*DATA, "class_path"), "rnn_lab.datamodules.Absent"), ((*DATA, "class_path"), [1]),
         ((*DATA, "init_args"), "x"), (DATA, None), (DATA, 3),
         ((*DATA, "reader"), None), ((*DATA, "reader"), [1]),
     )},

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from rnn_lab.metrics import plots
-from rnn_lab.metrics.plots import attention_map, confusion_matrix, curves
+from rnn_lab.classification.plots import confusion_matrix
+from rnn_lab.tasks.translation.plots import attention_map
+from rnn_lab.training.plots import curves
 
 
 def drawn(figure):
@@ -139,7 +140,9 @@ def test_chinese_is_drawn_without_a_warning_whatever_the_fonts():
 
 
 def test_the_next_font_writes_what_the_first_cannot(monkeypatch):
-    monkeypatch.setattr(plots, "FONTS", ("STIXSizeOneSym", "no such font", "DejaVu Sans"))
+    monkeypatch.setattr(
+        "rnn_lab.tasks.translation.plots.FONTS", ("STIXSizeOneSym", "no such font", "DejaVu Sans")
+    )
     assert labels_of(drawn(attention_map([[1.0]], ["Ж"], ["(ß)"]))) == [["Ж"], ["(ß)"]]
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchmetrics import MetricCollection
 
-from rnn_lab.metrics.regression import regression_metrics
+from rnn_lab.tasks.regression.metrics import regression_metrics
 
 
 def measured(*batches):

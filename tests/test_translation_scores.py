@@ -8,7 +8,7 @@ import torch
 from sacrebleu.metrics import BLEU, CHRF, TER
 from torchmetrics import MetricCollection
 
-from rnn_lab.metrics.translation import TranslationScores
+from rnn_lab.tasks.translation.metrics import TranslationScores
 
 TEXT = "a man in The red hat runs , and two dogs look at him . co-op isn't"
 WORDS = TEXT.split()

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentParser
 
-from rnn_lab.checkpoint import contents, saved
-from rnn_lab.commands.parsing import OneLineErrors
+from rnn_lab.commands._parsing import OneLineErrors
+from rnn_lab.core.checkpoint import contents, saved
 from rnn_lab.errors import UserError
 
 

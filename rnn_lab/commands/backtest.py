@@ -13,15 +13,16 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.table import Table
 
-from rnn_lab.checkpoint import saved
-from rnn_lab.class_paths import named_class
-from rnn_lab.commands.parsing import OneLineErrors
-from rnn_lab.data.forecasting import ForecastDataModule
-from rnn_lab.data.series_reader import SeriesReader
+from rnn_lab.commands._parsing import OneLineErrors
+from rnn_lab.core.checkpoint import saved
+from rnn_lab.core.loading import load
+from rnn_lab.core.trusted_imports import named_class
 from rnn_lab.errors import UserError
-from rnn_lab.inference import ForecastPredictor, load
-from rnn_lab.inference.backtesting import Refitted, Result, backtest, baselines, rows_of
-from rnn_lab.training.forecasts import drawn
+from rnn_lab.tasks.forecasting.backtest import Refitted, Result, backtest, baselines, rows_of
+from rnn_lab.tasks.forecasting.data import ForecastDataModule
+from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
+from rnn_lab.tasks.forecasting.reader import SeriesReader
+from rnn_lab.tasks.forecasting.reports import to_panels
 from rnn_lab.training.runs import folder_of
 
 log = logging.getLogger("rnn_lab")
@@ -171,7 +172,7 @@ def _refit(args: Namespace, folder: Path) -> Any:
         raise UserError(f"refit needs the config.yaml of the run of {args.ckpt_path}")
 
     def refit(stretch: int, split: list[str]) -> ForecastPredictor:
-        from rnn_lab import cli
+        from rnn_lab.commands import _cli
 
         place = folder / f"refit-{stretch}"
         best, note = place / "checkpoints" / "best.ckpt", place / "split.json"
@@ -181,7 +182,7 @@ def _refit(args: Namespace, folder: Path) -> Any:
             where = [f"--trainer.default_root_dir={place}", "--overwrite=true"]
             if args["data.file"] is not None:
                 where.append(f"--data.file={args['data.file']}")
-            cli.main(["fit", *words, *where, "--trainer.enable_progress_bar=false"])
+            _cli.main(["fit", *words, *where, "--trainer.enable_progress_bar=false"])
             note.write_text(json.dumps(split))
         model = load(str(best), args.device)
         assert isinstance(model, ForecastPredictor)
@@ -201,12 +202,12 @@ def _write(results: Sequence[Result], path: Path) -> None:
 def _draw(
     model: ForecastPredictor, data: ForecastDataModule, results: Sequence[Result], folder: Path
 ) -> None:
-    from rnn_lab.metrics.forecast_plots import errors_by_step, outlooks
+    from rnn_lab.tasks.forecasting.plots import errors_by_step, outlooks
 
     test = data.split("test")
     rows = np.unique(np.linspace(0, len(test) - 1, 6).astype(np.int64))
     batch, forecast = model.forecast(test, rows)
-    outlooks(drawn(test, rows, batch, forecast)).savefig(folder / "forecasts.png")
+    outlooks(to_panels(test, rows, batch, forecast)).savefig(folder / "forecasts.png")
     mse = {
         result.name: result.errors.by_step()["mse"].numpy()
         for result in results

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser
 
-from rnn_lab.commands.parsing import OneLineErrors
+from rnn_lab.commands._parsing import OneLineErrors
+from rnn_lab.core.loading import load
 from rnn_lab.errors import UserError
-from rnn_lab.inference import LanguagePredictor, load
+from rnn_lab.tasks.language_modeling.predictor import LanguagePredictor
 
 PASSED_ON = ("length", "temperature", "top_k", "top_p", "num_samples", "seed", "unknown")
 

@@ -81,14 +81,14 @@ def architectures() -> list[tuple[str, str]]:
 
 def layers() -> list[Layer]:
     """The recurrent layers, in the order of `rnn_lab.nn.LAYERS`."""
-    file = PACKAGE / "nn" / "layers.py"
+    file = PACKAGE / "nn" / "layers" / "registry.py"
     classes = {node.name: node for node in _imported(file)}
     return [_layer(classes[name], classes) for name in _names(file, "LAYERS")]
 
 
 def datasets() -> list[tuple[str, str]]:
     """The data modules by name, with the first line of their docstrings."""
-    return list(_exported("data"))
+    return list(_exported("datamodules"))
 
 
 def configs(folder: Path) -> list[tuple[str, str]]:
@@ -100,9 +100,9 @@ def configs(folder: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _exported(package: str) -> Iterator[tuple[str, str]]:
-    """Classes that a package exports and that can be named on the command line."""
-    for node in _imported(PACKAGE / package / "__init__.py"):
+def _exported(face: str) -> Iterator[tuple[str, str]]:
+    """Classes that a public face exports and that can be named on the command line."""
+    for node in _imported(PACKAGE / f"{face}.py"):
         if node.name not in ABSTRACT and _is_module(node):
             yield node.name, (ast.get_docstring(node) or "").partition("\n")[0]
 

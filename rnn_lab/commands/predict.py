@@ -15,15 +15,17 @@ from typing import IO, Any
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from rnn_lab.checkpoint import saved
-from rnn_lab.commands.parsing import OneLineErrors
+from rnn_lab.commands._parsing import OneLineErrors
+from rnn_lab.core.checkpoint import saved
+from rnn_lab.core.loading import load
+from rnn_lab.core.predictor import TEXTS_AT_ONCE, Answer, RecordPredictor
 from rnn_lab.errors import UserError
-from rnn_lab.inference import TEXTS_AT_ONCE, Answer, Predictor, TranslationPredictor, load
 from rnn_lab.io.atomic import atomic_write
 from rnn_lab.io.progress import progress
 from rnn_lab.io.records import ENDINGS, Record, read_records
 from rnn_lab.io.ts_files import read_series
 from rnn_lab.nn import Strategy
+from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
 SEARCH = {  # options of translators, by the part of the strategy that they set
     "beam_size": (int, "width of the beam; 1 is greedy"),
@@ -36,7 +38,7 @@ SEARCH = {  # options of translators, by the part of the strategy that they set
     "top_p": (float, "of sampling: from the fewest words so probable together"),
 }
 SHOWING = ("attention", "replace_unknown", "seed", "ensemble")
-_predictor: Predictor  # of a worker process
+_predictor: RecordPredictor  # of a worker process
 
 
 def main(options: Sequence[str]) -> None:
@@ -74,7 +76,7 @@ def main(options: Sequence[str]) -> None:
 
 
 def _forecast(args: Namespace, path: Path | None) -> None:
-    from rnn_lab.commands.forecast import forecast
+    from rnn_lab.commands._forecast import forecast
 
     unheard = [name for name in (*SEARCH, *SHOWING, "references") if args[name]]
     if unheard:
@@ -137,7 +139,7 @@ def add_search_options(parser: ArgumentParser) -> None:
     )
 
 
-def predictor_of(args: Namespace, device: str) -> Predictor:
+def predictor_of(args: Namespace, device: str) -> RecordPredictor:
     """Load a checkpoint and tell it what was asked for.
 
     Raises:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnn_lab.commands.parsing import OneLineErrors
+from rnn_lab.commands._parsing import OneLineErrors
 from rnn_lab.errors import UserError
 
 STATE, SUBMISSION = "state.json", "submit.json"  # of the run itself, and of its job

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rnn_lab.commands import batch_script
-from rnn_lab.commands.parsing import OneLineErrors, split_options
-from rnn_lab.commands.rehearsal import Run, planned
+from rnn_lab.commands import _batch_script as batch_script
+from rnn_lab.commands._dry_run import Run, planned
+from rnn_lab.commands._parsing import OneLineErrors, split_options
 from rnn_lab.commands.status import SUBMISSION, refuse_running
 from rnn_lab.errors import UserError
 from rnn_lab.training.runs import claim

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from jsonargparse import ArgumentParser
 
-from rnn_lab.commands.parsing import OneLineErrors
+from rnn_lab.commands._parsing import OneLineErrors
 from rnn_lab.commands.predict import add_search_options, predictor_of
+from rnn_lab.core.predictor import Answer
 from rnn_lab.errors import UserError
-from rnn_lab.inference import Answer, TranslationPredictor
+from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
 SHOWN = 0.1  # the least weight of a source word that is shown
 

@@ -9,13 +9,6 @@ makes the process keep memory that it frees (see `allocation.py`). The environme
 from rnn_lab.nn.allocation import keep_memory
 from rnn_lab.nn.denormals import flush_denormals
 from rnn_lab.nn.dropout import EmbeddingDropout, LockedDropout, WordDropout
-from rnn_lab.nn.forecasting import (
-    DirectDecoder,
-    LinearDecomposition,
-    SegmentDecoder,
-    SegmentEmbedding,
-    WindowScaling,
-)
 from rnn_lab.nn.functional.cross_entropy import word_cross_entropy
 from rnn_lab.nn.functional.padding import lengths_to_mask
 from rnn_lab.nn.initialization import initialize
@@ -84,7 +77,6 @@ __all__ = [
     "AttentionOverTime",
     "Bridge",
     "Decoder",
-    "DirectDecoder",
     "EmbeddingDropout",
     "Encoder",
     "FinalState",
@@ -102,7 +94,6 @@ __all__ = [
     "LayerNormGRUCell",
     "LayerNormLSTM",
     "LayerNormLSTMCell",
-    "LinearDecomposition",
     "LockedDropout",
     "LuongDecoder",
     "MaxOverTime",
@@ -116,13 +107,10 @@ __all__ = [
     "SLSTMCell",
     "SRUCell",
     "ScaledDotAttention",
-    "SegmentDecoder",
-    "SegmentEmbedding",
     "Seq2Seq",
     "SimpleRNN",
     "Strategy",
     "TeacherForcing",
-    "WindowScaling",
     "WordDropout",
     "build_layer",
     "flush_denormals",

@@ -4,26 +4,21 @@ from rnn_lab.training.averaging import TriggeredAveraging
 from rnn_lab.training.budget import TimeBudget
 from rnn_lab.training.callbacks import BestCheckpoint, Patience, Progress, StepMonitor, StopOnNaN
 from rnn_lab.training.checkpoints import CutEpochs, WholeFiles
-from rnn_lab.training.forecasts import Forecasts
 from rnn_lab.training.launch import check_launch
 from rnn_lab.training.loggers import MetricsFile, WandbRun, place_loggers, read_metrics
 from rnn_lab.training.preemption import Preemption
 from rnn_lab.training.randomness import RandomState
-from rnn_lab.training.reports import ConfusionPlot, Curves, Mistakes
+from rnn_lab.training.reports import Curves
 from rnn_lab.training.schedules import CosineDecay, LinearDecay
 from rnn_lab.training.state import RunState
-from rnn_lab.training.translations import Translations
 
 __all__ = [
     "BestCheckpoint",
-    "ConfusionPlot",
     "CosineDecay",
     "Curves",
     "CutEpochs",
-    "Forecasts",
     "LinearDecay",
     "MetricsFile",
-    "Mistakes",
     "Patience",
     "Preemption",
     "Progress",
@@ -32,7 +27,6 @@ __all__ = [
     "StepMonitor",
     "StopOnNaN",
     "TimeBudget",
-    "Translations",
     "TriggeredAveraging",
     "WandbRun",
     "WholeFiles",

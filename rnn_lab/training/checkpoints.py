@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from rnn_lab.checkpoint import whole
+from rnn_lab.core.checkpoint import whole
 from rnn_lab.errors import UserError
 
 log = logging.getLogger(__name__)

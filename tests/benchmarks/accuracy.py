@@ -21,7 +21,7 @@ from pathlib import Path
 
 import yaml
 
-from rnn_lab import data
+from rnn_lab import datamodules as data
 
 CONFIGS = {"imdb": "IMDB", "sst2": "SST2", "trec": "TREC", "r8": "R8", "mr": "MR"}
 RUNS = Path("runs/accuracy")

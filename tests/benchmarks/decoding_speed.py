@@ -19,14 +19,16 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
+from rnn_lab.datamodules import Multi30k
 from torch import Tensor, nn
 
-from rnn_lab.data import Multi30k
-from rnn_lab.inference import TranslationPredictor, load, translations
+from rnn_lab.core.loading import load
 from rnn_lab.nn import Seq2Seq
 from rnn_lab.nn.functional.linear import Linear
 from rnn_lab.nn.layers.fused import RecurrentLayer
 from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID
+from rnn_lab.tasks.translation import predictor as translations
+from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
 
 @torch.inference_mode()

@@ -131,7 +131,7 @@ def our_loss(model: Any, batch: Any) -> Tensor:
 
 
 def open_data() -> Any:
-    from rnn_lab.data import ETTh1
+    from rnn_lab.datamodules import ETTh1
 
     data = ETTh1(PAST, HORIZON, BATCH)
     data.prepare_data()
@@ -141,7 +141,7 @@ def open_data() -> Any:
 
 def our_batches(data: Any, number: int) -> Iterable[Any]:
     """Give the batches of an epoch on demand."""
-    from rnn_lab.data.windows import WindowOrder
+    from rnn_lab.tasks.forecasting.windows import WindowOrder
 
     windows = data.split("train")
     order = WindowOrder(len(windows), BATCH, shuffle=True, seed=number)

@@ -145,8 +145,8 @@ def read(folder: Path, puzzle: Puzzle) -> dict:
 
 def gradients(layers: Sequence[str], seed: int, size: int = 64, draws: int = 5) -> None:
     """Print and draw which share of the gradient is left at each distance."""
-    from rnn_lab.metrics.memory import gradient_by_distance
-    from rnn_lab.metrics.memory_plots import gradients as drawn
+    from rnn_lab.nn.diagnostics import gradient_by_distance
+    from rnn_lab.training.plots import gradients as drawn
 
     curves = {}
     print(f"| Steps before | {' | '.join(map(str, DISTANCES))} |")

@@ -73,7 +73,7 @@ def watch(command: list[str], environment: dict[str, str]) -> tuple[float, float
 
 def prepare(path: str) -> None:
     """What the watched process does."""
-    from rnn_lab.data import TextFiles
+    from rnn_lab.datamodules import TextFiles
 
     data = TextFiles(train=path)
     train, valid = data.split("train"), data.split("valid")

@@ -22,9 +22,9 @@ import torch
 import yaml
 from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback
+from rnn_lab.datamodules import SST2
 
 from rnn_lab.__main__ import main as rnn_lab
-from rnn_lab.data import SST2
 from rnn_lab.models import TextClassifier
 from rnn_lab.training import CosineDecay
 

@@ -89,13 +89,13 @@ def textbook_loss(model: TextbookLSTM, tokens: Tensor, labels: Tensor, lengths: 
 
 
 def our_loss(model: Any, tokens: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
-    from rnn_lab.batches import TextBatch
+    from rnn_lab.tasks.text_classification.batch import TextBatch
 
     return model.score(TextBatch(tokens, labels, lengths)).loss
 
 
 def open_data(name: str, batch_size: int) -> Any:
-    from rnn_lab.data import IMDB, SST2
+    from rnn_lab.datamodules import IMDB, SST2
 
     data = {"sst2": SST2, "imdb": IMDB}[name](batch_size)
     data.prepare_data()
@@ -112,7 +112,7 @@ def our_batches(data: Any, setting: Setting, number: int) -> Iterable[Batch]:
 
 def textbook_batches(batches: Iterable[Batch], setting: Setting, number: int) -> Iterable[Batch]:
     """Give the same examples in random order, padded on demand."""
-    from rnn_lab.data import collate_variable_length
+    from rnn_lab.tasks.text_classification.textbook import collate_variable_length
 
     examples = [
         (row[:length].clone(), int(label))

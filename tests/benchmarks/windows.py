@@ -45,8 +45,9 @@ def write_table(path: Path, rows: int) -> int:
 
 def prepare_and_read(path: str, batches: int) -> None:
     """What the watched process does."""
+    from rnn_lab.datamodules import SeriesFiles
+
     import rnn_lab.nn  # noqa: F401  # as on the command line: it changes what memory is kept
-    from rnn_lab.data import SeriesFiles
 
     start = time.perf_counter()
     data = SeriesFiles(path, batch_size=BATCH)

@@ -21,7 +21,7 @@ DRILL = '''
 import os, time
 from pathlib import Path
 from lightning.pytorch.callbacks import Callback
-from rnn_lab.data import SyntheticReviews
+from rnn_lab.datamodules import SyntheticReviews
 
 class Reviews(SyntheticReviews):
     def _load(self, name, shuffle):

@@ -3,7 +3,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from rnn_lab.data.buckets import POOL, LengthBuckets
+from rnn_lab.core.samplers import POOL, LengthBuckets
 
 SIZES = (1, 2, 3, 7, 8, 9, 50, 129, 1000)
 BATCHES = (1, 2, 3, 8, 64)

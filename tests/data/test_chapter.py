@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from rnn_lab.data import SentimentDataset, collate_variable_length
+from rnn_lab.tasks.text_classification.textbook import SentimentDataset, collate_variable_length
 
 VOCAB = {"<PAD>": 0, "<UNK>": 1, "good": 2, "film": 3, "bad": 4}
 TEXTS = ["good film", "bad", "a good bad film"]

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnn_lab.data.corpus import Corpus, Spool, build_corpus, prepare
-from rnn_lab.data.vocabulary import TextReader, TextSettings
 from rnn_lab.errors import UserError
 from rnn_lab.io import cache
 from rnn_lab.io.ragged import Flat
 from rnn_lab.io.records import Record
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
+from rnn_lab.tasks.text_classification.corpus import Corpus, Spool, build_corpus, prepare
+from rnn_lab.text.tokenizer import TextReader, TextSettings
 
 Rows = list[tuple[str, str]]  # label, text
 TRAIN = [("pos", "a good film"), ("neg", "a bad film <br /> really"), ("pos", "été 日本 !")] * 4
@@ -66,7 +66,7 @@ def test_a_corpus_holds_what_encoding_each_text_gives(given: Corpus) -> None:
 def test_more_texts_than_are_encoded_at_once_keep_their_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rnn_lab.data.corpus.ENCODED_AT_ONCE", 3)
+    monkeypatch.setattr("rnn_lab.text.tokenizer.ENCODED_AT_ONCE", 3)
     rows = [("a", "" if i % 4 == 0 else f"w{i} " * (i + 1)) for i in range(23)]
     one = built(tmp_path / "c", {"train": rows, "valid": rows})
     kept = [text for _, text in rows if text]
@@ -337,9 +337,9 @@ def test_several_processes_at_once_build_once(tmp_path: Path) -> None:
 KILLED = """
 import itertools, os, signal, sys
 from pathlib import Path
-from rnn_lab.data.corpus import Flat, build_corpus, prepare
+from rnn_lab.tasks.text_classification.corpus import Flat, build_corpus, prepare
 from rnn_lab.io.records import Record
-from rnn_lab.data.vocabulary import TextSettings
+from rnn_lab.text.tokenizer import TextSettings
 
 folder, key, left = Path(sys.argv[1]), {"content": 0}, int(sys.argv[2])
 counted, append = itertools.count(), Flat.append

@@ -9,9 +9,9 @@ import babel
 import pytest
 from babel.dates import format_date
 
-from rnn_lab.data.dates import FIRST, LAST, LOCALES, dates, forms, source_version
-from rnn_lab.data.synthetic import SPLITS
+from rnn_lab.core.generated import SPLITS
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.translation.dates import FIRST, LAST, LOCALES, dates, forms, source_version
 
 
 def year(number: int) -> list[date]:
@@ -33,7 +33,8 @@ def test_a_longer_draw_starts_with_the_shorter_one():
 
 @pytest.mark.slow
 def test_another_process_draws_the_same_dates():
-    program = "from rnn_lab.data.dates import dates; print(ascii(list(dates(20, 3, 'train'))))"
+    start = "from rnn_lab.tasks.translation.dates import dates"
+    program = f"{start}; print(ascii(list(dates(20, 3, 'train'))))"
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert printed.stdout.decode().strip() == ascii(list(dates(20, 3, "train")))
 

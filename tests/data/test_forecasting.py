@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from rnn_lab.batches import WindowBatch
-from rnn_lab.data import (
+from rnn_lab.datamodules import (
     ETTh1,
     ETTh2,
     ETTm1,
@@ -20,10 +19,11 @@ from rnn_lab.data import (
     SeriesFiles,
     SyntheticSeries,
 )
-from rnn_lab.data.known_series import KnownSeries
-from rnn_lab.data.series_reader import SeriesReader
-from rnn_lab.data.windows import Windows
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.forecasting.batch import WindowBatch
+from rnn_lab.tasks.forecasting.datasets import KnownSeries
+from rnn_lab.tasks.forecasting.reader import SeriesReader
+from rnn_lab.tasks.forecasting.windows import Windows
 
 KNOWN = (ETTh1, ETTh2, ETTm1, ETTm2, ExchangeRate)
 SPLITS = ("train", "valid", "test")
@@ -80,7 +80,7 @@ def same(one: WindowBatch, other: WindowBatch, *parts: str) -> None:
 
 @pytest.mark.slow
 def test_importing_data_loads_no_pandas() -> None:
-    code = "import sys, rnn_lab.data; assert not {'pandas', 'pyarrow'} & sys.modules.keys()"
+    code = "import sys, rnn_lab.datamodules; assert not {'pandas', 'pyarrow'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
@@ -188,7 +188,7 @@ def test_a_file_is_prepared_once_and_anew_when_it_changes(
 ) -> None:
     first = data_of(wide()).panel
     with monkeypatch.context() as patch:
-        patch.setattr("rnn_lab.data.series_files.read_panel", None)
+        patch.setattr("rnn_lab.tasks.forecasting.files.read_panel", None)
         np.testing.assert_array_equal(data_of(wide()).panel.buffer, first.buffer)
     assert len(data_of(wide(90)).panel.buffer) == 90
 
@@ -199,7 +199,7 @@ def test_a_mapped_file_gives_the_batches_of_one_in_memory(
     frame, rows = long(x=40, y=30).assign(price=1.5, more=2.5), np.array([3, 0, 11])
     options = {"known": ["price"], "observed": ["more"], "calendar": ["day"]}
     held = data_of(frame, **options).split("train")
-    monkeypatch.setattr("rnn_lab.data.panel.IN_MEMORY", 0)
+    monkeypatch.setattr("rnn_lab.tasks.forecasting.panel.panel.IN_MEMORY", 0)
     mapped = data_of(frame, **options).split("train")
     assert held.flat.scaled
     assert not mapped.flat.scaled

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rnn_lab.datamodules import Multi30k, Tatoeba
 
-from rnn_lab.data import Multi30k, Tatoeba
-from rnn_lab.data.pairs import PairDataModule
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.translation.data import PairDataModule
 
 LANGUAGES = {"en": "A dog, number {}.", "de": "Ein Hund, Nummer {}."}
 ROWS = [(f"Sentence {i // 2}.", f"Phrase {i}\u202f!") for i in range(200)]

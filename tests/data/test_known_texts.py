@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from rnn_lab.datamodules import IMDB, MR, R8, SST2, TREC, AGNews, Names
 
-from rnn_lab.data import IMDB, MR, R8, SST2, TREC, AGNews, Names
-from rnn_lab.data.known_texts import KnownTexts
 from rnn_lab.errors import UserError
 from rnn_lab.io.downloads import RemoteFile
+from rnn_lab.tasks.text_classification.datasets import KnownTexts
 
 KNOWN = (IMDB, SST2, MR, TREC, R8, AGNews, Names)
 

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rnn_lab.datamodules import AddingProblem, CopyMemory
 from torch import Tensor
 
-from rnn_lab.batches import RegressionBatch, TaggingBatch
-from rnn_lab.data import AddingProblem, CopyMemory
-from rnn_lab.data.memory import BLANK, DELIMITER, SYMBOL
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.regression.batch import RegressionBatch
+from rnn_lab.tasks.tagging.batch import TaggingBatch
+from rnn_lab.tasks.tagging.data import BLANK, DELIMITER, SYMBOL
 
 SMALL = {"train_size": 43, "valid_size": 17, "test_size": 10}
 

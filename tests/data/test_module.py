@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from rnn_lab.datamodules import SyntheticReviews
 from torch import Tensor
 
-from rnn_lab.batches import TextBatch
-from rnn_lab.checkpoint import saved, saved_data
-from rnn_lab.data import LabDataModule, SyntheticReviews
-from rnn_lab.data.buckets import LengthBuckets
+from rnn_lab.core.checkpoint import saved, saved_data
+from rnn_lab.core.datamodule import LabDataModule
+from rnn_lab.core.samplers import LengthBuckets
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.text_classification.batch import TextBatch
 
 MODEL = {"class_path": "rnn_lab.models.LSTMClassifier", "init_args": {}}
 
@@ -180,7 +181,7 @@ def test_a_recipe_rebuilds_the_module(tmp_path: Path) -> None:
         {"state_dict": {}, "rnn_lab": {"model": MODEL, "data": data.recipe()}}, tmp_path / "a.ckpt"
     )
     recipe = saved(str(tmp_path / "a.ckpt"))["data"]
-    assert recipe["class_path"] == "rnn_lab.data.text.SyntheticReviews"
+    assert recipe["class_path"] == "rnn_lab.tasks.text_classification.data.SyntheticReviews"
     again = SyntheticReviews(**recipe["init_args"])
     assert (again.sizes, again.batch_size) == (data.sizes, 7)
     assert recipe["labels"] == data.label_names

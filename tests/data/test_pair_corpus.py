@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnn_lab.data import corpus
-from rnn_lab.data.pair_corpus import Pair, PairCorpus, PairSplit, build_pair_corpus
-from rnn_lab.data.sentences import SentenceSettings
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from rnn_lab.tasks.translation.corpus import Pair, PairCorpus, PairSplit, build_pair_corpus
+from rnn_lab.tasks.translation.tokenizer import SentenceSettings
 
 Rows = list[tuple[str, str]]
 TRAIN: Rows = [
@@ -158,7 +157,7 @@ class TestDrawnParts:
 def test_more_pairs_than_are_encoded_at_once_keep_their_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus, "ENCODED_AT_ONCE", 3)
+    monkeypatch.setattr("rnn_lab.text.tokenizer.ENCODED_AT_ONCE", 3)
     rows = [("" if i % 4 == 0 else f"w{i}", "v " * (i % 5)) for i in range(23)]
     one = built(tmp_path / "c", {"train": rows, "valid": rows})
     assert rows_of(one.splits["valid"]) == rows

@@ -8,16 +8,17 @@ import torch
 from jsonargparse import ArgumentParser
 from platformdirs import user_cache_path
 
-from rnn_lab.batches import PairBatch
-from rnn_lab.checkpoint import saved_data
-from rnn_lab.data import ParallelFiles, SyntheticDates, SyntheticReviews, pairs
-from rnn_lab.data.pair_corpus import build_pair_corpus
-from rnn_lab.data.sentences import PAIR_WORDS, PairReader
-from rnn_lab.data.text import read_back
+from rnn_lab.core.checkpoint import saved_data
+from rnn_lab.datamodules import ParallelFiles, SyntheticDates, SyntheticReviews
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.text_classification.data import read_back
+from rnn_lab.tasks.translation import data as pairs
+from rnn_lab.tasks.translation.batch import PairBatch
+from rnn_lab.tasks.translation.corpus import build_pair_corpus
+from rnn_lab.tasks.translation.tokenizer import PAIR_WORDS, PairReader
 
 MODEL = {"class_path": "rnn_lab.models.LSTMClassifier", "init_args": {}}
-CHIRPS = {"class_path": "rnn_lab.data.SyntheticChirps", "init_args": {}}
+CHIRPS = {"class_path": "rnn_lab.datamodules.SyntheticChirps", "init_args": {}}
 ROWS = [(f"Sentence {i} is read.", f"Satz {i} wird gelesen.") for i in range(40)]
 
 
@@ -287,7 +288,7 @@ class TestReaderFrom:
     def test_no_path_of_this_machine_is_kept(self, tmp_path: Path, checkpoint: str) -> None:
         recipe = saved_data(checkpoint)
         assert str(tmp_path) not in str(recipe)
-        assert recipe["class_path"] == "rnn_lab.data.pairs.ParallelFiles"
+        assert recipe["class_path"] == "rnn_lab.tasks.translation.data.ParallelFiles"
         assert recipe["init_args"]["vocab_size"] == 60
         assert "labels" not in recipe
 

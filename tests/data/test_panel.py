@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rnn_lab.data.grids import DAY, Grid, calendar_features
-from rnn_lab.data.panel import Panel, PanelSettings
-from rnn_lab.data.tables import read_panel
 from rnn_lab.errors import UserError
 from rnn_lab.io import tables as frames
 from rnn_lab.io.tables import chunks_of, read_frames
+from rnn_lab.tasks.forecasting.panel.builder import read_panel
+from rnn_lab.tasks.forecasting.panel.frequency import DAY, Grid, calendar_features
+from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelSettings
 
 WIDE: dict[str, Any] = {"time_column": "date"}
 LONG: dict[str, Any] = {"time_column": "ds", "id_column": "unique_id", "targets": ["y"]}
@@ -236,7 +236,7 @@ def test_a_saved_panel_is_the_same_in_memory_and_mapped(
     settings = PanelSettings(**LONG, static=["kind"], known=["price"], calendar=["day"])
     made = read_panel(lambda: chunks_of(frame), settings, tmp_path)
     opened = Panel.open(tmp_path)
-    monkeypatch.setattr("rnn_lab.data.panel.IN_MEMORY", 0)
+    monkeypatch.setattr("rnn_lab.tasks.forecasting.panel.panel.IN_MEMORY", 0)
     mapped = Panel.open(tmp_path)
     assert isinstance(mapped.buffer, np.memmap)
     assert not isinstance(opened.buffer, np.memmap)

@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 import torch
 
-from rnn_lab.data.sentences import (
+from rnn_lab.errors import UserError
+from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from rnn_lab.tasks.translation.tokenizer import (
     PAIR_WORDS,
     PairReader,
     SentenceReader,
     SentenceSettings,
     normalise,
 )
-from rnn_lab.errors import UserError
-from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
 ENGLISH = ["A dog isn't here, is it?", "two  dogs run over 3,000 hills", "Caf\u00e9 t-shirt - x"]
 GERMAN = [

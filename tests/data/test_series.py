@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from rnn_lab.datamodules import SyntheticChirps
 
-from rnn_lab.batches import SeriesBatch
-from rnn_lab.data import SyntheticChirps
-from rnn_lab.data.series import SeriesSplit
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
+from rnn_lab.tasks.sequence_classification.series import SeriesSplit
 
 
 def test_a_batch_is_its_rows_padded_one_by_one() -> None:

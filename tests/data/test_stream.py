@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from rnn_lab.datamodules import SyntheticText, TextStream, TinyShakespeare, WikiText2
 
-from rnn_lab.data import SyntheticText, TextStream, TinyShakespeare, WikiText2
-from rnn_lab.data.stream import LINE_END, StreamPlan, StreamReader, stretch
-from rnn_lab.data.vocabulary import TextSettings
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import IGNORED
+from rnn_lab.tasks.language_modeling.data import stretch
+from rnn_lab.tasks.language_modeling.sampler import StreamPlan
+from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, StreamReader
+from rnn_lab.text.tokenizer import TextSettings
 
 LINES = [f"word{n} goes on to word{n + 1}" for n in range(10, 70)]
 

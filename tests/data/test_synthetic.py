@@ -12,15 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from rnn_lab.data.synthetic import (
-    CHIRP_LABELS,
-    REVIEW_LABELS,
-    SPLITS,
-    chirps,
-    review_space,
-    reviews,
-)
+from rnn_lab.core.generated import SPLITS
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.sequence_classification.chirps import CHIRP_LABELS, chirps
+from rnn_lab.text.reviews import REVIEW_LABELS, review_space, reviews
 
 WORD = r"\w+|[^\w\s]"
 
@@ -56,7 +51,7 @@ def test_a_longer_draw_starts_with_the_shorter_one(draw):
 
 @pytest.mark.slow
 def test_another_process_draws_the_same_reviews():
-    program = "from rnn_lab.data.synthetic import reviews; print(list(reviews(20, 3, 'train')))"
+    program = "from rnn_lab.text.reviews import reviews; print(list(reviews(20, 3, 'train')))"
     printed = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"PYTHONHASHSEED": "1"},

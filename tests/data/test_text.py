@@ -11,15 +11,16 @@ import pytest
 import torch
 from platformdirs import user_cache_path
 
-from rnn_lab.batches import TextBatch
-from rnn_lab.data import SyntheticReviews, TextFiles, text
-from rnn_lab.data.corpus import build_corpus
-from rnn_lab.data.text import read_back
-from rnn_lab.data.vocabulary import TextReader
+from rnn_lab.datamodules import SyntheticReviews, TextFiles
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.text_classification import data as text
+from rnn_lab.tasks.text_classification.batch import TextBatch
+from rnn_lab.tasks.text_classification.corpus import build_corpus
+from rnn_lab.tasks.text_classification.data import read_back
+from rnn_lab.text.tokenizer import TextReader
 
 MODEL = {"class_path": "rnn_lab.models.LSTMClassifier", "init_args": {}}
-CHIRPS = {"class_path": "rnn_lab.data.SyntheticChirps", "init_args": {}}
+CHIRPS = {"class_path": "rnn_lab.datamodules.SyntheticChirps", "init_args": {}}
 ROWS = [("bad" if i % 3 else "good", f"text {i} is read") for i in range(30)]
 Write = Callable[[Path], dict[str, Any]]
 

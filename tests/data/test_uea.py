@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rnn_lab.datamodules import UEA, JapaneseVowels
 
-from rnn_lab.data import UEA, JapaneseVowels
-from rnn_lab.data.series import SeriesScaler
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.sequence_classification.series import SeriesScaler
 
 Draw = tuple[str, np.ndarray]
 
@@ -166,7 +166,8 @@ def test_labels_and_scaling_come_from_a_checkpoint(tmp_path: Path, files: dict[s
 
 def test_a_checkpoint_of_texts_is_refused(tmp_path: Path) -> None:
     path = checkpoint(
-        tmp_path / "a.ckpt", {"class_path": "rnn_lab.data.text.TextFiles", "init_args": {}}
+        tmp_path / "a.ckpt",
+        {"class_path": "rnn_lab.tasks.text_classification.data.TextFiles", "init_args": {}},
     )
     with pytest.raises(UserError, match=r"labels no series: it was trained on .*TextFiles"):
         UEA(reader_from=path)

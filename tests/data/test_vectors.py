@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnn_lab.data.vocabulary import SPECIAL_WORDS
 from rnn_lab.errors import UserError
 from rnn_lab.io.word_vectors import read_vectors
+from rnn_lab.text.tokenizer import SPECIAL_WORDS
 
 WORDS = [*SPECIAL_WORDS, "good", "été", "rare"]
 GLOVE = "the 9 9 9\nété 1 2.5 -3e-1\n. . 7 7 7\ngood 4 5 6\n"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from rnn_lab.data import vocabulary
-from rnn_lab.data.vocabulary import SPECIAL_WORDS, TextReader, TextSettings, split_words
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
+from rnn_lab.text import tokenizer as vocabulary
+from rnn_lab.text.tokenizer import SPECIAL_WORDS, TextReader, TextSettings, split_words
 
 TEXTS = ["a good film", "a bad film", "good , not bad", "Äpfel & été 日本"]
 TOKENIZERS = ("words", "whitespace", "characters", "bpe", "unigram")

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from rnn_lab.data import scaling
-from rnn_lab.data.panel import Panel, PanelSettings
-from rnn_lab.data.scaling import Kind, Scaler
-from rnn_lab.data.tables import read_panel
-from rnn_lab.data.windows import Bounds, Permutation, WindowOrder, Windows
 from rnn_lab.errors import UserError
 from rnn_lab.io.tables import chunks_of
+from rnn_lab.tasks.forecasting.panel import scaling
+from rnn_lab.tasks.forecasting.panel.builder import read_panel
+from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelSettings
+from rnn_lab.tasks.forecasting.panel.scaling import Kind, Scaler
+from rnn_lab.tasks.forecasting.windows import Bounds, Permutation, WindowOrder, Windows
 
 SIZES = (1, 2, 3, 7, 8, 9, 50, 129, 1000)
 BATCHES = (1, 2, 3, 8, 64)

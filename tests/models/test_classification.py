@@ -8,7 +8,7 @@ from lightning import Trainer
 from torch import nn
 
 from rnn_lab import models
-from rnn_lab.batches import TextBatch
+from rnn_lab.classification.loss import class_scores, weigh_classes
 from rnn_lab.models import (
     BiLSTMClassifier,
     LSTMClassifier,
@@ -16,7 +16,7 @@ from rnn_lab.models import (
     SentimentLSTM,
     TextClassifier,
 )
-from rnn_lab.models.classification import class_scores, weigh_classes
+from rnn_lab.tasks.text_classification.batch import TextBatch
 
 ALL_MODELS = [LSTMClassifier, BiLSTMClassifier, PackedLSTM, SentimentLSTM, TextClassifier]
 VOCABULARY, CLASSES = 30, 2

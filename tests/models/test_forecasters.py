@@ -8,10 +8,9 @@ import torch
 from lightning import Trainer
 
 from rnn_lab import models
-from rnn_lab.batches import WindowBatch
+from rnn_lab.core.loading import build as rebuild
+from rnn_lab.core.loading import restored
 from rnn_lab.errors import UserError
-from rnn_lab.inference import build as rebuild
-from rnn_lab.inference import restored
 from rnn_lab.models import (
     DeepARForecaster,
     DLinearForecaster,
@@ -23,7 +22,8 @@ from rnn_lab.models import (
     SeasonalNaiveForecaster,
     SegRNNForecaster,
 )
-from rnn_lab.nn.outputs import LEVELS, Point
+from rnn_lab.tasks.forecasting.batch import WindowBatch
+from rnn_lab.tasks.forecasting.outputs import LEVELS, Point
 
 PAST, HORIZON = 12, 6
 RECURRENT = {

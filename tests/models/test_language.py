@@ -7,14 +7,14 @@ import pytest
 import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from rnn_lab.datamodules import SyntheticText, TextStream
 from torch.nn import functional
 
-from rnn_lab.batches import StreamBatch
-from rnn_lab.data import SyntheticText, TextStream
 from rnn_lab.errors import UserError
 from rnn_lab.models import AWDLSTM, LanguageModel, LSTMLanguageModel
 from rnn_lab.nn import LAYERS
 from rnn_lab.special_tokens import IGNORED
+from rnn_lab.tasks.language_modeling.batch import StreamBatch
 
 WORDS = 11
 ALL_MODELS = [LSTMLanguageModel, AWDLSTM, LanguageModel]

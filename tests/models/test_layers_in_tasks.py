@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from rnn_lab.batches import SeriesBatch, TextBatch, WindowBatch
 from rnn_lab.models import (
     Forecaster,
     LanguageModel,
@@ -14,6 +13,9 @@ from rnn_lab.models import (
     Translator,
 )
 from rnn_lab.nn import LAYERS, Strategy
+from rnn_lab.tasks.forecasting.batch import WindowBatch
+from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
+from rnn_lab.tasks.text_classification.batch import TextBatch
 
 WORDS, ROWS, TIME = 12, 8, 6
 LENGTHS = torch.tensor([6, 1, 4, 5, 2, 3, 6, 4])

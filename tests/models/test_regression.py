@@ -3,12 +3,12 @@
 import pytest
 import torch
 from lightning import Trainer
+from rnn_lab.datamodules import AddingProblem
 
-from rnn_lab.batches import RegressionBatch
-from rnn_lab.data import AddingProblem
 from rnn_lab.errors import UserError
 from rnn_lab.models import SeriesRegressor
 from rnn_lab.nn import LAYERS
+from rnn_lab.tasks.regression.batch import RegressionBatch
 
 FEATURES, NUMBERS = 3, 2
 KINDS = [

@@ -5,13 +5,13 @@ import inspect
 import pytest
 import torch
 from lightning import Trainer
+from rnn_lab.datamodules import SyntheticChirps
 from torch import nn
 
 from rnn_lab import models
-from rnn_lab.batches import SeriesBatch
-from rnn_lab.data import SyntheticChirps
 from rnn_lab.errors import UserError
 from rnn_lab.models import BiGRUClassifier, GRUClassifier, LSTMSeriesClassifier, SeriesClassifier
+from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
 
 ALL_MODELS = [GRUClassifier, LSTMSeriesClassifier, BiGRUClassifier, SeriesClassifier]
 FEATURES, CLASSES = 3, 2

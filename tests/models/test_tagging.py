@@ -3,13 +3,13 @@
 import pytest
 import torch
 from lightning import Trainer
+from rnn_lab.datamodules import CopyMemory
 from torch.nn import functional
 
-from rnn_lab.batches import TaggingBatch
-from rnn_lab.data import CopyMemory
 from rnn_lab.errors import UserError
 from rnn_lab.models import SequenceTagger
 from rnn_lab.nn import LAYERS
+from rnn_lab.tasks.tagging.batch import TaggingBatch
 
 TOKENS, CLASSES = 9, 4
 KINDS = [

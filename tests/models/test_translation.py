@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 from lightning import Trainer
+from rnn_lab.datamodules import ParallelFiles, SyntheticDates
 
-from rnn_lab.batches import PairBatch
-from rnn_lab.data import ParallelFiles, SyntheticDates
 from rnn_lab.errors import UserError
 from rnn_lab.models import AttentionTranslator, Seq2SeqTranslator, Translator
 from rnn_lab.nn import Strategy
-from rnn_lab.training import Translations
+from rnn_lab.tasks.translation.batch import PairBatch
+from rnn_lab.tasks.translation.reports import Translations
 
 VOCAB = 12
 ALL = {

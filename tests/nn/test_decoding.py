@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from rnn_lab.nn import AttentionDecoder, Decoder, Encoder, GNMTDecoder, LuongDecoder, Seq2Seq
 from rnn_lab.nn.functional.padding import lengths_to_mask
-from rnn_lab.nn.seq2seq.hypotheses import BOS_ID, EOS_ID, LOOK_EVERY, PAD_ID, Hypothesis
+from rnn_lab.nn.seq2seq.hypotheses import LOOK_EVERY, Hypothesis
 from rnn_lab.nn.seq2seq.scoring import score_references
 from rnn_lab.nn.seq2seq.search import beam_search, greedy_decode, sample_decode
+from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
 TINY, VOCAB, LONGEST = 6, 50, 8
 LENGTHS = torch.tensor([5, 2, 7, 1, 4, 3])

@@ -4,17 +4,19 @@ import pytest
 import torch
 
 from rnn_lab.nn import LAYERS
-from rnn_lab.nn.forecasting import (
+from rnn_lab.tasks.forecasting.baselines import (
+    LinearDecomposition,
+    go_on_straight,
+    repeat_last,
+    repeat_season,
+)
+from rnn_lab.tasks.forecasting.modules import (
     NORMALISATIONS,
     DirectDecoder,
-    LinearDecomposition,
     SegmentDecoder,
     SegmentEmbedding,
     WindowScaling,
-    go_on_straight,
     last_observed,
-    repeat_last,
-    repeat_season,
 )
 
 NAN = torch.nan

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from rnn_lab.nn.outputs import (
+from rnn_lab.tasks.forecasting.outputs import (
     LEVELS,
     Gaussian,
     NegativeBinomial,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rnn_lab.__main__ import main
-from rnn_lab.checkpoint import whole
+from rnn_lab.core.checkpoint import whole
 from rnn_lab.errors import UserError
 from rnn_lab.training import WholeFiles
 from rnn_lab.training.checkpoints import to_go_on_from

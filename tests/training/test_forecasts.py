@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from rnn_lab.data import SyntheticSeries
+from rnn_lab.datamodules import SyntheticSeries
 from rnn_lab.errors import UserError
-from rnn_lab.metrics.forecasting import ForecastErrors
 from rnn_lab.models import (
     DeepARForecaster,
     Forecaster,
@@ -15,7 +14,8 @@ from rnn_lab.models import (
     LSTMForecaster,
     SeasonalNaiveForecaster,
 )
-from rnn_lab.training.forecasts import EDGES, Forecasts
+from rnn_lab.tasks.forecasting.metrics import ForecastErrors
+from rnn_lab.tasks.forecasting.reports import EDGES, Forecasts
 
 HORIZON, CHANNELS = 4, 2
 SIZES = {"output_dim": HORIZON * CHANNELS, "horizon": HORIZON}
@@ -43,7 +43,9 @@ def kept(trainer):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Nothing is drawn, which takes long."""
-    monkeypatch.setattr("rnn_lab.training.forecasts.save", lambda figure, trainer, name: None)
+    monkeypatch.setattr(
+        "rnn_lab.tasks.forecasting.reports.save", lambda figure, trainer, name: None
+    )
 
 
 def test_fit_and_test_leave_scores_and_figures(make_trainer):
@@ -107,7 +109,7 @@ def test_residuals_are_counted_at_the_first_the_middle_and_the_last_step(
         shown.update(counts)
         return real(counts, edges)
 
-    from rnn_lab.metrics import forecast_plots
+    from rnn_lab.tasks.forecasting import plots as forecast_plots
 
     real = forecast_plots.residuals
     monkeypatch.setattr(forecast_plots, "residuals", watch)
@@ -154,7 +156,7 @@ def test_drawing_leaves_a_model_training_as_it_was(make_trainer, undrawn):
 def test_fewer_windows_than_panels_are_drawn_once_each(make_trainer, monkeypatch):
     shown = []
     monkeypatch.setattr(
-        "rnn_lab.training.forecasts.save",
+        "rnn_lab.tasks.forecasting.reports.save",
         lambda figure, trainer, name: shown.append((name, len(figure.axes))),
     )
     trainer = make_trainer(callbacks=Forecasts(panels=50))

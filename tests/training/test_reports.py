@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from rnn_lab.classification.reports import ConfusionPlot, Mistakes
 from rnn_lab.errors import UserError
-from rnn_lab.training import BestCheckpoint, ConfusionPlot, Curves, Mistakes
+from rnn_lab.training import BestCheckpoint, Curves
 
 
 def told(task, data):

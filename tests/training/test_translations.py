@@ -11,9 +11,9 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torchmetrics import MetricCollection
 
 from rnn_lab.errors import UserError
-from rnn_lab.metrics.translation import TranslationScores
+from rnn_lab.tasks.translation.metrics import TranslationScores
+from rnn_lab.tasks.translation.reports import Translations
 from rnn_lab.training import WandbRun
-from rnn_lab.training.translations import Translations
 
 SOURCES = [f'line "{i}",\nor {i}' for i in range(8)]
 REFERENCES = [f"Zeile {i}." for i in range(8)]

@@ -1,0 +1,1 @@
+"""What all classifying tasks share: loss, metrics, reports."""

@@ -1,0 +1,69 @@
+"""The confusion matrix as a figure."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rnn_lab.training.plots import GREY
+
+
+def confusion_matrix(matrix: Sequence[Sequence[int]] | np.ndarray, labels: Sequence[str]) -> Figure:
+    """Draw how often each class was taken for which; colour is the share of the true class.
+
+    Args:
+        matrix: Counts, true class by predicted class.
+        labels: Name of each class, in the matrix's order.
+
+    Returns:
+        A figure of its own, no part of pyplot.
+
+    Raises:
+        ValueError: If the matrix is not square or does not fit the labels.
+    """
+    counts = np.asarray(matrix)
+    if counts.shape != (len(labels), len(labels)):
+        raise ValueError(f"{len(labels)} labels do not fit a matrix of shape {counts.shape}")
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = min(16.0, 2.6 + 0.42 * max(len(labels), 3) + 0.05 * max(map(len, labels)))
+    figure = Figure(figsize=(size + 0.6, size), dpi=150, layout="compressed")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    _name_classes(axes, labels)
+    _write_counts(axes, counts, shares)
+    bar = figure.colorbar(
+        image, ax=axes, fraction=0.046, pad=0.04, ticks=[0, 0.5, 1], format="{x:.0%}"
+    )
+    bar.set_label("share of the true class")
+    bar.outline.set_visible(False)
+    right = np.trace(counts) / max(counts.sum(), 1)
+    axes.set_title(f"{right:.1%} of {counts.sum():,} right", fontsize=10, color=GREY)
+    return figure
+
+
+def _name_classes(axes: Axes, labels: Sequence[str]) -> None:
+    names = [label if len(label) <= 18 else label[:17] + "…" for label in labels]
+    turn = max(map(len, names)) > (4 if len(names) > 3 else 9)
+    axes.set_xticks(range(len(names)), names, rotation=45 if turn else 0)
+    if turn:
+        for tick in axes.get_xticklabels():
+            tick.set(ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_xticks(np.arange(len(names) - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(len(names) - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
+    if len(counts) > 40:
+        return  # no room for numbers
+    font = 10 if len(counts) <= 4 else 7.5 if len(counts) <= 12 else 6
+    for (row, column), count in np.ndenumerate(counts):
+        if count or len(counts) <= 4:
+            colour = "white" if shares[row, column] > 0.5 else "#1A1A1A"
+            text = f"{count:,}" if count < 10_000 or len(counts) <= 4 else f"{count / 1000:.0f}k"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=font)

@@ -1,0 +1,375 @@
+"""`rnn-lab fit | validate | test`: LightningCLI with the precedence that people expect."""
+
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch.distributed
+import yaml
+from jsonargparse import set_parsing_settings
+from lightning import Trainer
+from lightning.fabric.plugins import CheckpointIO
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.rank_zero import _get_rank
+from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.cli import (
+    ArgsType,
+    LightningArgumentParser,
+    LightningCLI,
+    SaveConfigCallback,
+)
+
+import rnn_lab.datamodules
+import rnn_lab.models  # noqa: F401  classes of both can be named on the line
+from rnn_lab import training
+from rnn_lab.classification.reports import ConfusionPlot, Mistakes
+from rnn_lab.commands._checks import (
+    LINKED,
+    check_arguments,
+    check_fit,
+    check_names,
+    check_same,
+    class_of,
+    part,
+    refusal_named,
+    start_from,
+)
+from rnn_lab.commands._parsing import OneLineErrors, in_order, split_options, value_of
+from rnn_lab.core.checkpoint import saved
+from rnn_lab.core.datamodule import LabDataModule
+from rnn_lab.core.task import Task
+from rnn_lab.errors import UserError
+from rnn_lab.tasks.forecasting.reports import Forecasts
+from rnn_lab.tasks.translation.models import Translator
+from rnn_lab.tasks.translation.predictor import partners_of
+from rnn_lab.tasks.translation.reports import Translations
+from rnn_lab.training.checkpoints import to_go_on_from
+from rnn_lab.training.runs import CHOSEN, claim, folder_of, refuse_used, run_folder
+
+log = logging.getLogger("rnn_lab")
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": 20,
+    "gradient_clip_val": 1.0,
+    "log_every_n_steps": 10,
+    "use_distributed_sampler": False,  # the data modules shard their batches themselves
+    "enable_model_summary": False,
+    "logger": False,  # metrics.csv is always written, see instantiate_trainer
+    "num_sanity_val_steps": 0,
+}
+
+
+def main(args: Sequence[str]) -> None:
+    """Run `fit`, `validate` or `test`.
+
+    Args:
+        args: Words of the command line, the subcommand first.
+
+    Raises:
+        UserError: If something that the user gave is wrong.
+        SystemExit: With status 2 if the command line cannot be read.
+    """
+    _tell_on_standard_error()
+    set_parsing_settings(import_path_denylist=[])  # with its own list, which else only warns
+    LabCLI(list(args))
+    if torch.distributed.is_initialized():
+        # Else threads of it outlive the interpreter, and now and then abort a run that is done.
+        torch.distributed.destroy_process_group()
+
+
+class OneLineParser(OneLineErrors, LightningArgumentParser):
+    """Lightning's parser with errors of one line."""
+
+
+class RunConfig(SaveConfigCallback):
+    """Writes the resolved config into the run's folder and gives it to the loggers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "save_to_log_dir": False})
+
+    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Write `config.yaml`, or `config.test.yaml` when a checkpoint is tested."""
+        text = self.parser.dump(self.config, skip_unset=False)
+        stage = getattr(stage, "value", stage)
+        name = "config.yaml" if stage == "fit" else f"config.{stage}.yaml"
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+        for logger in trainer.loggers:
+            if isinstance(logger, training.WandbRun):
+                logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)
+
+
+class LabCLI(LightningCLI):
+    """The command line: a checkpoint is overruled by config files, these by the line.
+
+    Args:
+        args: Words of the command line, the subcommand first.
+    """
+
+    def __init__(self, args: ArgsType = None) -> None:
+        super().__init__(
+            Task,
+            LabDataModule,
+            RunConfig,
+            trainer_defaults=dict(TRAINER_DEFAULTS),
+            seed_everything_default=42,
+            parser_class=OneLineParser,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=args,
+            auto_configure_optimizers=False,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The subcommands, and the arguments of the Trainer's methods that are ours to give."""
+        ours = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
+        return {name: {*ours, "weights_only"} for name in ("fit", "validate", "test")}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run's folder and the callbacks that every run has, link sizes to the data."""
+        for name in LINKED:
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        parser.add_argument(
+            "--experiment", type=str | None, help="folder below runs; the data's name if not given"
+        )
+        parser.add_argument(
+            "--name", type=str | None, help="folder of the run; MODEL-N if not given"
+        )
+        parser.add_argument(
+            "--overwrite", type=bool, default=False, help="remove a run of the same name"
+        )
+        parser.add_argument(
+            "--test", type=bool, default=False, help="after fit, test the best checkpoint"
+        )
+        parser.add_argument(
+            "--init_from", type=str | None, help="checkpoint to take weights and vocabulary from"
+        )
+        parser.add_argument(
+            "--ensemble",
+            type=list[str] | None,
+            help="in test and validate, checkpoints of further translators whose probabilities "
+            "are averaged with those of --ckpt_path",
+        )
+        parser.add_lightning_class_args(training.BestCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(training.Patience, "early_stopping")
+
+    # From words to a config.
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Read checkpoint, config files and line, the later ones overruling the earlier."""
+        assert isinstance(args, Sequence)
+        command, options = args[0], split_options(args[1:])
+        check_names(options)
+        keys = {option[0].partition("=")[0] for option in options}
+        if command != "fit" and not keys & {"--ckpt_path", "--help", "-h"}:
+            raise UserError(f"{command} needs --ckpt_path: random weights tell nothing")
+        base = self._checkpoint_config(command, options)
+        check_arguments(options, base)
+        unnamed = not base and not keys & {"-c", "--config", "--model.optimizer"}
+        if unnamed and any(key.startswith("--model.optimizer.") for key in keys):
+            options.append(["--model.optimizer=torch.optim.Adam"])  # what None stands for
+        words = [f"--config={json.dumps(base)}"] if base else []
+        words += [word for option in in_order(options) for word in option]
+        try:
+            self.config = parser.parse_args([command, *words])
+        except UnicodeDecodeError as error:
+            named = [value_of(o) for o in options if o[0].split("=")[0] in ("-c", "--config")]
+            raise UserError(f"{' or '.join(named)} is not utf-8: {error}") from error
+
+    def _checkpoint_config(self, command: str, options: list[list[str]]) -> dict[str, Any]:
+        """What the checkpoint that is named on the line says of model and data."""
+        given = [
+            value_of(o) for o in options if o[0].split("=")[0] in ("--ckpt_path", "--init_from")
+        ]
+        if command == "fit":  # what lies in the run's folder, if anything, is of the same model
+            given = [path for path in given if path != "last"]
+        if not given or "--help" in (o[0] for o in options):
+            return {}
+        if len(given) > 1:
+            raise UserError("give --ckpt_path or --init_from, not both")
+        path = given[0]
+        recipe = saved(path)
+        config = {"model": part(recipe["model"], LINKED)}
+        if "data" in recipe:
+            config["data"] = part(recipe["data"])
+            if {"reader", "scaler"} & recipe["data"].keys():
+                config["data"]["init_args"]["reader_from"] = path
+        try:
+            json.dumps(config)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path} holds arguments that no config can hold: {error}") from error
+        return config
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: `parse_arguments` has read the checkpoint, below all else."""
+
+    # From a config to a run.
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse what cannot work before anything is built, and choose the run's folder."""
+        config = self.config[self.subcommand]
+        model, data = class_of(config, "model"), class_of(config, "data")
+        check_fit(model, data)
+        if self.subcommand == "fit" and config.ensemble:
+            raise UserError("an ensemble is tested, not trained: leave --ensemble out")
+        goes_on = self.subcommand == "fit" and config.ckpt_path == "last"
+        if goes_on:
+            config.ckpt_path = self._last(config, model, data)
+        if config.ckpt_path:
+            check_same(config, strictly=self.subcommand == "fit")
+        if not config.trainer.fast_dev_run:
+            config.trainer.default_root_dir = str(self._folder(config, model, data, goes_on))
+
+    def _last(self, config: Any, model: type, data: type) -> str | None:
+        if config.name is None and config.trainer.default_root_dir is None:
+            raise UserError("--ckpt_path=last needs --name: which run is to go on?")
+        folder = config.trainer.default_root_dir or run_folder(
+            config.experiment or data.__name__, config.name, model.__name__
+        )
+        found = to_go_on_from(Path(folder, "checkpoints"))
+        return str(found) if found else None
+
+    def _folder(self, config: Any, model: type, data: type, goes_on: bool) -> Path:
+        if int(os.environ.get("LOCAL_RANK", "0")) > 0 and CHOSEN in os.environ:
+            return Path(os.environ[CHOSEN])
+        folder = Path(
+            config.trainer.default_root_dir
+            or (not config.name and config.ckpt_path and folder_of(Path(config.ckpt_path)))
+            or run_folder(config.experiment or data.__name__, config.name, model.__name__)
+        )
+        if config.ensemble and not config.trainer.default_root_dir:
+            folder = folder / "ensemble"  # beside the results of the one model
+        if self.subcommand == "fit" and not config.ckpt_path and not config.overwrite:
+            refuse_used(folder, started=goes_on)
+        os.environ[CHOSEN] = str(folder)
+        return folder
+
+    def instantiate_classes(self) -> None:
+        """Build data, model and Trainer; what a constructor refuses is the user's mistake."""
+        try:
+            super().instantiate_classes()
+            self.model.check_data(self.datamodule)
+            config = self.config[self.subcommand]
+            if config.ckpt_path or config.init_from:  # see that it fits before a file is written
+                start_from(self.model, config.ckpt_path or config.init_from)
+            if self.subcommand == "fit":
+                self.datamodule.split("train")
+            if config.test:
+                self.datamodule.split("test")  # miss it before training, not after
+        except UserError:
+            raise
+        except MisconfigurationException as error:
+            raise UserError(str(error)) from error
+        except ValueError as error:  # the parser wraps what a constructor raises
+            cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
+            raise UserError(str(cause)) from error
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            with refusal_named(self.config[subcommand].ckpt_path):
+                super()._run_subcommand(subcommand)
+        except SystemExit as stop:  # how Lightning leaves when it was interrupted
+            if not self.trainer.interrupted:
+                raise
+            raise KeyboardInterrupt from stop
+        except MisconfigurationException as error:
+            raise UserError(str(error)) from error
+        except RuntimeError as error:
+            if "Early stopping conditioned on" in str(error):
+                raise UserError(str(error)) from error
+            raise
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the Trainer with the callbacks and loggers that every run has."""
+        trainer = super().instantiate_trainer(**kwargs)
+        if self.config[self.subcommand].trainer.limit_val_batches == 0:
+            trainer.limit_val_batches = 0  # fast_dev_run would overrule it
+        name = "metrics.csv" if self.subcommand == "fit" else f"metrics.{self.subcommand}.csv"
+        training.place_loggers(trainer, name)
+        return trainer
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        if config["enable_checkpointing"] is False or config["fast_dev_run"]:
+            callbacks = [c for c in callbacks if not isinstance(c, training.BestCheckpoint)]
+        if config["enable_progress_bar"] is not False:
+            callbacks = [*callbacks, training.Progress()]
+        if self.subcommand != "fit":  # a checkpoint's weights are averaged already
+            given = config["callbacks"] or []
+            config["callbacks"] = [c for c in given if not isinstance(c, WeightAveraging)]
+        given = config["plugins"] or []
+        given = given if isinstance(given, list) else [given]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in given):
+            config["plugins"] = [*given, training.WholeFiles()]
+        reports = [training.Curves(), ConfusionPlot(), Mistakes(), Translations(), Forecasts()]
+        watchers = [training.StepMonitor(), training.StopOnNaN()]
+        watchers += [training.RandomState(), training.CutEpochs()]
+        watchers += [training.Preemption(), training.RunState()]
+        try:
+            trainer = super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
+        except RuntimeError as error:  # what Lightning says of settings of SLURM
+            raise UserError(str(error)) from error
+        training.check_launch(trainer)
+        return trainer
+
+    def before_fit(self) -> None:
+        """Take the run's folder."""
+        config = self.config["fit"]
+        if not (config.ckpt_path or config.trainer.fast_dev_run or _get_rank()):
+            claim(Path(config.trainer.default_root_dir))
+        self._announce()
+        self._began = time.monotonic()
+
+    def _announce(self) -> None:
+        """Say what begins, and where it is written."""
+        parameters = sum(p.numel() for p in self.model.parameters())
+        dry = self.config[self.subcommand].trainer.fast_dev_run
+        log.info(
+            "%s (%s parameters) on %s -> %s",
+            type(self.model).__name__,
+            f"{parameters:,}",
+            type(self.datamodule).__name__,
+            "nowhere" if dry else self.trainer.default_root_dir,
+        )
+
+    def _join(self) -> None:
+        """Take in the other translators of an ensemble, and say what begins."""
+        config = self.config[self.subcommand]
+        if config.ensemble:
+            if not isinstance(self.model, Translator):
+                raise UserError("only translators go together: leave --ensemble out")
+            self.model.partners = partners_of(config.ckpt_path, config.ensemble)
+        self._announce()
+
+    before_validate = before_test = _join
+
+    def after_fit(self) -> None:
+        """Say what came of it; with `--test=true` test the best checkpoint."""
+        seconds = time.monotonic() - self._began
+        keeper = self.trainer.checkpoint_callback
+        best = getattr(keeper, "best_model_path", "")
+        log.info("trained for %.0f seconds; best checkpoint: %s", seconds, best or "none kept")
+        if self.config["fit"].test:
+            # Averaging would load the weights before averaging, to train on with them.
+            given: list[Callback] = vars(self.trainer)["callbacks"]
+            given[:] = [c for c in given if not isinstance(c, WeightAveraging)]
+            self.trainer.test(self.model, self.datamodule, ckpt_path=best or None)
+
+
+def _tell_on_standard_error() -> None:
+    """Let our messages through and silence what Lightning tells newcomers."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO if not _get_rank() else logging.ERROR)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # none is needed
+    warnings.filterwarnings("ignore", ".*is smaller than the logging interval")  # epochs count
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # of Lightning's own code
+    warnings.filterwarnings("ignore", ".*srun.* is available on your system")  # see check_launch
+    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint.*")  # as they were

@@ -1,0 +1,97 @@
+"""The part of `rnn-lab predict` that forecasts: a table of series in, a table of what comes out."""
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jsonargparse import Namespace
+
+from rnn_lab.core.loading import load
+from rnn_lab.errors import UserError
+from rnn_lab.io.tables import read_frames
+from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+
+
+def forecast(args: Namespace, devices: Sequence[str], path: Path | None) -> None:
+    """Forecast what comes after the last row of each series of a file.
+
+    Args:
+        args: Options of `predict`.
+        devices: Where to compute, a process each.
+        path: Where the forecast goes; None writes CSV to standard output.
+
+    Raises:
+        UserError: If the input is wrong, or the output has another ending.
+    """
+    format = args.format or ("csv" if path is None else ENDINGS.get(path.suffix, ""))
+    if format not in ENDINGS.values() or (format == "parquet" and path is None):
+        names = ", ".join(ENDINGS.values())
+        raise UserError(f"a forecast is written as {names}; name it by --format or by --output")
+    found = _forecast(args, devices, _read(args.input))
+    if path is None:
+        _write(found, format, sys.stdout)
+        return
+    from rnn_lab.io.atomic import atomic_write
+
+    if format == "parquet":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found.to_parquet(path, index=False)
+        return
+    with atomic_write(path) as file:
+        _write(found, format, file)
+
+
+def _forecast(args: Namespace, devices: Sequence[str], frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Forecast in this process, or in several that are given some of the series each."""
+    import pandas as pd
+
+    if len(devices) == 1:
+        return _work(args, devices[0], frame)
+    column = load(args.ckpt_path).reader.settings.id_column
+    if column is None or column not in frame.columns:
+        raise UserError("one series is forecast by one process: leave --trainer.devices out")
+    parts = np.array_split(frame[column].unique(), len(devices))
+    frames = [frame[frame[column].isin(part)] for part in parts if len(part)]
+    with ProcessPoolExecutor(len(frames), get_context("spawn")) as pool:
+        found = pool.map(_work, repeat(args), devices, frames)
+        return pd.concat(list(found), ignore_index=True)
+
+
+def _work(args: Namespace, device: str, frame: "pd.DataFrame") -> "pd.DataFrame":
+    predictor: ForecastPredictor = load(args.ckpt_path, device)
+    return predictor.predict(frame, args.intervals, source=args.input)
+
+
+def _read(input: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    if input == "-":
+        try:
+            return pd.read_csv(sys.stdin, index_col=False)
+        except pd.errors.EmptyDataError as error:
+            raise UserError("standard input is empty, wanted rows of numbers") from error
+        except pd.errors.ParserError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"standard input is no table: {reason}") from error
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise UserError(f"standard input is not utf-8 (byte 0x{byte:02x})") from error
+    return pd.concat([chunk.frame for chunk in read_frames(Path(input))], ignore_index=True)
+
+
+def _write(found: "pd.DataFrame", format: str, file: object) -> None:
+    if format == "csv":
+        found.to_csv(file, index=False)
+    else:
+        found.to_json(file, orient="records", lines=True, date_format="iso")

@@ -1,0 +1,1 @@
+"""What every task stands on: its base classes, checkpoints, samplers and generated data."""

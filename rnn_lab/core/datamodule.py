@@ -1,0 +1,154 @@
+"""What all data modules share: splits, bucketed batches, what a checkpoint keeps."""
+
+import inspect
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Protocol, cast
+
+import numpy as np
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from rnn_lab.core.samplers import LengthBuckets
+from rnn_lab.errors import UserError
+
+CALM = 0.05  # seconds in which threads of a collective operation that is over come to rest
+
+
+class Rows(Protocol):
+    """The rows of one split: how long they are, and batches of them by one gather."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Steps of each row, `(rows,)` int64, of rows with two sides `(rows, 2)`."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: np.ndarray) -> Any: ...
+
+
+class CountingLoader(DataLoader[Any]):
+    """Hands out planned batches and counts them, for a resume in the middle of an epoch.
+
+    Args:
+        rows: The rows of a split.
+        buckets: Plans the batches.
+    """
+
+    def __init__(self, rows: Rows, buckets: LengthBuckets) -> None:
+        super().__init__(cast(Dataset[Any], rows), sampler=buckets, batch_size=None)
+        self.buckets = buckets
+        self.handed_out = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises a class of its own
+        if self.num_workers:
+            # Python 3.11 hangs in a worker that is forked while a thread which Python has not
+            # started, such as one of Gloo's, is just asking for the interpreter.
+            time.sleep(CALM)
+        self.handed_out = self.buckets.start
+        for batch in super().__iter__():
+            self.handed_out += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing, the data module keeps the position; Lightning warns where there is no method."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Do nothing, see `state_dict`."""
+
+
+class LabDataModule(LightningDataModule):
+    """Data for a Lightning Trainer: batches of like lengths, sharded over processes.
+
+    A family gives the rows of its splits and says which batches they make.
+
+    Args:
+        batch_size: Rows in a batch of one process.
+    """
+
+    gives: ClassVar[type]
+    labels: ClassVar[Mapping[str, str] | None] = None  # names of the labels, by what files say
+    local: ClassVar[tuple[str, ...]] = ()  # arguments that mean something on this machine alone
+    batch_tokens: int | None = None  # steps in a training batch of one process, where that is asked
+
+    def __init__(self, batch_size: int = 64) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise UserError(f"batch_size must be at least 1, got {batch_size}")
+        self.save_hyperparameters(logger=False)
+        self.batch_size = batch_size
+        self._loader: CountingLoader | None = None
+        self._resume = 0
+
+    def split(self, name: str) -> Rows:
+        """Open a split, `train`, `valid` or `test`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its splits are")
+
+    @property
+    def label_names(self) -> list[str]:
+        """The labels in the order of their ids; none where rows have no label."""
+        return []
+
+    @property
+    def num_classes(self) -> int:
+        """Number of labels."""
+        return len(self.label_names)
+
+    def plan(self, name: str) -> list[np.ndarray]:
+        """The rows of each batch of this process in evaluation, in the order of the loader."""
+        return self._buckets(name, shuffle=False).plan()
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches of like lengths in an order drawn from the seed and the epoch."""
+        self._loader = self._load("train", shuffle=True)
+        self._loader.buckets.start, self._resume = self._resume, 0
+        return self._loader
+
+    def val_dataloader(self) -> DataLoader:
+        """Validation batches, each row once over all processes."""
+        return self._load("valid", shuffle=False)
+
+    def test_dataloader(self) -> DataLoader:
+        """Test batches, each row once over all processes."""
+        return self._load("test", shuffle=False)
+
+    def _load(self, name: str, shuffle: bool) -> CountingLoader:
+        return CountingLoader(self.split(name), self._buckets(name, shuffle))
+
+    def _buckets(self, name: str, shuffle: bool) -> LengthBuckets:
+        return LengthBuckets(
+            self.split(name).lengths,
+            self.batch_size,
+            batch_tokens=self.batch_tokens,
+            shuffle=shuffle,
+            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # what seed_everything was given
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world=self.trainer.world_size if self.trainer else 1,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in the training epoch."""
+        if self._loader is None:
+            return {"handed_out": self._resume}
+        epoch = len(self._loader)
+        if self.trainer:  # limit_train_batches may end it earlier
+            epoch = int(min(epoch, self.trainer.num_training_batches))
+        return {"handed_out": self._loader.handed_out % epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the position that `state_dict` told."""
+        self._resume = state_dict["handed_out"]
+
+    def recipe(self) -> dict[str, Any]:
+        """Say how to build this module elsewhere and how it reads raw input, as plain values."""
+        accepted = inspect.signature(type(self)).parameters.keys() - set(self.local)
+        made: dict[str, Any] = {
+            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "init_args": {k: v for k, v in self.hparams.items() if k in accepted},
+        }
+        if self.label_names:
+            made["labels"] = self.label_names
+        return made

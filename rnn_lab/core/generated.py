@@ -1,0 +1,134 @@
+"""Generated data: rows that depend on a seed, a split and an epoch alone."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnn_lab.core.datamodule import CountingLoader, LabDataModule
+from rnn_lab.core.samplers import LengthBuckets
+from rnn_lab.errors import UserError
+
+SPLITS = ("train", "valid", "test")
+Draw = Callable[[np.random.Generator, int], tuple[Tensor, Tensor]]
+
+
+class DrawnRows:
+    """Rows of one length that are drawn when the first of them is asked for, an epoch at a time.
+
+    What is drawn depends on the seed and the epoch alone: neither on the size of batches, nor on
+    the number of processes, nor on where a run was resumed.
+
+    Args:
+        count: Rows of an epoch.
+        length: Steps of each row.
+        gives: The batch they make.
+        draw: Draws inputs and targets of a number of rows.
+        seed: What the rows depend on, together with the epoch.
+    """
+
+    def __init__(
+        self, count: int, length: int, gives: Callable[..., object], draw: Draw, *seed: int
+    ) -> None:
+        self.lengths = np.full(count, length)
+        self.gives = gives
+        self.draw = draw
+        self.seed = seed
+        self._kept: tuple[int, tuple[Tensor, Tensor]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, rows: np.ndarray) -> object:
+        """Gather rows of the first epoch into one batch."""
+        return self.of_epoch(0, rows)
+
+    def of_epoch(self, epoch: int, rows: np.ndarray) -> object:
+        """Gather rows of an epoch into one batch; the rows of one epoch are kept."""
+        if self._kept is None or self._kept[0] != epoch:
+            self._kept = None  # never two epochs in memory
+            self._kept = epoch, self.draw(np.random.default_rng([*self.seed, epoch]), len(self))
+        inputs, targets = self._kept[1]
+        chosen = torch.from_numpy(rows)
+        return self.gives(inputs[chosen], targets[chosen], torch.from_numpy(self.lengths[rows]))
+
+
+class EachEpochAnew:
+    """The rows of a split in the epoch that is being planned.
+
+    Args:
+        rows: The rows of all epochs.
+        buckets: Plans the epoch.
+    """
+
+    def __init__(self, rows: DrawnRows, buckets: LengthBuckets) -> None:
+        self.rows = rows
+        self.buckets = buckets
+        self.lengths = rows.lengths
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: np.ndarray) -> object:
+        return self.rows.of_epoch(self.buckets.epoch, rows)
+
+
+class MemoryDataModule(LabDataModule):
+    """Generated rows of one length: each training epoch has its own, the other splits never change.
+
+    Args:
+        sizes: Rows of each split; of the training split, rows of each epoch.
+        length: Steps of each row.
+        data_seed: Another seed draws other rows.
+        batch_size: Rows in a batch of one process.
+    """
+
+    def __init__(
+        self, sizes: dict[str, int], length: int, data_seed: int = 0, batch_size: int = 64
+    ) -> None:
+        super().__init__(batch_size)
+        for name, size in sizes.items():
+            if size < 1:
+                raise UserError(f"the {name} size must be at least 1, got {size}")
+        if data_seed < 0:
+            raise UserError(f"data_seed must be at least 0, got {data_seed}")
+        self.sizes = sizes
+        self.steps = length
+        self.data_seed = data_seed
+
+    @property
+    def baseline(self) -> float:
+        """Loss of the best guess that remembers nothing."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what can be guessed")
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+        """Draw inputs and targets of a number of rows."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it draws")
+
+    def split(self, name: str) -> DrawnRows:
+        """Open a split, `train`, `valid` or `test`; of training rows the first epoch."""
+        return self._splits[name]
+
+    @cached_property
+    def _splits(self) -> dict[str, DrawnRows]:
+        return dict(self._opened())
+
+    def _opened(self) -> Iterator[tuple[str, DrawnRows]]:
+        for number, name in enumerate(SPLITS):
+            seed = self.data_seed, number
+            rows = DrawnRows(self.sizes[name], self.steps, self.gives, self.draw, *seed)
+            yield name, rows
+
+    def _load(self, name: str, shuffle: bool) -> CountingLoader:
+        buckets = self._buckets(name, shuffle)
+        rows = self.split(name)
+        return CountingLoader(EachEpochAnew(rows, buckets) if shuffle else rows, buckets)
+
+
+def check_draw(count: int, split: str) -> None:
+    if split not in SPLITS:
+        raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if count < 0:
+        raise UserError(f"count must be at least 0, got {count}")

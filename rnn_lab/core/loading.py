@@ -1,0 +1,118 @@
+"""From a checkpoint to a task, and to the predictor that answers raw input with it."""
+
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from rnn_lab.core.checkpoint import contents, revived, saved
+from rnn_lab.core.predictor import Predictor
+from rnn_lab.core.task import Task
+from rnn_lab.core.trusted_imports import named_class
+from rnn_lab.errors import UserError
+
+
+def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any:
+    """Build a task again from a checkpoint, ready to answer raw input.
+
+    Nothing in a checkpoint is run. The class that it names is imported, and must be ours, loaded
+    already, or of a package that the environment variable `RNN_LAB_ALLOW` names.
+
+    Args:
+        path: A checkpoint that says how raw input is read.
+        device: Where to compute, such as `cuda:0`.
+        ensemble: Checkpoints of further models of the same vocabulary, whose probabilities are
+            averaged with those of the first, where the task supports that.
+
+    Returns:
+        The predictor that the task names: of a text classifier a `TextPredictor`, of a translator a
+        `TranslationPredictor`, of a forecaster a `ForecastPredictor`, of a sequence classifier a
+        `SeriesPredictor`, of a language model a `LanguagePredictor`.
+
+    Raises:
+        UserError: If it is not a checkpoint of this project, is damaged, names a class that it
+            may not name, does not say how raw input is read, or does not support an ensemble.
+    """
+    recipe = saved(path)
+    kind = predictor_class(path, recipe)
+    task = restored(path).to(device).eval()
+    predictor = revived(path, partial(kind.from_checkpoint, task), recipe["data"])
+    if ensemble:
+        predictor.join(path, ensemble)
+    return predictor
+
+
+def predictor_class(path: str, recipe: dict[str, Any]) -> type[Predictor]:
+    """Import the predictor that the task of a checkpoint names.
+
+    Raises:
+        UserError: If the checkpoint was trained without a data module, or its task names none.
+    """
+    if "data" not in recipe:
+        raise UserError(
+            f"{path} was trained without a data module: it does not say how raw input is read"
+        )
+    task = task_class(recipe["model"], path)
+    if task.predictor is None:
+        source = _name(recipe["data"])
+        raise UserError(
+            f"{path} is of a {task.__name__}, which reads tensors as {source} makes them, no raw "
+            f"text or series: measure it by `rnn-lab test --ckpt_path={path}`"
+        )
+    module, _, name = task.predictor.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def restored(path: str) -> Any:
+    """Build the task of a checkpoint with its weights, on the CPU.
+
+    Raises:
+        UserError: If it cannot be built, or the weights are of another shape.
+    """
+    content = contents(path)
+    task = build(content["rnn_lab"]["model"], path)
+    try:
+        task.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"the weights of {path} are of other sizes: {error}") from error
+    task.on_load_checkpoint(content)
+    return task
+
+
+def build(recipe: dict[str, Any], source: str = "the checkpoint") -> Any:
+    """Build the task that a checkpoint describes, with first weights.
+
+    Args:
+        recipe: Its class path and arguments.
+        source: The checkpoint, for messages.
+
+    Raises:
+        UserError: If there is no such class here, it may not be named, or does not take the
+            arguments.
+    """
+    cls = task_class(recipe, source)
+    arguments = {
+        k: v for k, v in recipe["init_args"].items() if k not in ("optimizer", "scheduler")
+    }
+    try:
+        return cls(**arguments)
+    except UserError:
+        raise
+    except Exception as error:  # of any kind: the values are anybody's
+        raise UserError(f"the {cls.__name__} of {source} cannot be built: {error}") from error
+
+
+def task_class(recipe: dict[str, Any], source: str) -> type[Task]:
+    """Import the class of the task that a checkpoint describes.
+
+    Raises:
+        UserError: If there is no such class here, it may not be named, or is no task.
+    """
+    cls = named_class(recipe["class_path"], source)
+    if not (isinstance(cls, type) and issubclass(cls, Task)):
+        raise UserError(f"{source} names {recipe['class_path']}, which is no model of ours")
+    return cls
+
+
+def _name(recipe: dict[str, Any]) -> str:
+    return recipe["class_path"].rpartition(".")[2]

@@ -1,0 +1,109 @@
+"""What answers to raw input have in common."""
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from rnn_lab.errors import UserError
+from rnn_lab.special_tokens import PAD_ID
+
+TEXTS_AT_ONCE = 2048  # read ahead, so that texts of like lengths share a batch
+Answer = dict[str, Any]
+
+
+class Predictor(ABC):
+    """Answers raw input with a trained task, read as in training.
+
+    Attributes:
+        task: The trained task.
+    """
+
+    task: Any
+
+    @classmethod
+    @abstractmethod
+    def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
+        """Put a task together with what its checkpoint says of raw input.
+
+        Args:
+            task: The task of the checkpoint, with its weights.
+            data: What the data module stored of itself.
+
+        Raises:
+            UserError: If the two do not fit together.
+        """
+
+    def join(self, path: str, others: Sequence[str]) -> None:
+        """Take further checkpoints into an ensemble with this one.
+
+        Raises:
+            UserError: If the task does not support it.
+        """
+        raise UserError(f"{path} is of a {type(self.task).__name__}, which supports no ensemble")
+
+
+class RecordPredictor(Predictor):
+    """Answers raw texts, or what else a subclass reads, one answer for each."""
+
+    def predict(self, texts: Iterable[Any]) -> list[Answer]:
+        """Answer some texts, see `answers`."""
+        if isinstance(texts, str):
+            raise UserError("predict takes a list of texts, got one string")
+        return list(self.answers(texts))
+
+    def answers(self, texts: Iterable[Any]) -> Iterator[Answer]:
+        """Answer texts one after the other, in their order; memory stays bounded.
+
+        Args:
+            texts: Raw texts, any number of them; see the subclass where it reads others.
+
+        Yields:
+            An answer for each, see the subclass.
+        """
+        checked = map(self._checked, texts)
+        while chunk := list(itertools.islice(checked, TEXTS_AT_ONCE)):
+            yield from self._answer(chunk)
+
+    def _checked(self, raw: Any) -> Any:
+        """Refuse what is no text."""
+        if not isinstance(raw, str):
+            raise UserError(f"texts must be strings, got {raw!r}")
+        try:
+            raw.encode()
+        except UnicodeEncodeError as error:  # bytes that a stream could not decode
+            raise UserError(f"a text is not utf-8: {raw!r}") from error
+        return raw
+
+    @abstractmethod
+    def _answer(self, raw: list[Any]) -> list[Answer]:
+        """Answer some records, in their order."""
+
+
+def check_known_sizes(task: Any, **known: Sized) -> None:
+    """Refuse a task of other sizes than what its checkpoint knows of its data.
+
+    Raises:
+        UserError: If one of its hyperparameters is not the length of what is known.
+    """
+    for name, found in known.items():
+        if task.hparams.get(name, len(found)) != len(found):
+            raise UserError(f"{name} is {task.hparams[name]}, and {len(found)} are known")
+
+
+def like_lengths(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Cut rows into batches of like lengths with at most so many steps, padding included."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    while order:
+        size = max(1, most // lengths[order[-1]])
+        yield order[-size:]
+        order = order[:-size]
+
+
+def padded(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+    lengths = torch.tensor([len(row) for row in rows])
+    longest = int(lengths.max())
+    return torch.tensor([row + [PAD_ID] * (longest - len(row)) for row in rows]), lengths

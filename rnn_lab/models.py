@@ -1,0 +1,61 @@
+"""All models by name: the architectures, and the configurable model of each task."""
+
+from rnn_lab.tasks.forecasting.baselines import (
+    DLinearForecaster,
+    DriftForecaster,
+    LastValueForecaster,
+    SeasonalNaiveForecaster,
+)
+from rnn_lab.tasks.forecasting.models import (
+    DeepARForecaster,
+    Forecaster,
+    LSTMForecaster,
+    PatchedLSTMForecaster,
+    SegRNNForecaster,
+)
+from rnn_lab.tasks.language_modeling.models import AWDLSTM, LanguageModel, LSTMLanguageModel
+from rnn_lab.tasks.regression.models import SeriesRegressor
+from rnn_lab.tasks.sequence_classification.models import (
+    BiGRUClassifier,
+    GRUClassifier,
+    LSTMSeriesClassifier,
+    SeriesClassifier,
+)
+from rnn_lab.tasks.tagging.models import SequenceTagger
+from rnn_lab.tasks.text_classification.models import (
+    BiLSTMClassifier,
+    LSTMClassifier,
+    PackedLSTM,
+    SentimentLSTM,
+    TextClassifier,
+)
+from rnn_lab.tasks.translation.models import AttentionTranslator, Seq2SeqTranslator, Translator
+
+__all__ = [
+    "AWDLSTM",
+    "AttentionTranslator",
+    "BiGRUClassifier",
+    "BiLSTMClassifier",
+    "DLinearForecaster",
+    "DeepARForecaster",
+    "DriftForecaster",
+    "Forecaster",
+    "GRUClassifier",
+    "LSTMClassifier",
+    "LSTMForecaster",
+    "LSTMLanguageModel",
+    "LSTMSeriesClassifier",
+    "LanguageModel",
+    "LastValueForecaster",
+    "PackedLSTM",
+    "PatchedLSTMForecaster",
+    "SeasonalNaiveForecaster",
+    "SegRNNForecaster",
+    "SentimentLSTM",
+    "Seq2SeqTranslator",
+    "SequenceTagger",
+    "SeriesClassifier",
+    "SeriesRegressor",
+    "TextClassifier",
+    "Translator",
+]

@@ -1,0 +1,1 @@
+"""One folder for each task: batch, data, models, metrics, reports and predictor."""

@@ -1,0 +1,144 @@
+"""Datasets of series to forecast that everybody knows, by their names."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from rnn_lab.errors import UserError
+from rnn_lab.io.downloads import RemoteFile, locate
+from rnn_lab.tasks.forecasting.files import FileDataModule
+from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelSettings
+from rnn_lab.tasks.forecasting.panel.scaling import Kind
+from rnn_lab.tasks.forecasting.panel.splits import Split
+
+ETT = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/"
+EXCHANGE = (
+    "https://raw.githubusercontent.com/laiguokun/multivariate-time-series-data/master/"
+    "exchange_rate/exchange_rate.txt.gz"
+)
+
+
+class KnownSeries(FileDataModule):
+    """Series that everybody knows, of one file; the number of its rows is checked.
+
+    Args:
+        targets: Columns to forecast, the others are left out; None takes all.
+        input_length: See `ForecastDataModule`, as all that follow but `calendar`.
+        calendar: What timestamps tell the model, see `SeriesFiles`.
+    """
+
+    folder: ClassVar[str]
+    file: ClassVar[RemoteFile]
+    rows: ClassVar[int]
+    columns: ClassVar[list[str]]
+    time_column: ClassVar[str | None] = "date"
+
+    def __init__(
+        self,
+        input_length: int = 96,
+        horizon: int = 96,
+        batch_size: int = 32,
+        *,
+        targets: list[str] | None = None,
+        calendar: list[str] | None = None,
+        split: Split | None = None,
+        scaling: Kind = "standard",
+        season: int | None = None,
+        stride: int = 1,
+        root: str | None = None,
+    ) -> None:
+        super().__init__(
+            input_length,
+            horizon,
+            batch_size,
+            split=split,
+            scaling=scaling,
+            season=season,
+            stride=stride,
+            root=root,
+        )
+        self.targets = targets
+        self.calendar = calendar or []
+
+    def path(self) -> Path:
+        """Find the file; fetch it where it is missing."""
+        return locate(self.folder, self.file, self.root)
+
+    def settings(self) -> PanelSettings:
+        """The columns that were chosen, or all."""
+        targets = self.targets or self.columns
+        return PanelSettings(self.time_column, targets=targets, calendar=self.calendar)
+
+    def _prepare(self) -> Panel:
+        panel = super()._prepare()
+        if len(panel.buffer) != self.rows:
+            raise UserError(
+                f"{type(self).__name__} has {len(panel.buffer)} rows, wanted {self.rows}: "
+                f"{self.path()} is not whole"
+            )
+        return panel
+
+
+class ETTh1(KnownSeries):
+    """Load and oil temperature of a transformer, hourly, seven channels: 17,420 rows.
+
+    Split into 8,640, 2,880 and 2,880 rows, the rest is not used, as all published figures do.
+
+    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 licence.
+    """
+
+    folder = "ett"
+    file = RemoteFile("ETTh1.csv", (f"{ETT}ETTh1.csv",), size=2_589_657)
+    rows = 17_420
+    columns: ClassVar = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"]
+    own_split: ClassVar[Split] = [8640, 2880, 2880]
+
+
+class ETTh2(ETTh1):
+    """Load and oil temperature of a second transformer, as ETTh1.
+
+    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 licence.
+    """
+
+    file = RemoteFile("ETTh2.csv", (f"{ETT}ETTh2.csv",))
+
+
+class ETTm1(ETTh1):
+    """Load and oil temperature of the transformer of ETTh1 every 15 minutes: 69,680 rows.
+
+    Split into 34,560, 11,520 and 11,520 rows, the rest is not used, as all published figures do.
+
+    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 licence.
+    """
+
+    file = RemoteFile("ETTm1.csv", (f"{ETT}ETTm1.csv",), size=10_360_719)
+    rows = 69_680
+    own_split: ClassVar[Split] = [34_560, 11_520, 11_520]
+
+
+class ETTm2(ETTm1):
+    """Load and oil temperature of the transformer of ETTh2 every 15 minutes, as ETTm1.
+
+    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 licence.
+    """
+
+    file = RemoteFile("ETTm2.csv", (f"{ETT}ETTm2.csv",))
+
+
+class ExchangeRate(KnownSeries):
+    """Exchange rates of eight currencies, daily from 1990 to 2016: 7,588 rows, no dates.
+
+    Split into 70, 10 and 20 per cent of the rows, as published figures of long horizons do.
+
+    Source: Lai et al. (2018), https://github.com/laiguokun/multivariate-time-series-data; no
+    licence stated.
+    """
+
+    folder = "exchange_rate"
+    file = RemoteFile("exchange_rate.txt", (EXCHANGE,), size=546_336)
+    rows = 7588
+    columns: ClassVar = [
+        *("australia", "britain", "canada", "switzerland"),
+        *("china", "japan", "new_zealand", "singapore"),
+    ]
+    names = columns
+    time_column = None

@@ -1,0 +1,1 @@
+"""Panels: many time series in one flat array, read from tables, scaled and split by time."""

@@ -1,0 +1,68 @@
+"""The adding problem: generated numbers, two of which are to be added."""
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnn_lab.core.generated import SPLITS, MemoryDataModule
+from rnn_lab.errors import UserError
+from rnn_lab.tasks.regression.batch import RegressionBatch
+
+
+class AddingProblem(MemoryDataModule):
+    """Generated numbers, two of them marked: their sum is asked for at the end.
+
+    Each step has a number, uniform between 0 and 1, and a marker; one step of each half is marked.
+    Who always says 1 has a mean squared error of 1/6, about 0.167. Training rows are drawn anew in
+    each epoch, so nothing can be learnt by heart.
+
+    Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735, section
+    5.4, as Le et al. (2015), https://arxiv.org/abs/1504.00941, section 4.1, have it.
+
+    Args:
+        length: Steps of each row.
+        train_size: Rows of a training epoch.
+        valid_size: Rows to validate on, the same in every epoch.
+        test_size: Rows to test on.
+        data_seed: Another seed draws other rows.
+        batch_size: Rows in a batch of one process.
+
+    Raises:
+        UserError: If a row has less than two steps or a split no row.
+    """
+
+    gives = RegressionBatch
+    input_dim: ClassVar[int] = 2
+    output_dim: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        length: int = 200,
+        train_size: int = 3200,
+        valid_size: int = 500,
+        test_size: int = 1000,
+        data_seed: int = 0,
+        *,
+        batch_size: int = 32,
+    ) -> None:
+        if length < 2:
+            raise UserError(f"length must be at least 2, got {length}")
+        sizes = dict(zip(SPLITS, (train_size, valid_size, test_size), strict=True))
+        super().__init__(sizes, length, data_seed, batch_size)
+
+    @property
+    def baseline(self) -> float:
+        """Mean squared error of saying 1 always: twice the variance of a number."""
+        return 2 / 12
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+        """Draw numbers with markers `(count, length, 2)`, and sums `(count, 1)`."""
+        half, rows = self.steps // 2, np.arange(count)
+        inputs = np.zeros((count, self.steps, 2), np.float32)
+        inputs[:, :, 0] = rng.random((count, self.steps), np.float32)
+        first, second = rng.integers(half, size=count), rng.integers(half, self.steps, count)
+        inputs[rows, first, 1] = inputs[rows, second, 1] = 1
+        sums = inputs[rows, first, 0] + inputs[rows, second, 0]
+        return torch.from_numpy(inputs), torch.from_numpy(sums[:, None])

@@ -1,0 +1,1 @@
+"""Sequence classification: one label for each sequence of feature vectors."""

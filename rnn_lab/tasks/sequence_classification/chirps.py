@@ -1,0 +1,80 @@
+"""Generated waves whose label depends on how their pitch moves.
+
+They are a pure function of `(seed, split)`, need no download, and a longer sample starts with the
+shorter one.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnn_lab.core.generated import SPLITS, check_draw
+from rnn_lab.errors import UserError
+
+CHIRP_LABELS = ("rising", "falling", "rise then fall", "fall then rise")
+
+
+def chirps(
+    count: int, seed: int, split: str, input_dim: int = 2, noise: float = 0.1
+) -> Iterator[tuple[NDArray[np.float32], str]]:
+    """Draw noisy waves of 12 to 40 steps, labelled by how their pitch moves.
+
+    Pitch goes along straight lines between a low and a high, so every label spends the same time
+    at every pitch: only the order of steps tells. Phase, loudness, both pitches and the turning
+    point are random. The channels are one wave at phases spread over half a turn: sine and cosine
+    when there are two.
+
+    Args:
+        count: Series to draw, the same number of each label.
+        seed: Another seed draws other series of the same kind.
+        split: One of `SPLITS`.
+        input_dim: Channels of every step.
+        noise: Standard deviation of what is added to every value; waves swing by 0.5 to 1.5.
+
+    Returns:
+        Pairs of values, `(time, input_dim)` float32, and label, one of `CHIRP_LABELS`.
+
+    Raises:
+        UserError: If the split is unknown, the count or noise negative, or there is no channel.
+    """
+    check_draw(count, split)
+    if input_dim < 1:
+        raise UserError(f"input_dim must be at least 1, got {input_dim}")
+    if not noise >= 0:
+        raise UserError(f"noise must be at least 0, got {noise}")
+    rng = np.random.default_rng([seed, SPLITS.index(split)])
+    return _draw_chirps(count, rng, input_dim, noise)
+
+
+def _draw_chirps(
+    count: int, rng: np.random.Generator, input_dim: int, noise: float
+) -> Iterator[tuple[NDArray[np.float32], str]]:
+    for index in range(count):
+        if index % len(CHIRP_LABELS) == 0:
+            order = rng.permutation(len(CHIRP_LABELS))
+        label = CHIRP_LABELS[order[index % len(CHIRP_LABELS)]]
+        yield _chirp(rng, label, input_dim, noise), label
+
+
+def _chirp(
+    rng: np.random.Generator, label: str, input_dim: int, noise: float
+) -> NDArray[np.float32]:
+    time = int(rng.integers(12, 41))
+    phase = rng.uniform(0, 2 * np.pi) + np.cumsum(_pitch(rng, label, time))
+    shifts = np.pi * np.arange(input_dim) / input_dim
+    wave = rng.uniform(0.5, 1.5) * np.sin(phase[:, None] + shifts)
+    return (wave + noise * rng.standard_normal(wave.shape)).astype(np.float32)
+
+
+def _pitch(rng: np.random.Generator, label: str, time: int) -> NDArray[np.float64]:
+    """Give the radians of every step, `(time,)`."""
+    low, high = rng.uniform(0.1, 0.5), rng.uniform(1.0, 1.6)
+    turn = rng.uniform(0.4, 0.6)
+    corners: dict[str, tuple[list[float], list[float]]] = {
+        "rising": ([0, 1], [low, high]),
+        "falling": ([0, 1], [high, low]),
+        "rise then fall": ([0, turn, 1], [low, high, low]),
+        "fall then rise": ([0, turn, 1], [high, low, high]),
+    }
+    return np.interp(np.linspace(0, 1, time), *corners[label])

@@ -1,0 +1,38 @@
+"""Public datasets of labeled series."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from rnn_lab.io.downloads import RemoteFile, locate
+from rnn_lab.tasks.sequence_classification.data import ArchiveDataModule
+
+SKTIME = "https://raw.githubusercontent.com/sktime/sktime/main/sktime/datasets/data/"
+
+
+class JapaneseVowels(ArchiveDataModule):
+    """Two vowels said by nine men, twelve coefficients a step: 270 to train on, 370 to test on.
+
+    No validation part was published: it is drawn from the training series.
+
+    Source: Kudo et al. (1999), https://archive.ics.uci.edu/dataset/128/japanese+vowels, in the
+    form of sktime/sktime; no licence stated for the data.
+    """
+
+    folder: ClassVar[str] = "japanese_vowels"
+    files: ClassVar[dict[str, RemoteFile]] = {
+        "train": RemoteFile(
+            "JapaneseVowels_TRAIN.ts",
+            (f"{SKTIME}JapaneseVowels/JapaneseVowels_TRAIN.ts",),
+            "sha256:68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
+        ),
+        "test": RemoteFile(
+            "JapaneseVowels_TEST.ts",
+            (f"{SKTIME}JapaneseVowels/JapaneseVowels_TEST.ts",),
+            "sha256:b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",
+        ),
+    }
+
+    def path(self, split: str) -> Path | None:
+        """Find the file of a split; what is missing is fetched."""
+        file = self.files.get(split)
+        return None if file is None else locate(self.folder, file, self.root)

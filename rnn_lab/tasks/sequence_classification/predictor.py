@@ -1,0 +1,71 @@
+"""Labels for raw series."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from rnn_lab.core.predictor import Answer, RecordPredictor, check_known_sizes, like_lengths
+from rnn_lab.errors import UserError
+from rnn_lab.io.ts_files import checked_values
+from rnn_lab.tasks.sequence_classification.models import SeriesClassifier
+from rnn_lab.tasks.sequence_classification.series import SeriesScaler, SeriesSplit
+
+STEPS_AT_ONCE = 16_384  # in a batch, padding included
+
+
+class SeriesPredictor(RecordPredictor):
+    """Labels raw series, each an array `(time, input_dim)` in which NaN is a missing value.
+
+    Each answer has its `label`, the `probabilities` of all labels by name, and how many values
+    were `missing` and read as the mean.
+
+    Args:
+        task: A trained model that reads series.
+        scaler: Scales values as in training.
+        labels: Names of the classes in the order of their ids.
+    """
+
+    def __init__(self, task: SeriesClassifier, scaler: SeriesScaler, labels: Sequence[str]) -> None:
+        self.task = task
+        self.scaler = scaler
+        self.labels = list(labels)
+
+    @classmethod
+    def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
+        """Read labels and how values were scaled; generated ones are not."""
+        if "scaler" in data:
+            scaler = SeriesScaler.from_state_dict(data["scaler"])
+        else:
+            scaler = SeriesScaler.identity(data["input_dim"])
+        for each in (scaler.mean, scaler.deviation):
+            check_known_sizes(task, input_dim=each, num_classes=data["labels"])
+        return cls(task, scaler, data["labels"])
+
+    def _checked(self, raw: Any) -> np.ndarray:
+        values, wanted = checked_values(raw), len(self.scaler.mean)
+        if values.shape[1] != wanted:
+            raise UserError(f"a series has {values.shape[1]} features a step, wanted {wanted}")
+        return values
+
+    def _answer(self, raw: list[np.ndarray]) -> list[Answer]:
+        rows = SeriesSplit(list(map(self.scaler.apply, raw)), [0] * len(raw))
+        found: list[list[float]] = [[]] * len(raw)
+        for batch in like_lengths(rows.lengths.tolist(), STEPS_AT_ONCE):
+            for i, probabilities in zip(batch, self._read(rows, batch), strict=True):
+                found[i] = probabilities
+        return [self._say(*each) for each in zip(raw, found, strict=True)]
+
+    @torch.inference_mode()
+    def _read(self, rows: SeriesSplit, batch: list[int]) -> list[list[float]]:
+        """Probabilities of each class for some rows, as numbers."""
+        values, _, lengths = rows[np.array(batch)]
+        return self.task.probabilities(values.to(self.task.device), lengths).tolist()
+
+    def _say(self, values: np.ndarray, probabilities: list[float]) -> Answer:
+        return {
+            "label": self.labels[int(np.argmax(probabilities))],
+            "probabilities": dict(zip(self.labels, probabilities, strict=True)),
+            "missing": int(np.isnan(values).sum()),
+        }

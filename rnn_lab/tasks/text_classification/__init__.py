@@ -1,0 +1,1 @@
+"""Text classification: one or several labels for each text."""

