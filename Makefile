@@ -20,7 +20,7 @@ install: $(READY)  ## Make .venv with everything in it
 
 DEMO := runs/demo/first
 demo: $(READY)  ## Train on generated reviews, test, label three sentences
-	$(BIN)/rnn-lab fit -c configs/demo.yaml --experiment=demo --name=first --overwrite=true --test=true
+	$(BIN)/rnn-lab fit -c configs/text_classification/demo.yaml --experiment=demo --name=first --overwrite=true --test=true
 	@printf '%s\n' 'the plot was not bad at all .' 'the cast was dull at first , but brilliant in the end .' \
 	  'i expected a brilliant score and got a dull one .' \
 	  | $(BIN)/rnn-lab predict --ckpt_path $(DEMO)/checkpoints/best.ckpt --input -

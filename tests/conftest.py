@@ -5,6 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from lightning.pytorch import Trainer
+from tiny import TinyData, TinyTask
+
+from rnn_lab.training import MetricsFile, place_loggers
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +37,26 @@ def data_root() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return Path(root)
+
+
+@pytest.fixture
+def task() -> type[TinyTask]:
+    torch.manual_seed(0)
+    return TinyTask
+
+
+@pytest.fixture
+def data() -> type[TinyData]:
+    return TinyData
+
+
+@pytest.fixture
+def make_trainer(tmp_path: Path):
+    def make(folder="run", **options):
+        fixed = dict(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
+        steps = dict(log_every_n_steps=1, default_root_dir=str(tmp_path / folder))
+        trainer = Trainer(**(fixed | steps | {"logger": MetricsFile()} | options))
+        place_loggers(trainer)
+        return trainer
+
+    return make

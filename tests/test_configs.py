@@ -11,14 +11,17 @@ from rnn_lab import models
 from rnn_lab.__main__ import main
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-EXPERIMENTS = sorted(CONFIGS.glob("*.yaml"))
-PROFILES = sorted(CONFIGS.glob("*/*.yaml"))
+OF_PROFILES = ("trainer", "logger")  # folders; all others are those of tasks
+EVERY = sorted(CONFIGS.glob("*/*.yaml"))
+EXPERIMENTS = [path for path in EVERY if path.parent.name not in OF_PROFILES]
+PROFILES = [path for path in EVERY if path.parent.name in OF_PROFILES]
 
 
 def data_of(config):
     return yaml.safe_load(config.read_text())["data"]["class_path"]
 
 
+DEMO = CONFIGS / "text_classification/demo.yaml"
 GENERATED = ("Synthetic", "AddingProblem", "CopyMemory")
 ON_GENERATED = [config for config in EXPERIMENTS if data_of(config).startswith(GENERATED)]
 SEVERAL = ("gpu", "ddp", "slurm", "torchrun")  # a GPU, or processes that somebody starts
@@ -51,7 +54,7 @@ def test_an_experiment_on_real_data_runs_one_step(config, data_root):
     "profile", ON_ANY_MACHINE, ids=lambda path: f"{path.parent.name}/{path.stem}"
 )
 def test_a_profile_stacks_on_an_experiment(profile):
-    assert one_step("-c", CONFIGS / "demo.yaml", "-c", profile) == 0
+    assert one_step("-c", DEMO, "-c", profile) == 0
 
 
 @pytest.mark.parametrize("config", [*EXPERIMENTS, *PROFILES], ids=lambda path: path.stem)
@@ -59,12 +62,23 @@ def test_a_config_says_what_it_is(config):
     assert config.read_text().startswith("# ")
 
 
+def test_every_config_lies_in_a_folder_and_has_a_name_of_its_own():
+    assert sorted(CONFIGS.rglob("*.yaml")) == EVERY
+    assert len({path.stem for path in EVERY}) == len(EVERY)
+
+
+def test_a_config_lies_in_the_folder_of_its_models_task():
+    for path in EXPERIMENTS:
+        model = getattr(models, yaml.safe_load(path.read_text())["model"]["class_path"])
+        assert model.__module__.split(".")[2] == path.parent.name
+
+
 def test_every_architecture_has_a_config_of_its_name():
     trained = {yaml.safe_load(c.read_text())["model"]["class_path"] for c in EXPERIMENTS}
-    assert trained == set(models.__all__) - {"Scores", "Task"}
+    assert trained == set(models.__all__)
 
 
-@pytest.mark.parametrize("name", sorted(set(models.__all__) - {"Scores", "Task"}))
+@pytest.mark.parametrize("name", models.__all__)
 def test_model_and_data_by_name_alone_are_enough(name):
     reads = getattr(models, name).reads.__name__
     data = {
@@ -106,7 +120,7 @@ def test_real_series_to_forecast_by_name_alone_are_enough(data, data_root):
 @pytest.mark.data
 def test_a_transformer_is_forecast_as_the_readme_says(data_root):
     words = ["--test=true", "--trainer.default_root_dir=run", "--trainer.accelerator=cpu"]
-    assert main(["fit", "-c", str(CONFIGS / "etth1_patched_lstm.yaml"), *words]) == 0
+    assert main(["fit", "-c", str(CONFIGS / "forecasting/etth1_patched_lstm.yaml"), *words]) == 0
     assert json.loads(Path("run/scores.json").read_text())["scores"]["mse"] <= 0.378
     assert main(["backtest", "--ckpt_path", "run/checkpoints/best.ckpt"]) == 0
     with open("run/backtest/backtest.csv", newline="") as file:
@@ -119,14 +133,14 @@ def test_a_transformer_is_forecast_as_the_readme_says(data_root):
 @pytest.mark.slow
 def test_dates_are_written_as_the_readme_says():
     words = ["--test=true", "--trainer.default_root_dir=run", "--trainer.accelerator=cpu"]
-    assert main(["fit", "-c", str(CONFIGS / "attention_translator.yaml"), *words]) == 0
+    assert main(["fit", "-c", str(CONFIGS / "translation/attention_translator.yaml"), *words]) == 0
     assert json.loads(Path("run/scores.json").read_text())["scores"]["exact"] >= 0.99
 
 
 @pytest.mark.slow
 def test_the_demo_reads_the_order_of_words(capsys):
     words = ["--test=true", "--trainer.default_root_dir=run", "--trainer.accelerator=cpu"]
-    assert main(["fit", "-c", str(CONFIGS / "demo.yaml"), *words]) == 0
+    assert main(["fit", "-c", str(DEMO), *words]) == 0
     with open("run/metrics.csv", newline="") as file:
         tested = [row["test/accuracy"] for row in csv.DictReader(file) if row["test/accuracy"]]
     assert float(tested[-1]) >= 0.98

@@ -69,7 +69,15 @@ def train(name: str, seed: int) -> dict:
     """Train a config, test its best checkpoint, and read its metrics."""
     run = RUNS / f"{name}-{seed}"
     command = [
-        *(sys.executable, "-m", "rnn_lab", "fit", "-c", f"configs/{name}.yaml", "--test=true"),
+        *(
+            sys.executable,
+            "-m",
+            "rnn_lab",
+            "fit",
+            "-c",
+            f"configs/text_classification/{name}.yaml",
+            "--test=true",
+        ),
         *(f"--seed_everything={seed}", "--experiment=accuracy", f"--name={name}-{seed}"),
         "--ckpt_path=last",
     ]
@@ -95,7 +103,9 @@ def linear_bar(name: str, seed: int) -> dict:
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    config = yaml.safe_load(Path(f"configs/{name}.yaml").read_text())["data"]["init_args"]
+    config = yaml.safe_load(Path(f"configs/text_classification/{name}.yaml").read_text())["data"][
+        "init_args"
+    ]
     split = {"valid_fraction": config.get("valid_fraction", 0.1), "split_seed": seed}
     module = getattr(data, CONFIGS[name])(**split)
     splits = {split: module.split(split) for split in ("train", "valid", "test")}

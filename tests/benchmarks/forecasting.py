@@ -23,8 +23,8 @@ RUNS = Path("runs/forecasting")
 ONE_EPOCH = ["--data=ETTh1", "--trainer.max_epochs=1"]
 LONG = ["--data.input_length=720", "--model.optimizer.lr=0.0003"]
 ETTM1 = ["--data=ETTm1", "--data.batch_size=64", "--data.input_length=336"]
-PATCHED = ["-c", "configs/etth1_patched_lstm.yaml"]
-SEGRNN = ["-c", "configs/etth1_segrnn.yaml"]
+PATCHED = ["-c", "configs/forecasting/etth1_patched_lstm.yaml"]
+SEGRNN = ["-c", "configs/forecasting/etth1_segrnn.yaml"]
 EXPERIMENTS: dict[str, tuple[str, list[str], bool]] = {  # label, words, whether each seed is run
     "seasonal": (
         "seasonal naive (24)",
@@ -38,10 +38,18 @@ EXPERIMENTS: dict[str, tuple[str, list[str], bool]] = {  # label, words, whether
         ["--model=DLinearForecaster", "--data=ETTh1"],
         False,
     ),
-    "chapter": ("`configs/etth1_chapter.yaml`", ["-c", "configs/etth1_chapter.yaml"], False),
-    "lstm": ("`configs/etth1_lstm.yaml`", ["-c", "configs/etth1_lstm.yaml"], True),
-    "patched": ("`configs/etth1_patched_lstm.yaml`", PATCHED, True),
-    "segrnn": ("`configs/etth1_segrnn.yaml`", SEGRNN, True),
+    "chapter": (
+        "`configs/forecasting/etth1_chapter.yaml`",
+        ["-c", "configs/forecasting/etth1_chapter.yaml"],
+        False,
+    ),
+    "lstm": (
+        "`configs/forecasting/etth1_lstm.yaml`",
+        ["-c", "configs/forecasting/etth1_lstm.yaml"],
+        True,
+    ),
+    "patched": ("`configs/forecasting/etth1_patched_lstm.yaml`", PATCHED, True),
+    "segrnn": ("`configs/forecasting/etth1_segrnn.yaml`", SEGRNN, True),
     "patched-720": ("the patched LSTM, 96 from 720", [*PATCHED, *LONG], False),
     "segrnn-720": ("SegRNN, 96 from 720", [*SEGRNN, *LONG], False),
     "patched-ettm1": ("the patched LSTM on ETTm1, 96 from 336", [*PATCHED, *ETTM1], False),

@@ -33,7 +33,7 @@ def main() -> None:
         found = trained(config)
         epochs, digits = found[f"val/{metric}"], 1 if metric == "perplexity" else 3
         cells = [
-            f"`configs/{config}.yaml`",
+            f"`configs/language_modeling/{config}.yaml`",
             metric if metric == "perplexity" else "bits a character",
             f"{parameters(config):,}",
             " ".join(f"{value:.{digits}f}" for value in epochs),
@@ -47,7 +47,14 @@ def trained(config: str) -> dict[str, list[float]]:
     path = RUNS / config / "metrics.csv"
     if not path.exists() or not measured(path, "test/perplexity"):
         command = [
-            *(sys.executable, "-m", "rnn_lab", "fit", "-c", f"configs/{config}.yaml"),
+            *(
+                sys.executable,
+                "-m",
+                "rnn_lab",
+                "fit",
+                "-c",
+                f"configs/language_modeling/{config}.yaml",
+            ),
             *("--experiment=language", f"--name={config}", "--test=true", "--ckpt_path=last"),
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

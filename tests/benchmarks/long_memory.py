@@ -44,9 +44,9 @@ class Puzzle(NamedTuple):
 
 
 TASKS = {
-    "adding-200": Puzzle("adding, 200", "adding_problem", 200, "mse", 0.01),
-    "adding-1000": Puzzle("adding, 1,000", "adding_problem_1000", 1000, "mse", 0.01),
-    "copy-100": Puzzle("copying, 100", "copy_memory", 120, "accuracy_unblank", 0.99),
+    "adding-200": Puzzle("adding, 200", "regression/adding_problem", 200, "mse", 0.01),
+    "adding-1000": Puzzle("adding, 1,000", "regression/adding_problem_1000", 1000, "mse", 0.01),
+    "copy-100": Puzzle("copying, 100", "tagging/copy_memory", 120, "accuracy_unblank", 0.99),
 }
 
 

@@ -22,13 +22,13 @@ import torch
 import yaml
 from lightning import seed_everything
 from lightning.pytorch.callbacks import Callback
-from rnn_lab.datamodules import SST2
 
 from rnn_lab.__main__ import main as rnn_lab
+from rnn_lab.datamodules import SST2
 from rnn_lab.models import TextClassifier
 from rnn_lab.training import CosineDecay
 
-CONFIG = "configs/sst2.yaml"
+CONFIG = "configs/text_classification/sst2.yaml"
 LIMIT = 1.15
 WARM_UP = 20  # steps that are not timed
 SEED = 42

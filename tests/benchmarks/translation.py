@@ -2,10 +2,9 @@
 
     python tests/benchmarks/translation.py [record] [positions] [--seeds 1 2 3]
 
-`record` trains `configs/multi30k.yaml` with each seed, and once the same model without attention.
-`positions` trains the three places of attention at equal size for ten minutes each, with one seed.
-What is selected is selected on the validation split; the
-test is translated once. Runs lie in `runs/translation`; what is finished is not run again, and a
+`record` trains `configs/translation/multi30k.yaml` with each seed, and once the same model without
+attention. `positions` trains the three places of attention at equal size for ten minutes each, with
+one seed. What is selected is selected on the validation split; the test is translated once. Runs lie in `runs/translation`; what is finished is not run again, and a
 training of `record` that was interrupted goes on from its last checkpoint. Needs `RNN_LAB_DATA` or
 a network. Two of these commands on two cores go well together, each with `OMP_NUM_THREADS=1`.
 """
@@ -22,7 +21,7 @@ import time
 from pathlib import Path
 
 RUNS = Path("runs/translation")
-CONFIG = ["-c", "configs/multi30k.yaml"]
+CONFIG = ["-c", "configs/translation/multi30k.yaml"]
 POSITIONS = {
     "between": ["--model.attention_position=between"],
     "before": ["--model.attention_position=before"],
@@ -57,7 +56,7 @@ def print_record(seeds: list[int]) -> None:
             statistics.mean(run[key] for run in runs)
             for key in ("bleu_tokenised", "bleu", "chrf", "ter", "perplexity", "minutes")
         ]
-        label = "`configs/multi30k.yaml`" if not words else "the same without attention"
+        label = "`configs/translation/multi30k.yaml`" if not words else "the same without attention"
         cells = [f"{means[0]:.2f}", *(f"{mean:.1f}" for mean in means[1:])]
         print(f"| {label} | {each} | {' | '.join(cells)} |", flush=True)
         print(f"  signature of 13a: {runs[0]['signature']}", file=sys.stderr)

@@ -40,8 +40,8 @@ def row(name: str, runs: list[dict]) -> str:
     f1 = 100 * statistics.mean(run["f1"] for run in runs)
     seconds = statistics.mean(run["seconds"] for run in runs)
     return (
-        f"| `configs/{name}.yaml` | {each} | {statistics.mean(found):.2f} | {min(found):.2f} "
-        f"| {f1:.1f} | {seconds:.0f} |"
+        f"| `configs/sequence_classification/{name}.yaml` | {each} | {statistics.mean(found):.2f} "
+        f"| {min(found):.2f} | {f1:.1f} | {seconds:.0f} |"
     )
 
 
@@ -57,7 +57,15 @@ def cached(name: str, seed: int) -> dict:
 def train(name: str, seed: int) -> dict:
     """Train a config, test its last epoch, and read its metrics."""
     command = [
-        *(sys.executable, "-m", "rnn_lab", "fit", "-c", f"configs/{name}.yaml", "--test=true"),
+        *(
+            sys.executable,
+            "-m",
+            "rnn_lab",
+            "fit",
+            "-c",
+            f"configs/sequence_classification/{name}.yaml",
+            "--test=true",
+        ),
         *(f"--seed_everything={seed}", "--experiment=vowels", f"--name={name}-{seed}"),
         "--overwrite=true",  # of a run that was interrupted
     ]

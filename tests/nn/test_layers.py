@@ -289,7 +289,7 @@ def test_one_mask_drops_weights_for_all_rows_and_steps(name: str, bidirectional:
 def test_locked_dropout_is_the_same_at_all_steps(name: str) -> None:
     layer = build(name, 2, locked=True)
     if not isinstance(layer, LayerStack):
-        pytest.skip("torch's layers make theirs in the call: see test_recurrent.py")
+        pytest.skip("torch's layers make theirs in the call: see test_fused.py")
     passed: list[tuple[Tensor, Tensor]] = []
     layer.between.register_forward_hook(lambda _, given, made: passed.append((given[0], made)))
     layer(rows(time=9))

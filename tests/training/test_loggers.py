@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from rnn_lab.training import BestCheckpoint, MetricsFile, WandbRun, place_loggers, read_metrics
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 def table(folder):
@@ -123,9 +124,10 @@ def test_a_profile_says_how_it_is_used_and_only_sets_the_trainer(path):
 RUN = """
 import sys
 from lightning.pytorch import Trainer
+from rnn_lab.classification.reports import ConfusionPlot, Mistakes
 from rnn_lab.training import *
 sys.path.insert(0, sys.argv[1])
-from conftest import TinyData, TinyTask
+from tiny import TinyData, TinyTask
 
 callbacks = [StepMonitor(), ConfusionPlot(), Mistakes(), Curves()]
 trainer = Trainer(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
@@ -150,7 +152,12 @@ def run_in_process(folder, mode, **environment):
     ignored = ["-W", f"ignore:{LEAF}", "-W", f"ignore:{SRUN}"]
     command = [sys.executable, "-W", "error", *ignored, "-c", RUN]
     return subprocess.run(
-        [*command, str(Path(__file__).parent), str(folder / "exp" / "tiny-1"), mode],
+        [
+            *command,
+            str(Path(__file__).parents[1] / "support"),
+            str(folder / "exp" / "tiny-1"),
+            mode,
+        ],
         env=known | fixed | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -227,6 +234,7 @@ def begun(monkeypatch):
         return Known(options["id"])
 
     monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(wandb, "run", None)  # whatever ran before in this process
     monkeypatch.setattr("rnn_lab.training.loggers._mode", lambda wish: wish)
     monkeypatch.setattr(WandbRun, "_latest", None)
     return asked

@@ -7,9 +7,9 @@ import pytest
 import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
-from rnn_lab.datamodules import SyntheticChirps, SyntheticReviews
 from torch.optim.lr_scheduler import LambdaLR
 
+from rnn_lab.datamodules import SyntheticChirps, SyntheticReviews
 from rnn_lab.errors import UserError
 from rnn_lab.models import GRUClassifier, LSTMClassifier, SentimentLSTM, TextClassifier
 

@@ -1,16 +1,12 @@
 """A task and data small enough to see through: one linear layer, eight examples."""
 
 import math
-from pathlib import Path
 from typing import NamedTuple
 
-import pytest
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
 from torchmetrics import ConfusionMatrix, MetricCollection
-
-from rnn_lab.training import MetricsFile, place_loggers
 
 
 class Scores(NamedTuple):
@@ -108,26 +104,3 @@ class TinyData(LightningDataModule):
 
     def test_dataloader(self):
         return Batches((self.x[i], self.y[i]) for i in self.plan("test"))
-
-
-@pytest.fixture
-def task():
-    torch.manual_seed(0)
-    return TinyTask
-
-
-@pytest.fixture
-def data():
-    return TinyData
-
-
-@pytest.fixture
-def make_trainer(tmp_path: Path):
-    def make(folder="run", **options):
-        fixed = dict(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
-        steps = dict(log_every_n_steps=1, default_root_dir=str(tmp_path / folder))
-        trainer = Trainer(**(fixed | steps | {"logger": MetricsFile()} | options))
-        place_loggers(trainer)
-        return trainer
-
-    return make

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rnn_lab.datamodules import UEA, JapaneseVowels
 
+from rnn_lab.datamodules import UEA, JapaneseVowels
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.sequence_classification.series import SeriesScaler
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 from lightning import Trainer
-from rnn_lab.datamodules import ParallelFiles, SyntheticDates
 
+from rnn_lab.datamodules import ParallelFiles, SyntheticDates
 from rnn_lab.errors import UserError
 from rnn_lab.models import AttentionTranslator, Seq2SeqTranslator, Translator
 from rnn_lab.nn import Strategy

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from rnn_lab.datamodules import IMDB, MR, R8, SST2, TREC, AGNews, Names
 
+from rnn_lab.datamodules import IMDB, MR, R8, SST2, TREC, AGNews, Names
 from rnn_lab.errors import UserError
 from rnn_lab.io.downloads import RemoteFile
 from rnn_lab.tasks.text_classification.datasets import KnownTexts

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from rnn_lab.datamodules import SeriesFiles, SyntheticSeries
 
+from rnn_lab.datamodules import SeriesFiles, SyntheticSeries
 from rnn_lab.models import LastValueForecaster
 from rnn_lab.tasks.forecasting import backtest as backtesting
 from rnn_lab.tasks.forecasting.backtest import Refitted, backtest, baselines, rows_of

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from rnn_lab.datamodules import SyntheticChirps
 
+from rnn_lab.datamodules import SyntheticChirps
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
 from rnn_lab.tasks.sequence_classification.series import SeriesSplit

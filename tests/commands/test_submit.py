@@ -14,7 +14,7 @@ import yaml
 from rnn_lab.__main__ import main
 
 REVIEWS = ["--model=LSTMClassifier", "--data=SyntheticReviews"]
-DDP = Path(__file__).parent.parent / "configs/trainer/ddp.yaml"
+DDP = Path(__file__).parents[2] / "configs/trainer/ddp.yaml"
 RUN = Path("runs/SyntheticReviews/a")
 FAKES = {
     "sbatch": 'echo "$@" >>sbatch.log; cat "${@: -1}" >>sbatch.log; echo "${REFUSES:-}" >&2\n'

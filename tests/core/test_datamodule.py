@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rnn_lab.datamodules import SyntheticReviews
 from torch import Tensor
 
 from rnn_lab.core.checkpoint import saved, saved_data
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.samplers import LengthBuckets
+from rnn_lab.datamodules import SyntheticReviews
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.text_classification.batch import TextBatch
 

@@ -5,10 +5,10 @@ import inspect
 import pytest
 import torch
 from lightning import Trainer
-from rnn_lab.datamodules import SyntheticChirps
 from torch import nn
 
 from rnn_lab import models
+from rnn_lab.datamodules import SyntheticChirps
 from rnn_lab.errors import UserError
 from rnn_lab.models import BiGRUClassifier, GRUClassifier, LSTMSeriesClassifier, SeriesClassifier
 from rnn_lab.tasks.sequence_classification.batch import SeriesBatch

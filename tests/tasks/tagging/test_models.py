@@ -3,9 +3,9 @@
 import pytest
 import torch
 from lightning import Trainer
-from rnn_lab.datamodules import CopyMemory
 from torch.nn import functional
 
+from rnn_lab.datamodules import CopyMemory
 from rnn_lab.errors import UserError
 from rnn_lab.models import SequenceTagger
 from rnn_lab.nn import LAYERS

@@ -13,7 +13,7 @@ from rnn_lab.nn import build_layer
 from rnn_lab.nn.diagnostics import gradient_by_distance
 from rnn_lab.training.plots import gradients
 
-BENCHMARK = Path(__file__).parent / "benchmarks" / "long_memory.py"
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "long_memory.py"
 
 
 class Fading(nn.Module):

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rnn_lab.datamodules import AddingProblem, CopyMemory
 from torch import Tensor
 
+from rnn_lab.datamodules import AddingProblem, CopyMemory
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.regression.batch import RegressionBatch
 from rnn_lab.tasks.tagging.batch import TaggingBatch

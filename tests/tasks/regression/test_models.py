@@ -3,8 +3,8 @@
 import pytest
 import torch
 from lightning import Trainer
-from rnn_lab.datamodules import AddingProblem
 
+from rnn_lab.datamodules import AddingProblem
 from rnn_lab.errors import UserError
 from rnn_lab.models import SeriesRegressor
 from rnn_lab.nn import LAYERS

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from rnn_lab.datamodules import SeriesFiles, SyntheticSeries
 
 import rnn_lab
 from rnn_lab.__main__ import main
 from rnn_lab.core.loading import restored
+from rnn_lab.datamodules import SeriesFiles, SyntheticSeries
 from rnn_lab.errors import UserError
 
 PAST, HORIZON, ROWS = 12, 4, 400

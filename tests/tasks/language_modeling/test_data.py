@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from rnn_lab.datamodules import SyntheticText, TextStream, TinyShakespeare, WikiText2
 
+from rnn_lab.datamodules import SyntheticText, TextStream, TinyShakespeare, WikiText2
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import IGNORED
 from rnn_lab.tasks.language_modeling.data import stretch

@@ -7,9 +7,9 @@ import pytest
 import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from rnn_lab.datamodules import SyntheticText, TextStream
 from torch.nn import functional
 
+from rnn_lab.datamodules import SyntheticText, TextStream
 from rnn_lab.errors import UserError
 from rnn_lab.models import AWDLSTM, LanguageModel, LSTMLanguageModel
 from rnn_lab.nn import LAYERS

@@ -346,7 +346,7 @@ def test_a_checkpoint_keeps_its_model(trained, capsys, words, wish):
 
 @pytest.mark.slow
 def test_weights_and_biases_is_given_the_whole_run():
-    offline = Path(__file__).parent.parent / "configs/logger/offline.yaml"
+    offline = Path(__file__).parents[2] / "configs/logger/offline.yaml"
     words = ["fit", *REVIEWS, *SIZES, "--name=a", "-c", str(offline), "--test=true"]
     words.append("--trainer.log_every_n_steps=1")
     subprocess.run([sys.executable, "-m", "rnn_lab", *words], check=True, capture_output=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rnn_lab.datamodules import Multi30k, Tatoeba
 
+from rnn_lab.datamodules import Multi30k, Tatoeba
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.data import PairDataModule
 
