@@ -1,17 +1,17 @@
 """All data modules by name: public datasets, generated data, and readers of your own files."""
 
-from rnn_lab.tasks.forecasting.data import ForecastDataModule, SyntheticSeries
+from rnn_lab.tasks.forecasting.data import SyntheticSeries
 from rnn_lab.tasks.forecasting.datasets import ETTh1, ETTh2, ETTm1, ETTm2, ExchangeRate
 from rnn_lab.tasks.forecasting.files import SeriesFiles
-from rnn_lab.tasks.language_modeling.data import StreamDataModule, SyntheticText, TextStream
+from rnn_lab.tasks.language_modeling.data import SyntheticText, TextStream
 from rnn_lab.tasks.language_modeling.datasets import TinyShakespeare, WikiText2
 from rnn_lab.tasks.regression.data import AddingProblem
 from rnn_lab.tasks.sequence_classification.data import UEA, SyntheticChirps
 from rnn_lab.tasks.sequence_classification.datasets import JapaneseVowels
 from rnn_lab.tasks.tagging.data import CopyMemory
-from rnn_lab.tasks.text_classification.data import SyntheticReviews, TextDataModule, TextFiles
+from rnn_lab.tasks.text_classification.data import SyntheticReviews, TextFiles
 from rnn_lab.tasks.text_classification.datasets import IMDB, MR, R8, SST2, TREC, AGNews, Names
-from rnn_lab.tasks.translation.data import PairDataModule, ParallelFiles, SyntheticDates
+from rnn_lab.tasks.translation.data import ParallelFiles, SyntheticDates
 from rnn_lab.tasks.translation.datasets import Multi30k, Tatoeba
 
 __all__ = [
@@ -29,21 +29,17 @@ __all__ = [
     "ETTm1",
     "ETTm2",
     "ExchangeRate",
-    "ForecastDataModule",
     "JapaneseVowels",
     "Multi30k",
     "Names",
-    "PairDataModule",
     "ParallelFiles",
     "SeriesFiles",
-    "StreamDataModule",
     "SyntheticChirps",
     "SyntheticDates",
     "SyntheticReviews",
     "SyntheticSeries",
     "SyntheticText",
     "Tatoeba",
-    "TextDataModule",
     "TextFiles",
     "TextStream",
     "TinyShakespeare",

@@ -80,7 +80,7 @@ def test_every_architecture_has_a_config_of_its_name():
 
 @pytest.mark.parametrize("name", models.__all__)
 def test_model_and_data_by_name_alone_are_enough(name):
-    reads = getattr(models, name).reads.__name__
+    reads = getattr(models, name).batch_type.__name__
     data = {
         "TextBatch": "SyntheticReviews",
         "SeriesBatch": "SyntheticChirps",

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rnn_lab.core.task import Scores
+from rnn_lab.core.task import StepOutput
 from rnn_lab.errors import UserError
 
 
 def class_scores(
     logits: Tensor, labels: Tensor, weight: Tensor | None = None, label_smoothing: float = 0.0
-) -> Scores:
+) -> StepOutput:
     """Score logits by cross-entropy; where a row may have several labels, each for itself.
 
     Args:
@@ -23,10 +23,10 @@ def class_scores(
     """
     if labels.ndim == 1:
         loss = functional.cross_entropy(logits, labels, weight, label_smoothing=label_smoothing)
-        return Scores(loss, logits.detach().float().softmax(1), labels, len(labels))
+        return StepOutput(loss, logits.detach().float().softmax(1), labels, len(labels))
     smooth = labels * (1 - label_smoothing) + label_smoothing / 2
     loss = functional.binary_cross_entropy_with_logits(logits, smooth, weight)
-    return Scores(loss, logits.detach().float().sigmoid(), labels.long(), len(labels))
+    return StepOutput(loss, logits.detach().float().sigmoid(), labels.long(), len(labels))
 
 
 def weigh_classes(

@@ -15,15 +15,15 @@ from rnn_lab.training.reports import data_of, from_all_ranks, place, save, wandb
 class ConfusionPlot(Callback):
     """Draw which class was taken for which in the test split, as `confusion_matrix.png`.
 
-    Reads the task's own confusion matrix (`task.results["test"]["confusion"]`), exact over batches
+    Reads the task's own confusion matrix (`task.metrics["test"]["confusion"]`), exact over batches
     and processes; a task without one is passed over.
     """
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        results: Any = getattr(pl_module, "results", {})
-        if "test" not in results or "confusion" not in results["test"]:
+        metrics: Any = getattr(pl_module, "metrics", {})
+        if "test" not in metrics or "confusion" not in metrics["test"]:
             return
-        matrix = results["test"]["confusion"].compute()  # on every rank: it gathers
+        matrix = metrics["test"]["confusion"].compute()  # on every rank: it gathers
         if matrix.ndim != 2 or not writes(trainer):  # several labels a text have a matrix each
             return
         from rnn_lab.classification.plots import confusion_matrix

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any
 
 from rnn_lab.commands._parsing import value_of
 from rnn_lab.core.checkpoint import contents
@@ -15,24 +15,24 @@ from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
 
-Kind = TypeVar("Kind", Task, LabDataModule)
-LINKED = (
-    "vocab_size", "src_vocab_size", "trg_vocab_size", "input_dim", "num_classes", "class_counts",
-    "multi_label", "input_length", "horizon", "output_dim", "known_dim", "static_dim",
-    "category_sizes", "season",
-)  # fmt: skip
+
+def linked() -> list[str]:
+    """All names that data modules declare as `linked`, those of users' packages among them."""
+    names: dict[str, None] = {}
+    pending: list[Any] = [LabDataModule]
+    while pending:
+        cls = pending.pop()
+        names |= dict.fromkeys(cls.linked)
+        pending += cls.__subclasses__()
+    return sorted(names)
 
 
-def known_classes(base: type[Kind]) -> dict[str, type[Kind]]:
+def known_classes(base: Any) -> dict[str, Any]:
     """All classes below a base that can be built, by name."""
-    found: dict[str, type[Kind]] = {}
+    found: dict[str, Any] = {}
     for cls in base.__subclasses__():
         found |= {cls.__name__: cls, **known_classes(cls)}
-    hidden = {"TextDataModule", "KnownTexts", "PairDataModule", "CorpusDataModule"}
-    hidden |= {"ArchiveDataModule", "StreamDataModule", "MemoryDataModule"}
-    hidden |= {"ForecastDataModule", "FileDataModule", "KnownSeries"}
-    hidden |= {"ForecastTask", "NaiveForecaster"}
-    return {name: cls for name, cls in found.items() if name not in hidden}
+    return {name: cls for name, cls in found.items() if not inspect.isabstract(cls)}
 
 
 def is_family(cls: type) -> bool:
@@ -82,7 +82,7 @@ def check_arguments(options: list[list[str]], base: dict[str, Any]) -> None:
         for word in keys:
             head, _, rest = word.partition(".")
             name = rest.removeprefix("init_args.").partition(".")[0].removesuffix("+")
-            if head == f"--{key}" == "--model" and name in LINKED:
+            if head == f"--{key}" == "--model" and name in linked():
                 raise UserError(f"{name} comes from the data")
             if head == f"--{key}" and name and name not in (*accepted, "help", "class_path"):
                 near = difflib.get_close_matches(name, accepted, 3) or accepted
@@ -108,11 +108,11 @@ def check_fit(model: type[Task], data: type[LabDataModule]) -> None:
     Raises:
         UserError: If the batches of the data are not those that the model reads.
     """
-    reads, gives = model.reads, data.gives
+    reads, gives = model.batch_type, data.batch_type
     if reads is gives:
         return
     known = known_classes(Task).items()
-    fitting = [name for name, cls in known if cls.reads is gives and not is_family(cls)]
+    fitting = [name for name, cls in known if cls.batch_type is gives and not is_family(cls)]
     near = difflib.get_close_matches(model.__name__, fitting, 1, 0)
     wish = f"; try {near[0]}" if near else ""
     kinds = {cls: cls.__name__.removesuffix("Batch").lower() for cls in (reads, gives)}
@@ -134,7 +134,7 @@ def check_same(config: Any, strictly: bool) -> None:
             f"{config.ckpt_path} has no state of training to go on from: to start anew from its "
             f"weights give --init_from={config.ckpt_path} instead"
         )
-    before = part(content["rnn_lab"]["model"], LINKED)
+    before = part(content["rnn_lab"]["model"], linked())
     now = json.loads(json.dumps(config.model.as_dict()))  # tuples as lists, as files have them
     name = before["class_path"].rpartition(".")[2]
     if name != now["class_path"].rpartition(".")[2]:

@@ -28,14 +28,13 @@ from lightning.pytorch.cli import (
 import rnn_lab.datamodules
 import rnn_lab.models  # noqa: F401  classes of both can be named on the line
 from rnn_lab import training
-from rnn_lab.classification.reports import ConfusionPlot, Mistakes
 from rnn_lab.commands._checks import (
-    LINKED,
     check_arguments,
     check_fit,
     check_names,
     check_same,
     class_of,
+    linked,
     part,
     refusal_named,
     start_from,
@@ -45,10 +44,8 @@ from rnn_lab.core.checkpoint import saved
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
-from rnn_lab.tasks.forecasting.reports import Forecasts
 from rnn_lab.tasks.translation.models import Translator
 from rnn_lab.tasks.translation.predictor import partners_of
-from rnn_lab.tasks.translation.reports import Translations
 from rnn_lab.training.checkpoints import to_go_on_from
 from rnn_lab.training.runs import CHOSEN, claim, folder_of, refuse_used, run_folder
 
@@ -134,7 +131,7 @@ class LabCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run's folder and the callbacks that every run has, link sizes to the data."""
-        for name in LINKED:
+        for name in linked():
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         parser.add_argument(
             "--experiment", type=str | None, help="folder below runs; the data's name if not given"
@@ -196,7 +193,7 @@ class LabCLI(LightningCLI):
             raise UserError("give --ckpt_path or --init_from, not both")
         path = given[0]
         recipe = saved(path)
-        config = {"model": part(recipe["model"], LINKED)}
+        config = {"model": part(recipe["model"], linked())}
         if "data" in recipe:
             config["data"] = part(recipe["data"])
             if {"reader", "scaler"} & recipe["data"].keys():
@@ -256,6 +253,7 @@ class LabCLI(LightningCLI):
         try:
             super().instantiate_classes()
             self.model.check_data(self.datamodule)
+            self.model.writes_reports = True
             config = self.config[self.subcommand]
             if config.ckpt_path or config.init_from:  # see that it fits before a file is written
                 start_from(self.model, config.ckpt_path or config.init_from)
@@ -307,12 +305,11 @@ class LabCLI(LightningCLI):
         given = given if isinstance(given, list) else [given]
         if not any(isinstance(plugin, CheckpointIO) for plugin in given):
             config["plugins"] = [*given, training.WholeFiles()]
-        reports = [training.Curves(), ConfusionPlot(), Mistakes(), Translations(), Forecasts()]
         watchers = [training.StepMonitor(), training.StopOnNaN()]
         watchers += [training.RandomState(), training.CutEpochs()]
-        watchers += [training.Preemption(), training.RunState()]
+        watchers += [training.Preemption(), training.RunState(), training.Curves()]
         try:
-            trainer = super()._instantiate_trainer(config, [*callbacks, *watchers, *reports])
+            trainer = super()._instantiate_trainer(config, [*callbacks, *watchers])
         except RuntimeError as error:  # what Lightning says of settings of SLURM
             raise UserError(str(error)) from error
         training.check_launch(trainer)

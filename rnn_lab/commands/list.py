@@ -10,10 +10,6 @@ from typing import Any, NamedTuple
 from rnn_lab.errors import UserError
 
 PACKAGE = Path(__file__).parent.parent
-ABSTRACT = {
-    "Task", "Scores", "LabDataModule", "PairDataModule", "TextDataModule", "ForecastDataModule",
-    "StreamDataModule",
-}  # fmt: skip
 SOURCE = re.compile(r"Source: (.+?) \(\d{4}\),\s+(\S*\w)", re.DOTALL)
 LEGEND = """
   Cost counts the multiply-adds of a step with D inputs and H units. Parallel layers can take all
@@ -103,7 +99,7 @@ def configs(folder: Path) -> list[tuple[str, str]]:
 def _exported(face: str) -> Iterator[tuple[str, str]]:
     """Classes that a public face exports and that can be named on the command line."""
     for node in _imported(PACKAGE / f"{face}.py"):
-        if node.name not in ABSTRACT and _is_module(node):
+        if _is_module(node):
             yield node.name, (ast.get_docstring(node) or "").partition("\n")[0]
 
 

@@ -3,6 +3,7 @@
 import inspect
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol, cast
 
@@ -10,6 +11,7 @@ import numpy as np
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from rnn_lab.core.public_paths import public_path
 from rnn_lab.core.samplers import LengthBuckets
 from rnn_lab.errors import UserError
 
@@ -60,16 +62,21 @@ class CountingLoader(DataLoader[Any]):
         """Do nothing, see `state_dict`."""
 
 
-class LabDataModule(LightningDataModule):
+class LabDataModule(LightningDataModule, ABC):
     """Data for a Lightning Trainer: batches of like lengths, sharded over processes.
 
-    A family gives the rows of its splits and says which batches they make.
+    A subclass opens its splits, whose rows are gathered into batches.
 
     Args:
         batch_size: Rows in a batch of one process.
+
+    Attributes:
+        batch_type: The batch it makes; a task declares the same.
+        linked: Its properties that a model's constructor receives under the same names.
     """
 
-    gives: ClassVar[type]
+    batch_type: ClassVar[type]
+    linked: ClassVar[tuple[str, ...]] = ()
     labels: ClassVar[Mapping[str, str] | None] = None  # names of the labels, by what files say
     local: ClassVar[tuple[str, ...]] = ()  # arguments that mean something on this machine alone
     batch_tokens: int | None = None  # steps in a training batch of one process, where that is asked
@@ -83,9 +90,9 @@ class LabDataModule(LightningDataModule):
         self._loader: CountingLoader | None = None
         self._resume = 0
 
+    @abstractmethod
     def split(self, name: str) -> Rows:
         """Open a split, `train`, `valid` or `test`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its splits are")
 
     @property
     def label_names(self) -> list[str]:
@@ -146,7 +153,7 @@ class LabDataModule(LightningDataModule):
         """Say how to build this module elsewhere and how it reads raw input, as plain values."""
         accepted = inspect.signature(type(self)).parameters.keys() - set(self.local)
         made: dict[str, Any] = {
-            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "class_path": public_path(type(self)),
             "init_args": {k: v for k, v in self.hparams.items() if k in accepted},
         }
         if self.label_names:

@@ -1,5 +1,6 @@
 """Generated data: rows that depend on a seed, a split and an epoch alone."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
@@ -33,7 +34,7 @@ class DrawnRows:
         self, count: int, length: int, gives: Callable[..., object], draw: Draw, *seed: int
     ) -> None:
         self.lengths = np.full(count, length)
-        self.gives = gives
+        self.batch_type = gives
         self.draw = draw
         self.seed = seed
         self._kept: tuple[int, tuple[Tensor, Tensor]] | None = None
@@ -52,7 +53,9 @@ class DrawnRows:
             self._kept = epoch, self.draw(np.random.default_rng([*self.seed, epoch]), len(self))
         inputs, targets = self._kept[1]
         chosen = torch.from_numpy(rows)
-        return self.gives(inputs[chosen], targets[chosen], torch.from_numpy(self.lengths[rows]))
+        return self.batch_type(
+            inputs[chosen], targets[chosen], torch.from_numpy(self.lengths[rows])
+        )
 
 
 class EachEpochAnew:
@@ -99,13 +102,13 @@ class MemoryDataModule(LabDataModule):
         self.data_seed = data_seed
 
     @property
+    @abstractmethod
     def baseline(self) -> float:
         """Loss of the best guess that remembers nothing."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what can be guessed")
 
+    @abstractmethod
     def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Draw inputs and targets of a number of rows."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it draws")
 
     def split(self, name: str) -> DrawnRows:
         """Open a split, `train`, `valid` or `test`; of training rows the first epoch."""
@@ -118,7 +121,7 @@ class MemoryDataModule(LabDataModule):
     def _opened(self) -> Iterator[tuple[str, DrawnRows]]:
         for number, name in enumerate(SPLITS):
             seed = self.data_seed, number
-            rows = DrawnRows(self.sizes[name], self.steps, self.gives, self.draw, *seed)
+            rows = DrawnRows(self.sizes[name], self.steps, self.batch_type, self.draw, *seed)
             yield name, rows
 
     def _load(self, name: str, shuffle: bool) -> CountingLoader:

@@ -1,12 +1,13 @@
 """The project's only training, validation and test step."""
 
 import inspect
-import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -14,45 +15,57 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 import rnn_lab
+from rnn_lab.core.epoch_meter import EpochMeter
+from rnn_lab.core.public_paths import public_path
 from rnn_lab.errors import UserError
 
 
-class Scores(NamedTuple):
-    """What a task says of one batch.
+class StepOutput(NamedTuple):
+    """The result of a task's step over one batch.
 
     Attributes:
-        loss: What is minimised, a scalar: the mean over the targets.
-        predictions: What the metrics are given: of classes their probabilities
-            `(batch, num_classes)`, of translations their text.
+        loss: What is minimized, a scalar: the mean over the targets.
+        predictions: What the metrics are given: for classes their probabilities
+            `(batch, num_classes)`, for translations their text.
         targets: What was to be predicted.
-        weight: Over how many targets the loss is a mean.
+        num_targets: Number of targets the loss is averaged over.
     """
 
     loss: Tensor
     predictions: Any
     targets: Any
-    weight: int
+    num_targets: int
 
 
-class Task(LightningModule):
-    """A model with what it minimises and what is measured.
+class Task(LightningModule, ABC):
+    """A model with what it minimizes and what is measured.
 
-    A family says how a batch is scored (`score`) and what is measured (`stage_metrics`), and
-    declares the batch it reads, the validation metric it is chosen by and, by its class path, the
-    `Predictor` that answers raw input with it; None: it reads tensors only.
+    A task computes the loss of a batch (`step`), names its metrics (`configure_metrics`) and its
+    reports, and declares the batch it reads, the validation metric by which checkpoints are chosen
+    and the predictor that answers raw input.
 
     Args:
-        optimizer: Makes the optimiser from the parameters; None is Adam at 1e-3. An optimiser
+        optimizer: Makes the optimizer from the parameters; None is Adam at 1e-3. An optimizer
             that has fused kernels uses them unless it is given `fused=False`.
-        scheduler: Makes the learning-rate schedule from the optimiser. It steps once an epoch,
-            or once a step where its class says `interval = "step"`; one with an attribute
-            `total_steps` is told how many steps there will be.
+        scheduler: Makes the learning-rate schedule from the optimizer. It steps once per epoch,
+            or once per step where its class has `interval = "step"`; the total number of steps is
+            assigned to its attribute `total_steps`, if it has one.
+
+    Attributes:
+        batch_type: The batch it reads; a data module declares the same.
+        predictor: Class path of the `Predictor` that answers raw input; None if it reads tensors
+            alone.
+        monitor: The validation metric that checkpoints and early stopping look at.
+        mode: Whether a lower (`min`) or a higher (`max`) value of it is better.
+        writes_reports: Whether `reports` take part; the command line, which owns a folder for
+            them, sets it. A report that you add to your own Trainer writes anyway.
     """
 
-    reads: ClassVar[type]
+    batch_type: ClassVar[type]
     predictor: ClassVar[str | None] = None
     monitor: ClassVar[str] = "val/loss"
     mode: ClassVar[Literal["min", "max"]] = "min"
+    writes_reports: bool = False
 
     def __init__(
         self,
@@ -64,19 +77,31 @@ class Task(LightningModule):
         self.save_hyperparameters(logger=False)
         self._optimizer: Callable[..., torch.optim.Optimizer] = optimizer or torch.optim.Adam
         self._scheduler = scheduler
-        self.results: dict[str, MetricCollection] = nn.ModuleDict()  # type: ignore[assignment]
+        self.metrics: dict[str, MetricCollection] = nn.ModuleDict()  # type: ignore[assignment]
         self.losses: dict[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
-        self._summed, self._targets = torch.zeros(()), 0  # of the epoch so far, in this process
-        self._seconds, self._began = 0.0, float("nan")  # before it was gone on with; when it was
-        self._told, self._measuring = True, False
+        self._meter = EpochMeter()
+        self._evaluating = False
 
-    def score(self, batch: Any) -> Scores:
-        """Predict a batch and compare it with its targets."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it scores a batch")
+    @abstractmethod
+    def step(self, batch: Any) -> StepOutput:
+        """Compute the loss of a batch and, in evaluation, its predictions."""
 
-    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
-        """Make the metrics of one stage by name; what is more than one number is not logged."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it measures")
+    @abstractmethod
+    def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
+        """Make the metrics of one stage by name; only scalars are logged."""
+
+    def reports(self) -> list[Callback]:
+        """Make the callbacks that write this task's figures and tables into the run's folder."""
+        return []
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Return the reports of this task, less those of a class that the Trainer has already."""
+        present: list[Callback] = vars(self.trainer)["callbacks"]
+        return [
+            report
+            for report in (self.reports() if self.writes_reports else ())
+            if not any(isinstance(callback, type(report)) for callback in present)
+        ]
 
     def check_data(self, data: Any) -> None:
         """Refuse data whose labels or sizes the model cannot deal with.
@@ -88,47 +113,40 @@ class Task(LightningModule):
     def setup(self, stage: str) -> None:
         """Make the metrics of validation and test."""
         self.check_data(getattr(self.trainer, "datamodule", None))
-        for name in {"val", "test"} - self.results.keys():
-            self.results[name] = MetricCollection(self.stage_metrics()).to(self.device)
+        for name in {"val", "test"} - self.metrics.keys():
+            self.metrics[name] = MetricCollection(self.configure_metrics()).to(self.device)
             self.losses[name] = MeanMetric().to(self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Score a batch; log its loss now and then, and the mean over the epoch as `train/loss`.
+        """Compute the loss of a batch and log it every few steps as `train/step_loss`.
 
-        Each `self.log` costs half a millisecond, so the mean is summed here. How fast all processes
-        together went through the epoch is logged as `train/targets_per_second`.
+        At the end of an epoch `train/loss`, its mean over all targets, and
+        `train/targets_per_second` of all processes together are logged.
         """
-        if batch_idx == 0:  # which an epoch that is gone on with has not
-            self._summed, self._targets = torch.zeros(()), 0
-            self._seconds, self._began, self._told = 0.0, time.monotonic(), False
-        scores = self.score(batch)
-        self._summed = self._summed.to(self.device) + scores.loss.detach() * scores.weight
-        self._targets += scores.weight
+        if batch_idx == 0:  # an epoch that is resumed in its middle has none
+            self._meter.start_epoch()
+        output = self.step(batch)
+        self._meter.update(output.loss, output.num_targets)
         if self.trainer._logger_connector.should_update_logs:
-            self.log("train/step_loss", scores.loss, prog_bar=True)
+            self.log("train/step_loss", output.loss, prog_bar=True)
         if self.trainer.is_last_batch:
-            self._tell()
-        return scores.loss
+            self._log_epoch()
+        return output.loss
 
     def on_train_start(self) -> None:
-        self._began = time.monotonic()
+        self._meter.start_clock()
 
     def on_train_epoch_end(self) -> None:
-        """Log what the last batch would have logged, had the epoch not been left after it."""
-        if not self._told:
-            self._tell()
+        """Log the totals of an epoch that ended before its last batch."""
+        if not self._meter.reported:
+            self._log_epoch()
 
-    def _tell(self) -> None:
-        """Log the loss of the epoch, over the targets of all processes, and how fast it went."""
-        seconds = self._seconds + time.monotonic() - self._began
-        mine = torch.stack([self._summed.cpu().double(), torch.tensor(self._targets).double()])
-        loss, targets = self._from_all(mine).sum(0)
-        for name, value in (("loss", loss / targets), ("targets_per_second", targets / seconds)):
-            self.log(f"train/{name}", value.float(), on_step=False, on_epoch=True, sync_dist=True)
-        self._told = True
+    def _log_epoch(self) -> None:
+        for name, value in self._meter.compute(self._all_gather).items():
+            self.log(f"train/{name}", value, on_step=False, on_epoch=True, sync_dist=True)
 
-    def _from_all(self, mine: Tensor) -> Tensor:
-        """Put together what each process has, `(processes, numbers)`."""
+    def _all_gather(self, mine: Tensor) -> Tensor:
+        """Gather a tensor of each process, `(processes, numbers)`."""
         if self._trainer is None or self.trainer.world_size == 1:
             return mine[None]
         mine = mine.to(self.device)
@@ -136,49 +154,49 @@ class Task(LightningModule):
         torch.distributed.all_gather(everyone, mine)
         return torch.stack(everyone)
 
-    def validation_step(self, batch: Any, batch_idx: int) -> Scores:  # type: ignore[override]
-        """Score a batch and take it into the validation metrics; callbacks are given the scores."""
-        return self._measure("val", batch)
+    def validation_step(self, batch: Any, batch_idx: int) -> StepOutput:  # type: ignore[override]
+        """Update the validation metrics with a batch; callbacks receive the output."""
+        return self._evaluate("val", batch)
 
-    def test_step(self, batch: Any, batch_idx: int) -> Scores:  # type: ignore[override]
-        """Score a batch and take it into the test metrics; callbacks are given the scores."""
-        return self._measure("test", batch)
+    def test_step(self, batch: Any, batch_idx: int) -> StepOutput:  # type: ignore[override]
+        """Update the test metrics with a batch; callbacks receive the output."""
+        return self._evaluate("test", batch)
 
-    def _measure(self, stage: str, batch: Any) -> Scores:
-        scores = self.score(batch)
-        self.results[stage].update(scores.predictions, scores.targets)
-        self.losses[stage].update(scores.loss, scores.weight)
-        return scores
+    def _evaluate(self, stage: str, batch: Any) -> StepOutput:
+        output = self.step(batch)
+        self.metrics[stage].update(output.predictions, output.targets)
+        self.losses[stage].update(output.loss, output.num_targets)
+        return output
 
     def on_validation_epoch_start(self) -> None:
-        self._measuring = True
-        self._start("val")
+        self._evaluating = True
+        self._reset("val")
 
     def on_test_epoch_start(self) -> None:
-        self._start("test")
+        self._reset("test")
 
-    def _start(self, stage: str) -> None:
-        """Forget the last epoch only now, so that callbacks can look at it until then."""
-        self.results[stage].reset()
+    def _reset(self, stage: str) -> None:
+        """Reset the metrics only now, so that callbacks can read those of the last epoch."""
+        self.metrics[stage].reset()
         self.losses[stage].reset()
 
     def on_validation_epoch_end(self) -> None:
-        self._report("val")
-        self._measuring = False
+        self._log_metrics("val")
+        self._evaluating = False
 
     def on_test_epoch_end(self) -> None:
-        self._report("test")
+        self._log_metrics("test")
 
-    def _report(self, stage: str) -> None:
-        """Log what was measured over all batches and processes."""
-        values = {"loss": self.losses[stage].compute(), **self.results[stage].compute()}
+    def _log_metrics(self, stage: str) -> None:
+        """Log the metrics over all batches and processes."""
+        values = {"loss": self.losses[stage].compute(), **self.metrics[stage].compute()}
         for name, value in values.items():
             if value.ndim == 0:
                 # Every process holds the same value; the mean over them only says so to Lightning.
                 self.log(f"{stage}/{name}", value, prog_bar=stage == "val", sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Make the optimiser and its schedule."""
+        """Make the optimizer and its schedule."""
         optimizer = self._optimizer(self.parameters())
         for group in optimizer.param_groups:
             # None is torch's "not asked for". Set here and not in the constructor, fused steps
@@ -200,17 +218,15 @@ class Task(LightningModule):
         }
 
     def recipe(self) -> dict[str, Any]:
-        """Say how to build this task again: its class and the arguments its constructor takes."""
+        """Return how to build this task again: its class path and constructor arguments."""
         return recipe(type(self), dict(self.hparams))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what it takes to build the task, to read its input and to end the epoch."""
+        """Add how to build the task, how its input is read, and the epoch so far."""
         loop = self.trainer.fit_loop.epoch_loop if self._trainer else None
         amid = loop is not None and not loop.batch_progress.is_last_batch
-        if amid or self._measuring or not self._told:
-            seconds = self._seconds + time.monotonic() - self._began
-            mine = torch.tensor([float(self._summed), self._targets, seconds], dtype=torch.double)
-            checkpoint["epoch_so_far"] = self._from_all(mine).tolist()
+        if amid or self._evaluating or not self._meter.reported:
+            checkpoint["epoch_so_far"] = self._all_gather(self._meter.state()).tolist()
         made = self.recipe()
         checkpoint["hyper_parameters"] = {"_class_path": made["class_path"], **made["init_args"]}
         checkpoint["rnn_lab"] = {"version": rnn_lab.__version__, "model": made}
@@ -222,14 +238,11 @@ class Task(LightningModule):
             checkpoint["datamodule_hyper_parameters"] = noted
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up what was summed in an epoch that was left; other processes share it otherwise."""
+        """Restore the epoch so far."""
         found = torch.tensor(checkpoint.get("epoch_so_far", []), dtype=torch.double)
         if self._trainer is None or self.trainer.state.fn != TrainerFn.FITTING or not len(found):
             return
-        rank, as_many = self.trainer.global_rank, len(found) == self.trainer.world_size
-        mine = found[rank] if as_many else found.sum(0) * float(rank == 0)
-        self._summed, self._targets = mine[0].float(), int(mine[1])
-        self._seconds, self._told = float(found[:, 2].max()), False
+        self._meter.load_state(found, self.trainer.global_rank, self.trainer.world_size)
 
 
 def recipe(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -239,7 +252,7 @@ def recipe(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     """
     accepted = inspect.signature(cls).parameters
     kept = {k: v for k, v in arguments.items() if k in accepted and not callable(v)}
-    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": kept}
+    return {"class_path": public_path(cls), "init_args": kept}
 
 
 def check_sizes(task: Task, **sizes: int | None) -> None:

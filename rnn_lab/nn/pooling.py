@@ -1,5 +1,6 @@
 """From the outputs of a layer over time to one vector a row; padding is never read."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from rnn_lab.nn.functional.padding import lengths_to_mask
 
 
-class Pool(nn.Module):
+class Pool(nn.Module, ABC):
     """Makes one vector of the steps of each row; padding is never read.
 
     Args:
@@ -19,9 +20,9 @@ class Pool(nn.Module):
         super().__init__()
         self.output_size = size
 
+    @abstractmethod
     def forward(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Pool `(batch, time, size)` to `(batch, output_size)`; without lengths rows are full."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it pools")
 
 
 class FinalState(Pool):

@@ -1,6 +1,7 @@
 """Data that is read once into a prepared corpus, whose splits are opened when asked for."""
 
 import logging
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,17 +23,17 @@ class CorpusDataModule(LabDataModule):
 
     _given: Any = None  # the reader of a checkpoint, where one is to be used
 
+    @abstractmethod
     def sources(self) -> dict[str, Callable[[], Iterable[Any]]]:
         """Say how to read the records of each split that is given."""
-        raise NotImplementedError(f"{type(self).__name__} does not say where its records are")
 
+    @abstractmethod
     def content(self, split: str) -> Any:
         """Say what the records of a split depend on, as plain values."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its records depend on")
 
+    @abstractmethod
     def _prepare(self, sources: dict[str, Callable[[], Iterable[Any]]]) -> Any:
         """Open the corpus of some sources; prepare it first where it is not yet."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it prepares its records")
 
     def corpus(self, split: str = "train") -> Any:
         """Open the prepared corpus that holds a split; prepare it first where it is not yet.

@@ -1,6 +1,7 @@
 """Learning rates that fall over a whole training run, step by step."""
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from rnn_lab.errors import UserError
 
 
-class Decay(LRScheduler):
+class Decay(LRScheduler, ABC):
     """Rise to the optimizer's learning rate, then fall to a part of it until training ends.
 
     A Task steps it after every optimizer step (`interval`) and sets `total_steps` from the Trainer
@@ -74,9 +75,9 @@ class Decay(LRScheduler):
         progress = min(1.0, (step - rising) / max(1, self._total_steps - rising))
         return self.final + (1 - self.final) * self.remaining(progress)
 
+    @abstractmethod
     def remaining(self, progress: float) -> float:
         """How much of the fall is left, from 1 at progress 0 to 0 at progress 1."""
-        raise NotImplementedError(f"{type(self).__name__} must say how its learning rate falls")
 
     def state_dict(self) -> dict[str, Any]:
         return {k: v for k, v in super().state_dict().items() if k != "_total_steps"}

@@ -127,7 +127,7 @@ def textbook_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def our_loss(model: Any, batch: Any) -> Tensor:
-    return model.score(batch).loss
+    return model.step(batch).loss
 
 
 def open_data() -> Any:

@@ -82,7 +82,7 @@ def bare(steps: int) -> tuple[list[float], float]:
         begins.append(time.perf_counter())
         if len(begins) == 1:
             torch.manual_seed(SEED)
-        loss = model.score(batch).loss
+        loss = model.step(batch).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -91,7 +91,7 @@ def textbook_loss(model: TextbookLSTM, tokens: Tensor, labels: Tensor, lengths: 
 def our_loss(model: Any, tokens: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
     from rnn_lab.tasks.text_classification.batch import TextBatch
 
-    return model.score(TextBatch(tokens, labels, lengths)).loss
+    return model.step(TextBatch(tokens, labels, lengths)).loss
 
 
 def open_data(name: str, batch_size: int) -> Any:

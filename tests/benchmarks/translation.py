@@ -4,8 +4,8 @@
 
 `record` trains `configs/translation/multi30k.yaml` with each seed, and once the same model without
 attention. `positions` trains the three places of attention at equal size for ten minutes each, with
-one seed. What is selected is selected on the validation split; the test is translated once. Runs are
-in `runs/translation`; what is finished is not run again, and a training of `record` that was
+one seed. What is selected is selected on the validation split; the test is translated once. Runs
+are in `runs/translation`; what is finished is not run again, and a training of `record` that was
 interrupted resumes from its last checkpoint. Needs `RNN_LAB_DATA` or a network. Two of these
 commands on two cores go well together, each with `OMP_NUM_THREADS=1`.
 """

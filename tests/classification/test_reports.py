@@ -56,7 +56,7 @@ def test_texts_with_line_breaks_and_quotes_come_back_as_they_were(task, data, ma
 
 def test_texts_with_several_labels_are_passed_over(task, data, make_trainer):
     model = task()
-    model.test_step = lambda batch, batch_idx: model.score(batch)._replace(targets=batch[0])
+    model.test_step = lambda batch, batch_idx: model.step(batch)._replace(targets=batch[0])
     trainer = make_trainer(callbacks=Mistakes())
     trainer.test(model, data(), verbose=False)
     assert not Path(trainer.default_root_dir, "mistakes.csv").exists()
@@ -83,7 +83,7 @@ def test_a_test_without_a_data_module_gives_the_matrix_too(task, data, make_trai
 def test_a_task_without_a_matrix_is_passed_over(task, data, make_trainer):
     model = task()
     model.test_step = lambda batch, batch_idx: None
-    model.results = torch.nn.ModuleDict()
+    model.metrics = torch.nn.ModuleDict()
     trainer = make_trainer(callbacks=ConfusionPlot())
     trainer.test(model, data(), verbose=False)
     assert not Path(trainer.default_root_dir, "confusion_matrix.png").exists()

@@ -32,7 +32,7 @@ class Numbered:
 
 
 class NumberedData(LabDataModule):
-    gives = TextBatch
+    batch_type = TextBatch
     sizes = {"train": 43, "valid": 17, "test": 10}  # noqa: RUF012
 
     def split(self, name: str) -> Numbered:
@@ -181,7 +181,7 @@ def test_a_recipe_rebuilds_the_module(tmp_path: Path) -> None:
         {"state_dict": {}, "rnn_lab": {"model": MODEL, "data": data.recipe()}}, tmp_path / "a.ckpt"
     )
     recipe = saved(str(tmp_path / "a.ckpt"))["data"]
-    assert recipe["class_path"] == "rnn_lab.tasks.text_classification.data.SyntheticReviews"
+    assert recipe["class_path"] == "rnn_lab.SyntheticReviews"
     again = SyntheticReviews(**recipe["init_args"])
     assert (again.sizes, again.batch_size) == (data.sizes, 7)
     assert recipe["labels"] == data.label_names
@@ -193,7 +193,6 @@ def test_a_recipe_names_labels_only_where_there_are_some() -> None:
 
     assert "labels" not in Unlabelled().recipe()
     assert NumberedData().recipe()["labels"] == ["no", "yes"]
-    assert LabDataModule().label_names == []
 
 
 def test_batches_by_tokens_count_the_steps_of_training_alone() -> None:

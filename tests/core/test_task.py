@@ -39,11 +39,11 @@ def test_test_metrics_are_exact_over_batches_of_unlike_sizes(reviews):
     split = reviews.split("test")
     whole = split[torch.arange(len(split)).numpy()]
     model.eval()
-    scores = model.score(whole)
+    scores = model.step(whole)
     right = (scores.predictions.argmax(1) == whole.labels).float().mean()
     assert measured["test/accuracy"] == pytest.approx(float(right))
     assert measured["test/loss"] == pytest.approx(float(scores.loss.detach()), rel=1e-5)
-    assert model.results["test"]["confusion"].compute().sum() == len(split)
+    assert model.metrics["test"]["confusion"].compute().sum() == len(split)
 
 
 def test_an_optimizer_is_fused_unless_told_otherwise(reviews):

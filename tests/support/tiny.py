@@ -9,11 +9,11 @@ from torch import Tensor
 from torchmetrics import ConfusionMatrix, MetricCollection
 
 
-class Scores(NamedTuple):
+class StepOutput(NamedTuple):
     loss: Tensor
     predictions: Tensor
     targets: Tensor
-    weight: int
+    num_targets: int
 
 
 class TinyTask(LightningModule):
@@ -26,16 +26,18 @@ class TinyTask(LightningModule):
         super().__init__()
         self.layer = torch.nn.Linear(4, classes)
         matrix = MetricCollection({"confusion": ConfusionMatrix("multiclass", num_classes=classes)})
-        self.results = torch.nn.ModuleDict({"test": matrix})
+        self.metrics = torch.nn.ModuleDict({"test": matrix})
         self.val_losses, self.nan_at = val_losses, nan_at
 
-    def score(self, batch):
+    def step(self, batch):
         x, y = batch
         logits = self.layer(x)
-        return Scores(torch.nn.functional.cross_entropy(logits, y), logits.softmax(1), y, len(y))
+        return StepOutput(
+            torch.nn.functional.cross_entropy(logits, y), logits.softmax(1), y, len(y)
+        )
 
     def training_step(self, batch, batch_idx):
-        loss = self.score(batch).loss
+        loss = self.step(batch).loss
         if self.global_step == self.nan_at and self.global_rank in self.nan_ranks:
             loss = loss * math.nan
         self.log("train/loss", loss)
@@ -44,12 +46,12 @@ class TinyTask(LightningModule):
     def validation_step(self, batch, batch_idx):
         told = self.val_losses[self.current_epoch : self.current_epoch + 1]
         self.log(
-            "val/loss", told[0] if told else self.score(batch).loss, batch_size=4, sync_dist=True
+            "val/loss", told[0] if told else self.step(batch).loss, batch_size=4, sync_dist=True
         )
 
     def test_step(self, batch, batch_idx):
-        scores = self.score(batch)
-        self.results["test"].update(scores.predictions, scores.targets)
+        scores = self.step(batch)
+        self.metrics["test"].update(scores.predictions, scores.targets)
         self.log("test/loss", scores.loss, batch_size=4, sync_dist=True)
         return scores
 

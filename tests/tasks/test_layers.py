@@ -50,7 +50,7 @@ def test_every_layer_memorises_texts(layer):
     torch.manual_seed(0)
     model = TextClassifier(WORDS, 8, 16, 2, layer=layer, bidirectional=True).eval()
     batch = TextBatch(words(), torch.arange(ROWS) % 2, LENGTHS)
-    assert trained(model, lambda: model.score(batch).loss, 40) < 0.1
+    assert trained(model, lambda: model.step(batch).loss, 40) < 0.1
 
 
 @every_layer
@@ -61,7 +61,7 @@ def test_every_layer_memorises_series(layer):
     real = (torch.arange(TIME) < LENGTHS.unsqueeze(1)).unsqueeze(2)
     values = torch.randn(ROWS, TIME, 3).masked_fill(~real, 0)
     batch = SeriesBatch(values, torch.arange(ROWS) % 2, LENGTHS)
-    assert trained(model, lambda: model.score(batch).loss, 60) < 0.1
+    assert trained(model, lambda: model.step(batch).loss, 60) < 0.1
 
 
 @every_layer
@@ -100,8 +100,8 @@ def test_every_layer_forecasts(layer, decoding):
     choices = {"decoding": decoding, "segment": segment, "independent": False}
     model = Forecaster(2, 32, 1, 8, horizon=4, layer=layer, **choices)
     batch = windows(4)
-    before = float(model.score(batch).loss.detach())
-    assert trained(model, lambda: model.score(batch).loss, 150) < 0.5 * before
+    before = float(model.step(batch).loss.detach())
+    assert trained(model, lambda: model.step(batch).loss, 150) < 0.5 * before
     assert model.eval().forecast(batch).point.shape == (ROWS, 4, 2)
 
 

@@ -192,9 +192,9 @@ def test_step_monitor_logs_the_rate_and_the_gradient_before_clipping(task, data,
     trainer = make_trainer(max_epochs=1, callbacks=StepMonitor(), **options)
     model = task()
     expected = torch.autograd.grad(
-        model.score((data().x[:4], data().y[:4])).loss, model.layer.weight
+        model.step((data().x[:4], data().y[:4])).loss, model.layer.weight
     )
-    bias = torch.autograd.grad(model.score((data().x[:4], data().y[:4])).loss, model.layer.bias)
+    bias = torch.autograd.grad(model.step((data().x[:4], data().y[:4])).loss, model.layer.bias)
     trainer.fit(model, data())
     table = read_metrics(Path(trainer.default_root_dir, "metrics.csv"))
     norm = math.hypot(*[float(grad.norm()) for grad in (*expected, *bias)])

@@ -1,5 +1,6 @@
 """What cells have in common: one step, split into the product of the input and the update."""
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -9,7 +10,7 @@ from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.state import Parts, State, parts, whole, zoneout
 
 
-class Cell(nn.Module):
+class Cell(nn.Module, ABC):
     """One step of one recurrent layer.
 
     Args:
@@ -43,13 +44,13 @@ class Cell(nn.Module):
             state = whole(wide.new_zeros(len(x), self.hidden_size) for _ in range(self.kept))
         return whole(self.update(self.project(x), parts(state)))
 
+    @abstractmethod
     def project(self, x: Tensor) -> Tensor:
         """Give the share of the input in a step or in many, `(..., input_size)`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it makes of its input")
 
+    @abstractmethod
     def update(self, projected: Tensor, state: Parts) -> Parts:
         """Take a step with the share of its input, `(batch, ...)`, and the state before it."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its step is")
 
     def walk(self, x: Tensor, state: Parts) -> Parts | None:
         """Take all steps by the kernel of the cell; None: it has none, `update` takes each.

@@ -6,6 +6,7 @@ last: the backward direction reads a copy in which each row is reversed inside i
 it is the other way round: cuDNN reads packed sequences itself.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -23,7 +24,7 @@ from rnn_lab.nn.layers.stack import check_shares
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-class RecurrentLayer(nn.RNNBase):
+class RecurrentLayer(nn.RNNBase, ABC):
     """What RNN, LSTM and GRU share: torch's parameters, rows read by their lengths.
 
     Args:
@@ -165,9 +166,9 @@ class RecurrentLayer(nn.RNNBase):
             return after if isinstance(after, tuple) else (after,)
         return self._step(linear(x, w_ih, b_ih), linear(state[0], w_hh, b_hh), *state)
 
+    @abstractmethod
     def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
         """Make the state after a step of the products of input and state."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its step is")
 
     def _packed(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)

@@ -1,5 +1,6 @@
 """What layers with a linear recurrence share: a sequence is read by one parallel scan."""
 
+from abc import abstractmethod
 from typing import ClassVar
 
 import torch
@@ -49,9 +50,9 @@ class BlendCore(ScanCore):
         for parameter in (self.weight, self.bias):
             nn.init.uniform_(parameter, -bound, bound)
 
+    @abstractmethod
     def gates(self, products: Tensor) -> tuple[Tensor, Tensor]:
         """Make of the products of the input how much of the state stays, and where it moves."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its gates are")
 
     def forward(self, x: Tensor, state: Parts, rows: Rows | None) -> tuple[Tensor, Parts]:
         """Read all steps, see `Core`."""

@@ -4,6 +4,7 @@ A kind of layer says in a `Core` what one layer does in one direction, by all st
 one step; a `LayerStack` makes the rest of it, the same for every kind.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +16,7 @@ from rnn_lab.nn.functional.padding import Rows, check_lengths
 from rnn_lab.nn.functional.state import Parts, State, join, parts, split, whole
 
 
-class Core(nn.Module):
+class Core(nn.Module, ABC):
     """One layer that reads in one direction.
 
     Args:
@@ -39,6 +40,7 @@ class Core(nn.Module):
         """Shapes of the parts of the state of one row."""
         return ((self.hidden_size,),)
 
+    @abstractmethod
     def forward(self, x: Tensor, state: Parts, rows: Rows | None) -> tuple[Tensor, Parts]:
         """Read all steps.
 
@@ -51,11 +53,10 @@ class Core(nn.Module):
             The output, `(time, batch, hidden_size)`, anything finite on padding, and the state
             after each row's last real step.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it reads")
 
+    @abstractmethod
     def step(self, x: Tensor, state: Parts) -> tuple[Tensor, Parts]:
         """Read one step, `(batch, input_size)`: its output and the state after it."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it steps")
 
 
 class LayerStack(nn.Module):

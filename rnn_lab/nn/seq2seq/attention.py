@@ -1,5 +1,6 @@
 """Attention: every step of a query looks at all steps of a memory."""
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ class Memory(NamedTuple):
     mask: Tensor | None
 
 
-class AttentionLayer(nn.Module):
+class AttentionLayer(nn.Module, ABC):
     """Average a memory, for each query step by weights of its own; padding has weight zero.
 
     A subclass says how a query step scores a memory step. The memory is projected once
@@ -42,10 +43,11 @@ class AttentionLayer(nn.Module):
         self.query_size, self.output_size = query_size, memory_size
         self.hidden_size = hidden_size
 
+    @abstractmethod
     def keys(self, memory: Tensor) -> Tensor:
         """Project the memory, `(batch, time, memory_size)`, to what `score` compares with."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its keys are")
 
+    @abstractmethod
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
         """Score every memory step for every query step.
 
@@ -56,7 +58,6 @@ class AttentionLayer(nn.Module):
         Returns:
             Unnormalised weights, `(batch, steps, time)`.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it scores")
 
     def prepare(self, memory: Tensor, mask: Tensor | None = None) -> Memory:
         """Do once for a memory what all queries need.

@@ -1,5 +1,6 @@
 """Simple forecasts that every forecaster has to be better than."""
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -85,9 +86,9 @@ class NaiveForecaster(ForecastTask):
         """Forecast windows `(batch, time, channels)`: `(batch, output_dim)`."""
         return self.repeat(x).flatten(1)
 
+    @abstractmethod
     def repeat(self, past: Tensor) -> Tensor:
         """Go on with windows `(batch, time, channels)`: `(batch, horizon, channels)`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it goes on")
 
     def parameters_of(self, batch: WindowBatch) -> Parameters:
         """Read a batch: points, `(batch, horizon, channels)`."""

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from abc import abstractmethod
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
@@ -42,7 +43,17 @@ class ForecastDataModule(LabDataModule):
         root: Folder of datasets; None takes `RNN_LAB_DATA`, else the user's cache folder.
     """
 
-    gives = WindowBatch
+    batch_type = WindowBatch
+    linked = (
+        "input_dim",
+        "input_length",
+        "horizon",
+        "output_dim",
+        "known_dim",
+        "static_dim",
+        "category_sizes",
+        "season",
+    )
     local: ClassVar[tuple[str, ...]] = ("root",)
     own_split: ClassVar[Split] = [0.7, 0.1, 0.2]
 
@@ -75,9 +86,9 @@ class ForecastDataModule(LabDataModule):
         self._season = season
         self._windows: dict[str, Windows] = {}
 
+    @abstractmethod
     def _prepare(self) -> Panel:
         """Open the panel; prepare it first where it is not yet."""
-        raise NotImplementedError(f"{type(self).__name__} does not say where its series are")
 
     @cached_property
     def panel(self) -> Panel:

@@ -1,5 +1,6 @@
 """Datasets of series to forecast that everybody knows, by their names."""
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,11 +27,15 @@ class KnownSeries(FileDataModule):
         calendar: What timestamps tell the model, see `SeriesFiles`.
     """
 
-    folder: ClassVar[str]
     file: ClassVar[RemoteFile]
     rows: ClassVar[int]
     columns: ClassVar[list[str]]
     time_column: ClassVar[str | None] = "date"
+
+    @property
+    @abstractmethod
+    def folder(self) -> str:
+        """Folder of the dataset below the data root; a dataset sets it as a class attribute."""
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """Series to forecast of the user's own files."""
 
+from abc import abstractmethod
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -28,13 +29,13 @@ class FileDataModule(ForecastDataModule):
 
     names: ClassVar[list[str] | None] = None  # of the columns, where the file does not say them
 
+    @abstractmethod
     def path(self) -> Path:
         """Find the file."""
-        raise NotImplementedError(f"{type(self).__name__} does not say where its file is")
 
+    @abstractmethod
     def settings(self) -> PanelSettings:
         """Say which column of the file is what."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what its columns are")
 
     def _prepare(self) -> Panel:
         path, settings = self.path(), self.settings()

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from rnn_lab.core.task import Scores, check_sizes
+from rnn_lab.core.task import StepOutput, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import build_layer
 from rnn_lab.nn.functional.state import State, change
@@ -208,13 +208,13 @@ class Forecaster(ForecastTask):
 
     # One step after the other.
 
-    def score(self, batch: WindowBatch) -> Scores:
+    def step(self, batch: WindowBatch) -> StepOutput:
         """Score a batch; where steps are fed back, by the true values before each step.
 
         In evaluation a point that is decoded recursively is scored as it is forecast.
         """
         if self.decoding != "recursive":
-            return super().score(batch)
+            return super().step(batch)
         if self.training:
             return self._scores(self._taught(batch), batch, None)
         forecast = self.forecast(batch)

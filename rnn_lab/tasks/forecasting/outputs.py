@@ -5,6 +5,7 @@ normalised window, and brings them into the scale of the data by `place`. From t
 loss of what came, the forecast as one number, and its quantiles.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -23,7 +24,7 @@ LEVELS = (0.025, *(round(0.05 * i, 2) for i in range(1, 20)), 0.975)  # what is 
 LEAST = 1e-4  # of a deviation or a mean: no value can be certain
 
 
-class Output:
+class Output(ABC):
     """Reads `size` numbers for each value.
 
     Attributes:
@@ -34,6 +35,7 @@ class Output:
     size = 1
     probabilistic = True
 
+    @abstractmethod
     def place(self, raw: Tensor, location: Tensor, scale: Tensor) -> Parameters:
         """Read a network's numbers and bring them into the scale of the data.
 
@@ -45,11 +47,10 @@ class Output:
         Returns:
             The output's parameters, each `(...)` or, of quantiles, `(..., levels)`.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say what its numbers mean")
 
+    @abstractmethod
     def loss(self, parameters: Parameters, target: Tensor) -> Tensor:
         """Say how bad the parameters are for what came, `(...)`, value by value."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it minimises")
 
     def point(self, parameters: Parameters) -> Tensor:
         """The forecast as one number for each value, `(...)`."""
@@ -253,7 +254,7 @@ def output(name: str, loss: str = "mse", levels: Sequence[float] | None = None) 
         return Point(loss)
     if name == "quantiles":
         return Quantiles(LEVELS if levels is None else levels)
-    distributions = {
+    distributions: dict[str, type[Gaussian | StudentT | NegativeBinomial]] = {
         "gaussian": Gaussian,
         "student_t": StudentT,
         "negative_binomial": NegativeBinomial,

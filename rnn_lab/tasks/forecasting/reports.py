@@ -77,7 +77,7 @@ class Forecasts(Callback):
         if not _reports(trainer, pl_module):
             return
         counts = {step: _summed(trainer, counts) for step, counts in self._counts.items()}
-        errors = pl_module.results["test"]["forecast"]
+        errors = pl_module.metrics["test"]["forecast"]
         scores, by_step = errors.compute(), errors.by_step()  # on every rank: it gathers
         if not writes(trainer):
             return

@@ -1,16 +1,19 @@
 """What every forecaster does with a batch."""
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from rnn_lab.core.task import Scores, Task
+from rnn_lab.core.task import StepOutput, Task
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.metrics import Calibration, Forecast, ForecastErrors
 from rnn_lab.tasks.forecasting.outputs import LEVELS, Output, Parameters, Point
+from rnn_lab.tasks.forecasting.reports import Forecasts
 
 
 class ForecastTask(Task):
@@ -25,15 +28,15 @@ class ForecastTask(Task):
         channels: Values at each step.
     """
 
-    reads = WindowBatch
+    batch_type = WindowBatch
     predictor = "rnn_lab.tasks.forecasting.predictor.ForecastPredictor"
     output: Output = Point()
     horizon: int
     channels: int
 
+    @abstractmethod
     def parameters_of(self, batch: WindowBatch) -> Parameters:
         """Read a batch: the parameters of the output, each `(batch, horizon, channels)`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it forecasts")
 
     def forecast(self, batch: WindowBatch, levels: tuple[float, ...] = LEVELS) -> Forecast:
         """Forecast the steps after the windows of a batch, whose future is not read.
@@ -48,7 +51,7 @@ class ForecastTask(Task):
         quantiles = self.output.quantiles(parameters, levels)
         return Forecast(self.output.point(parameters), quantiles, levels)
 
-    def score(self, batch: WindowBatch) -> Scores:
+    def step(self, batch: WindowBatch) -> StepOutput:
         """Score a batch by the loss of what was observed; in evaluation with its forecast."""
         parameters = self.parameters_of(batch)
         forecast = None if self.training else self._said(parameters)
@@ -56,38 +59,42 @@ class ForecastTask(Task):
 
     def _scores(
         self, parameters: Parameters, batch: WindowBatch, forecast: Forecast | None
-    ) -> Scores:
+    ) -> StepOutput:
         """The mean loss over what was observed; zero, over nothing, where nothing was."""
         seen = ~torch.isnan(batch.future)
         count = int(seen.sum())
         losses = self.output.loss(parameters, torch.where(seen, batch.future, 0))
         loss = torch.where(seen, losses, 0).sum() / max(count, 1)
-        return Scores(loss, forecast, batch, count)
+        return StepOutput(loss, forecast, batch, count)
 
-    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
+    def reports(self) -> list[Callback]:
+        """Scores, figures of forecasts and errors by step."""
+        return [Forecasts()]
+
+    def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Errors over all windows, steps and channels, and what intervals are made from."""
         return {"forecast": ForecastErrors(self.horizon, self.output.probabilistic)}
 
     def setup(self, stage: str) -> None:
         """Make the metrics, and what intervals are calibrated by in validation."""
         super().setup(stage)
-        if "calibration" not in self.results:
+        if "calibration" not in self.metrics:
             fresh = MetricCollection({"scores": Calibration(self.horizon, self.channels)})
-            self.results["calibration"] = fresh.to(self.device)
+            self.metrics["calibration"] = fresh.to(self.device)
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()
-        self.results["calibration"].reset()
+        self.metrics["calibration"].reset()
 
-    def validation_step(self, batch: WindowBatch, batch_idx: int) -> Scores:  # type: ignore[override]
+    def validation_step(self, batch: WindowBatch, batch_idx: int) -> StepOutput:  # type: ignore[override]
         """Score a batch; its errors also say how wide intervals have to be."""
         scores = super().validation_step(batch, batch_idx)
-        self.results["calibration"].update(scores.predictions, scores.targets)
+        self.metrics["calibration"].update(scores.predictions, scores.targets)
         return scores
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
-        self.calibration = self.results["calibration"].compute()["scores"].cpu()
+        self.calibration = self.metrics["calibration"].compute()["scores"].cpu()
 
     calibration: Tensor | None = None
 

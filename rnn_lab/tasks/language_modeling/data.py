@@ -57,7 +57,8 @@ class StreamDataModule(CorpusDataModule):
         UserError: If a number has no meaning.
     """
 
-    gives = StreamBatch
+    batch_type = StreamBatch
+    linked = ("vocab_size",)
     local: ClassVar[tuple[str, ...]] = ("root", "reader_from")
     own_tokenizer: ClassVar[TokenizerName] = "words"
     own_lowercase: ClassVar[bool] = False

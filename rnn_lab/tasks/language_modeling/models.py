@@ -9,7 +9,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
-from rnn_lab.core.task import Scores, Task, check_sizes
+from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import EmbeddingDropout, LockedDropout, build_layer, word_cross_entropy
 from rnn_lab.nn.functional.linear import linear
@@ -58,7 +58,7 @@ class LanguageModel(Task):
         UserError: If an argument has no meaning, or the data does not give a size.
     """
 
-    reads = StreamBatch
+    batch_type = StreamBatch
     predictor = "rnn_lab.tasks.language_modeling.predictor.LanguagePredictor"
     monitor, mode = "val/perplexity", "min"
 
@@ -144,7 +144,7 @@ class LanguageModel(Task):
         output, state = self._read(tokens, state)
         return self._scored(self.output_dropout(output)), state
 
-    def step(self, tokens: Tensor, state: States | None = None) -> tuple[Tensor, States]:
+    def decode_step(self, tokens: Tensor, state: States | None = None) -> tuple[Tensor, States]:
         """Read one word of every row, in evaluation.
 
         Args:
@@ -174,7 +174,7 @@ class LanguageModel(Task):
     def _scored(self, x: Tensor) -> Tensor:
         return linear(x, self.head.weight, self.head.bias)
 
-    def score(self, batch: StreamBatch) -> Scores:
+    def step(self, batch: StreamBatch) -> StepOutput:
         """Score a batch by cross-entropy, in evaluation in full precision; state is carried on."""
         if self.training:
             return self._score(batch, "train")
@@ -182,7 +182,7 @@ class LanguageModel(Task):
         with torch.autocast(self.device.type, enabled=False):
             return self._score(batch, "test" if testing else "val")
 
-    def _score(self, batch: StreamBatch, stage: str) -> Scores:
+    def _score(self, batch: StreamBatch, stage: str) -> StepOutput:
         output, state = self._read(batch.tokens, self._before(batch, stage))
         self._carried[stage] = tuple(change(each, torch.detach) for each in state)
         dropped = self.output_dropout(output)
@@ -196,7 +196,7 @@ class LanguageModel(Task):
         )
         if self.training:
             self._penalty = self._penalised(output, dropped)
-        return Scores(loss, (), (), int((batch.targets != IGNORED).sum()))
+        return StepOutput(loss, (), (), int((batch.targets != IGNORED).sum()))
 
     def _before(self, batch: StreamBatch, stage: str) -> States | None:
         """The state that a batch goes on from."""
@@ -251,13 +251,13 @@ class LanguageModel(Task):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
 
-    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
+    def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Nothing: all that is measured follows from the loss."""
         return {}
 
-    def _report(self, stage: str) -> None:
+    def _log_metrics(self, stage: str) -> None:
         """Log perplexity and bits too, over all words of all processes."""
-        super()._report(stage)
+        super()._log_metrics(stage)
         loss = self.losses[stage].compute()
         for name, value in (("perplexity", loss.exp()), ("bits", loss / math.log(2))):
             self.log(f"{stage}/{name}", value, prog_bar=stage == "val", sync_dist=True)

@@ -122,7 +122,7 @@ class LanguagePredictor(RecordPredictor):
                     texts[i] = texts[i] or self._stopped(prompt, row, stop)
                 if all(text is not None for text in texts):
                     break
-            logits, state = self.task.step(chosen.to(self.task.device), state)
+            logits, state = self.task.decode_step(chosen.to(self.task.device), state)
         return [
             self._joined(prompt, row) if text is None else text
             for row, text in zip(written, texts, strict=True)

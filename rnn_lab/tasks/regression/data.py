@@ -33,7 +33,8 @@ class AddingProblem(MemoryDataModule):
         UserError: If a row has less than two steps or a split no row.
     """
 
-    gives = RegressionBatch
+    batch_type = RegressionBatch
+    linked = ("input_dim", "output_dim")
     input_dim: ClassVar[int] = 2
     output_dim: ClassVar[int] = 1
 

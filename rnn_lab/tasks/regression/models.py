@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 
-from rnn_lab.core.task import Scores, Task, check_sizes
+from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import GaussianNoise, build_layer, pool
 from rnn_lab.tasks.regression.batch import RegressionBatch
@@ -38,7 +38,7 @@ class SeriesRegressor(Task):
         UserError: If an argument has no meaning, or the data does not give a size.
     """
 
-    reads = RegressionBatch
+    batch_type = RegressionBatch
     monitor, mode = "val/mse", "min"
 
     def __init__(
@@ -92,13 +92,13 @@ class SeriesRegressor(Task):
         output, _ = self.recurrent(self.noise(x), lengths)
         return self.fc(self.dropout(self.pool(output, lengths)))
 
-    def score(self, batch: RegressionBatch) -> Scores:
+    def step(self, batch: RegressionBatch) -> StepOutput:
         """Score a batch by the mean squared error."""
         told = self(batch.values, batch.lengths)
         loss = functional.mse_loss(told, batch.targets)
-        return Scores(loss, told.detach().float(), batch.targets, len(told))
+        return StepOutput(loss, told.detach().float(), batch.targets, len(told))
 
-    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
+    def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Mean squared error, mean absolute error and R²."""
         return regression_metrics()
 

@@ -1,6 +1,7 @@
 """Labeled series: generated ones, and files in the format of the UEA archive."""
 
 import logging
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +73,8 @@ class ArchiveDataModule(LabDataModule):
         reader_from: Checkpoint whose labels and scaling are used instead of learning them.
     """
 
-    gives = SeriesBatch
+    batch_type = SeriesBatch
+    linked = ("input_dim", "num_classes", "class_counts")
     local: ClassVar[tuple[str, ...]] = ("root", "reader_from")
 
     def __init__(
@@ -93,9 +95,9 @@ class ArchiveDataModule(LabDataModule):
         self._given = _read_back(reader_from) if reader_from else None
         self._splits: dict[str, SeriesSplit] = {}
 
+    @abstractmethod
     def path(self, split: str) -> Path | None:
         """Find the file of a split; None where it has none of its own."""
-        raise NotImplementedError(f"{type(self).__name__} does not say where its series are")
 
     def wish(self, split: str) -> str:
         """Say what would give a split that is missing."""
@@ -287,7 +289,8 @@ class SyntheticChirps(LabDataModule):
         batch_size: Series in a batch of one process.
     """
 
-    gives = SeriesBatch
+    batch_type = SeriesBatch
+    linked = ("input_dim", "num_classes", "class_counts")
     labels: ClassVar[Mapping[str, str]] = {name: name for name in CHIRP_LABELS}
 
     def __init__(

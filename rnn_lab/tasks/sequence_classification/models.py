@@ -2,13 +2,15 @@
 
 from typing import Any, Literal
 
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from rnn_lab.classification.loss import class_scores, weigh_classes
 from rnn_lab.classification.metrics import class_metrics
-from rnn_lab.core.task import Scores, Task, check_sizes
+from rnn_lab.classification.reports import ConfusionPlot
+from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import GaussianNoise, build_layer, pool
 from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
@@ -45,7 +47,7 @@ class SeriesClassifier(Task):
         UserError: If an argument has no meaning, or the data does not give a size.
     """
 
-    reads = SeriesBatch
+    batch_type = SeriesBatch
     predictor = "rnn_lab.tasks.sequence_classification.predictor.SeriesPredictor"
     monitor, mode = "val/accuracy", "max"
 
@@ -114,12 +116,16 @@ class SeriesClassifier(Task):
         """Say how likely each class is, `(batch, num_classes)`."""
         return self.logits(x, lengths).float().softmax(1)
 
-    def score(self, batch: SeriesBatch) -> Scores:
+    def step(self, batch: SeriesBatch) -> StepOutput:
         """Score a batch by cross-entropy."""
         logits = self.logits(batch.values, batch.lengths)
         return class_scores(logits, batch.labels, self.class_weights, self.label_smoothing)
 
-    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
+    def reports(self) -> list[Callback]:
+        """The confusion matrix of a test."""
+        return [ConfusionPlot()]
+
+    def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Accuracy, macro F1, AUROC where there are two classes, and the confusion matrix."""
         return class_metrics(self.num_classes)
 

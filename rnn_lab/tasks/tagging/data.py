@@ -43,7 +43,8 @@ class CopyMemory(MemoryDataModule):
             row.
     """
 
-    gives = TaggingBatch
+    batch_type = TaggingBatch
+    linked = ("vocab_size", "num_classes")
     blank: ClassVar[int] = 0  # the label of steps at which nothing is to be said
 
     def __init__(

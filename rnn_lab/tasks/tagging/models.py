@@ -9,7 +9,7 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from rnn_lab.classification.loss import class_scores
-from rnn_lab.core.task import Scores, Task, check_sizes
+from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import build_layer, lengths_to_mask
 from rnn_lab.special_tokens import PAD_ID
@@ -43,7 +43,7 @@ class SequenceTagger(Task):
         UserError: If an argument has no meaning, or the data does not give a size.
     """
 
-    reads = TaggingBatch
+    batch_type = TaggingBatch
     monitor, mode = "val/accuracy", "max"
 
     def __init__(
@@ -115,7 +115,7 @@ class SequenceTagger(Task):
         """Say how likely each class is at every step, `(batch, time, num_classes)`."""
         return self.logits(x, lengths).float().softmax(2)
 
-    def score(self, batch: TaggingBatch) -> Scores:
+    def step(self, batch: TaggingBatch) -> StepOutput:
         """Score the real steps of a batch by cross-entropy, each step as one target."""
         output = self._outputs(batch.tokens, batch.lengths).flatten(0, 1)
         labels = batch.labels.flatten()
@@ -128,7 +128,7 @@ class SequenceTagger(Task):
             self.fc(self.dropout(output)), labels, label_smoothing=self.label_smoothing
         )
 
-    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
+    def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Accuracy over all real steps, and over those whose label is not blank."""
         count = self.num_classes
         found: dict[str, Metric | MetricCollection] = {

@@ -48,7 +48,8 @@ class TextDataModule(CorpusDataModule):
         reader_from: Checkpoint whose vocabulary and labels are used instead of learning them.
     """
 
-    gives = TextBatch
+    batch_type = TextBatch
+    linked = ("vocab_size", "num_classes", "class_counts", "multi_label")
     local: ClassVar[tuple[str, ...]] = ("root", "vectors", "reader_from")
     own_tokenizer: ClassVar[TokenizerName] = "words"
     own_lowercase: ClassVar[bool] = True

@@ -1,5 +1,6 @@
 """Datasets of labelled texts that everybody knows, by their names."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -27,10 +28,14 @@ class KnownTexts(TextDataModule):
     always is.
     """
 
-    folder: ClassVar[str]
     labels: ClassVar[Mapping[str, str]]
     files: ClassVar[Mapping[str, RemoteFile]]
     counts: ClassVar[Mapping[str, int]]
+
+    @property
+    @abstractmethod
+    def folder(self) -> str:
+        """Folder of the dataset below the data root; a dataset sets it as a class attribute."""
 
     def sources(self) -> Sources:
         """Read each split from where it lies."""

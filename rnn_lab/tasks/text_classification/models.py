@@ -3,13 +3,15 @@
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from rnn_lab.classification.loss import class_scores, weigh_classes
 from rnn_lab.classification.metrics import class_metrics
-from rnn_lab.core.task import Scores, Task, check_sizes
+from rnn_lab.classification.reports import ConfusionPlot, Mistakes
+from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import EmbeddingDropout, WordDropout, build_layer, pool
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
@@ -51,7 +53,7 @@ class TextClassifier(Task):
         UserError: If an argument has no meaning, or the data does not give a size.
     """
 
-    reads = TextBatch
+    batch_type = TextBatch
     predictor = "rnn_lab.tasks.text_classification.predictor.TextPredictor"
     monitor, mode = "val/accuracy", "max"
 
@@ -130,12 +132,16 @@ class TextClassifier(Task):
         logits = self.logits(x, lengths).float()
         return logits.sigmoid() if self.multi_label else logits.softmax(1)
 
-    def score(self, batch: TextBatch) -> Scores:
+    def step(self, batch: TextBatch) -> StepOutput:
         """Score a batch by cross-entropy."""
         logits = self.logits(batch.tokens, batch.lengths)
         return class_scores(logits, batch.labels, self.class_weights, self.label_smoothing)
 
-    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
+    def reports(self) -> list[Callback]:
+        """The confusion matrix and the most confident errors of a test."""
+        return [ConfusionPlot(), Mistakes()]
+
+    def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Accuracy, macro F1, AUROC where there are two classes, and the confusion matrix."""
         return class_metrics(self.num_classes, self.multi_label)
 

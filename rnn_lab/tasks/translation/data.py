@@ -55,7 +55,8 @@ class PairDataModule(CorpusDataModule):
         reader_from: Checkpoint whose vocabulary is used instead of learning one.
     """
 
-    gives = PairBatch
+    batch_type = PairBatch
+    linked = ("src_vocab_size", "trg_vocab_size")
     languages: ClassVar[tuple[str, ...]] = ()  # what there is to choose from; none where any goes
     local: ClassVar[tuple[str, ...]] = ("root", "reader_from")
     test_fraction: ClassVar[float] = 0.0  # where the publisher gives no test split

@@ -3,11 +3,12 @@
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from rnn_lab.core.task import Scores, Task, check_sizes
+from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import (
     AttentionDecoder,
@@ -23,6 +24,7 @@ from rnn_lab.nn import (
 from rnn_lab.nn.seq2seq.scoring import score_references
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.metrics import TranslationScores
+from rnn_lab.tasks.translation.reports import Translations
 
 GREEDY = Strategy()
 JOINT = (
@@ -92,7 +94,7 @@ class Translator(Task):
         UserError: If arguments have no meaning, do not fit together, or a size is not given.
     """
 
-    reads = PairBatch
+    batch_type = PairBatch
     predictor = "rnn_lab.tasks.translation.predictor.TranslationPredictor"
     monitor, mode = "val/bleu", "max"
 
@@ -225,18 +227,18 @@ class Translator(Task):
         """Score every word of a target as the textbook does, see `Seq2Seq.forward`."""
         return self.net(src, trg, teacher_forcing_ratio, src_lengths)
 
-    def score(self, batch: PairBatch) -> Scores:
+    def step(self, batch: PairBatch) -> StepOutput:
         """Take the loss of a batch; in evaluation also translate it, both in full precision."""
         words = int(batch.trg_lengths.sum()) - len(batch.trg)
         if self.training:
             ratio = self.forcing.at(self.trainer.global_step if self._trainer else 0)
             loss = self._loss(batch, ratio, self.label_smoothing)
-            return Scores(loss, (), batch.references, words)
+            return StepOutput(loss, (), batch.references, words)
         with torch.autocast(self.device.type, enabled=False):
             testing = self._trainer is not None and self.trainer.testing
             written = self.translate(batch, self.strategy if testing else GREEDY)
             loss = self._joint_loss(batch, words) if self.partners else self._loss(batch)
-            return Scores(loss, written, batch.references, words)
+            return StepOutput(loss, written, batch.references, words)
 
     def _loss(self, batch: PairBatch, ratio: float = 1.0, smoothing: float = 0.0) -> Tensor:
         return self.net.loss(batch.src, batch.trg, ratio, batch.src_lengths, smoothing)
@@ -316,7 +318,11 @@ class Translator(Task):
             )
         return self.reader
 
-    def stage_metrics(self) -> dict[str, Metric | MetricCollection]:
+    def reports(self) -> list[Callback]:
+        """Translations, scores and attention maps."""
+        return [Translations()]
+
+    def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """BLEU, chrF, TER and exact matches, of all lines together."""
         return {"corpus": TranslationScores(self._known_reader().target)}
 
@@ -325,9 +331,9 @@ class Translator(Task):
         self.reader = getattr(getattr(self.trainer, "datamodule", None), "reader", self.reader)
         super().setup(stage)
 
-    def _report(self, stage: str) -> None:
+    def _log_metrics(self, stage: str) -> None:
         """Log the perplexity too: of a word after the true ones, teacher-forced."""
-        super()._report(stage)
+        super()._log_metrics(stage)
         perplexity = self.losses[stage].compute().exp()
         self.log(f"{stage}/perplexity", perplexity, sync_dist=True)
 

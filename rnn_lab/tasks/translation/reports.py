@@ -152,7 +152,7 @@ def _scores(trainer: Trainer, task: Any) -> dict[str, dict[str, Any]]:
     """All that was measured in the test; what sacrebleu made to the last digit."""
     logged = trainer.callback_metrics.items()
     scores = {name.removeprefix("test/"): x for name, x in logged if name.startswith("test/")}
-    corpus = task.results["test"]["corpus"]
+    corpus = task.metrics["test"]["corpus"]
     found = {name: float(value) for name, value in (scores | corpus.compute()).items()}
     return {
         "scores": {name: None if math.isnan(x) else x for name, x in found.items()},

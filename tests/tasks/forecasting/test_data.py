@@ -15,12 +15,12 @@ from rnn_lab.datamodules import (
     ETTm1,
     ETTm2,
     ExchangeRate,
-    ForecastDataModule,
     SeriesFiles,
     SyntheticSeries,
 )
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
+from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.datasets import KnownSeries
 from rnn_lab.tasks.forecasting.reader import SeriesReader
 from rnn_lab.tasks.forecasting.windows import Windows

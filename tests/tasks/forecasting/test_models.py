@@ -164,7 +164,7 @@ def test_what_is_to_come_is_never_read(name):
     other = batch._replace(future=torch.full_like(batch.future, torch.nan))
     for far in (other, batch._replace(future=1000 * batch.future)):
         close(model.forecast(far), model.forecast(batch), atol=0, rtol=0)
-        close(model.score(far).predictions, model.forecast(batch), atol=0, rtol=0)
+        close(model.step(far).predictions, model.forecast(batch), atol=0, rtol=0)
 
 
 @every_forecaster
@@ -173,9 +173,9 @@ def test_a_window_whose_future_was_not_observed_does_not_count(name):
     batch.future[:3] = torch.nan
     for training in (True, False):
         model.train(training)
-        whole, rest = model.score(batch), model.score(pick(batch, slice(3, None)))
+        whole, rest = model.step(batch), model.step(pick(batch, slice(3, None)))
         torch.testing.assert_close(whole.loss, rest.loss)
-        assert whole.weight == rest.weight == 5 * HORIZON * 3
+        assert whole.num_targets == rest.num_targets == 5 * HORIZON * 3
 
 
 @every_forecaster
@@ -183,21 +183,21 @@ def test_the_loss_is_the_mean_over_what_was_observed(name):
     model, batch = build(name).eval(), batch_of()
     batch.future[1:4, 2:, 0] = torch.nan
     seen = ~batch.future.isnan()
-    scores = model.score(batch)
+    scores = model.step(batch)
     taught = name in TAUGHT and model.output.probabilistic
     parameters = model._taught(batch) if taught else model.parameters_of(batch)
     losses = model.output.loss(parameters, batch.future.nan_to_num(0))
     torch.testing.assert_close(scores.loss, losses[seen].mean())
-    assert scores.weight == seen.sum()
+    assert scores.num_targets == seen.sum()
 
 
 @every_learned
 def test_a_batch_of_nothing_observed_teaches_nothing(name):
     model, batch = build(name), batch_of()
     batch.past[:] = batch.future[:] = torch.nan
-    scores = model.score(batch)
+    scores = model.step(batch)
     scores.loss.backward()
-    assert (float(scores.loss.detach()), scores.weight) == (0, 0)
+    assert (float(scores.loss.detach()), scores.num_targets) == (0, 0)
     assert all(p.grad is None or (p.grad == 0).all() for p in model.parameters())
 
 
@@ -205,7 +205,7 @@ def test_a_batch_of_nothing_observed_teaches_nothing(name):
 def test_holes_in_what_was_seen_leave_forecasts_and_gradients_finite(name):
     model, batch = still(build(name)), batch_of()
     batch.past[:, 3:6, 0] = batch.past[1, -2:] = batch.past[2] = batch.future[3, :2] = torch.nan
-    loss = model.score(batch).loss
+    loss = model.step(batch).loss
     if name in LEARNED:
         loss.backward()
         assert all(p.grad.isfinite().all() for p in model.parameters())
@@ -217,14 +217,14 @@ def test_holes_in_what_was_seen_leave_forecasts_and_gradients_finite(name):
 @every_learned
 def test_every_parameter_gets_a_gradient(name):
     model = build(name)
-    model.score(batch_of()).loss.backward()
+    model.step(batch_of()).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
 @every_recurrent
 def test_what_describes_a_series_gets_a_gradient_too(name):
     model = build(name, more=2, known_dim=2, static_dim=2, category_sizes=[3, 3])
-    model.score(batch_of(known=2, statics=2, kinds=2)).loss.backward()
+    model.step(batch_of(known=2, statics=2, kinds=2)).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
@@ -235,7 +235,7 @@ def test_memorises_eight_windows(name):
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
     for _ in range(700):
         optimizer.zero_grad()
-        model.score(batch).loss.backward()
+        model.step(batch).loss.backward()
         optimizer.step()
     error = (model.eval().forecast(batch).point - batch.future).square().mean()
     assert error < 0.3 * batch.future.var()  # where paths are drawn their noise adds up
@@ -246,11 +246,11 @@ def test_bfloat16_autocast_gives_nearly_the_same(name):
     model, batch = build(name).eval(), batch_of()
     with torch.autocast("cpu", torch.bfloat16):
         rough = model.forecast(batch)
-        loss = model.score(batch).loss
+        loss = model.step(batch).loss
     assert rough.point.dtype == torch.float32
     width = 2.0 if name == "counts" else 0.5  # a draw is a whole number
     close(rough, model.forecast(batch), atol=width, rtol=0.05)
-    torch.testing.assert_close(loss, model.score(batch).loss, atol=0.05, rtol=0.05)
+    torch.testing.assert_close(loss, model.step(batch).loss, atol=0.05, rtol=0.05)
 
 
 @every_forecaster
@@ -396,8 +396,8 @@ def test_teaching_is_to_forecast_one_step_after_the_true_values(name):
             past_features=features[:, :step],
             future_features=features[:, step : step + 1],
         )
-        losses.append(one.score(single).loss)
-    torch.testing.assert_close(model.train().score(batch).loss, torch.stack(losses).mean())
+        losses.append(one.step(single).loss)
+    torch.testing.assert_close(model.train().step(batch).loss, torch.stack(losses).mean())
 
 
 def test_points_are_fed_back_as_if_they_had_come():
@@ -453,8 +453,8 @@ def test_the_family_takes_any_layer_decoding_and_output(
         category_sizes=[3], initialization="torch",
     )  # fmt: skip
     batch = batch_of(known=2, statics=1, kinds=1)
-    model.score(batch).loss.backward()
-    scores = model.eval().score(batch)
+    model.step(batch).loss.backward()
+    scores = model.eval().step(batch)
     assert scores.loss.isfinite()
     assert scores.predictions.point.isfinite().all()
 

@@ -149,7 +149,7 @@ def test_a_forecast_is_what_the_test_says_of_that_window(which, request):
     for row in (0, 17, len(windows) - 1):
         origin = int(windows.origin(np.array([row]))[1][0])
         batch = windows[np.array([row])]
-        point = task.score(batch).predictions.point[0].detach()
+        point = task.step(batch).predictions.point[0].detach()
         expected = (point * batch.scale + batch.location).numpy()
         found = predictor.predict(frame(origin))
         np.testing.assert_allclose(found[["y1", "y2"]], expected, rtol=1e-4, atol=1e-4)

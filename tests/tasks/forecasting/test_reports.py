@@ -71,7 +71,7 @@ def test_scores_are_means_over_the_steps_weighted_by_what_was_observed(
     data.panel.buffer[-60:-40, 0] = np.nan  # missing in some test windows
     trainer.test(model, data, verbose=False)
     found = kept(trainer)
-    errors = model.results["test"]["forecast"]
+    errors = model.metrics["test"]["forecast"]
     assert found["scores"].keys() == found["by_step"].keys() == set(errors.names)
     for row, name in enumerate(errors.names):
         steps, counts = np.array(found["by_step"][name]), errors.counts[row].numpy()

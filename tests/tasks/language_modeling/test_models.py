@@ -48,7 +48,7 @@ def text():
 @pytest.mark.parametrize("cls", ALL_MODELS)
 def test_every_parameter_gets_a_gradient(cls):
     model = build(cls)
-    model.score(batch()).loss.backward()
+    model.step(batch()).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
@@ -60,7 +60,7 @@ def test_reading_step_by_step_is_reading_at_once_for_any_layer(layer, tied):
         logits, last = model(tokens)
         state, steps = None, []
         for word in tokens.unbind(1):
-            step, state = model.step(word, state)
+            step, state = model.decode_step(word, state)
             steps.append(step)
     torch.testing.assert_close(torch.stack(steps, 1), logits, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(state, last, atol=1e-5, rtol=1e-4)
@@ -82,26 +82,28 @@ def test_the_next_batch_goes_on_unless_it_is_fresh(training):
     model, whole = build().train(training), batch()
     first = whole._replace(tokens=whole.tokens[:, :5], targets=whole.targets[:, :5])
     rest = whole._replace(tokens=whole.tokens[:, 5:], targets=whole.targets[:, 5:], fresh=False)
-    parts = [model.score(first), model.score(rest)]
-    mean = sum(part.loss * part.weight for part in parts) / sum(part.weight for part in parts)
-    torch.testing.assert_close(mean, model.score(whole).loss)
-    again = model.score(rest._replace(fresh=True)).loss
+    parts = [model.step(first), model.step(rest)]
+    mean = sum(part.loss * part.num_targets for part in parts) / sum(
+        part.num_targets for part in parts
+    )
+    torch.testing.assert_close(mean, model.step(whole).loss)
+    again = model.step(rest._replace(fresh=True)).loss
     assert not torch.allclose(again, parts[1].loss)
 
 
 def test_no_gradient_goes_back_into_the_last_batch():
     model, whole = build(), batch()
-    model.score(whole).loss.backward()
+    model.step(whole).loss.backward()
     model.zero_grad()
-    model.score(whole._replace(fresh=False)).loss.backward()  # the graph of the first is gone
+    model.step(whole._replace(fresh=False)).loss.backward()  # the graph of the first is gone
     assert all(part.grad_fn is None for state in model._carried["train"] for part in state)
 
 
 def test_validation_leaves_the_state_of_training_alone():
     model, whole = build(), batch()
-    model.score(whole)
+    model.step(whole)
     kept = [part.clone() for state in model._carried["train"] for part in state]
-    model.eval().score(batch(rows=2, seed=4))
+    model.eval().step(batch(rows=2, seed=4))
     now = [part for state in model._carried["train"] for part in state]
     assert all(torch.equal(a, b) for a, b in zip(kept, now, strict=True))
 
@@ -109,13 +111,13 @@ def test_validation_leaves_the_state_of_training_alone():
 def test_the_loss_is_the_mean_over_words_that_are_targets():
     model, whole = build().eval(), batch()
     whole.targets[1:, -1] = IGNORED
-    scores = model.score(whole)
+    scores = model.step(whole)
     logits, _ = model(whole.tokens)
     expected = functional.cross_entropy(
         logits.flatten(0, 1), whole.targets.flatten(), ignore_index=IGNORED
     )
     torch.testing.assert_close(scores.loss, expected)
-    assert scores.weight == 3 * 12 - 2
+    assert scores.num_targets == 3 * 12 - 2
 
 
 def test_tied_words_are_read_and_scored_by_the_same_vectors():
@@ -135,7 +137,7 @@ def test_activation_regularisation_is_minimised_but_not_in_the_loss():
         build(temporal_activation_regularization=3.0),
     )
     with torch.no_grad():
-        losses = [model.score(whole).loss for model in (plain, alpha, beta)]
+        losses = [model.step(whole).loss for model in (plain, alpha, beta)]
         output, _ = plain._read(whole.tokens, None)
     assert losses[0] == losses[1] == losses[2]
     assert plain._penalty == 0
@@ -167,9 +169,9 @@ def test_dropout_is_in_training_only(cls):
     options = {} if cls is not LanguageModel else {"weight_drop": 0.5, "input_dropout": 0.5}
     model, whole = build(cls, **options), batch()
     with torch.no_grad():
-        assert model.score(whole).loss != model.score(whole).loss
+        assert model.step(whole).loss != model.step(whole).loss
         model.eval()
-        assert model.score(whole).loss == model.score(whole).loss
+        assert model.step(whole).loss == model.step(whole).loss
 
 
 def test_dropout_is_locked_where_that_is_asked_for():
@@ -193,9 +195,9 @@ def test_memorises_a_short_text():
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     for _ in range(600):
         optimizer.zero_grad()
-        model.score(whole).loss.backward()
+        model.step(whole).loss.backward()
         optimizer.step()
-    assert model.eval().score(whole).loss < 0.1
+    assert model.eval().step(whole).loss < 0.1
 
 
 def measured(model, data, **options):
@@ -207,10 +209,10 @@ def test_perplexity_and_bits_are_of_all_words_together(text):
     model = build(words=text.vocab_size).eval()
     found = measured(model, text)
     batches = list(text.val_dataloader())
-    scores = [model.score(each) for each in batches]
-    words = sum(each.weight for each in scores)
+    scores = [model.step(each) for each in batches]
+    words = sum(each.num_targets for each in scores)
     assert words == len(text.split("valid")) - 1
-    loss = float(sum(each.loss.detach() * each.weight for each in scores)) / words
+    loss = float(sum(each.loss.detach() * each.num_targets for each in scores)) / words
     assert found["val/loss"] == pytest.approx(loss, rel=1e-5)
     assert found["val/perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
     assert found["val/bits"] == pytest.approx(loss / math.log(2), rel=1e-5)
@@ -300,9 +302,9 @@ def test_training_goes_on_in_the_middle_of_an_epoch_as_if_undisturbed(tmp_path, 
 
 def test_another_batch_size_in_the_middle_of_an_epoch_is_refused():
     model = build()
-    model.score(batch(rows=3))
+    model.step(batch(rows=3))
     with pytest.raises(UserError, match="3 texts were read so far, the batch has 2"):
-        model.score(batch(rows=2)._replace(fresh=False))
+        model.step(batch(rows=2)._replace(fresh=False))
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
@@ -319,11 +321,11 @@ def test_a_saved_checkpoint_gives_the_same_logits(cls, tmp_path):
 def test_bfloat16_is_for_training_alone():
     model, whole = build(), batch()
     with torch.autocast("cpu", torch.bfloat16):
-        rough = model.score(whole).loss
-        exact = model.eval().score(whole).loss
+        rough = model.step(whole).loss
+        exact = model.eval().step(whole).loss
     assert rough != exact
     torch.testing.assert_close(rough, exact, atol=0.02, rtol=0.02)
-    assert exact == model.score(whole).loss
+    assert exact == model.step(whole).loss
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def test_a_row_is_told_the_same_alone_in_a_batch_and_padded(kind):
 def test_padding_is_never_read_forward_or_backward(kind):
     model, (x, targets, lengths) = build(**kind).eval(), series()
     x = x.requires_grad_()
-    model.score(RegressionBatch(x, targets, lengths)).loss.backward()
+    model.step(RegressionBatch(x, targets, lengths)).loss.backward()
     padding = torch.arange(x.shape[1]) >= lengths.unsqueeze(1)
     assert (x.grad[padding] == 0).all()
     assert (x.grad[~padding] != 0).any()
@@ -58,7 +58,7 @@ def test_padding_is_never_read_forward_or_backward(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_parameter_gets_a_gradient(kind):
     model = build(**kind)
-    model.score(series()).loss.backward()
+    model.step(series()).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
@@ -68,24 +68,24 @@ def test_memorises_eight_examples(kind):
     optimizer = torch.optim.Adam(model.parameters(), 0.03)
     for _ in range(60):
         optimizer.zero_grad()
-        model.score(batch).loss.backward()
+        model.step(batch).loss.backward()
         optimizer.step()
-    assert model.score(batch).loss < 0.05 * batch.targets.var()
+    assert model.step(batch).loss < 0.05 * batch.targets.var()
 
 
 def test_the_loss_is_the_mean_squared_error_over_rows_and_numbers():
     model, batch = build().eval(), series()
-    scores = model.score(batch)
+    scores = model.step(batch)
     wanted = (model(batch.values, batch.lengths) - batch.targets).square().mean()
     torch.testing.assert_close(scores.loss, wanted)
-    assert scores.weight == len(batch.targets)
+    assert scores.num_targets == len(batch.targets)
     torch.testing.assert_close(scores.predictions, model(batch.values, batch.lengths).detach())
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_any_layer_can_be_chosen(layer):
     model = build(layer=layer, layer_options={"locked": True}, num_layers=2, layer_dropout=0.1)
-    scores = model.score(series())
+    scores = model.step(series())
     scores.loss.backward()
     assert type(model.recurrent) is LAYERS[layer]
     assert scores.loss.isfinite()
@@ -94,9 +94,9 @@ def test_any_layer_can_be_chosen(layer):
 def test_bfloat16_autocast_gives_nearly_the_same():
     model, batch = build().eval(), series()
     with torch.autocast("cpu", torch.bfloat16):
-        rough = model.score(batch)
+        rough = model.step(batch)
     assert rough.predictions.dtype == torch.float32
-    wanted = model.score(batch).predictions
+    wanted = model.step(batch).predictions
     torch.testing.assert_close(rough.predictions, wanted, atol=0.05, rtol=0.05)
 
 
@@ -112,9 +112,9 @@ def test_a_saved_checkpoint_tells_the_same(tmp_path):
 
 def test_noise_is_added_in_training_only():
     model, batch = build(input_noise=0.5), series()
-    assert model.score(batch).loss != model.score(batch).loss
+    assert model.step(batch).loss != model.step(batch).loss
     model.eval()
-    assert model.score(batch).loss == model.score(batch).loss
+    assert model.step(batch).loss == model.step(batch).loss
 
 
 def test_saying_one_has_the_error_that_the_adding_problem_promises():
@@ -123,7 +123,7 @@ def test_saying_one_has_the_error_that_the_adding_problem_promises():
     with torch.no_grad():
         model.fc.weight.zero_()
         model.fc.bias.fill_(1)
-    losses = [model.score(batch).loss.item() for batch in data.val_dataloader()]
+    losses = [model.step(batch).loss.item() for batch in data.val_dataloader()]
     assert sum(losses) / len(losses) == pytest.approx(data.baseline, rel=0.1)
 
 

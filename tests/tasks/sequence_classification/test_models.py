@@ -53,7 +53,7 @@ def test_a_row_is_scored_the_same_alone_in_a_batch_and_padded(cls):
 def test_padding_is_never_read_forward_or_backward(cls):
     model, (x, labels, lengths) = build(cls).eval(), series()
     x = x.requires_grad_()
-    model.score(SeriesBatch(x, labels, lengths)).loss.backward()
+    model.step(SeriesBatch(x, labels, lengths)).loss.backward()
     padding = torch.arange(x.shape[1]) >= lengths.unsqueeze(1)
     assert (x.grad[padding] == 0).all()
     assert (x.grad[~padding] != 0).any()
@@ -69,7 +69,7 @@ def test_without_lengths_all_rows_count_as_full(cls):
 @pytest.mark.parametrize("cls", ALL_MODELS)
 def test_every_parameter_gets_a_gradient(cls):
     model = build(cls)
-    model.score(series()).loss.backward()
+    model.step(series()).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
@@ -79,9 +79,9 @@ def test_memorises_eight_examples(cls):
     optimizer = torch.optim.Adam(model.parameters(), 0.03)
     for _ in range(60):
         optimizer.zero_grad()
-        model.score(batch).loss.backward()
+        model.step(batch).loss.backward()
         optimizer.step()
-    assert (model.score(batch).predictions.argmax(1) == batch.labels).all()
+    assert (model.step(batch).predictions.argmax(1) == batch.labels).all()
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
@@ -135,16 +135,16 @@ def test_the_family_takes_any_layer_and_pooling(layer, pooling):
         FEATURES, 16, 3, 2, layer=layer, pooling=pooling, bidirectional=True, head_dropout=0.2,
         input_noise=0.2, label_smoothing=0.1, class_weights=[1, 2, 3],
     )  # fmt: skip
-    scores = model.score(series())
+    scores = model.step(series())
     scores.loss.backward()
     assert scores.predictions.shape == (8, 3)
 
 
 def test_noise_is_added_in_training_only():
     model, batch = build(SeriesClassifier, input_noise=0.5), series()
-    assert model.score(batch).loss != model.score(batch).loss
+    assert model.step(batch).loss != model.step(batch).loss
     model.eval()
-    assert model.score(batch).loss == model.score(batch).loss
+    assert model.step(batch).loss == model.step(batch).loss
 
 
 @pytest.mark.parametrize(

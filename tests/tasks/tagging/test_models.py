@@ -62,18 +62,18 @@ def test_padding_is_never_read_nor_its_labels(kind):
     losses = []
     for each in (batch, other):
         model.zero_grad()
-        model.score(each).loss.backward()
-        losses.append([model.score(each).loss, *(p.grad.clone() for p in model.parameters())])
+        model.step(each).loss.backward()
+        losses.append([model.step(each).loss, *(p.grad.clone() for p in model.parameters())])
     torch.testing.assert_close(losses[0], losses[1])
 
 
 def test_the_loss_and_what_is_measured_are_over_real_steps_alone():
     model, batch = build().eval(), sequences()
     logits, chosen = model.logits(batch.tokens, batch.lengths), real(batch)
-    scores = model.score(batch)
+    scores = model.step(batch)
     wanted = functional.cross_entropy(logits[chosen], batch.labels[chosen])
     torch.testing.assert_close(scores.loss, wanted)
-    assert scores.weight == int(batch.lengths.sum())
+    assert scores.num_targets == int(batch.lengths.sum())
     assert torch.equal(scores.targets, batch.labels[chosen])
     probabilities = model.probabilities(batch.tokens, batch.lengths)
     torch.testing.assert_close(scores.predictions, probabilities[chosen].detach())
@@ -85,13 +85,13 @@ def test_full_rows_are_scored_as_padded_ones():
     wider = TaggingBatch(
         functional.pad(row.tokens, (0, 2)), functional.pad(row.labels, (0, 2)), row.lengths
     )
-    torch.testing.assert_close(model.score(wider), model.score(row))
+    torch.testing.assert_close(model.step(wider), model.step(row))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_parameter_gets_a_gradient(kind):
     model = build(**kind)
-    model.score(sequences()).loss.backward()
+    model.step(sequences()).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
@@ -101,16 +101,16 @@ def test_memorises_eight_examples(kind):
     optimizer = torch.optim.Adam(model.parameters(), 0.03)
     for _ in range(60):
         optimizer.zero_grad()
-        model.score(batch).loss.backward()
+        model.step(batch).loss.backward()
         optimizer.step()
-    scores = model.score(batch)
+    scores = model.step(batch)
     assert (scores.predictions.argmax(1) == scores.targets).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_any_layer_can_be_chosen(layer):
     model = build(layer=layer, layer_options={"locked": True}, num_layers=2, layer_dropout=0.1)
-    scores = model.score(sequences())
+    scores = model.step(sequences())
     scores.loss.backward()
     assert type(model.recurrent) is LAYERS[layer]
     assert scores.loss.isfinite()

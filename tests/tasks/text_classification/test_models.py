@@ -65,7 +65,7 @@ def test_without_lengths_all_rows_count_as_full(cls):
 @pytest.mark.parametrize("cls", ALL_MODELS)
 def test_every_parameter_gets_a_gradient(cls):
     model = build(cls)
-    model.score(texts()).loss.backward()
+    model.step(texts()).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
@@ -75,9 +75,9 @@ def test_memorises_eight_examples(cls):
     optimizer = torch.optim.Adam(model.parameters(), 0.03)
     for _ in range(60):
         optimizer.zero_grad()
-        model.score(batch).loss.backward()
+        model.step(batch).loss.backward()
         optimizer.step()
-    predictions = model.score(batch).predictions
+    predictions = model.step(batch).predictions
     assert (predictions.argmax(1) == batch.labels).all()
 
 
@@ -135,7 +135,7 @@ def test_sentiment_lstm_takes_its_loss_on_the_logit():
     batch = texts()
     probability = model(batch.tokens, batch.lengths)
     expected = nn.functional.binary_cross_entropy(probability, batch.labels.float())
-    torch.testing.assert_close(model.score(batch).loss, expected)
+    torch.testing.assert_close(model.step(batch).loss, expected)
 
 
 def test_dropout_is_where_the_chapter_has_it():
@@ -155,7 +155,7 @@ def test_the_family_takes_any_layer_and_pooling(layer, pooling):
         VOCABULARY, 12, 16, 3, 2, layer=layer, pooling=pooling, bidirectional=True,
         embedding_dropout=0.2, word_dropout=0.2, label_smoothing=0.1, class_weights=[1, 2, 3],
     )  # fmt: skip
-    scores = model.score(texts())
+    scores = model.step(texts())
     scores.loss.backward()
     assert scores.predictions.shape == (8, 3)
 

@@ -288,7 +288,7 @@ class TestReaderFrom:
     def test_no_path_of_this_machine_is_kept(self, tmp_path: Path, checkpoint: str) -> None:
         recipe = saved_data(checkpoint)
         assert str(tmp_path) not in str(recipe)
-        assert recipe["class_path"] == "rnn_lab.tasks.translation.data.ParallelFiles"
+        assert recipe["class_path"] == "rnn_lab.ParallelFiles"
         assert recipe["init_args"]["vocab_size"] == 60
         assert "labels" not in recipe
 

@@ -79,7 +79,7 @@ def test_the_loss_is_the_mean_over_real_words(name):
 @every_translator
 def test_every_parameter_gets_a_gradient(name):
     model = build(name)
-    model.score(batch_of()).loss.backward()
+    model.step(batch_of()).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
@@ -121,7 +121,7 @@ def test_the_family_takes_any_layer_with_every_dropout(name, layer):
             label_smoothing=0.1, encoder_layers=1, encoder_dim=5, bridge="linear", **rates,
         )  # fmt: skip
         batch = batch_of()
-        model.score(batch).loss.backward()
+        model.step(batch).loss.backward()
         assert model.eval().decode(batch.src, batch.src_lengths)
 
 
@@ -131,7 +131,7 @@ def test_tied_vectors_are_one_parameter(tied):
     count = sum(table.shape == (VOCAB, 8) for table in model.parameters())
     assert count == (1 if tied == "three-way" else 2)
     assert model.net.decoder.fc.weight is model.net.decoder.embedding.table.weight
-    model.score(batch_of()).loss.backward()
+    model.step(batch_of()).loss.backward()
     assert model.net.decoder.fc.weight.grad.abs().sum() > 0
 
 
@@ -144,10 +144,10 @@ def test_tied_vectors_stay_tied_after_loading():
 def test_an_ensemble_of_one_model_twice_is_that_model():
     model, batch = build("AttentionTranslator").eval(), batch_of()
     model.translate = lambda batch, strategy: [""] * len(batch.src)
-    alone, loss = decoded(model, batch), model.score(batch).loss
+    alone, loss = decoded(model, batch), model.step(batch).loss
     model.partners = [build("AttentionTranslator").eval()]
     assert decoded(model, batch) == alone
-    torch.testing.assert_close(model.score(batch).loss, loss)
+    torch.testing.assert_close(model.step(batch).loss, loss)
 
 
 def test_scheduled_sampling_falls_with_the_steps():
@@ -209,7 +209,7 @@ def test_the_loss_of_evaluation_is_not_smoothed_and_in_full_precision():
     model, batch = build("before", label_smoothing=0.3, layer_dropout=0.5).eval(), batch_of()
     model.translate = lambda batch, strategy: [""] * len(batch.src)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = model.score(batch).loss
+        loss = model.step(batch).loss
     expected = model.net.loss(batch.src, batch.trg, 1.0, batch.src_lengths)
     assert torch.equal(loss, expected)
 

@@ -19,7 +19,7 @@ SOURCES = [f'line "{i}",\nor {i}' for i in range(8)]
 REFERENCES = [f"Zeile {i}." for i in range(8)]
 
 
-class Scores(NamedTuple):
+class StepOutput(NamedTuple):
     loss: torch.Tensor
     predictions: list[str]
     targets: list[str]
@@ -76,7 +76,7 @@ class TinyTranslator(LightningModule):
         self.layer = torch.nn.Linear(1, 1)
         self.maps = maps
         metrics = {name: MetricCollection({"corpus": TranslationScores()}) for name in ["test"]}
-        self.results = torch.nn.ModuleDict(metrics)
+        self.metrics = torch.nn.ModuleDict(metrics)
 
     def translate(self, batch):
         wrong = {3} | ({0} if self.current_epoch == 1 else set())
@@ -93,11 +93,11 @@ class TinyTranslator(LightningModule):
 
     def validation_step(self, batch, batch_idx):
         written, references = self.translate(batch), [REFERENCES[row] for row in batch.rows]
-        return Scores(torch.zeros(()), written, references, len(written))
+        return StepOutput(torch.zeros(()), written, references, len(written))
 
     def test_step(self, batch, batch_idx):
         scores = self.validation_step(batch, batch_idx)
-        self.results["test"].update(scores.predictions, scores.targets)
+        self.metrics["test"].update(scores.predictions, scores.targets)
         self.log("test/loss", scores.loss, batch_size=4, sync_dist=True)
         return scores
 
@@ -155,14 +155,14 @@ def test_scores_are_kept_with_their_signatures(make_trainer):
     model = TinyTranslator()
     trainer.test(model, TinyPairs(), verbose=False)
     kept = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
-    corpus = model.results["test"]["corpus"]
+    corpus = model.metrics["test"]["corpus"]
     assert kept["signatures"] == corpus.signatures()
     assert kept["scores"] == {"loss": 0} | {k: x.item() for k, x in corpus.compute().items()}
 
 
 def test_scores_of_no_number_are_null(make_trainer):
     model = TinyTranslator()
-    model.results["test"].update = lambda *texts: None
+    model.metrics["test"].update = lambda *texts: None
     trainer = make_trainer(callbacks=Translations())
     trainer.test(model, TinyPairs(), verbose=False)
     kept = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
