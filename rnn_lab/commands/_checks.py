@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from rnn_lab.commands._parsing import value_of
-from rnn_lab.core.checkpoint import contents
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
@@ -121,24 +121,23 @@ def check_fit(model: type[Task], data: type[LabDataModule]) -> None:
     )
 
 
-def check_same(config: Any, strictly: bool) -> None:
+def check_same(checkpoint: Checkpoint, config: Any, strictly: bool) -> None:
     """Refuse another model than the checkpoint's; strictly, any other argument of it, too.
 
     Raises:
         UserError: If the model, its optimiser or its schedule differs.
     """
-    content = contents(config.ckpt_path, mmap=True)
+    content = checkpoint.content
     state = {"optimizer_states", "lr_schedulers", "loops", "epoch", "global_step"}
     if strictly and not (content.keys() >= state and content["optimizer_states"]):
         raise UserError(
             f"{config.ckpt_path} has no state of training to go on from: to start anew from its "
             f"weights give --init_from={config.ckpt_path} instead"
         )
-    before = part(content["rnn_lab"]["model"], linked())
+    before = part(checkpoint.model, linked())
     now = json.loads(json.dumps(config.model.as_dict()))  # tuples as lists, as files have them
-    name = before["class_path"].rpartition(".")[2]
-    if name != now["class_path"].rpartition(".")[2]:
-        raise UserError(f"{config.ckpt_path} is of a {name}: leave --model out")
+    if checkpoint.model_name != now["class_path"].rpartition(".")[2]:
+        raise UserError(f"{checkpoint.path} is of a {checkpoint.model_name}: leave --model out")
     changed = [k for k, v in before["init_args"].items() if now["init_args"].get(k) != v]
     if strictly and changed:
         raise UserError(
@@ -164,15 +163,3 @@ def part(recipe: dict[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
     """The part of a checkpoint's recipe that a config has."""
     kept = {k: v for k, v in recipe["init_args"].items() if k not in without}
     return {"class_path": recipe["class_path"], "init_args": kept}
-
-
-def start_from(model: Task, path: str) -> None:
-    """Take the weights of a checkpoint.
-
-    Raises:
-        UserError: If they are of another shape.
-    """
-    try:
-        model.load_state_dict(contents(path, mmap=True)["state_dict"])
-    except RuntimeError as error:
-        raise UserError(f"the weights of {path} are of other sizes: {error}") from error

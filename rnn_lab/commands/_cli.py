@@ -37,15 +37,15 @@ from rnn_lab.commands._checks import (
     linked,
     part,
     refusal_named,
-    start_from,
 )
 from rnn_lab.commands._parsing import OneLineErrors, in_order, split_options, value_of
-from rnn_lab.core.checkpoint import saved
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
+from rnn_lab.core.loading import load_weights
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.models import Translator
-from rnn_lab.tasks.translation.predictor import partners_of
+from rnn_lab.tasks.translation.predictor import load_ensemble
 from rnn_lab.training.checkpoints import to_go_on_from
 from rnn_lab.training.runs import CHOSEN, claim, folder_of, refuse_used, run_folder
 
@@ -108,6 +108,8 @@ class LabCLI(LightningCLI):
     Args:
         args: Words of the command line, the subcommand first.
     """
+
+    opened: Checkpoint | None = None  # the one that is named on the line, until it is loaded
 
     def __init__(self, args: ArgsType = None) -> None:
         super().__init__(
@@ -192,12 +194,13 @@ class LabCLI(LightningCLI):
         if len(given) > 1:
             raise UserError("give --ckpt_path or --init_from, not both")
         path = given[0]
-        recipe = saved(path)
-        config = {"model": part(recipe["model"], linked())}
-        if "data" in recipe:
-            config["data"] = part(recipe["data"])
-            if {"reader", "scaler"} & recipe["data"].keys():
-                config["data"]["init_args"]["reader_from"] = path
+        self.opened = Checkpoint.open(path)
+        config = {"model": part(self.opened.model, linked())}
+        if self.opened.has_data:
+            config["data"] = part(self.opened.data)
+            argument = getattr(self.opened.data_class, "checkpoint_argument", None)
+            if argument is not None:
+                config["data"]["init_args"][argument] = path
         try:
             json.dumps(config)
         except (TypeError, ValueError) as error:
@@ -219,8 +222,11 @@ class LabCLI(LightningCLI):
         goes_on = self.subcommand == "fit" and config.ckpt_path == "last"
         if goes_on:
             config.ckpt_path = self._last(config, model, data)
-        if config.ckpt_path:
-            check_same(config, strictly=self.subcommand == "fit")
+        started_from = config.ckpt_path or config.init_from
+        if started_from and self.opened is None:  # a config names it, not the line
+            self.opened = Checkpoint.open(started_from)
+        if config.ckpt_path and self.opened is not None:
+            check_same(self.opened, config, strictly=self.subcommand == "fit")
         if not config.trainer.fast_dev_run:
             config.trainer.default_root_dir = str(self._folder(config, model, data, goes_on))
 
@@ -230,8 +236,8 @@ class LabCLI(LightningCLI):
         folder = config.trainer.default_root_dir or run_folder(
             config.experiment or data.__name__, config.name, model.__name__
         )
-        found = to_go_on_from(Path(folder, "checkpoints"))
-        return str(found) if found else None
+        self.opened = to_go_on_from(Path(folder, "checkpoints"))
+        return self.opened.path if self.opened else None
 
     def _folder(self, config: Any, model: type, data: type, goes_on: bool) -> Path:
         if int(os.environ.get("LOCAL_RANK", "0")) > 0 and CHOSEN in os.environ:
@@ -255,8 +261,9 @@ class LabCLI(LightningCLI):
             self.model.check_data(self.datamodule)
             self.model.writes_reports = True
             config = self.config[self.subcommand]
-            if config.ckpt_path or config.init_from:  # see that it fits before a file is written
-                start_from(self.model, config.ckpt_path or config.init_from)
+            if self.opened is not None:  # see that it fits before a file is written
+                load_weights(self.model, self.opened)
+                self.opened = None
             if self.subcommand == "fit":
                 self.datamodule.split("train")
             if config.test:
@@ -304,7 +311,8 @@ class LabCLI(LightningCLI):
         given = config["plugins"] or []
         given = given if isinstance(given, list) else [given]
         if not any(isinstance(plugin, CheckpointIO) for plugin in given):
-            config["plugins"] = [*given, training.WholeFiles()]
+            resumed = self.opened if self.config[self.subcommand].ckpt_path else None
+            config["plugins"] = [*given, training.WholeFiles(resumed)]
         watchers = [training.StepMonitor(), training.StopOnNaN()]
         watchers += [training.RandomState(), training.CutEpochs()]
         watchers += [training.Preemption(), training.RunState(), training.Curves()]
@@ -341,7 +349,7 @@ class LabCLI(LightningCLI):
         if config.ensemble:
             if not isinstance(self.model, Translator):
                 raise UserError("only translators go together: leave --ensemble out")
-            self.model.partners = partners_of(config.ckpt_path, config.ensemble)
+            self.model.partners = load_ensemble(Checkpoint.open(config.ckpt_path), config.ensemble)
         self._announce()
 
     before_validate = before_test = _join

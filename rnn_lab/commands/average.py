@@ -7,7 +7,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from rnn_lab.commands._parsing import OneLineErrors
-from rnn_lab.core.checkpoint import contents, saved
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
 
 
@@ -46,22 +46,22 @@ def average(paths: Sequence[str], output: str) -> None:
         raise UserError("average takes two checkpoints or more")
     if Path(output).exists():
         raise UserError(f"{output} exists: give another --output")
-    first = saved(paths[0])
-    for path in paths[1:]:
-        other = saved(path)
+    first, *others = opened = [Checkpoint.open(path) for path in paths]
+    for other in others:
         for what in ("model", "data"):
-            if other.get(what) != first.get(what):
-                raise UserError(f"{path} is of another {what} than {paths[0]}")
-    weights = [contents(path)["state_dict"] for path in paths]
-    shapes = [{name: value.shape for name, value in each.items()} for each in weights]
-    for path, found in zip(paths, shapes, strict=True):
+            if other.content["rnn_lab"][what] != first.content["rnn_lab"][what]:
+                raise UserError(f"{other.path} is of another {what} than {first.path}")
+    shapes = [{name: value.shape for name, value in each.weights.items()} for each in opened]
+    for each, found in zip(opened, shapes, strict=True):
         if found != shapes[0]:
-            raise UserError(f"the weights of {path} are of other sizes than those of {paths[0]}")
-    mean = contents(paths[0])
-    for key in ("optimizer_states", "lr_schedulers", "callbacks"):
-        mean.pop(key, None)
-    mean["rnn_lab"].pop("calibration", None)  # intervals of the first one's errors
-    mean["state_dict"] = _mean(weights)
+            raise UserError(
+                f"the weights of {each.path} are of other sizes than those of {first.path}"
+            )
+    dropped = ("optimizer_states", "lr_schedulers", "callbacks")
+    mean = {key: value for key, value in first.content.items() if key not in dropped}
+    # The intervals of the first one's errors are not those of the mean.
+    mean["rnn_lab"] = {**mean["rnn_lab"], "calibration": None}
+    mean["state_dict"] = _mean([each.weights for each in opened])
     try:
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         torch.save(mean, output)

@@ -14,9 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rnn_lab.commands._parsing import OneLineErrors
-from rnn_lab.core.checkpoint import saved
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.loading import load
-from rnn_lab.core.trusted_imports import named_class
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.backtest import Refitted, Result, backtest, baselines, rows_of
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
@@ -56,7 +55,8 @@ def main(options: Sequence[str]) -> None:
     args = _parser().parse_args(list(options))
     if args.renew < 1 or (args.refit is not None and args.refit < 1):
         raise UserError("renew and refit count steps: they must be at least 1")
-    data = _data(args)
+    checkpoint = Checkpoint.open(args.ckpt_path)  # held, so that it is read once
+    data = _data(args, checkpoint)
     folder = Path(args.output) if args.output else _folder(args.ckpt_path)
     models = _models(args, data, folder)
     results: list[Result] = []
@@ -111,13 +111,12 @@ def _folder(checkpoint: str) -> Path:
     return run / "backtest"
 
 
-def _data(args: Namespace) -> ForecastDataModule:
+def _data(args: Namespace, checkpoint: Checkpoint) -> ForecastDataModule:
     """Build the data that the checkpoint was trained on, with what is given anew."""
-    recipe = saved(args.ckpt_path).get("data", {})
-    if "series" not in recipe:
+    if not (checkpoint.has_data and issubclass(checkpoint.data_class, ForecastDataModule)):
         raise UserError(f"{args.ckpt_path} does not forecast: backtest needs a forecaster")
     given = {k: args[f"data.{k}"] for k in OVERRIDES if args[f"data.{k}"] is not None}
-    cls = named_class(recipe["class_path"], args.ckpt_path)
+    cls, recipe = checkpoint.data_class, checkpoint.data
     try:
         return cls(**{**recipe["init_args"], **given})
     except TypeError as error:

@@ -4,9 +4,10 @@ import csv
 import json
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from itertools import chain, islice
+from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -16,15 +17,15 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from rnn_lab.commands._parsing import OneLineErrors
-from rnn_lab.core.checkpoint import saved
-from rnn_lab.core.loading import load
+from rnn_lab.core.checkpoint import Checkpoint
+from rnn_lab.core.loading import load, predictor_class
 from rnn_lab.core.predictor import TEXTS_AT_ONCE, Answer, RecordPredictor
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
 from rnn_lab.io.progress import progress
-from rnn_lab.io.records import ENDINGS, Record, read_records
-from rnn_lab.io.ts_files import read_series
+from rnn_lab.io.records import read_records
 from rnn_lab.nn import Strategy
+from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
 SEARCH = {  # options of translators, by the part of the strategy that they set
@@ -52,27 +53,38 @@ def main(options: Sequence[str]) -> None:
     """
     args = _parser().parse_args(list(options))
     path = None if args.output is None else Path(args.output)
-    if "series" in saved(args.ckpt_path).get("data", {}):
+    checkpoint = Checkpoint.open(args.ckpt_path)  # held, so that it is read once
+    kind = predictor_class(checkpoint)
+    if issubclass(kind, ForecastPredictor):
         _forecast(args, path)
         return
     if args.intervals is not None:
         raise UserError(f"{args.ckpt_path} does not forecast: leave --intervals out")
-    write = _writer(args.format, path)
-    if write is not _write_jsonl and (args.attention or (args.n_best or 1) > 1):
+    if not issubclass(kind, RecordPredictor):
+        raise UserError(f"{args.ckpt_path} is answered by {kind.__name__}, from Python only")
+    format = _format(args.format, path)
+    if format != "jsonl" and (args.attention or (args.n_best or 1) > 1):
         raise UserError("attention and several translations need --format=jsonl")
-    _check_lines(args)
-    answers = _answers(args, _inputs(args))
-    if args.references is not None:
-        answers = _with_references(args, answers)
+    source = partial(
+        kind.read, text_column=args.text_column, format=args.input_format, encoding=args.encoding
+    )
+    if args.references is not None and args.input != "-":
+        _check_lines(args, source(args.input))
+    devices = _devices(args.trainer.accelerator, args.trainer.devices)
+    predictor = predictor_of(args, devices[0] if len(devices) == 1 else "cpu")
+    answers = _answers(args, predictor, devices, source(args.input))
+    scored = args.references is not None
+    if scored:
+        answers = _with_references(args, predictor, answers)
     if path is not None or not sys.stdout.isatty():
         answers = progress(answers, "answering")
     if path is None:
-        write(answers, sys.stdout)
+        _write(predictor, answers, format, sys.stdout, references=scored)
         return
     if path.exists() and args.input != "-" and path.samefile(args.input):
         raise UserError(f"{path} is the input: give another --output")
     with atomic_write(path) as file:
-        write(answers, file)
+        _write(predictor, answers, format, file, references=scored)
 
 
 def _forecast(args: Namespace, path: Path | None) -> None:
@@ -183,42 +195,22 @@ def _strategy(own: Strategy, given: dict[str, Any]) -> Strategy:
         raise UserError(str(error)) from error
 
 
-def _inputs(args: Namespace) -> Iterable[Any]:
-    """Read what is to be answered: series where the checkpoint labels these, else texts."""
-    if "input_dim" in saved(args.ckpt_path).get("data", {}):
-        return read_series(args.input, args.input_format)
-    return (record.text for record in _records(args))
-
-
-def _records(args: Namespace) -> Iterable[Record]:
-    """Read the input; a file whose ending says nothing holds lines."""
-    known = args.input == "-" or Path(args.input.removesuffix(".gz")).suffix.lower() in ENDINGS
-    return read_records(
-        args.input,
-        format=args.input_format or (None if known else "txt"),
-        text_column=args.text_column,
-        encoding=args.encoding,
-        labelled=False,
-    )
-
-
-def _check_lines(args: Namespace) -> None:
+def _check_lines(args: Namespace, sources: Iterable[Any]) -> None:
     """Refuse references that do not fit the input before anything is answered.
 
     Raises:
         UserError: If one file has more lines than the other.
     """
-    if args.references is None or args.input == "-":
-        return
     references = read_records(args.references, format="txt", encoding=args.encoding, labelled=False)
-    sizes = [sum(1 for _ in records) for records in (_records(args), references)]
+    sizes = [sum(1 for _ in lines) for lines in (sources, references)]
     if sizes[0] != sizes[1]:
         raise UserError(f"{args.input} has {sizes[0]} lines, {args.references} has {sizes[1]}")
 
 
-def _with_references(args: Namespace, answers: Iterator[Answer]) -> Iterator[Answer]:
+def _with_references(
+    args: Namespace, predictor: RecordPredictor, answers: Iterator[Answer]
+) -> Iterator[Answer]:
     """Add the score of a given translation to each answer."""
-    predictor = predictor_of(args, _devices(args.trainer.accelerator, 1)[0])
     if not isinstance(predictor, TranslationPredictor):
         raise UserError(f"{args.ckpt_path} does not translate: leave --references out")
     records = read_records(args.references, format="txt", encoding=args.encoding, labelled=False)
@@ -235,15 +227,15 @@ def _with_references(args: Namespace, answers: Iterator[Answer]) -> Iterator[Ans
         raise UserError(f"{args.references} has more lines than {args.input}")
 
 
-def _answers(args: Namespace, texts: Iterable[str]) -> Iterator[Answer]:
+def _answers(
+    args: Namespace, predictor: RecordPredictor, devices: Sequence[str], records: Iterable[Any]
+) -> Iterator[Answer]:
     """Answer in this process, or in several that are given chunks in turn."""
-    devices = _devices(args.trainer.accelerator, args.trainer.devices)
     if len(devices) == 1:
-        yield from predictor_of(args, devices[0]).answers(texts)
+        yield from predictor.answers(records)
         return
     if args.seed is not None:
         raise UserError("--seed means nothing with several processes: leave --trainer.devices out")
-    predictor_of(args, "cpu")  # complain here, not in every process
     context = get_context("spawn")
     queue = context.Queue()
     for device in devices:
@@ -251,7 +243,7 @@ def _answers(args: Namespace, texts: Iterable[str]) -> Iterator[Answer]:
     with ProcessPoolExecutor(
         len(devices), context, initializer=_start, initargs=(args, queue)
     ) as pool:
-        yield from _in_order(pool, iter(texts), ahead=2 * len(devices))
+        yield from _in_order(pool, iter(records), ahead=2 * len(devices))
 
 
 def _devices(accelerator: str, count: int) -> list[str]:
@@ -287,49 +279,34 @@ def _in_order(pool: ProcessPoolExecutor, texts: Iterator[str], ahead: int) -> It
         yield from waiting.popleft().result()
 
 
-def _writer(format: str | None, path: Path | None) -> Callable[[Iterator[Answer], IO[str]], None]:
+def _format(format: str | None, path: Path | None) -> str:
     """Choose how answers are written, by name or by the ending of the file."""
-    writers = {"jsonl": _write_jsonl, "csv": _write_csv, "text": _write_text}
     endings = {".jsonl": "jsonl", ".csv": "csv", ".txt": "text"}
     if format is None and path is not None and path.suffix not in endings:
         raise UserError(f"--output must end in .jsonl, .csv or .txt, got {path.name}")
     chosen = format or ("jsonl" if path is None else endings[path.suffix])
-    if chosen not in writers:
-        raise UserError(f"--format must be {', '.join(writers)}, got {chosen}")
-    return writers[chosen]
+    if chosen not in endings.values():
+        raise UserError(f"--format must be {', '.join(endings.values())}, got {chosen}")
+    return chosen
 
 
-def _write_jsonl(answers: Iterator[Answer], file: IO[str]) -> None:
-    for answer in answers:
-        file.write(json.dumps(answer, ensure_ascii=False) + "\n")
-    file.flush()
-
-
-def _write_text(answers: Iterator[Answer], file: IO[str]) -> None:
-    """A line for each answer: the translation, the perplexity, or the label."""
-    for answer in answers:
-        kind = next(name for name in ("translation", "perplexity", "label") if name in answer)
-        label = f"{answer[kind]:.6g}" if kind == "perplexity" else answer[kind]
-        file.write(("|".join(label) if isinstance(label, list) else label or "") + "\n")
-    file.flush()
-
-
-def _write_csv(answers: Iterator[Answer], file: IO[str]) -> None:
-    """One column for each part of an answer, one for the probability of each label."""
-    rows = csv.writer(file, lineterminator="\n")
-    first = list(islice(answers, TEXTS_AT_ONCE))
-    if first and "label" not in first[0]:
-        names = [name for name in first[0] if isinstance(first[0][name], str | float | None)]
-        rows.writerow(names)
-        rows.writerows([answer[name] for name in names] for answer in chain(first, answers))
+def _write(
+    predictor: RecordPredictor,
+    answers: Iterator[Answer],
+    format: str,
+    file: IO[str],
+    *,
+    references: bool,
+) -> None:
+    """Write answers as JSON objects, as lines of text, or as a table with a header."""
+    if format == "csv":
+        rows = csv.writer(file, lineterminator="\n")
+        scored = [name for name in ("reference", "reference_score") if references]
+        rows.writerow([*predictor.header(), *scored])
+        rows.writerows([*predictor.row(a), *(a[name] for name in scored)] for a in answers)
         return
-    known: list[str] = next((list(a["probabilities"]) for a in first if a["label"] is not None), [])
-    shown = (first or [{"text": ""}])[0]
-    others = [name for name in shown if name not in ("label", "probabilities")]
-    rows.writerow([*others, "label", *(f"probability_{label}" for label in known)])
-    for answer in chain(first, answers):
-        label = answer["label"]
-        several = "|".join(label) if isinstance(label, list) else label
-        found = answer["probabilities"] or {}
-        given = (answer[name] for name in others)
-        rows.writerow([*given, several, *(found.get(name) for name in known)])
+    for answer in answers:
+        as_text = format == "text"
+        line = predictor.text(answer) if as_text else json.dumps(answer, ensure_ascii=False)
+        file.write(line + "\n")
+    file.flush()

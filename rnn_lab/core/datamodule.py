@@ -72,12 +72,15 @@ class LabDataModule(LightningDataModule, ABC):
 
     Attributes:
         batch_type: The batch it makes; a task declares the same.
+        checkpoint_argument: Its argument that takes a checkpoint, whose vocabulary, labels or
+            scaling are used instead of learning them; None: there is none.
         linked: Its properties that a model's constructor receives under the same names.
     """
 
     batch_type: ClassVar[type]
     linked: ClassVar[tuple[str, ...]] = ()
     labels: ClassVar[Mapping[str, str] | None] = None  # names of the labels, by what files say
+    checkpoint_argument: ClassVar[str | None] = None
     local: ClassVar[tuple[str, ...]] = ()  # arguments that mean something on this machine alone
     batch_tokens: int | None = None  # steps in a training batch of one process, where that is asked
 

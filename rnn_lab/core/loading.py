@@ -5,7 +5,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from rnn_lab.core.checkpoint import contents, revived, saved
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.predictor import Predictor
 from rnn_lab.core.task import Task
 from rnn_lab.core.trusted_imports import named_class
@@ -33,50 +33,55 @@ def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any
         UserError: If it is not a checkpoint of this project, is damaged, names a class that it
             may not name, does not say how raw input is read, or does not support an ensemble.
     """
-    recipe = saved(path)
-    kind = predictor_class(path, recipe)
-    task = restored(path).to(device).eval()
-    predictor = revived(path, partial(kind.from_checkpoint, task), recipe["data"])
+    checkpoint = Checkpoint.open(path)
+    kind = predictor_class(checkpoint)
+    task = load_task(checkpoint).to(device).eval()
+    predictor = checkpoint.revive(partial(kind.from_checkpoint, task), checkpoint.data)
     if ensemble:
-        predictor.join(path, ensemble)
+        predictor.join(checkpoint, ensemble)
     return predictor
 
 
-def predictor_class(path: str, recipe: dict[str, Any]) -> type[Predictor]:
+def predictor_class(checkpoint: Checkpoint) -> type[Predictor]:
     """Import the predictor that the task of a checkpoint names.
 
     Raises:
         UserError: If the checkpoint was trained without a data module, or its task names none.
     """
-    if "data" not in recipe:
-        raise UserError(
-            f"{path} was trained without a data module: it does not say how raw input is read"
-        )
-    task = task_class(recipe["model"], path)
+    source = checkpoint.data["class_path"].rpartition(".")[2]
+    task = task_class(checkpoint.model, checkpoint.path)
     if task.predictor is None:
-        source = _name(recipe["data"])
         raise UserError(
-            f"{path} is of a {task.__name__}, which reads tensors as {source} makes them, no raw "
-            f"text or series: measure it by `rnn-lab test --ckpt_path={path}`"
+            f"{checkpoint.path} is of a {task.__name__}, which reads tensors as {source} makes "
+            "them, no raw text or series: measure it by "
+            f"`rnn-lab test --ckpt_path={checkpoint.path}`"
         )
     module, _, name = task.predictor.rpartition(".")
     return getattr(import_module(module), name)
 
 
-def restored(path: str) -> Any:
+def load_task(checkpoint: Checkpoint) -> Any:
     """Build the task of a checkpoint with its weights, on the CPU.
 
     Raises:
-        UserError: If it cannot be built, or the weights are of another shape.
+        UserError: If it cannot be built, or the weights have other shapes.
     """
-    content = contents(path)
-    task = build(content["rnn_lab"]["model"], path)
-    try:
-        task.load_state_dict(content["state_dict"])
-    except RuntimeError as error:
-        raise UserError(f"the weights of {path} are of other sizes: {error}") from error
-    task.on_load_checkpoint(content)
+    task = build(checkpoint.model, checkpoint.path)
+    load_weights(task, checkpoint)
+    task.on_load_checkpoint(checkpoint.content)
     return task
+
+
+def load_weights(task: Task, checkpoint: Checkpoint) -> None:
+    """Copy the weights of a checkpoint into a task.
+
+    Raises:
+        UserError: If they have other shapes.
+    """
+    try:
+        task.load_state_dict(checkpoint.weights)
+    except RuntimeError as error:
+        raise UserError(f"the weights of {checkpoint.path} are of other sizes: {error}") from error
 
 
 def build(recipe: dict[str, Any], source: str = "the checkpoint") -> Any:
@@ -112,7 +117,3 @@ def task_class(recipe: dict[str, Any], source: str) -> type[Task]:
     if not (isinstance(cls, type) and issubclass(cls, Task)):
         raise UserError(f"{source} names {recipe['class_path']}, which is no model of ours")
     return cls
-
-
-def _name(recipe: dict[str, Any]) -> str:
-    return recipe["class_path"].rpartition(".")[2]

@@ -3,12 +3,15 @@
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
+from rnn_lab.io.records import ENDINGS, read_records
 from rnn_lab.special_tokens import PAD_ID
 
 TEXTS_AT_ONCE = 2048  # read ahead, so that texts of like lengths share a batch
@@ -37,17 +40,63 @@ class Predictor(ABC):
             UserError: If the two do not fit together.
         """
 
-    def join(self, path: str, others: Sequence[str]) -> None:
+    def join(self, checkpoint: Checkpoint, others: Sequence[str]) -> None:
         """Take further checkpoints into an ensemble with this one.
 
         Raises:
             UserError: If the task does not support it.
         """
-        raise UserError(f"{path} is of a {type(self.task).__name__}, which supports no ensemble")
+        model = checkpoint.model_name
+        raise UserError(f"{checkpoint.path} is of a {model}, which supports no ensemble")
 
 
 class RecordPredictor(Predictor):
-    """Answers raw texts, or what else a subclass reads, one answer for each."""
+    """Answers raw texts, or what else a subclass reads, one answer for each.
+
+    Attributes:
+        columns: Parts of an answer that a table shows, in their order.
+        line: The one of them that a line of plain text shows.
+    """
+
+    columns: ClassVar[tuple[str, ...]]
+    line: ClassVar[str]
+
+    @classmethod
+    def read(
+        cls, source: str, *, format: str | None, text_column: str, encoding: str
+    ) -> Iterable[Any]:
+        """Read raw records from a file, or from standard input where `source` is `-`.
+
+        A file whose ending is unknown holds a text per line.
+
+        Args:
+            source: Path of the file.
+            format: Its format; None decides by its ending.
+            text_column: Name of the column that holds texts.
+            encoding: Encoding of the text, such as `utf-8`.
+        """
+        known = source == "-" or Path(source.removesuffix(".gz")).suffix.lower() in ENDINGS
+        records = read_records(
+            source,
+            format=format or (None if known else "txt"),
+            text_column=text_column,
+            encoding=encoding,
+            labelled=False,
+        )
+        return (record.text for record in records)
+
+    def header(self) -> list[str]:
+        """Return the names of the columns of a table of answers."""
+        return list(self.columns)
+
+    def row(self, answer: Answer) -> list[Any]:
+        """Return an answer as a row of a table, see `header`."""
+        return [answer[name] for name in self.columns]
+
+    def text(self, answer: Answer) -> str:
+        """Return an answer as a line of plain text."""
+        value = answer[self.line]
+        return f"{value:.6g}" if isinstance(value, float) else value or ""
 
     def predict(self, texts: Iterable[Any]) -> list[Answer]:
         """Answer some texts, see `answers`."""

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 import rnn_lab
+from rnn_lab.core.checkpoint import FORMAT
+from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.epoch_meter import EpochMeter
 from rnn_lab.core.public_paths import public_path
 from rnn_lab.errors import UserError
@@ -229,10 +231,11 @@ class Task(LightningModule, ABC):
             checkpoint["epoch_so_far"] = self._all_gather(self._meter.state()).tolist()
         made = self.recipe()
         checkpoint["hyper_parameters"] = {"_class_path": made["class_path"], **made["init_args"]}
-        checkpoint["rnn_lab"] = {"version": rnn_lab.__version__, "model": made}
         datamodule = getattr(self._trainer, "datamodule", None)
-        if datamodule is not None:
-            data = checkpoint["rnn_lab"]["data"] = datamodule.recipe()
+        data = datamodule.recipe() if isinstance(datamodule, LabDataModule) else None
+        version = {"format": FORMAT, "version": rnn_lab.__version__}
+        checkpoint["rnn_lab"] = {**version, "model": made, "data": data}
+        if data is not None:
             # Lightning's own note holds every argument, paths of this machine among them.
             noted = {"_class_path": data["class_path"], **data["init_args"]}
             checkpoint["datamodule_hyper_parameters"] = noted

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from rnn_lab.core.checkpoint import whole
+from rnn_lab.core.checkpoint import Checkpoint, DamagedCheckpoint
 from rnn_lab.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,21 @@ class WholeFiles(TorchCheckpointIO):
     """Write a checkpoint beside its place, and move it there when all of it is on the disk.
 
     A crash or a full disk leaves the one before as it was.
+
+    Args:
+        opened: A checkpoint that was opened before and is to be loaded; it is held until then, so
+            that its file is read once.
     """
+
+    def __init__(self, opened: Checkpoint | None = None) -> None:
+        super().__init__()
+        self._opened = opened
+
+    def load_checkpoint(self, path: str | os.PathLike[str], *_: Any, **__: Any) -> dict[str, Any]:
+        """Read a checkpoint, see `Checkpoint.open`."""
+        content = dict(Checkpoint.open(path).content)
+        self._opened = None
+        return content
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
@@ -66,23 +81,26 @@ class CutEpochs(Callback):
                 batches[span]["completed"] = batches[span]["processed"] - 1
 
 
-def to_go_on_from(folder: Path) -> Path | None:
+def to_go_on_from(folder: Path) -> Checkpoint | None:
     """Choose the checkpoint from which a run goes on: the newest whole one.
 
     Args:
         folder: Where `last.ckpt` and `best.ckpt` lie.
 
     Returns:
-        Its path; None if there is no checkpoint at all.
+        It, opened; None if there is no checkpoint at all.
 
     Raises:
         UserError: If there are some, and all are damaged.
     """
     kept = [path for path in (folder / "last.ckpt", folder / "best.ckpt") if path.exists()]
-    found = next((path for path in kept if whole(path)), None)
-    if kept and found is None:
+    for path in kept:
+        with suppress(DamagedCheckpoint):
+            found = Checkpoint.open(path)
+            if path != kept[0]:
+                log.warning("%s is damaged: going on from %s", kept[0], path)
+            return found
+    if kept:
         names = " and ".join(str(path) for path in kept)
         raise UserError(f"damaged: {names}; to start afresh give --overwrite=true")
-    if kept and found != kept[0]:
-        log.warning("%s is damaged: going on from %s", kept[0], found)
-    return found
+    return None

@@ -2,20 +2,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import handmade
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from rnn_lab.core.checkpoint import saved, saved_data
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.samplers import LengthBuckets
 from rnn_lab.datamodules import SyntheticReviews
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.text_classification.batch import TextBatch
-
-MODEL = {"class_path": "rnn_lab.models.LSTMClassifier", "init_args": {}}
 
 
 class Numbered:
@@ -177,10 +176,7 @@ def test_lightning_sets_the_epoch() -> None:
 
 def test_a_recipe_rebuilds_the_module(tmp_path: Path) -> None:
     data = SyntheticReviews(train_size=50, valid_size=5, test_size=5, batch_size=7)
-    torch.save(
-        {"state_dict": {}, "rnn_lab": {"model": MODEL, "data": data.recipe()}}, tmp_path / "a.ckpt"
-    )
-    recipe = saved(str(tmp_path / "a.ckpt"))["data"]
+    recipe = Checkpoint.open(handmade.write(tmp_path / "a.ckpt", data=data.recipe())).data
     assert recipe["class_path"] == "rnn_lab.SyntheticReviews"
     again = SyntheticReviews(**recipe["init_args"])
     assert (again.sizes, again.batch_size) == (data.sizes, 7)
@@ -208,26 +204,25 @@ def test_batches_by_tokens_count_the_steps_of_training_alone() -> None:
 
 
 def test_a_checkpoint_without_data_has_no_recipe_of_it(tmp_path: Path) -> None:
-    path = str(tmp_path / "a.ckpt")
-    torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL}}, path)
+    path = handmade.write(tmp_path / "a.ckpt")
     with pytest.raises(UserError, match="was trained without a data module"):
-        saved_data(path)
+        Checkpoint.open(path).data  # noqa: B018
 
 
 def test_what_is_no_checkpoint_of_ours_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     with pytest.raises(UserError, match="does not exist"):
-        saved(str(path))
+        Checkpoint.open(path)
     path.write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match="is not a checkpoint, or a damaged one"):
-        saved(str(path))
+        Checkpoint.open(path)
     torch.save({"state_dict": {}}, path)
     with pytest.raises(UserError, match="is a checkpoint of another project"):
-        saved(str(path))
+        Checkpoint.open(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="is not a checkpoint, or a damaged one"):
-        saved(str(path))
+        Checkpoint.open(path)
 
 
 def test_a_batch_size_below_one_is_named() -> None:

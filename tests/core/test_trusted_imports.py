@@ -11,12 +11,13 @@ import torch
 import rnn_lab
 from rnn_lab.__main__ import main
 from rnn_lab.commands._checks import known_classes
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.task import Task
 from rnn_lab.core.trusted_imports import check_paths, named_class
 from rnn_lab.errors import UserError
 from rnn_lab.models import LSTMClassifier, TextClassifier
-from rnn_lab.tasks.translation.predictor import partners_of
+from rnn_lab.tasks.translation.predictor import load_ensemble
 
 FOREIGN = '''
 from pathlib import Path
@@ -24,7 +25,7 @@ from pathlib import Path
 import torch
 
 from rnn_lab.datamodules import SyntheticReviews
-from rnn_lab.tasks.translation.predictor import partners_of
+from rnn_lab.tasks.translation.predictor import load_ensemble
 from rnn_lab.models import LSTMClassifier
 
 Path(__file__).with_name("run").touch()
@@ -188,7 +189,7 @@ def test_an_ensemble_takes_no_code_of_another_package_in(trained, foreign, tmp_p
     change(content, "model")
     torch.save(content, tmp_path / "second.ckpt")
     with pytest.raises(UserError, match=r"second\.ckpt names foreign_a\.Model"):
-        partners_of(str(tmp_path / "first.ckpt"), [str(tmp_path / "second.ckpt")])
+        load_ensemble(Checkpoint.open(tmp_path / "first.ckpt"), [str(tmp_path / "second.ckpt")])
     assert not foreign.exists()
 
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from handmade import content
 
 from rnn_lab.__main__ import main
-from rnn_lab.core.checkpoint import whole
+from rnn_lab.core.checkpoint import is_intact
 from rnn_lab.errors import UserError
 from rnn_lab.training import WholeFiles
 from rnn_lab.training.checkpoints import to_go_on_from
@@ -19,7 +20,13 @@ SMALL += ["--data.train_size=80", "--data.valid_size=40", "--trainer.accelerator
 
 
 def weights(value, size=50_000):
-    return {"state_dict": {"weight": torch.full((size,), float(value))}}
+    return content(weight=torch.full((size,), float(value)))
+
+
+def assert_same(path, expected):
+    found = torch.load(path)
+    torch.testing.assert_close(found["state_dict"], expected["state_dict"], atol=0, rtol=0)
+    assert found["rnn_lab"] == expected["rnn_lab"]
 
 
 @contextmanager
@@ -38,8 +45,8 @@ def nearly_full():
 def test_what_was_saved_is_read_and_nothing_lies_beside_it(tmp_path):
     WholeFiles().save_checkpoint(weights(1), tmp_path / "new" / "last.ckpt")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["last.ckpt"]
-    torch.testing.assert_close(torch.load(tmp_path / "new" / "last.ckpt"), weights(1))
-    assert whole(tmp_path / "new" / "last.ckpt")
+    assert_same(tmp_path / "new" / "last.ckpt", weights(1))
+    assert is_intact(tmp_path / "new" / "last.ckpt")
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
@@ -49,7 +56,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     with nearly_full(), pytest.raises(UserError, match=saying):
         WholeFiles().save_checkpoint(weights(2), last)
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
-    torch.testing.assert_close(torch.load(last), weights(1, 100))
+    assert_same(last, weights(1, 100))
 
 
 def test_what_a_killed_run_left_half_written_is_written_over(tmp_path):
@@ -63,10 +70,10 @@ def test_a_truncated_checkpoint_is_passed_over_and_named(tmp_path, share, caplog
     for name, value in (("last", 2), ("best", 1)):
         WholeFiles().save_checkpoint(weights(value), tmp_path / f"{name}.ckpt")
     last = tmp_path / "last.ckpt"
-    assert to_go_on_from(tmp_path) == last
+    assert to_go_on_from(tmp_path).path == str(last)
     last.write_bytes(last.read_bytes()[: int(share * last.stat().st_size)])
     with caplog.at_level(logging.WARNING):
-        assert to_go_on_from(tmp_path) == tmp_path / "best.ckpt"
+        assert to_go_on_from(tmp_path).path == str(tmp_path / "best.ckpt")
     assert f"{last} is damaged" in caplog.text
 
 
@@ -75,7 +82,7 @@ def test_a_checkpoint_with_other_bytes_in_it_is_damaged(tmp_path):
     found = bytearray((tmp_path / "last.ckpt").read_bytes())
     found[len(found) // 2] ^= 255
     (tmp_path / "last.ckpt").write_bytes(found)
-    assert not whole(tmp_path / "last.ckpt")
+    assert not is_intact(tmp_path / "last.ckpt")
 
 
 def test_only_damaged_ones_are_refused_and_none_at_all_is_a_fresh_start(tmp_path):
@@ -93,7 +100,7 @@ def test_a_run_goes_on_from_the_best_where_the_last_is_damaged(tmp_path, monkeyp
     last = tmp_path / "runs/e/n/checkpoints/last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
     assert main([*command, "--trainer.max_epochs=2"]) == 0
-    assert whole(last)
+    assert is_intact(last)
     assert torch.load(last, weights_only=True)["epoch"] == 1
 
 

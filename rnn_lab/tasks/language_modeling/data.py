@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from platformdirs import user_cache_path
 
 import rnn_lab
-from rnn_lab.core.checkpoint import revived, saved_data
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
 from rnn_lab.io.cache import prepared
 from rnn_lab.io.hashing import file_sha256
@@ -59,6 +59,7 @@ class StreamDataModule(CorpusDataModule):
 
     batch_type = StreamBatch
     linked = ("vocab_size",)
+    checkpoint_argument = "reader_from"
     local: ClassVar[tuple[str, ...]] = ("root", "reader_from")
     own_tokenizer: ClassVar[TokenizerName] = "words"
     own_lowercase: ClassVar[bool] = False
@@ -140,10 +141,11 @@ class StreamDataModule(CorpusDataModule):
 
 def read_back(checkpoint: str) -> StreamReader:
     """Take the reader of a language model out of a checkpoint."""
-    data = saved_data(checkpoint)
-    if "stream" not in data.get("reader", {}):
-        raise UserError(f"{checkpoint} models no text: it was trained on {data['class_path']}")
-    return revived(checkpoint, StreamReader.from_state_dict, data["reader"]["stream"])
+    opened = Checkpoint.open(checkpoint)
+    if not issubclass(opened.data_class, StreamDataModule):
+        source = opened.data["class_path"]
+        raise UserError(f"{checkpoint} models no text: it was trained on {source}")
+    return opened.revive(StreamReader.from_state_dict, opened.data["reader"]["stream"])
 
 
 class TextStream(StreamDataModule):

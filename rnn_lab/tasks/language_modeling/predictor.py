@@ -30,6 +30,9 @@ class LanguagePredictor(RecordPredictor):
         reader: Turns lines into ids as in training, and ids into text.
     """
 
+    columns = ("text", "log_probability", "perplexity")
+    line = "perplexity"
+
     def __init__(self, task: LanguageModel, reader: StreamReader) -> None:
         self.task = task
         self.reader = reader

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from rnn_lab.core.checkpoint import revived, saved_data
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.errors import UserError
 from rnn_lab.io.hashing import hash64, sample_by_hash
@@ -75,6 +75,7 @@ class ArchiveDataModule(LabDataModule):
 
     batch_type = SeriesBatch
     linked = ("input_dim", "num_classes", "class_counts")
+    checkpoint_argument = "reader_from"
     local: ClassVar[tuple[str, ...]] = ("root", "reader_from")
 
     def __init__(
@@ -211,10 +212,11 @@ class ArchiveDataModule(LabDataModule):
 
 def _read_back(checkpoint: str) -> dict[str, Any]:
     """Take the scaling, the labels and their counts out of a checkpoint."""
-    data = saved_data(checkpoint)
-    if "scaler" not in data:
-        raise UserError(f"{checkpoint} labels no series: it was trained on {data['class_path']}")
-    return revived(checkpoint, _taken_up, data)
+    opened = Checkpoint.open(checkpoint)
+    if not issubclass(opened.data_class, ArchiveDataModule):
+        source = opened.data["class_path"]
+        raise UserError(f"{checkpoint} labels no series: it was trained on {source}")
+    return opened.revive(_taken_up, opened.data)
 
 
 def _taken_up(data: dict[str, Any]) -> dict[str, Any]:

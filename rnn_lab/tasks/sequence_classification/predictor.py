@@ -1,21 +1,22 @@
 """Labels for raw series."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
 import torch
 
-from rnn_lab.core.predictor import Answer, RecordPredictor, check_known_sizes, like_lengths
+from rnn_lab.classification.predictor import LabelPredictor
+from rnn_lab.core.predictor import Answer, check_known_sizes, like_lengths
 from rnn_lab.errors import UserError
-from rnn_lab.io.ts_files import checked_values
+from rnn_lab.io.ts_files import checked_values, read_series
 from rnn_lab.tasks.sequence_classification.models import SeriesClassifier
 from rnn_lab.tasks.sequence_classification.series import SeriesScaler, SeriesSplit
 
 STEPS_AT_ONCE = 16_384  # in a batch, padding included
 
 
-class SeriesPredictor(RecordPredictor):
+class SeriesPredictor(LabelPredictor):
     """Labels raw series, each an array `(time, input_dim)` in which NaN is a missing value.
 
     Each answer has its `label`, the `probabilities` of all labels by name, and how many values
@@ -27,10 +28,19 @@ class SeriesPredictor(RecordPredictor):
         labels: Names of the classes in the order of their ids.
     """
 
+    columns = ("missing", "label")
+
     def __init__(self, task: SeriesClassifier, scaler: SeriesScaler, labels: Sequence[str]) -> None:
         self.task = task
         self.scaler = scaler
         self.labels = list(labels)
+
+    @classmethod
+    def read(
+        cls, source: str, *, format: str | None, text_column: str, encoding: str
+    ) -> Iterable[np.ndarray]:
+        """Read series from a `.ts` or `.jsonl` file, see `rnn_lab.io.ts_files.read_series`."""
+        return read_series(source, format)
 
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:

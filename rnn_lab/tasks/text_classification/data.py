@@ -11,7 +11,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 import rnn_lab
-from rnn_lab.core.checkpoint import revived, saved_data
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.io.records import Record, read_records
@@ -50,6 +50,7 @@ class TextDataModule(CorpusDataModule):
 
     batch_type = TextBatch
     linked = ("vocab_size", "num_classes", "class_counts", "multi_label")
+    checkpoint_argument = "reader_from"
     local: ClassVar[tuple[str, ...]] = ("root", "vectors", "reader_from")
     own_tokenizer: ClassVar[TokenizerName] = "words"
     own_lowercase: ClassVar[bool] = True
@@ -156,12 +157,11 @@ class TextDataModule(CorpusDataModule):
 
 def read_back(checkpoint: str) -> dict[str, Any]:
     """Take the reader, the labels and their counts out of a checkpoint."""
-    data = saved_data(checkpoint)
-    if "reader" not in data:
-        raise UserError(f"{checkpoint} reads no text: it was trained on {data['class_path']}")
-    if "words" not in data["reader"]:  # a reader of pairs has one of each side
-        raise UserError(f"{checkpoint} labels no text: it was trained on {data['class_path']}")
-    return revived(checkpoint, _taken_up, data)
+    opened = Checkpoint.open(checkpoint)
+    if not issubclass(opened.data_class, TextDataModule):
+        source = opened.data["class_path"]
+        raise UserError(f"{checkpoint} labels no text: it was trained on {source}")
+    return opened.revive(_taken_up, opened.data)
 
 
 def _taken_up(data: dict[str, Any]) -> dict[str, Any]:

@@ -5,14 +5,15 @@ from typing import Any, Self
 
 import torch
 
-from rnn_lab.core.predictor import Answer, RecordPredictor, check_known_sizes, like_lengths, padded
+from rnn_lab.classification.predictor import LabelPredictor
+from rnn_lab.core.predictor import Answer, check_known_sizes, like_lengths, padded
 from rnn_lab.tasks.text_classification.models import TextClassifier
 from rnn_lab.text.tokenizer import TextReader
 
 WORDS_AT_ONCE = 16_384  # in a batch, padding included
 
 
-class TextPredictor(RecordPredictor):
+class TextPredictor(LabelPredictor):
     """Labels raw text.
 
     Each answer has its `text`, its `label` and the `probabilities` of all labels by name; label
@@ -24,6 +25,8 @@ class TextPredictor(RecordPredictor):
         reader: Turns text into ids as in training.
         labels: Names of the classes in the order of their ids.
     """
+
+    columns = ("text", "label")
 
     def __init__(self, task: TextClassifier, reader: TextReader, labels: Sequence[str]) -> None:
         self.task = task

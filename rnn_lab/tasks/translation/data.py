@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from platformdirs import user_cache_path
 
 import rnn_lab
-from rnn_lab.core.checkpoint import revived, saved_data
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
 from rnn_lab.io.cache import prepared
 from rnn_lab.io.hashing import file_sha256
@@ -57,6 +57,7 @@ class PairDataModule(CorpusDataModule):
 
     batch_type = PairBatch
     linked = ("src_vocab_size", "trg_vocab_size")
+    checkpoint_argument = "reader_from"
     languages: ClassVar[tuple[str, ...]] = ()  # what there is to choose from; none where any goes
     local: ClassVar[tuple[str, ...]] = ("root", "reader_from")
     test_fraction: ClassVar[float] = 0.0  # where the publisher gives no test split
@@ -175,10 +176,11 @@ class PairDataModule(CorpusDataModule):
 
 def read_back(checkpoint: str) -> PairReader:
     """Take the reader of pairs out of a checkpoint."""
-    data = saved_data(checkpoint)
-    if "source" not in data.get("reader", {}):
-        raise UserError(f"{checkpoint} reads no pairs: it was trained on {data['class_path']}")
-    return revived(checkpoint, PairReader.from_state_dict, data["reader"])
+    opened = Checkpoint.open(checkpoint)
+    if not issubclass(opened.data_class, PairDataModule):
+        source = opened.data["class_path"]
+        raise UserError(f"{checkpoint} reads no pairs: it was trained on {source}")
+    return opened.revive(PairReader.from_state_dict, opened.data["reader"])
 
 
 class ParallelFiles(PairDataModule):

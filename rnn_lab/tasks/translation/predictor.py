@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import torch
 
-from rnn_lab.core.checkpoint import saved
-from rnn_lab.core.loading import restored
+from rnn_lab.core.checkpoint import Checkpoint
+from rnn_lab.core.loading import load_task, task_class
 from rnn_lab.core.predictor import (
     TEXTS_AT_ONCE,
     Answer,
@@ -48,6 +48,9 @@ class TranslationPredictor(RecordPredictor):
         generator: Where chance comes from, with sampling.
     """
 
+    columns = ("source", "translation", "score")
+    line = "translation"
+
     def __init__(self, task: Translator, reader: PairReader) -> None:
         task.reader = reader
         self.task = task
@@ -64,9 +67,9 @@ class TranslationPredictor(RecordPredictor):
         check_known_sizes(task, src_vocab_size=reader.source, trg_vocab_size=reader.target)
         return cls(task, reader)
 
-    def join(self, path: str, others: Sequence[str]) -> None:
+    def join(self, checkpoint: Checkpoint, others: Sequence[str]) -> None:
         """Average the probabilities of further translators with those of this one."""
-        self.task.partners = partners_of(path, others)
+        self.task.partners = load_ensemble(checkpoint, others)
 
     def _answer(self, texts: list[str]) -> list[Answer]:
         normal = [self.reader.source.normalised(text) for text in texts]
@@ -189,15 +192,17 @@ class TranslationPredictor(RecordPredictor):
         return [each.score for each in hypotheses]
 
 
-def partners_of(path: str, others: Sequence[str]) -> list[Translator]:
-    """Build the translators that go with the one of a checkpoint in an ensemble.
+def load_ensemble(checkpoint: Checkpoint, others: Sequence[str]) -> list[Translator]:
+    """Load the translators that form an ensemble with the one of a checkpoint.
 
     Raises:
-        UserError: If one reads or writes other words, or does not translate.
+        UserError: If one has another vocabulary, or does not translate.
     """
-    wanted = saved(path).get("data", {}).get("reader")
-    for other in others:
-        found = saved(other).get("data", {}).get("reader")
-        if found is None or "source" not in found or found != wanted:
-            raise UserError(f"{other} is no translator with the vocabulary of {path}")
-    return [restored(other).eval() for other in others]
+    opened = [Checkpoint.open(path) for path in others]
+    for other in opened:
+        same = other.has_data and other.data.get("reader") == checkpoint.data["reader"]
+        if not (same and issubclass(task_class(other.model, other.path), Translator)):
+            raise UserError(
+                f"{other.path} is no translator with the vocabulary of {checkpoint.path}"
+            )
+    return [load_task(other).eval() for other in opened]

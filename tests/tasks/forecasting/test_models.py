@@ -8,8 +8,9 @@ import torch
 from lightning import Trainer
 
 from rnn_lab import models
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.loading import build as rebuild
-from rnn_lab.core.loading import restored
+from rnn_lab.core.loading import load_task
 from rnn_lab.errors import UserError
 from rnn_lab.models import (
     DeepARForecaster,
@@ -261,7 +262,8 @@ def test_a_saved_checkpoint_gives_the_same_forecast(name, tmp_path):
     trainer.strategy.connect(model)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     path = str(tmp_path / "a.ckpt")
-    for again in (type(model).load_from_checkpoint(path, weights_only=True), restored(path)):
+    one = type(model).load_from_checkpoint(path, weights_only=True)
+    for again in (one, load_task(Checkpoint.open(path))):
         assert type(again) is type(model)
         close(again.eval().forecast(batch), model.forecast(batch), atol=0, rtol=0)
         assert torch.equal(again.calibration, model.calibration)

@@ -19,7 +19,8 @@ import torch
 
 import rnn_lab
 from rnn_lab.__main__ import main
-from rnn_lab.core.loading import restored
+from rnn_lab.core.checkpoint import Checkpoint
+from rnn_lab.core.loading import load_task
 from rnn_lab.datamodules import SeriesFiles, SyntheticSeries
 from rnn_lab.errors import UserError
 
@@ -145,7 +146,8 @@ def test_bounds_lie_around_the_forecast_the_wider_the_surer(which, request):
 @pytest.mark.parametrize("which", ["checkpoint", "deep"])
 def test_a_forecast_is_what_the_test_says_of_that_window(which, request):
     path = request.getfixturevalue(which)
-    predictor, task, windows = rnn_lab.load(path), restored(path).eval(), synthetic().split("test")
+    predictor, windows = rnn_lab.load(path), synthetic().split("test")
+    task = load_task(Checkpoint.open(path)).eval()
     for row in (0, 17, len(windows) - 1):
         origin = int(windows.origin(np.array([row]))[1][0])
         batch = windows[np.array([row])]

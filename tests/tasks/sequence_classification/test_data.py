@@ -2,6 +2,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import handmade
 import numpy as np
 import pytest
 import torch
@@ -149,9 +150,7 @@ def test_the_recipe_holds_plain_values_and_no_path(files: dict[str, str]) -> Non
 
 
 def checkpoint(path: Path, data: dict[str, Any]) -> str:
-    model = {"class_path": "rnn_lab.models.GRUClassifier", "init_args": {}}
-    torch.save({"state_dict": {}, "rnn_lab": {"model": model, "data": data}}, path)
-    return str(path)
+    return handmade.write(path, {"class_path": "rnn_lab.GRUClassifier", "init_args": {}}, data)
 
 
 def test_labels_and_scaling_come_from_a_checkpoint(tmp_path: Path, files: dict[str, str]) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import handmade
 import numpy as np
 import pytest
-import torch
 from platformdirs import user_cache_path
 
 from rnn_lab.datamodules import SyntheticReviews, TextFiles
@@ -19,7 +19,6 @@ from rnn_lab.tasks.text_classification.corpus import build_corpus
 from rnn_lab.tasks.text_classification.data import read_back
 from rnn_lab.text.tokenizer import TextReader
 
-MODEL = {"class_path": "rnn_lab.models.LSTMClassifier", "init_args": {}}
 CHIRPS = {"class_path": "rnn_lab.datamodules.SyntheticChirps", "init_args": {}}
 ROWS = [("bad" if i % 3 else "good", f"text {i} is read") for i in range(30)]
 Write = Callable[[Path], dict[str, Any]]
@@ -100,15 +99,8 @@ def lines(tmp_path: Path) -> str:
 @pytest.fixture
 def checkpoint(tmp_path: Path, lines: str) -> str:
     """What training on the lines leaves of the data in a checkpoint."""
-    path = str(tmp_path / "trained.ckpt")
-    torch.save(
-        {
-            "state_dict": {},
-            "rnn_lab": {"model": MODEL, "data": TextFiles(train=lines, max_length=3).recipe()},
-        },
-        path,
-    )
-    return path
+    data = TextFiles(train=lines, max_length=3)
+    return handmade.write(tmp_path / "trained.ckpt", data=data.recipe())
 
 
 def written(path: Path, content: str, encoding: str = "utf-8") -> str:
@@ -291,9 +283,8 @@ class TestFromACheckpoint:
         assert isinstance(recipe["reader"], TextReader)
 
     def test_a_checkpoint_without_texts_is_refused(self, tmp_path: Path) -> None:
-        path = str(tmp_path / "series.ckpt")
-        torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL, "data": CHIRPS}}, path)
-        with pytest.raises(UserError, match=r"reads no text: it was trained on .*SyntheticChirps"):
+        path = handmade.write(tmp_path / "series.ckpt", data=CHIRPS)
+        with pytest.raises(UserError, match=r"labels no text: it was trained on .*SyntheticChirps"):
             TextFiles(test="x.txt", reader_from=path)
 
 

@@ -5,8 +5,8 @@ import io
 import json
 from pathlib import Path
 
+import handmade
 import pytest
-import torch
 
 import rnn_lab
 from rnn_lab.__main__ import main
@@ -185,6 +185,6 @@ def test_a_model_trained_without_a_data_module_answers_nothing_raw(tmp_path):
         "class_path": "rnn_lab.tasks.tagging.models.SequenceTagger",
         "init_args": {"vocab_size": 5},
     }
-    torch.save({"state_dict": {}, "rnn_lab": {"model": recipe}}, path)
+    handmade.write(path, recipe)
     with pytest.raises(UserError, match="trained without a data module"):
         rnn_lab.load(str(path))

@@ -3,12 +3,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import handmade
 import pytest
 import torch
 from jsonargparse import ArgumentParser
 from platformdirs import user_cache_path
 
-from rnn_lab.core.checkpoint import saved_data
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.datamodules import ParallelFiles, SyntheticDates, SyntheticReviews
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.text_classification.data import read_back
@@ -17,7 +18,6 @@ from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.corpus import build_pair_corpus
 from rnn_lab.tasks.translation.tokenizer import PAIR_WORDS, PairReader
 
-MODEL = {"class_path": "rnn_lab.models.LSTMClassifier", "init_args": {}}
 CHIRPS = {"class_path": "rnn_lab.datamodules.SyntheticChirps", "init_args": {}}
 ROWS = [(f"Sentence {i} is read.", f"Satz {i} wird gelesen.") for i in range(40)]
 
@@ -51,10 +51,8 @@ def files(tmp_path: Path) -> list[str]:
 @pytest.fixture
 def checkpoint(tmp_path: Path, files: list[str]) -> str:
     """What training on the files leaves of the data in a checkpoint."""
-    path = str(tmp_path / "trained.ckpt")
-    recipe = ParallelFiles(train=files, vocab_size=60).recipe()
-    torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL, "data": recipe}}, path)
-    return path
+    data = ParallelFiles(train=files, vocab_size=60)
+    return handmade.write(tmp_path / "trained.ckpt", data=data.recipe())
 
 
 class TestParallelFiles:
@@ -270,7 +268,7 @@ class TestReaderFrom:
         rows = [("Sentence 1 is new", "Satz 1 ist neu"), ("", "leer")]
         data = ParallelFiles(test=parallel(tmp_path / "new", rows), reader_from=checkpoint)
         assert rows_of(data, "test") == rows
-        known = PairReader.from_state_dict(saved_data(checkpoint)["reader"])
+        known = PairReader.from_state_dict(Checkpoint.open(checkpoint).data["reader"])
         assert data.reader.source.words == known.source.words
         assert data.joint
         batch = next(iter(data.test_dataloader()))
@@ -286,19 +284,18 @@ class TestReaderFrom:
         assert len(data.split("test")) == 3
 
     def test_no_path_of_this_machine_is_kept(self, tmp_path: Path, checkpoint: str) -> None:
-        recipe = saved_data(checkpoint)
+        recipe = Checkpoint.open(checkpoint).data
         assert str(tmp_path) not in str(recipe)
         assert recipe["class_path"] == "rnn_lab.ParallelFiles"
         assert recipe["init_args"]["vocab_size"] == 60
         assert "labels" not in recipe
 
     def test_a_checkpoint_of_another_task_is_refused(self, tmp_path: Path) -> None:
-        path = str(tmp_path / "reviews.ckpt")
         data = SyntheticReviews(train_size=20, valid_size=5, test_size=5)
-        torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL, "data": data.recipe()}}, path)
+        path = handmade.write(tmp_path / "reviews.ckpt", data=data.recipe())
         with pytest.raises(UserError, match=r"reads no pairs: it was trained on .*Reviews"):
             ParallelFiles(test="x.tsv", reader_from=path)
-        torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL, "data": CHIRPS}}, path)
+        path = handmade.write(tmp_path / "chirps.ckpt", data=CHIRPS)
         with pytest.raises(UserError, match=r"reads no pairs: it was trained on .*Chirps"):
             ParallelFiles(test="x.tsv", reader_from=path)
 
@@ -307,8 +304,7 @@ class TestReaderFrom:
             read_back(checkpoint)
 
     def test_a_checkpoint_without_data_is_refused(self, tmp_path: Path) -> None:
-        path = str(tmp_path / "loaders.ckpt")
-        torch.save({"state_dict": {}, "rnn_lab": {"model": MODEL}}, path)
+        path = handmade.write(tmp_path / "loaders.ckpt")
         with pytest.raises(UserError, match="was trained without a data module"):
             ParallelFiles(test="x.tsv", reader_from=path)
 

@@ -1,0 +1,31 @@
+"""What predictors of labels share: answers as tables and lines."""
+
+from typing import Any
+
+from rnn_lab.core.predictor import Answer, RecordPredictor
+
+
+class LabelPredictor(RecordPredictor):
+    """Answers with a label, or a list of labels, and the probabilities of all labels by name.
+
+    Attributes:
+        labels: Names of the classes in the order of their ids.
+    """
+
+    line = "label"
+    labels: list[str]
+
+    def header(self) -> list[str]:
+        """Return the columns, and one for the probability of each label."""
+        return [*super().header(), *(f"probability_{label}" for label in self.labels)]
+
+    def row(self, answer: Answer) -> list[Any]:
+        """Return an answer as a row; several labels are joined by a vertical bar."""
+        probabilities = answer["probabilities"] or {}
+        cells = super().row(answer | {"label": self.text(answer) or None})
+        return [*cells, *(probabilities.get(label) for label in self.labels)]
+
+    def text(self, answer: Answer) -> str:
+        """Return the label; several are joined by a vertical bar."""
+        label = answer["label"]
+        return "|".join(label) if isinstance(label, list) else label or ""
