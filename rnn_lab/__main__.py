@@ -1,26 +1,19 @@
 """The command `rnn-lab`: finds the subcommand, and loads no more than that one needs."""
 
+import ast
 import difflib
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 
-from rnn_lab import __version__, signals
+from rnn_lab import __version__
+from rnn_lab.commands._parsing import tell
+from rnn_lab.commands._training import process_number
 from rnn_lab.errors import UserError
 
-COMMANDS = {
-    "fit": "train a model on data",
-    "submit": "train on a SLURM cluster, one run or an array of them",
-    "status": "show which runs there are and how they are doing",
-    "validate": "measure a checkpoint on the validation split",
-    "test": "measure a checkpoint on the test split",
-    "predict": "answer raw input with a checkpoint",
-    "backtest": "forecast from every origin of the test split, next to baselines",
-    "translate": "translate what is typed, line by line",
-    "generate": "continue a text by a language model",
-    "average": "average the weights of several checkpoints",
-    "list": "show architectures, layers, datasets and configs",
-}
+COMMANDS = Path(__file__).parent / "commands"  # a file for each; helpers begin with an underscore
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -39,90 +32,43 @@ def main(args: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("RNN_LAB_DEBUG"):
             raise
-        if not _number("LOCAL_RANK", "SLURM_LOCALID"):  # others here have met the same mistake
-            _tell(" ".join(str(error).split()))
+        if not process_number("LOCAL_RANK", "SLURM_LOCALID"):  # the others made the same mistake
+            tell(" ".join(str(error).split()))
         return 1
     except KeyboardInterrupt:
-        _tell("interrupted")
+        tell("interrupted")
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
-def _tell(line: str) -> None:
-    print(f"rnn-lab: {line}", file=sys.stderr, flush=True)
+def commands() -> dict[str, str]:
+    """Return the commands by name, with the first line of their files, which are not imported."""
+    files = (path for path in sorted(COMMANDS.glob("*.py")) if not path.stem.startswith("_"))
+    return {path.stem: _first_line(path) for path in files}
 
 
-def _number(*names: str) -> int:
-    """Number of this process, by the first of these variables that is set."""
-    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
+def _first_line(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]
 
 
 def _run(command: list[str], options: list[str]) -> int:
-    match command:
-        case [] | ["-h"] | ["--help"] | ["help"]:
-            print(usage())
-        case ["--version"]:
-            print(f"rnn-lab {__version__}")
-        case ["list"]:
-            from rnn_lab.commands import list as command_list
-
-            command_list.main(options)
-        case ["submit"]:
-            from rnn_lab.commands import submit
-
-            submit.main(options)
-        case ["status"]:
-            from rnn_lab.commands import status
-
-            status.main(options)
-        case ["predict"]:
-            from rnn_lab.commands import predict
-
-            predict.main(options)
-        case ["translate"]:
-            from rnn_lab.commands import translate
-
-            translate.main(options)
-        case ["generate"]:
-            from rnn_lab.commands import generate
-
-            generate.main(options)
-        case ["average"]:
-            from rnn_lab.commands import average
-
-            average.main(options)
-        case ["backtest"]:
-            from rnn_lab.commands import backtest
-
-            backtest.main(options)
-        case ["fit" | "validate" | "test"]:
-            return _trained([*command, *options])
-        case [word]:
-            near = difflib.get_close_matches(word, COMMANDS, 1)
-            wish = f"did you mean {near[0]}?" if near else f"known are {', '.join(COMMANDS)}"
-            _tell(f"{word!r} is not a command: {wish}")
-            return 2
-    return 0
-
-
-def _trained(words: list[str]) -> int:
-    """Train or measure, and leave when a signal asks for it."""
-    with signals.heeded():
-        try:
-            from rnn_lab.commands import _cli
-
-            _cli.main(words)
-        except signals.Preempted as left:
-            if _number("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-                return 0  # else Lightning kills the first process, whose status counts
-            from rnn_lab.training import slurm
-
-            _tell(str(left))
-            slurm.requeue(_tell)
-            return 128 + left.signum
-    return 0
+    if command in ([], ["-h"], ["--help"], ["help"]):
+        print(usage())
+        return 0
+    if command == ["--version"]:
+        print(f"rnn-lab {__version__}")
+        return 0
+    (word,) = command
+    if word.isalpha() and (COMMANDS / f"{word}.py").exists():
+        return import_module(f"rnn_lab.commands.{word}").main(options) or 0
+    known = commands()
+    near = difflib.get_close_matches(word, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    tell(f"{word!r} is not a command: {hint}")
+    return 2
 
 
 def usage() -> str:
@@ -131,7 +77,7 @@ def usage() -> str:
 
     parts = [
         "usage: rnn-lab COMMAND [OPTIONS]",
-        "commands (`rnn-lab COMMAND --help` shows their options):\n" + table(COMMANDS.items()),
+        "commands (`rnn-lab COMMAND --help` shows their options):\n" + table(commands().items()),
         "architectures, for --model:\n" + table(architectures()),
         "data, for --data:\n" + table(datasets()),
         "first run: rnn-lab fit --model=LSTMClassifier --data=SyntheticReviews --test=true",

@@ -23,7 +23,7 @@ ALLOWED = {  # what the files of each part may import of ours, besides their own
     "models": {"tasks"},
     "datamodules": {"tasks"},
     "commands": {*SHARED, "tasks", "models", "datamodules"},
-    "__main__": {"commands", "training"},
+    "__main__": {"commands"},
     "__init__": set(),
 }
 CORE = {

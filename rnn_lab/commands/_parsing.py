@@ -18,8 +18,13 @@ class OneLineErrors:
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message and leave with status 2."""
-        print(f"rnn-lab: {explain(message)}", file=sys.stderr)
+        tell(explain(message))
         raise SystemExit(2)
+
+
+def tell(line: str) -> None:
+    """Print a line to standard error, under the program's name."""
+    print(f"rnn-lab: {line}", file=sys.stderr, flush=True)
 
 
 def split_options(words: Sequence[str]) -> list[list[str]]:

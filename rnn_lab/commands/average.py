@@ -1,4 +1,4 @@
-"""`rnn-lab average`: one checkpoint from the weights of several of one training."""
+"""Average the weights of several checkpoints."""
 
 from collections.abc import Sequence
 from pathlib import Path

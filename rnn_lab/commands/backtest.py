@@ -1,4 +1,4 @@
-"""`rnn-lab backtest`: forecasts from every origin of the test split, next to the baselines."""
+"""Forecast from every origin of the test split, next to simple baselines."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""`rnn-lab generate`: a language model continues a text."""
+"""Continue a text with a language model."""
 
 import json
 import sys

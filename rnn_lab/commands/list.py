@@ -1,4 +1,7 @@
-"""`rnn-lab list`: what there is to train, read from the sources so that nothing is imported."""
+"""Show architectures, layers, datasets and configs.
+
+The sources are parsed, so that nothing is imported.
+"""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""`rnn-lab predict`: raw text in, one answer a line out."""
+"""Run inference on raw text or time series."""
 
 import csv
 import json

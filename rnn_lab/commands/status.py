@@ -1,4 +1,7 @@
-"""`rnn-lab status`: which runs there are, and how they are doing; nothing heavy is imported."""
+"""Show the runs below a folder, their progress and their best metric.
+
+Nothing heavy is imported.
+"""
 
 import csv
 import json

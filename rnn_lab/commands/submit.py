@@ -1,4 +1,4 @@
-"""`rnn-lab submit`: train as a SLURM job, or as many of them, that goes on wherever it was left."""
+"""Train on a SLURM cluster, one run or an array of them."""
 
 import json
 import os

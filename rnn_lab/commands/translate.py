@@ -1,4 +1,4 @@
-"""`rnn-lab translate`: a prompt that answers each line with its translation."""
+"""Translate lines as they are typed."""
 
 import sys
 from collections.abc import Iterator, Sequence

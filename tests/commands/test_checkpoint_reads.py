@@ -53,8 +53,10 @@ def test_a_command_reads_its_checkpoint_once(command, reads, tmp_path, monkeypat
     monkeypatch.delenv("RNN_LAB_RUN", raising=False)
     (tmp_path / "texts.txt").write_text("the plot was not bad\n")
     (tmp_path / "series.jsonl").write_text('{"values": [[0.1, 0.2], [0.3, 0.4]]}\n')
-    rows = [f"2024-01-{1 + i // 24:02d} {i % 24:02d}:00:00,{i % 7}\n" for i in range(400)]
-    (tmp_path / "table.csv").write_text("date,y1\n" + "".join(rows))
+    hours = (
+        f"2024-01-{1 + i // 24:02d} {i % 24:02d}:00:00,{i % 7},{i % 5},{i}" for i in range(400)
+    )
+    (tmp_path / "table.csv").write_text("\n".join(["date,y1,y2,y3", *hours]))
     places = {
         "ckpt": "runs/e/n/checkpoints/last.ckpt",
         "texts": "texts.txt",

@@ -1,0 +1,17 @@
+"""Evaluate a checkpoint on the test split."""
+
+from collections.abc import Sequence
+
+from rnn_lab.commands._training import run
+
+
+def main(options: Sequence[str]) -> int:
+    """Evaluate a checkpoint on the test split.
+
+    Args:
+        options: Words of the command line after `test`.
+
+    Returns:
+        The exit status, see `rnn_lab.commands._training.run`.
+    """
+    return run("test", options)
