@@ -12,8 +12,12 @@ __version__ = "0.1.0"
 _FACES = ("models", "datamodules")
 _HOMES = {
     "LabDataModule": "core.datamodule",
+    "Predictor": "core.predictor",
+    "RecordPredictor": "core.predictor",
     "SentimentDataset": "tasks.text_classification.textbook",
+    "StepOutput": "core.task",
     "Task": "core.task",
+    "UserError": "errors",
     "collate_variable_length": "tasks.text_classification.textbook",
     "load": "core.loading",
 }

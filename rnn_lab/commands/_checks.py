@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import json
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -65,17 +64,20 @@ def check_names(options: list[list[str]]) -> None:
         raise UserError(f"{key}={name} is unknown: {wish}")
 
 
-def check_arguments(options: list[list[str]], base: dict[str, Any]) -> None:
+def check_arguments(options: list[list[str]], named_class: Callable[[str], type | None]) -> None:
     """Refuse an argument that the chosen model or data lacks, with the nearest names.
+
+    Args:
+        options: Options of the command line with their values.
+        named_class: Returns the class of `model` or `data` where a class path names it.
 
     Raises:
         UserError: If the class, chosen on the line or by a checkpoint, has no such argument.
     """
     keys = {option[0].partition("=")[0]: option for option in options}
     for key in ("model", "data"):
-        named = value_of(keys[f"--{key}"]) if f"--{key}" in keys else None
-        path = base[key]["class_path"] if key in base else ""
-        cls = KINDS[f"--{key}"]().get(named or path.rpartition(".")[2])
+        short = value_of(keys[f"--{key}"]) if f"--{key}" in keys else ""
+        cls = KINDS[f"--{key}"]().get(short) or named_class(key)
         if cls is None:
             continue
         accepted = list(inspect.signature(cls).parameters)
@@ -121,28 +123,32 @@ def check_fit(model: type[Task], data: type[LabDataModule]) -> None:
     )
 
 
-def check_same(checkpoint: Checkpoint, config: Any, strictly: bool) -> None:
+def check_same(checkpoint: Checkpoint, model: dict[str, Any], strictly: bool) -> None:
     """Refuse another model than the checkpoint's; strictly, any other argument of it, too.
 
+    Args:
+        checkpoint: The checkpoint.
+        model: Class path and arguments of the model that is asked for.
+        strictly: Whether training is to be resumed.
+
     Raises:
-        UserError: If the model, its optimiser or its schedule differs.
+        UserError: If the model, its optimizer or its schedule differs.
     """
-    content = checkpoint.content
+    path, content = checkpoint.path, checkpoint.content
     state = {"optimizer_states", "lr_schedulers", "loops", "epoch", "global_step"}
     if strictly and not (content.keys() >= state and content["optimizer_states"]):
         raise UserError(
-            f"{config.ckpt_path} has no state of training to go on from: to start anew from its "
-            f"weights give --init_from={config.ckpt_path} instead"
+            f"{path} has no state of training to go on from: to start anew from its weights give "
+            f"--init_from={path} instead"
         )
-    before = part(checkpoint.model, linked())
-    now = json.loads(json.dumps(config.model.as_dict()))  # tuples as lists, as files have them
-    if checkpoint.model_name != now["class_path"].rpartition(".")[2]:
-        raise UserError(f"{checkpoint.path} is of a {checkpoint.model_name}: leave --model out")
-    changed = [k for k, v in before["init_args"].items() if now["init_args"].get(k) != v]
+    if checkpoint.model_name != model["class_path"].rpartition(".")[2]:
+        raise UserError(f"{path} is of a {checkpoint.model_name}: leave --model out")
+    before = part(checkpoint.model, linked())["init_args"]
+    changed = [name for name in before if model["init_args"].get(name) != before[name]]
     if strictly and changed:
         raise UserError(
-            f"{config.ckpt_path} was trained with another {changed[0]}, which a resumed run keeps: "
-            f"to start anew from its weights give --init_from={config.ckpt_path} instead"
+            f"{path} was trained with another {changed[0]}, which a resumed run keeps: "
+            f"to start anew from its weights give --init_from={path} instead"
         )
 
 

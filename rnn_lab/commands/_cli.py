@@ -25,8 +25,6 @@ from lightning.pytorch.cli import (
     SaveConfigCallback,
 )
 
-import rnn_lab.datamodules
-import rnn_lab.models  # noqa: F401  classes of both can be named on the line
 from rnn_lab import training
 from rnn_lab.commands._checks import (
     check_arguments,
@@ -38,6 +36,7 @@ from rnn_lab.commands._checks import (
     part,
     refusal_named,
 )
+from rnn_lab.commands._named_classes import NamedClasses
 from rnn_lab.commands._parsing import OneLineErrors, in_order, split_options, value_of
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
@@ -73,7 +72,7 @@ def main(args: Sequence[str]) -> None:
     """
     _tell_on_standard_error()
     set_parsing_settings(import_path_denylist=[])  # with its own list, which else only warns
-    LabCLI(list(args))
+    LabCLI(args)
     if torch.distributed.is_initialized():
         # Else threads of it outlive the interpreter, and now and then abort a run that is done.
         torch.distributed.destroy_process_group()
@@ -109,19 +108,20 @@ class LabCLI(LightningCLI):
         args: Words of the command line, the subcommand first.
     """
 
-    opened: Checkpoint | None = None  # the one that is named on the line, until it is loaded
-
-    def __init__(self, args: ArgsType = None) -> None:
+    def __init__(self, args: Sequence[str]) -> None:
+        options = split_options(args[1:])
+        self.named = named = NamedClasses(args[0], options)
+        self.opened = named.checkpoint  # held until it is loaded
         super().__init__(
-            Task,
-            LabDataModule,
+            named.model_base,
+            named.data_base,
             RunConfig,
             trainer_defaults=dict(TRAINER_DEFAULTS),
             seed_everything_default=42,
             parser_class=OneLineParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=args,
+            args=list(args),
             auto_configure_optimizers=False,
         )
 
@@ -169,8 +169,8 @@ class LabCLI(LightningCLI):
         keys = {option[0].partition("=")[0] for option in options}
         if command != "fit" and not keys & {"--ckpt_path", "--help", "-h"}:
             raise UserError(f"{command} needs --ckpt_path: random weights tell nothing")
-        base = self._checkpoint_config(command, options)
-        check_arguments(options, base)
+        base = self._checkpoint_config()
+        check_arguments(options, self.named.get)
         unnamed = not base and not keys & {"-c", "--config", "--model.optimizer"}
         if unnamed and any(key.startswith("--model.optimizer.") for key in keys):
             options.append(["--model.optimizer=torch.optim.Adam"])  # what None stands for
@@ -182,29 +182,22 @@ class LabCLI(LightningCLI):
             named = [value_of(o) for o in options if o[0].split("=")[0] in ("-c", "--config")]
             raise UserError(f"{' or '.join(named)} is not utf-8: {error}") from error
 
-    def _checkpoint_config(self, command: str, options: list[list[str]]) -> dict[str, Any]:
-        """What the checkpoint that is named on the line says of model and data."""
-        given = [
-            value_of(o) for o in options if o[0].split("=")[0] in ("--ckpt_path", "--init_from")
-        ]
-        if command == "fit":  # what lies in the run's folder, if anything, is of the same model
-            given = [path for path in given if path != "last"]
-        if not given or "--help" in (o[0] for o in options):
+    def _checkpoint_config(self) -> dict[str, Any]:
+        """What the checkpoint that is named on the line states about model and data."""
+        if self.opened is None:
             return {}
-        if len(given) > 1:
-            raise UserError("give --ckpt_path or --init_from, not both")
-        path = given[0]
-        self.opened = Checkpoint.open(path)
         config = {"model": part(self.opened.model, linked())}
         if self.opened.has_data:
             config["data"] = part(self.opened.data)
             argument = getattr(self.opened.data_class, "checkpoint_argument", None)
             if argument is not None:
-                config["data"]["init_args"][argument] = path
+                config["data"]["init_args"][argument] = self.opened.path
         try:
             json.dumps(config)
         except (TypeError, ValueError) as error:
-            raise UserError(f"{path} holds arguments that no config can hold: {error}") from error
+            raise UserError(
+                f"{self.opened.path} holds arguments that no config can hold: {error}"
+            ) from error
         return config
 
     def _parse_ckpt_path(self) -> None:
@@ -216,7 +209,10 @@ class LabCLI(LightningCLI):
         """Refuse what cannot work before anything is built, and choose the run's folder."""
         config = self.config[self.subcommand]
         model, data = class_of(config, "model"), class_of(config, "data")
-        check_fit(model, data)
+        if issubclass(model, Task) and issubclass(data, LabDataModule):
+            check_fit(model, data)
+        if not issubclass(data, LabDataModule):  # Lightning has to shard its batches
+            config.trainer.use_distributed_sampler = True
         if self.subcommand == "fit" and config.ensemble:
             raise UserError("an ensemble is tested, not trained: leave --ensemble out")
         goes_on = self.subcommand == "fit" and config.ckpt_path == "last"
@@ -226,7 +222,7 @@ class LabCLI(LightningCLI):
         if started_from and self.opened is None:  # a config names it, not the line
             self.opened = Checkpoint.open(started_from)
         if config.ckpt_path and self.opened is not None:
-            check_same(self.opened, config, strictly=self.subcommand == "fit")
+            check_same(self.opened, self._plain_config()["model"], self.subcommand == "fit")
         if not config.trainer.fast_dev_run:
             config.trainer.default_root_dir = str(self._folder(config, model, data, goes_on))
 
@@ -258,16 +254,18 @@ class LabCLI(LightningCLI):
         """Build data, model and Trainer; what a constructor refuses is the user's mistake."""
         try:
             super().instantiate_classes()
-            self.model.check_data(self.datamodule)
-            self.model.writes_reports = True
             config = self.config[self.subcommand]
+            if isinstance(self.model, Task):
+                self.model.check_data(self.datamodule)
+                self.model.writes_reports = True
             if self.opened is not None:  # see that it fits before a file is written
                 load_weights(self.model, self.opened)
-                self.opened = None
-            if self.subcommand == "fit":
-                self.datamodule.split("train")
-            if config.test:
-                self.datamodule.split("test")  # miss it before training, not after
+                self.opened = self.named.checkpoint = None
+            if isinstance(self.datamodule, LabDataModule):
+                if self.subcommand == "fit":
+                    self.datamodule.split("train")
+                if config.test:
+                    self.datamodule.split("test")  # miss it before training, not after
         except UserError:
             raise
         except MisconfigurationException as error:
@@ -303,6 +301,9 @@ class LabCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         if config["enable_checkpointing"] is False or config["fast_dev_run"]:
             callbacks = [c for c in callbacks if not isinstance(c, training.BestCheckpoint)]
+        unwatched = not self.config[self.subcommand].early_stopping.monitor
+        if unwatched and not hasattr(self.model, "monitor"):
+            callbacks = [c for c in callbacks if not isinstance(c, training.Patience)]
         if config["enable_progress_bar"] is not False:
             callbacks = [*callbacks, training.Progress()]
         if self.subcommand != "fit":  # a checkpoint's weights are averaged already
@@ -311,8 +312,7 @@ class LabCLI(LightningCLI):
         given = config["plugins"] or []
         given = given if isinstance(given, list) else [given]
         if not any(isinstance(plugin, CheckpointIO) for plugin in given):
-            resumed = self.opened if self.config[self.subcommand].ckpt_path else None
-            config["plugins"] = [*given, training.WholeFiles(resumed)]
+            config["plugins"] = [*given, self._checkpoint_io()]
         watchers = [training.StepMonitor(), training.StopOnNaN()]
         watchers += [training.RandomState(), training.CutEpochs()]
         watchers += [training.Preemption(), training.RunState(), training.Curves()]
@@ -322,6 +322,20 @@ class LabCLI(LightningCLI):
             raise UserError(str(error)) from error
         training.check_launch(trainer)
         return trainer
+
+    def _plain_config(self) -> dict[str, Any]:
+        """The config of the subcommand as plain values, as a file has them."""
+        config = self.config[self.subcommand]
+        return yaml.safe_load(self._parser(self.subcommand).dump(config, skip_unset=False))
+
+    def _checkpoint_io(self) -> CheckpointIO:
+        """Build what writes checkpoints, and reads the one that is resumed."""
+        config = self.config[self.subcommand]
+        resumed = self.opened if config.ckpt_path else None
+        if isinstance(self.model, Task):
+            return training.WholeFiles(resumed)
+        plain = self._plain_config()
+        return training.WholeFiles(resumed, specs={key: plain[key] for key in ("model", "data")})
 
     def before_fit(self) -> None:
         """Take the run's folder."""
@@ -342,6 +356,9 @@ class LabCLI(LightningCLI):
             type(self.datamodule).__name__,
             "nowhere" if dry else self.trainer.default_root_dir,
         )
+        if self.subcommand == "fit" and not isinstance(self.datamodule, LabDataModule):
+            name = type(self.datamodule).__name__
+            log.info("%s is no LabDataModule: the run resumes at the end of an epoch only", name)
 
     def _join(self) -> None:
         """Take in the other translators of an ensemble, and say what begins."""

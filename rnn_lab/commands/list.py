@@ -7,10 +7,12 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn_lab.errors import UserError
+from rnn_lab.io.plugins import plugins
 
 PACKAGE = Path(__file__).parent.parent
 SOURCE = re.compile(r"Source: (.+?) \(\d{4}\),\s+(\S*\w)", re.DOTALL)
@@ -51,6 +53,7 @@ def main(options: Sequence[str]) -> None:
         ("layers", layer_table(layers()) + LEGEND),
         ("datasets", table(datasets())),
         ("configs", table(configs(Path("configs")))),
+        ("plugins", table(installed())),
     ):
         sys.stdout.write(f"{title}:\n{rows}\n\n")
 
@@ -97,6 +100,23 @@ def configs(folder: Path) -> list[tuple[str, str]]:
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         found.append((str(path), first.lstrip("# ")))
     return found
+
+
+def installed() -> list[tuple[str, str]]:
+    """The installed plugins, with the first line of their modules' docstrings."""
+    return [(plugin.name, _summary(plugin.module)) for plugin in plugins()]
+
+
+def _summary(module: str) -> str:
+    """Read the first line of a module's docstring; nothing but its package is looked up."""
+    top, *below = module.split(".")
+    spec = find_spec(top)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    folder = Path(places[0], *below) if places else Path()
+    files = [folder / "__init__.py", folder.with_suffix(".py"), Path(str(spec and spec.origin))]
+    file = next((path for path in files if path.is_file()), None)
+    docstring = ast.get_docstring(_parsed(file)) if file else None
+    return f"{module}: {(docstring or 'no description').partition(chr(10))[0]}"
 
 
 def _exported(face: str) -> Iterator[tuple[str, str]]:

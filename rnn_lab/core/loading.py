@@ -49,7 +49,12 @@ def predictor_class(checkpoint: Checkpoint) -> type[Predictor]:
         UserError: If the checkpoint was trained without a data module, or its task names none.
     """
     source = checkpoint.data["class_path"].rpartition(".")[2]
-    task = task_class(checkpoint.model, checkpoint.path)
+    task = named_class(checkpoint.model["class_path"], checkpoint.path)
+    if not issubclass(task, Task):
+        raise UserError(
+            f"{checkpoint.path} is of a {task.__name__}, a plain LightningModule: only a Task "
+            "(rnn_lab.Task) names a predictor that answers raw input"
+        )
     if task.predictor is None:
         raise UserError(
             f"{checkpoint.path} is of a {task.__name__}, which reads tensors as {source} makes "

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from rnn_lab.errors import UserError
+from rnn_lab.io.plugins import plugins
 
 ALLOW = "RNN_LAB_ALLOW"  # environment variable: further packages, separated by commas
 OURS = ("rnn_lab", "lightning", "torch.nn", "torch.optim", "torchmetrics")
@@ -24,21 +25,24 @@ BASES = (nn.Module, LightningDataModule, Optimizer, LRScheduler)
 DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 WORD = re.compile(r"[\w-]*")  # names no module: an import path has a dot
 
+_typed: set[str] = set()  # packages that the user named on the command line
+
 
 def named_class(path: str, source: str) -> Any:
     """Import the class that a file from elsewhere names.
 
     Nothing is imported but from `rnn_lab`, `lightning`, `torch.nn`, `torch.optim` and
-    `torchmetrics`, and of these only modules, data modules, optimisers and schedules are given;
-    further packages are those that the variable `RNN_LAB_ALLOW` names. A class of these kinds
-    that this process has loaded already, as one that a script defines, needs no leave.
+    `torchmetrics`, and of these only modules, data modules, optimizers and schedules. Further
+    packages are those that the user typed on the command line, that are installed as plugins, or
+    that the variable `RNN_LAB_ALLOW` names. A class of these kinds that this process has loaded
+    already, as one that a script defines, needs no permission.
 
     Args:
         path: The class path.
         source: The file, for messages.
 
     Raises:
-        UserError: If it lies elsewhere, or there is no such class.
+        UserError: If it is elsewhere, or there is no such class.
     """
     module, _, name = path.rpartition(".")
     loaded = getattr(sys.modules.get(module), "__dict__", {}).get(name)
@@ -46,19 +50,70 @@ def named_class(path: str, source: str) -> Any:
         return loaded
     if not DOTTED.fullmatch(path):
         raise UserError(f"{source} names {path!r}, which is no class path")
-    trusted = _within(path, [each.strip() for each in os.environ.get(ALLOW, "").split(",")])
+    trusted = _within(path, trusted_packages())
     if not trusted and not _within(path, OURS):
         raise UserError(
             f"{source} names {path}, and importing that would run code of another package: "
             f"if you trust it set {ALLOW}={path.partition('.')[0]} in the environment"
         )
     try:
-        found = getattr(import_module(module), name)
+        found = getattr(_import(module) if trusted else import_module(module), name)
     except Exception as error:  # of any kind, a module runs when it is imported
         raise UserError(f"{source} names {path}, which cannot be imported: {error}") from error
     if not trusted and not _is_kind(found):
-        raise UserError(f"{source} names {path}, which is no model, data, optimiser or schedule")
+        raise UserError(f"{source} names {path}, which is no model, data, optimizer or schedule")
     return found
+
+
+def typed_class(path: str) -> type:
+    """Import a class that the user typed; its package is trusted from then on.
+
+    Raises:
+        UserError: If its module cannot be imported, or has no such class.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(_import(module), name)
+    except Exception as error:  # of any kind, a module runs when it is imported
+        raise UserError(f"{path} cannot be imported: {error}") from error
+    if not isinstance(found, type):
+        raise UserError(f"{path} is no class")
+    _typed.add(path.partition(".")[0])
+    return found
+
+
+def trusted_packages() -> list[str]:
+    """Packages whose classes a checkpoint may name, besides those of `OURS`."""
+    allowed = [each.strip() for each in os.environ.get(ALLOW, "").split(",")]
+    return [*allowed, *_typed, *(plugin.module.partition(".")[0] for plugin in plugins())]
+
+
+def import_plugins() -> None:
+    """Import the modules of installed plugins, so that their classes are known by name.
+
+    Raises:
+        UserError: If one cannot be imported.
+    """
+    for plugin in plugins():
+        try:
+            import_module(plugin.module)
+        except Exception as error:  # of any kind, a module runs when it is imported
+            raise UserError(
+                f"the plugin {plugin.name} ({plugin.module}) cannot be imported: {error}"
+            ) from error
+
+
+def _import(module: str) -> Any:
+    """Import a module that is trusted, if need be from the working folder."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        here = os.getcwd()
+        if error.name != module.partition(".")[0] or here in sys.path:
+            raise
+        sys.path.append(here)
+        invalidate_caches()
+        return import_module(module)
 
 
 def check_paths(recipe: Any, source: str, *, strictly: bool = False) -> None:

@@ -26,7 +26,8 @@ Mode = Literal["min", "max"]
 class BestCheckpoint(ModelCheckpoint):
     """Keep two checkpoints: `best.ckpt` by a validation metric, and `last.ckpt` of every epoch.
 
-    Without validation (`limit_val_batches=0`) the last epoch counts as the best.
+    Without validation (`limit_val_batches=0`), and for a module that names no metric of its own
+    (`monitor` and `mode`), the last epoch counts as the best.
 
     Args:
         monitor: Metric that decides; None means the task's own.
@@ -43,7 +44,7 @@ class BestCheckpoint(ModelCheckpoint):
         self._wished_monitor, self._wished_mode = monitor, mode
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        blind = trainer.limit_val_batches == 0
+        blind = trainer.limit_val_batches == 0 or not hasattr(pl_module, "monitor")
         own = ("epoch", "max") if blind else (str(pl_module.monitor), str(pl_module.mode))
         self.monitor = self._wished_monitor or own[0]
         self.mode = self._wished_mode or own[1]
@@ -114,7 +115,7 @@ class Patience(EarlyStopping):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.monitor = self.monitor or str(pl_module.monitor)
-        self.mode = self._wished_mode or str(pl_module.mode)
+        self.mode = self._wished_mode or str(getattr(pl_module, "mode", "min"))
         sign = 1 if self.mode == "max" else -1
         self.min_delta = sign * self._least_change
         if math.isinf(self.best_score):  # nothing seen yet, in this run or the one resumed

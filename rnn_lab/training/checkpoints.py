@@ -10,7 +10,8 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from rnn_lab.core.checkpoint import Checkpoint, DamagedCheckpoint
+import rnn_lab
+from rnn_lab.core.checkpoint import FORMAT, Checkpoint, DamagedCheckpoint
 from rnn_lab.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -24,11 +25,15 @@ class WholeFiles(TorchCheckpointIO):
     Args:
         opened: A checkpoint that was opened before and is to be loaded; it is held until then, so
             that its file is read once.
+        specs: Class path and arguments of a `model` that is no `Task` and of its `data`, which do
+            not state them by themselves.
     """
 
-    def __init__(self, opened: Checkpoint | None = None) -> None:
+    def __init__(
+        self, opened: Checkpoint | None = None, specs: dict[str, Any] | None = None
+    ) -> None:
         super().__init__()
-        self._opened = opened
+        self._opened, self._specs = opened, specs
 
     def load_checkpoint(self, path: str | os.PathLike[str], *_: Any, **__: Any) -> dict[str, Any]:
         """Read a checkpoint, see `Checkpoint.open`."""
@@ -44,6 +49,12 @@ class WholeFiles(TorchCheckpointIO):
         Raises:
             UserError: If the disk is full, or the folder cannot be written to.
         """
+        if self._specs is not None:
+            version = {"format": FORMAT, "version": rnn_lab.__version__}
+            checkpoint["rnn_lab"] = {**version, **self._specs}
+            # Lightning's own notes may hold objects that are not read back.
+            checkpoint["hyper_parameters"] = self._specs["model"]["init_args"]
+            checkpoint["datamodule_hyper_parameters"] = self._specs["data"]["init_args"]
         place = Path(path)
         beside = place.with_name(f".{place.name}.part")
         try:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributed import ReduceOp
 
 from rnn_lab import signals
+from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.signals import Preempted
 from rnn_lab.training.reports import wandb_runs
 
@@ -46,7 +47,7 @@ class Preemption(Callback):
         loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
         assert fetcher is not None
         due = loop.batch_progress.is_last_batch or loop._should_check_val_fx(fetcher)
-        if not due and (signum := self._agreed(trainer)):
+        if not due and _resumes_mid_epoch(trainer) and (signum := self._agreed(trainer)):
             self._leave(trainer, signum, saving=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -74,6 +75,8 @@ class Preemption(Callback):
         if batch_idx < self._together and (signum := self._agreed(trainer)):
             if trainer.state.fn != TrainerFn.FITTING:
                 self._leave(trainer, signum)
+            if not _resumes_mid_epoch(trainer):
+                return
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, WeightAveraging):  # it has put the mean in place of weights
                     callback.on_validation_epoch_end(trainer, pl_module)
@@ -130,3 +133,8 @@ class Preemption(Callback):
         keeper = trainer.checkpoint_callback
         folder = getattr(keeper, "dirpath", None)
         return str(Path(folder, "last.ckpt")) if folder else ""
+
+
+def _resumes_mid_epoch(trainer: Trainer) -> bool:
+    """Whether the data keeps its position within an epoch; else a run is left at the end of one."""
+    return isinstance(getattr(trainer, "datamodule", None), LabDataModule)

@@ -253,7 +253,7 @@ def test_optimizer_and_schedule_change_from_the_line():
          "no.csv cannot be read"),
         (["fit", "--model=SeriesRegressor", "--data=MemoryDataModule"],
          "--data=MemoryDataModule is unknown"),
-        (["fit", "--model=nowhere.Model", "--data=SyntheticReviews"], "cannot be nowhere.Model"),
+        (["fit", "--model=nowhere.Model", "--data=SyntheticReviews"], "nowhere.Model cannot be imported"),
         (["fit", *REVIEWS, "--model.optimizer=Adma"], "optimizer cannot be Adma"),
         (["fti"], "did you mean fit?"),
         (["list", "all"], "list takes no options"),
