@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rnn_lab import models
+from rnn_lab import datamodules, models
 from rnn_lab.__main__ import main
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -25,6 +25,7 @@ DEMO = CONFIGS / "text_classification/demo.yaml"
 GENERATED = ("Synthetic", "AddingProblem", "CopyMemory")
 ON_GENERATED = [config for config in EXPERIMENTS if data_of(config).startswith(GENERATED)]
 SEVERAL = ("gpu", "ddp", "slurm", "torchrun")  # a GPU, or processes that somebody starts
+GENERATED_DATA = {data_of(config) for config in ON_GENERATED}
 ON_ANY_MACHINE = [profile for profile in PROFILES if profile.stem not in SEVERAL]
 ON_REAL = [config for config in EXPERIMENTS if config not in ON_GENERATED]
 
@@ -80,16 +81,8 @@ def test_every_architecture_has_a_config_of_its_name():
 
 @pytest.mark.parametrize("name", models.__all__)
 def test_model_and_data_by_name_alone_are_enough(name):
-    reads = getattr(models, name).batch_type.__name__
-    data = {
-        "TextBatch": "SyntheticReviews",
-        "SeriesBatch": "SyntheticChirps",
-        "PairBatch": "SyntheticDates",
-        "WindowBatch": "SyntheticSeries",
-        "StreamBatch": "SyntheticText",
-        "RegressionBatch": "AddingProblem",
-        "TaggingBatch": "CopyMemory",
-    }[reads]
+    wanted = getattr(models, name).batch_type
+    data = next(data for data in GENERATED_DATA if getattr(datamodules, data).batch_type is wanted)
     assert one_step(f"--model={name}", f"--data={data}") == 0
 
 

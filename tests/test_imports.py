@@ -130,14 +130,32 @@ def test_the_faces_are_cheap():
     loads("import rnn_lab.models, rnn_lab.datamodules", "pandas", "sacrebleu", "wandb")
 
 
-def test_the_textbooks_names_are_imported_from_the_package_itself():
+TEXTBOOK = [  # every class and function that the chapter on recurrent networks defines
+    "Attention", "AttentionDecoder", "BiLSTMClassifier", "Decoder", "Encoder", "GRUClassifier",
+    "LSTMClassifier", "LSTMForecaster", "LSTMWithLayerNorm", "PackedLSTM", "SentimentDataset",
+    "SentimentLSTM", "Seq2Seq", "collate_variable_length", "train_forecaster",
+]  # fmt: skip
+
+
+def test_the_textbooks_names_and_all_models_and_data_are_at_the_top():
     import rnn_lab
     from rnn_lab import datamodules, models
 
-    names = [*models.__all__, *datamodules.__all__, "load", "Task", "LabDataModule"]
-    names += ["SentimentDataset", "collate_variable_length"]
-    assert "LSTMClassifier" in names
-    for name in names:
+    wanted = {*TEXTBOOK, *models.__all__, *datamodules.__all__, "load", "Task", "LabDataModule"}
+    assert wanted <= set(rnn_lab.__all__)
+    assert wanted <= set(dir(rnn_lab))
+    for name in rnn_lab.__all__:
         assert getattr(rnn_lab, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Absent'"):
         rnn_lab.Absent  # noqa: B018
+
+
+@pytest.mark.slow
+def test_help_of_the_package_shows_them():
+    import pydoc
+
+    import rnn_lab
+
+    shown = pydoc.render_doc(rnn_lab, renderer=pydoc.plaintext)
+    for name in TEXTBOOK:
+        assert f"class {name}(" in shown or f"    {name}(" in shown

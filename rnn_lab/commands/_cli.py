@@ -46,7 +46,15 @@ from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.models import Translator
 from rnn_lab.tasks.translation.predictor import load_ensemble
 from rnn_lab.training.checkpoints import to_go_on_from
-from rnn_lab.training.runs import CHOSEN, claim, folder_of, refuse_used, run_folder
+from rnn_lab.training.runs import (
+    CHOSEN,
+    artifact,
+    claim,
+    folder_of,
+    own,
+    refuse_used,
+    run_folder,
+)
 
 log = logging.getLogger("rnn_lab")
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -92,10 +100,12 @@ class RunConfig(SaveConfigCallback):
         """Write `config.yaml`, or `config.test.yaml` when a checkpoint is tested."""
         text = self.parser.dump(self.config, skip_unset=False)
         stage = getattr(stage, "value", stage)
-        name = "config.yaml" if stage == "fit" else f"config.{stage}.yaml"
+        name, metrics = "config.yaml", "metrics.csv"
+        if stage != "fit":
+            name, metrics = f"config.{stage}.yaml", f"metrics.{stage}.csv"
         folder = Path(trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
+        artifact(folder, name).write_text(text, encoding="utf-8")
+        own(folder, metrics, "checkpoints", "wandb")
         for logger in trainer.loggers:
             if isinstance(logger, training.WandbRun):
                 logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)

@@ -22,7 +22,7 @@ from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.forecasting.reader import SeriesReader
 from rnn_lab.tasks.forecasting.reports import to_panels
-from rnn_lab.training.runs import folder_of
+from rnn_lab.training.runs import artifact, folder_of
 
 log = logging.getLogger("rnn_lab")
 
@@ -108,7 +108,7 @@ def _folder(checkpoint: str) -> Path:
     run = folder_of(Path(checkpoint))
     if run is None:
         raise UserError(f"{checkpoint} lies in no run's folder: give --output=FOLDER")
-    return run / "backtest"
+    return artifact(run, "backtest")
 
 
 def _data(args: Namespace, checkpoint: Checkpoint) -> ForecastDataModule:

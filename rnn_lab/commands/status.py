@@ -18,7 +18,7 @@ from rnn_lab.commands._parsing import OneLineErrors
 from rnn_lab.errors import UserError
 
 STATE, SUBMISSION = "state.json", "submit.json"  # of the run itself, and of its job
-TRACES = {STATE, SUBMISSION, "metrics.csv", "checkpoints"}
+EVIDENCE = {STATE, SUBMISSION, "metrics.csv", "checkpoints"}  # of a run in a folder
 SHOWN = ("state", "reason", "step", "epoch", "max_epochs", "monitor", "best", "job", "signed")
 KINDS = {"state": str, "step": int, "epoch": int, "host": str, "pid": int, "began": float,
          "signed": float, "job": str | None}  # fmt: skip
@@ -70,7 +70,7 @@ def main(options: Sequence[str]) -> None:
 def runs_below(folder: Path) -> Iterator[Path]:
     """The runs in a folder, or the folder itself if it is one."""
     for place, inner, files in os.walk(folder):
-        if TRACES & {*inner, *files}:
+        if EVIDENCE & {*inner, *files}:
             inner.clear()
             yield Path(place)
 

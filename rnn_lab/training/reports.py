@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from rnn_lab.training.loggers import MetricsFile, WandbRun, read_metrics
+from rnn_lab.training.runs import artifact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,9 +52,7 @@ def writes(trainer: Trainer) -> bool:
 
 def place(trainer: Trainer, name: str) -> Path:
     """Where a file of the run goes; its folder is made."""
-    path = Path(trainer.default_root_dir, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    return artifact(Path(trainer.default_root_dir), name)
 
 
 def save(figure: "Figure", trainer: Trainer, name: str) -> None:

@@ -8,13 +8,7 @@ from pathlib import Path
 from rnn_lab.errors import UserError
 
 CHOSEN = "RNN_LAB_RUN"  # tells processes that this one starts which folder was chosen
-TRACES = (
-    "config.yaml", "config.test.yaml", "config.validate.yaml", "checkpoints", "metrics.csv",
-    "state.json", "metrics.test.csv", "metrics.validate.csv", "curves.png", "confusion_matrix.png",
-    "mistakes.csv", "translations.csv", "translations.test.jsonl", "scores.json",
-    "attention", "forecasts.png", "forecasts.valid.png", "errors_by_step.png", "residuals.png",
-    "backtest", "wandb",
-)  # fmt: skip
+MANIFEST = ".artifacts"  # names of what a run has written into its folder, a line each
 
 
 def run_folder(experiment: str, name: str | None, model: str) -> Path:
@@ -49,8 +43,30 @@ def next_name(parent: Path, model: str) -> str:
     return f"{model}-{number}"
 
 
-def _traces(folder: Path) -> list[Path]:
-    return [folder / name for name in TRACES if (folder / name).exists()]
+def own(folder: Path, *names: str) -> None:
+    """Note in a run's folder that the run writes these files or folders directly below it.
+
+    A folder that no run has claimed is left alone.
+    """
+    manifest = folder / MANIFEST
+    if manifest.exists():
+        with open(manifest, "a", encoding="utf-8") as file:
+            file.writelines(f"{name}\n" for name in names if name not in _owned(folder))
+
+
+def artifact(folder: Path, name: str) -> Path:
+    """Return the path of a file that a run writes; its folder is made and the run owns it."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own(folder, Path(name).parts[0])
+    return path
+
+
+def _owned(folder: Path) -> list[str]:
+    """Names in the manifest, of entries directly below the folder alone."""
+    manifest = folder / MANIFEST
+    lines = manifest.read_text(encoding="utf-8").splitlines() if manifest.exists() else []
+    return [name for name in lines if name not in ("", "..") and Path(name).name == name]
 
 
 def refuse_used(folder: Path, started: bool = False) -> None:
@@ -74,15 +90,16 @@ def refuse_used(folder: Path, started: bool = False) -> None:
 
 
 def claim(folder: Path) -> None:
-    """Make the folder of a new run; what an earlier run left in it is removed.
+    """Make the folder of a new run; what an earlier run wrote into it is removed.
 
     Raises:
         UserError: If it cannot be made.
     """
     try:
-        for trace in _traces(folder):
-            shutil.rmtree(trace) if trace.is_dir() else trace.unlink()
+        for path in (folder / name for name in _owned(folder)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).write_text("", encoding="utf-8")
     except OSError as error:
         raise UserError(f"the run folder {folder} cannot be made: {error.strerror}") from error
 

@@ -65,7 +65,7 @@ def resolved(name="config.yaml"):
 
 def test_a_run_lies_in_one_folder(trained):
     assert {path.name for path in RUN.iterdir()} == {
-        "config.yaml", "checkpoints", "metrics.csv", "curves.png", "state.json"
+        ".artifacts", "config.yaml", "checkpoints", "metrics.csv", "curves.png", "state.json"
     }  # fmt: skip
     assert {path.name for path in (RUN / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert {"step", "epoch", "train/loss", "val/loss", "val/accuracy"} <= rows()[0].keys()
@@ -253,7 +253,8 @@ def test_optimizer_and_schedule_change_from_the_line():
          "no.csv cannot be read"),
         (["fit", "--model=SeriesRegressor", "--data=MemoryDataModule"],
          "--data=MemoryDataModule is unknown"),
-        (["fit", "--model=nowhere.Model", "--data=SyntheticReviews"], "nowhere.Model cannot be imported"),
+        (["fit", "--model=nowhere.Model", "--data=SyntheticReviews"],
+         "nowhere.Model cannot be imported"),
         (["fit", *REVIEWS, "--model.optimizer=Adma"], "optimizer cannot be Adma"),
         (["fti"], "did you mean fit?"),
         (["list", "all"], "list takes no options"),

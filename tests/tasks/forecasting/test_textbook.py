@@ -1,0 +1,36 @@
+"""The textbook's training loop."""
+
+import pytest
+import torch
+from torch import nn
+
+from rnn_lab import LSTMForecaster, train_forecaster
+
+
+def batches(count=4):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(count):
+        x = torch.randn(8, 12, 3, generator=generator)
+        yield x, x[:, -1, :1]
+
+
+def test_epochs_lower_the_mean_loss_of_the_textbooks_usage():
+    torch.manual_seed(0)
+    model = LSTMForecaster(input_dim=3, hidden_dim=16, num_layers=2, output_dim=1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    losses = [train_forecaster(model, batches(), nn.MSELoss(), optimizer, "cpu") for _ in range(30)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_loss_is_the_mean_over_batches():
+    model = LSTMForecaster(input_dim=3, hidden_dim=4, head_dropout=0.0)
+    still = torch.optim.SGD(model.parameters(), lr=0.0)
+    found = train_forecaster(model, batches(), nn.MSELoss(), still, "cpu")
+    expected = [nn.functional.mse_loss(model(x), y).item() for x, y in batches()]
+    assert found == pytest.approx(sum(expected) / len(expected))
+
+
+def test_no_batch_is_refused():
+    model = LSTMForecaster(input_dim=3, hidden_dim=4)
+    with pytest.raises(ValueError, match="holds no batch"):
+        train_forecaster(model, [], nn.MSELoss(), torch.optim.SGD(model.parameters()), "cpu")

@@ -1,0 +1,61 @@
+"""The folder of a run: taken, used, and cleared of what a run wrote alone."""
+
+import pytest
+
+from rnn_lab.errors import UserError
+from rnn_lab.training.runs import MANIFEST, artifact, claim, own, refuse_used, run_folder
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_new_run_removes_what_the_last_one_wrote_and_nothing_else(tmp_path):
+    run = tmp_path / "run"
+    claim(run)
+    artifact(run, "scores.json").write_text("{}")
+    artifact(run, "attention/valid-0.png").write_text("")
+    own(run, "checkpoints", "wandb")
+    (run / "checkpoints").mkdir()
+    (run / "notes.txt").write_text("of the user")
+    claim(run)
+    assert names(run) == [MANIFEST, "notes.txt"]
+
+
+def test_what_is_written_twice_is_noted_once(tmp_path):
+    claim(tmp_path)
+    for _ in range(3):
+        artifact(tmp_path, "attention/0.png")
+    assert (tmp_path / MANIFEST).read_text() == "attention\n"
+
+
+def test_a_folder_that_no_run_has_claimed_is_left_alone(tmp_path):
+    artifact(tmp_path, "scores.json").write_text("{}")
+    claim(tmp_path)
+    assert names(tmp_path) == [MANIFEST, "scores.json"]
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc", "..", ".", ""])
+def test_nothing_outside_the_folder_is_removed_whatever_the_manifest_says(tmp_path, name):
+    run = tmp_path / "run"
+    claim(run)
+    (tmp_path / "outside").write_text("")
+    (run / "notes.txt").write_text("")
+    (run / MANIFEST).write_text(f"{name}\n")
+    claim(run)
+    assert (tmp_path / "outside").exists()
+    assert names(run) == [MANIFEST, "notes.txt"]
+
+
+def test_a_folder_with_a_run_in_it_is_refused(tmp_path):
+    claim(tmp_path)
+    refuse_used(tmp_path)
+    artifact(tmp_path, "metrics.csv").write_text("")
+    with pytest.raises(UserError, match="holds a run already"):
+        refuse_used(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "a b"])
+def test_a_name_that_is_a_path_is_refused(name):
+    with pytest.raises(UserError, match="--name must be a plain name"):
+        run_folder("e", name, "Model")
