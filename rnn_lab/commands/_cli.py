@@ -22,7 +22,6 @@ from lightning.pytorch.cli import (
     ArgsType,
     LightningArgumentParser,
     LightningCLI,
-    SaveConfigCallback,
 )
 
 from rnn_lab import training
@@ -38,6 +37,7 @@ from rnn_lab.commands._checks import (
 )
 from rnn_lab.commands._named_classes import NamedClasses
 from rnn_lab.commands._parsing import OneLineErrors, in_order, split_options, value_of
+from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.loading import load_weights
@@ -48,10 +48,8 @@ from rnn_lab.tasks.translation.predictor import load_ensemble
 from rnn_lab.training.checkpoints import to_go_on_from
 from rnn_lab.training.runs import (
     CHOSEN,
-    artifact,
     claim,
     folder_of,
-    own,
     refuse_used,
     run_folder,
 )
@@ -88,27 +86,6 @@ def main(args: Sequence[str]) -> None:
 
 class OneLineParser(OneLineErrors, LightningArgumentParser):
     """Lightning's parser with errors of one line."""
-
-
-class RunConfig(SaveConfigCallback):
-    """Writes the resolved config into the run's folder and gives it to the loggers."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "save_to_log_dir": False})
-
-    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Write `config.yaml`, or `config.test.yaml` when a checkpoint is tested."""
-        text = self.parser.dump(self.config, skip_unset=False)
-        stage = getattr(stage, "value", stage)
-        name, metrics = "config.yaml", "metrics.csv"
-        if stage != "fit":
-            name, metrics = f"config.{stage}.yaml", f"metrics.{stage}.csv"
-        folder = Path(trainer.default_root_dir)
-        artifact(folder, name).write_text(text, encoding="utf-8")
-        own(folder, metrics, "checkpoints", "wandb")
-        for logger in trainer.loggers:
-            if isinstance(logger, training.WandbRun):
-                logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)
 
 
 class LabCLI(LightningCLI):

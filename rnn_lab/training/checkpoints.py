@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 import rnn_lab
 from rnn_lab.core.checkpoint import FORMAT, Checkpoint, DamagedCheckpoint
 from rnn_lab.errors import UserError
+from rnn_lab.io.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 
@@ -56,16 +57,12 @@ class WholeFiles(TorchCheckpointIO):
             checkpoint["hyper_parameters"] = self._specs["model"]["init_args"]
             checkpoint["datamodule_hyper_parameters"] = self._specs["data"]["init_args"]
         place = Path(path)
-        beside = place.with_name(f".{place.name}.part")
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with open(beside, "wb") as file:
+            with atomic_path(place) as part, open(part, "wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, place)
         except (OSError, RuntimeError) as error:  # torch's writer says what went wrong in its words
-            beside.unlink(missing_ok=True)
             cause = error if isinstance(error, OSError) else error.__context__ or error
             left = f"; {place} is as it was before" if place.exists() else ""
             raise UserError(f"cannot write {place}: {cause}{left}") from error

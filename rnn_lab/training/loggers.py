@@ -13,6 +13,8 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
+from rnn_lab.io.atomic import atomic_path
+
 log = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.csv"
@@ -137,12 +139,10 @@ class MetricsFile(Logger):
         self._columns = ["step", "epoch"] + [
             name for name in [*self._columns, *new] if name not in ("step", "epoch")
         ]
-        aside = self.path.with_suffix(".csv.part")
-        with open(aside, "w", newline="", encoding="utf-8") as file:
+        with atomic_path(self.path) as part, open(part, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self._columns, restval="")
             writer.writeheader()
             writer.writerows(earlier)
-        os.replace(aside, self.path)
         self._start = None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from rnn_lab.errors import UserError
+from rnn_lab.io.atomic import atomic_path
 from rnn_lab.signals import Preempted
 from rnn_lab.training import slurm
 from rnn_lab.training.reports import place, writes
@@ -91,11 +92,10 @@ class RunState(Callback):
             **self._facts,
             "signed": time.time(),
         }
-        with suppress(OSError):  # a run is worth more than the news of it
-            path = place(trainer, STATE_FILE)
-            beside = path.with_name(f".{path.name}.part")
-            beside.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-            os.replace(beside, path)
+        text = json.dumps(told, indent=1) + "\n"
+        # A run is worth more than the news of it.
+        with suppress(OSError), atomic_path(place(trainer, STATE_FILE)) as part:
+            part.write_text(text, encoding="utf-8")
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from rnn_lab.errors import UserError
+from rnn_lab.io.atomic import atomic_write
 from rnn_lab.training.reports import data_of, from_all_ranks, place, save, wandb_runs, writes
 
 
@@ -92,10 +92,8 @@ class Translations(Callback):
         if not written or not writes(trainer):
             return
         table = [[trainer.current_epoch, *line] for line in _lines(trainer, "valid", written)]
-        path = place(trainer, "translations.csv")
-        with open(path.with_suffix(".part"), "w", newline="", encoding="utf-8") as file:
+        with atomic_write(place(trainer, "translations.csv")) as file:
             csv.writer(file).writerows([self.COLUMNS, *table])
-        os.replace(path.with_suffix(".part"), path)
         for run in wandb_runs(trainer):
             run.log_table("val/translations", columns=list(self.COLUMNS), data=table)
 

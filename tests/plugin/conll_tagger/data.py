@@ -17,13 +17,7 @@ Sentence = list[tuple[str, str]]
 
 
 class TagBatch(NamedTuple):
-    """Sentences padded on the right.
-
-    Attributes:
-        tokens: Word ids, `(batch, time)` int64.
-        tags: Tag ids, `(batch, time)` int64, -100 on padding.
-        lengths: Words of each sentence, `(batch,)` int64 on the CPU.
-    """
+    """Ids of words and of tags, `(batch, time)` int64 (-100 on padding), and lengths `(batch,)`."""
 
     tokens: Tensor
     tags: Tensor
@@ -35,11 +29,7 @@ class TagBatch(NamedTuple):
 
 
 def read_sentences(path: str) -> Iterator[Sentence]:
-    """Read the sentences of a file.
-
-    Raises:
-        UserError: If a line has not two columns.
-    """
+    """Read the sentences of a file; a line without two columns is refused."""
     sentence: Sentence = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
         match line.split():
@@ -79,15 +69,7 @@ class Sentences:
 
 
 class ConllFiles(LabDataModule):
-    """Your own tagged words, one file per split.
-
-    Args:
-        train: File to train on.
-        valid: File to validate on.
-        test: File to test on.
-        batch_size: Sentences per batch.
-        vocab_from: Checkpoint whose words and tags are used instead of learning them.
-    """
+    """Your own tagged words, one file per split; words and tags may come from a checkpoint."""
 
     batch_type = TagBatch
     linked = ("vocab_size", "num_classes")

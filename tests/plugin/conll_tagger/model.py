@@ -39,16 +39,7 @@ class TagErrors(Callback):
 
 
 class WordTagger(Task):
-    """Tag each word with a bidirectional recurrent layer.
-
-    Args:
-        vocab_size: Words in the vocabulary.
-        num_classes: Number of tags.
-        embedding_dim: Features of a word.
-        hidden_dim: Units of the layer in each direction.
-        layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        optimizer: See `Task`.
-    """
+    """Tag each word with a bidirectional recurrent layer."""
 
     batch_type = TagBatch
     predictor = "conll_tagger.predictor.TagPredictor"

@@ -1,0 +1,32 @@
+"""The resolved config of a run, written beside its results."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning import Trainer
+from lightning.pytorch.cli import SaveConfigCallback
+
+from rnn_lab import training
+from rnn_lab.training.runs import artifact, own
+
+
+class RunConfig(SaveConfigCallback):
+    """Writes the resolved config into the run's folder and gives it to the loggers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "save_to_log_dir": False})
+
+    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Write `config.yaml`, or `config.test.yaml` when a checkpoint is tested."""
+        text = self.parser.dump(self.config, skip_unset=False)
+        stage = getattr(stage, "value", stage)
+        name, metrics = "config.yaml", "metrics.csv"
+        if stage != "fit":
+            name, metrics = f"config.{stage}.yaml", f"metrics.{stage}.csv"
+        folder = Path(trainer.default_root_dir)
+        artifact(folder, name).write_text(text, encoding="utf-8")
+        own(folder, metrics, "checkpoints", "wandb")
+        for logger in trainer.loggers:
+            if isinstance(logger, training.WandbRun):
+                logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)
