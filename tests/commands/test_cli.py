@@ -229,7 +229,7 @@ def test_optimizer_and_schedule_change_from_the_line():
         (["fit", "--model=LSTMClasifier", "--data=IMDB"], "did you mean LSTMClassifier"),
         (["fit", "--model=LSTMClassifier", "--data=IMBD"], "did you mean IMDB"),
         (["fit", "--model=GRUClassifier", "--data=IMDB"],
-         "GRUClassifier reads series; IMDB gives text; try LSTMClassifier"),
+         "GRUClassifier reads series; IMDB gives text; try TextClassifier"),
         (["fit", "--model=LSTMClassifier", "--data=SyntheticChirps"],
          "try LSTMSeriesClassifier"),
         (["fit", "--model=LSTMClassifier"], "give --data=NAME"),

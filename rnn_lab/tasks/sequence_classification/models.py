@@ -1,5 +1,6 @@
-"""Classifiers of series: one family, and the architectures that fix its choices."""
+"""Series classifiers: the code they share, the configurable one, and the named ones."""
 
+from abc import abstractmethod
 from typing import Any, Literal
 
 from lightning.pytorch.callbacks import Callback
@@ -16,32 +17,30 @@ from rnn_lab.nn import GaussianNoise, build_layer, pool
 from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
 
 
-class SeriesClassifier(Task):
-    """Label a series: a recurrent layer, one vector for the series, a linear layer.
+class BaseSeriesClassifier(Task):
+    """A recurrent layer over feature vectors, one vector for the series, a linear layer.
 
-    The family of all classifiers of series, for comparisons and sweeps; the named architectures
-    below fix most of its arguments.
+    What makes an architecture is a class attribute. `SeriesClassifier` takes all of them as
+    arguments.
 
     Args:
         input_dim: Features of a step.
         hidden_dim: Features of the state, in each direction.
         num_classes: Number of labels.
-        num_layers: Recurrent layers on top of each other.
+        num_layers: Number of stacked layers, with dropout between them.
+        optimizer: See `Task`.
+        scheduler: See `Task`.
+
+    Attributes:
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_options: What that layer takes by name beside its sizes, such as `zoneout`.
-        bidirectional: Whether each layer also reads backwards.
-        pooling: What stands for the series: `final` (the state after the last step), `mean`,
-            `max`, `attention`, or several joined by a plus, such as `mean+max`.
+        layer_options: Its further arguments by name, such as `zoneout`.
+        bidirectional: If True, use bidirectional layers.
+        pooling: See `SeriesClassifier`.
         layer_dropout: Dropout between recurrent layers.
         head_dropout: Dropout before the linear layer.
         input_noise: Standard deviation of the noise added to every value in training.
-        label_smoothing: Share of each target that is spread evenly over all classes.
-        class_weights: Weight of each class in the loss; `balanced` makes it inverse to the
-            number of training series of the class, one on average over the series.
-        class_counts: Training series of each class; the data says it.
+        label_smoothing: Label smoothing epsilon.
         initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
-        optimizer: See `Task`.
-        scheduler: See `Task`.
 
     Raises:
         UserError: If an argument has no meaning, or the data does not give a size.
@@ -51,49 +50,53 @@ class SeriesClassifier(Task):
     predictor = "rnn_lab.tasks.sequence_classification.predictor.SeriesPredictor"
     monitor, mode = "val/accuracy", "max"
 
+    layer_options: dict[str, Any] | None = None
+    bidirectional: bool = False
+    pooling: str = "final"
+    layer_dropout: float = 0.3
+    head_dropout: float = 0.0
+    input_noise: float = 0.0
+    label_smoothing: float = 0.0
+    initialization: Literal["recommended", "torch"] = "recommended"
+
     def __init__(
         self,
         input_dim: int,
         hidden_dim: int = 64,
         num_classes: int = 2,
-        num_layers: int = 1,
+        num_layers: int = 2,
         *,
-        layer: str = "GRU",
-        layer_options: dict[str, Any] | None = None,
-        bidirectional: bool = False,
-        pooling: str = "final",
-        layer_dropout: float = 0.3,
-        head_dropout: float = 0.0,
-        input_noise: float = 0.0,
-        label_smoothing: float = 0.0,
-        class_weights: Literal["balanced"] | list[float] | None = None,
-        class_counts: list[int] | None = None,
-        initialization: Literal["recommended", "torch"] = "recommended",
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
         check_sizes(self, input_dim=input_dim, num_classes=num_classes, num_layers=num_layers)
         self.class_weights: Tensor | None
-        self.input_dim = input_dim
-        self.num_classes = num_classes
-        self.label_smoothing = label_smoothing
-        self.noise = GaussianNoise(input_noise)
+        self.input_dim, self.num_classes = input_dim, num_classes
+        self.noise = GaussianNoise(self.input_noise)
         self.recurrent = build_layer(
-            layer,
+            self.layer,
             input_dim,
             hidden_dim,
             num_layers,
-            layer_dropout,
-            bidirectional,
-            initialization=initialization,
-            options=layer_options,
+            self.layer_dropout,
+            self.bidirectional,
+            initialization=self.initialization,
+            options=self.layer_options,
         )
-        self.pool = pool(pooling, self.recurrent.output_size, bidirectional)
-        self.dropout = nn.Dropout(head_dropout)
+        self.pool = pool(self.pooling, self.recurrent.output_size, self.bidirectional)
+        self.dropout = nn.Dropout(self.head_dropout)
         self.fc = nn.Linear(self.pool.output_size, num_classes)
-        weights = weigh_classes(class_weights, class_counts, num_classes)
-        self.register_buffer("class_weights", weights, persistent=False)
+        self.register_buffer("class_weights", self.weigh_classes(), persistent=False)
+
+    @property
+    @abstractmethod
+    def layer(self) -> str:
+        """Recurrent layer by its name in `rnn_lab.nn.LAYERS`."""
+
+    def weigh_classes(self) -> Tensor | None:
+        """Return the weight of each class in the loss, `(num_classes,)`; None if all are equal."""
+        return None
 
     def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Score the classes.
@@ -140,77 +143,90 @@ class SeriesClassifier(Task):
             raise UserError(f"{model} tells {self.num_classes} classes, {source} has {count}")
 
 
-class GRUClassifier(SeriesClassifier):
-    """Label a series of feature vectors by the final state of a GRU.
+class SeriesClassifier(BaseSeriesClassifier):
+    """Series classifier with any recurrent layer, direction, pooling, noise and class weights.
+
+    Args:
+        input_dim: Features of a step.
+        hidden_dim: Features of the state, in each direction.
+        num_classes: Number of labels.
+        num_layers: Number of stacked recurrent layers.
+        layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
+        layer_options: Its further arguments by name, such as `zoneout`.
+        bidirectional: If True, use bidirectional layers.
+        pooling: The vector of the series: `final` (the state after the last step), `mean`,
+            `max`, `attention`, or several joined by a plus, such as `mean+max`.
+        layer_dropout: Dropout between recurrent layers.
+        head_dropout: Dropout before the linear layer.
+        input_noise: Standard deviation of the noise added to every value in training.
+        label_smoothing: Label smoothing epsilon.
+        class_weights: Weight of each class in the loss; `balanced` makes it inverse to the
+            number of training series of the class, one on average over the series.
+        class_counts: Training series of each class; linked from the data.
+        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
+        optimizer: See `Task`.
+        scheduler: See `Task`.
+
+    Raises:
+        UserError: If an argument has no meaning, or the data does not give a size.
+    """
+
+    layer: str = "GRU"
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden_dim: int = 64,
+        num_classes: int = 2,
+        num_layers: int = 1,
+        *,
+        layer: str = "GRU",
+        layer_options: dict[str, Any] | None = None,
+        bidirectional: bool = False,
+        pooling: str = "final",
+        layer_dropout: float = 0.3,
+        head_dropout: float = 0.0,
+        input_noise: float = 0.0,
+        label_smoothing: float = 0.0,
+        class_weights: Literal["balanced"] | list[float] | None = None,
+        class_counts: list[int] | None = None,
+        initialization: Literal["recommended", "torch"] = "recommended",
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        self.layer, self.layer_options = layer, layer_options
+        self.bidirectional, self.pooling = bidirectional, pooling
+        self.layer_dropout, self.head_dropout = layer_dropout, head_dropout
+        self.input_noise, self.label_smoothing = input_noise, label_smoothing
+        self.initialization, self._weighting = initialization, (class_weights, class_counts)
+        sizes = input_dim, hidden_dim, num_classes, num_layers
+        super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
+
+    def weigh_classes(self) -> Tensor | None:
+        """See `BaseSeriesClassifier`."""
+        return weigh_classes(*self._weighting, self.num_classes)
+
+
+class GRUClassifier(BaseSeriesClassifier):
+    """Series classifier on the final state of a GRU.
 
     Source: Cho et al. (2014), https://arxiv.org/abs/1406.1078.
-
-    Args:
-        input_dim: Features of a step.
-        hidden_dim: Features of the state.
-        num_classes: Number of classes.
-        num_layers: Layers on top of each other, with dropout 0.3 between them.
-        optimizer: See `Task`.
-        scheduler: See `Task`.
     """
 
-    def __init__(
-        self,
-        input_dim: int,
-        hidden_dim: int = 64,
-        num_classes: int = 2,
-        num_layers: int = 2,
-        *,
-        optimizer: OptimizerCallable | None = None,
-        scheduler: LRSchedulerCallable | None = None,
-    ) -> None:
-        super().__init__(
-            input_dim,
-            hidden_dim,
-            num_classes,
-            num_layers,
-            optimizer=optimizer,
-            scheduler=scheduler,
-        )
+    layer = "GRU"
 
 
-class LSTMSeriesClassifier(SeriesClassifier):
-    """Label a series of feature vectors by the final state of an LSTM.
+class LSTMSeriesClassifier(BaseSeriesClassifier):
+    """Series classifier on the final state of an LSTM.
 
     Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735.
-
-    Args:
-        input_dim: Features of a step.
-        hidden_dim: Features of the state.
-        num_classes: Number of classes.
-        num_layers: Layers on top of each other, with dropout 0.3 between them.
-        optimizer: See `Task`.
-        scheduler: See `Task`.
     """
 
-    def __init__(
-        self,
-        input_dim: int,
-        hidden_dim: int = 64,
-        num_classes: int = 2,
-        num_layers: int = 2,
-        *,
-        optimizer: OptimizerCallable | None = None,
-        scheduler: LRSchedulerCallable | None = None,
-    ) -> None:
-        super().__init__(
-            input_dim,
-            hidden_dim,
-            num_classes,
-            num_layers,
-            layer="LSTM",
-            optimizer=optimizer,
-            scheduler=scheduler,
-        )
+    layer = "LSTM"
 
 
-class BiGRUClassifier(SeriesClassifier):
-    """Label a series by the mean and the maximum over time of a GRU that reads both ways.
+class BiGRUClassifier(BaseSeriesClassifier):
+    """Series classifier on mean and maximum over time of a bidirectional GRU.
 
     Source: Schuster & Paliwal (1997), https://doi.org/10.1109/78.650093, with the cells of Cho et
     al. (2014), https://arxiv.org/abs/1406.1078.
@@ -219,10 +235,12 @@ class BiGRUClassifier(SeriesClassifier):
         input_dim: Features of a step.
         hidden_dim: Features of the state, in each direction.
         num_classes: Number of classes.
-        num_layers: Layers on top of each other, with dropout 0.3 between them and after the last.
+        num_layers: Number of stacked layers, with dropout 0.3 between them and after the last.
         optimizer: See `Task`.
         scheduler: See `Task`.
     """
+
+    layer, bidirectional, pooling, head_dropout = "GRU", True, "mean+max", 0.3
 
     def __init__(
         self,
@@ -234,14 +252,5 @@ class BiGRUClassifier(SeriesClassifier):
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(
-            input_dim,
-            hidden_dim,
-            num_classes,
-            num_layers,
-            bidirectional=True,
-            pooling="mean+max",
-            head_dropout=0.3,
-            optimizer=optimizer,
-            scheduler=scheduler,
-        )
+        sizes = input_dim, hidden_dim, num_classes, num_layers
+        super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)

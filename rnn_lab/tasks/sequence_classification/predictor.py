@@ -10,7 +10,7 @@ from rnn_lab.classification.predictor import LabelPredictor
 from rnn_lab.core.predictor import Answer, check_known_sizes, like_lengths
 from rnn_lab.errors import UserError
 from rnn_lab.io.ts_files import checked_values, read_series
-from rnn_lab.tasks.sequence_classification.models import SeriesClassifier
+from rnn_lab.tasks.sequence_classification.models import BaseSeriesClassifier
 from rnn_lab.tasks.sequence_classification.series import SeriesScaler, SeriesSplit
 
 STEPS_AT_ONCE = 16_384  # in a batch, padding included
@@ -30,7 +30,9 @@ class SeriesPredictor(LabelPredictor):
 
     columns = ("missing", "label")
 
-    def __init__(self, task: SeriesClassifier, scaler: SeriesScaler, labels: Sequence[str]) -> None:
+    def __init__(
+        self, task: BaseSeriesClassifier, scaler: SeriesScaler, labels: Sequence[str]
+    ) -> None:
         self.task = task
         self.scaler = scaler
         self.labels = list(labels)

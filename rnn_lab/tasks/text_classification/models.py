@@ -1,6 +1,7 @@
-"""Classifiers of texts: one family, and the architectures that fix its choices."""
+"""Text classifiers: the code they share, the configurable one, and the named architectures."""
 
-from typing import Any, Literal
+from abc import abstractmethod
+from typing import Any, Literal, NamedTuple
 
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -18,36 +19,48 @@ from rnn_lab.special_tokens import PAD_ID, UNK_ID
 from rnn_lab.tasks.text_classification.batch import TextBatch
 
 
-class TextClassifier(Task):
-    """Label a text: word vectors, a recurrent layer, one vector for the text, a linear layer.
+class Dropouts(NamedTuple):
+    """Probabilities of dropout in a text classifier.
 
-    The family of all text classifiers, for comparisons and sweeps; the named architectures below
-    fix most of its arguments.
+    Attributes:
+        layer: Between recurrent layers.
+        head: Before the linear layer.
+        embedding: Of a word of the vocabulary, in all its places; drawn for each batch.
+        word: Of a word in its place, which is then read as the unknown word.
+    """
+
+    layer: float = 0.3
+    head: float = 0.5
+    embedding: float = 0.0
+    word: float = 0.0
+
+
+class BaseTextClassifier(Task):
+    """Word vectors, a recurrent layer, one vector for the text, a linear layer.
+
+    What makes an architecture is a class attribute. `TextClassifier` takes all of them as
+    arguments.
 
     Args:
         vocab_size: Words in the vocabulary.
         embedding_dim: Features of a word.
-        hidden_dim: Features of a step, in each direction.
+        hidden_dim: Features of the state, in each direction.
         num_classes: Number of labels.
-        num_layers: Recurrent layers on top of each other.
-        layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_options: What that layer takes by name beside its sizes, such as `zoneout`.
-        bidirectional: Whether each layer also reads backwards.
-        pooling: What stands for the text: `final` (the state after the last word), `mean`, `max`,
-            `attention`, or several joined by a plus, such as `mean+max`.
-        layer_dropout: Dropout between recurrent layers.
-        head_dropout: Dropout before the linear layer.
-        embedding_dropout: Share of the vocabulary dropped whole, drawn for each batch.
-        word_dropout: Share of the words read as unknown in training.
-        label_smoothing: Share of each target that is spread evenly over all classes.
-        class_weights: Weight of each class in the loss; `balanced` makes it inverse to the
-            number of training texts of the class, one on average over the texts.
-        class_counts: Training texts of each class; the data says it.
-        multi_label: Whether a text may have several labels; the data says it.
-        embedding_std: Standard deviation of the first word vectors.
-        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
         optimizer: See `Task`.
         scheduler: See `Task`.
+
+    Attributes:
+        layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
+        layer_options: Its further arguments by name, such as `zoneout`.
+        num_layers: Number of stacked recurrent layers.
+        bidirectional: If True, use bidirectional layers.
+        pooling: See `TextClassifier`.
+        dropouts: Probabilities of dropout.
+        label_smoothing: Label smoothing epsilon.
+        embedding_std: Standard deviation of the initial word vectors.
+        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
+        multi_label: Whether a text may have several labels.
+        alternative: An architecture for data with more classes, named in a message.
 
     Raises:
         UserError: If an argument has no meaning, or the data does not give a size.
@@ -57,57 +70,65 @@ class TextClassifier(Task):
     predictor = "rnn_lab.tasks.text_classification.predictor.TextPredictor"
     monitor, mode = "val/accuracy", "max"
 
+    layer_options: dict[str, Any] | None = None
+    num_layers: int = 1
+    bidirectional: bool = False
+    pooling: str = "final"
+    dropouts: Dropouts = Dropouts()
+    label_smoothing: float = 0.0
+    embedding_std: float = 1.0
+    initialization: Literal["recommended", "torch"] = "recommended"
+    multi_label: bool = False
+    alternative: str = ""
+
     def __init__(
         self,
         vocab_size: int,
         embedding_dim: int = 100,
         hidden_dim: int = 256,
         num_classes: int = 2,
-        num_layers: int = 1,
         *,
-        layer: str = "LSTM",
-        layer_options: dict[str, Any] | None = None,
-        bidirectional: bool = False,
-        pooling: str = "final",
-        layer_dropout: float = 0.3,
-        head_dropout: float = 0.5,
-        embedding_dropout: float = 0.0,
-        word_dropout: float = 0.0,
-        label_smoothing: float = 0.0,
-        class_weights: Literal["balanced"] | list[float] | None = None,
-        class_counts: list[int] | None = None,
-        multi_label: bool = False,
-        embedding_std: float = 1.0,
-        initialization: Literal["recommended", "torch"] = "recommended",
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
-        check_sizes(self, vocab_size=vocab_size, num_classes=num_classes, num_layers=num_layers)
-        self.class_weights: Tensor | None
+        sizes = {"vocab_size": vocab_size, "num_classes": num_classes}
+        check_sizes(self, **sizes, num_layers=self.num_layers)
         self.num_classes = num_classes
-        self.multi_label = multi_label
-        self.label_smoothing = label_smoothing
-        self.word_dropout = WordDropout(word_dropout, UNK_ID)
+        self.class_weights: Tensor | None
+        self.word_dropout = WordDropout(self.dropouts.word, UNK_ID)
         self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD_ID)
         with torch.no_grad():
-            self.embedding.weight.mul_(embedding_std)
-        self.embedding_dropout = EmbeddingDropout(embedding_dropout)
+            self.embedding.weight.mul_(self.embedding_std)
+        self.embedding_dropout = EmbeddingDropout(self.dropouts.embedding)
         self.recurrent = build_layer(
-            layer,
+            self.layer,
             embedding_dim,
             hidden_dim,
-            num_layers,
-            layer_dropout,
-            bidirectional,
-            initialization=initialization,
-            options=layer_options,
+            self.num_layers,
+            self.dropouts.layer,
+            self.bidirectional,
+            initialization=self.initialization,
+            options=self.layer_options,
         )
-        self.pool = pool(pooling, self.recurrent.output_size, bidirectional)
-        self.dropout = nn.Dropout(head_dropout)
-        self.fc = nn.Linear(self.pool.output_size, num_classes)
-        weights = weigh_classes(class_weights, class_counts, num_classes)
-        self.register_buffer("class_weights", weights, persistent=False)
+        self.pool = pool(self.pooling, self.recurrent.output_size, self.bidirectional)
+        self.dropout = nn.Dropout(self.dropouts.head)
+        self.fc = nn.Linear(self.pool.output_size, self.num_outputs)
+        self.register_buffer("class_weights", self.weigh_classes(), persistent=False)
+
+    @property
+    @abstractmethod
+    def layer(self) -> str:
+        """Recurrent layer by its name in `rnn_lab.nn.LAYERS`."""
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs of the linear layer."""
+        return self.num_classes
+
+    def weigh_classes(self) -> Tensor | None:
+        """Return the weight of each class in the loss, `(num_classes,)`; None if all are equal."""
+        return None
 
     def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Score the classes.
@@ -162,12 +183,85 @@ class TextClassifier(Task):
             raise UserError(f"{model} gives one label, {source} has several; try TextClassifier")
         count = getattr(data, "num_classes", self.num_classes)
         if count != self.num_classes:
-            wish = "; try LSTMClassifier" if isinstance(self, SentimentLSTM) else ""
-            raise UserError(f"{model} tells {self.num_classes} classes, {source} has {count}{wish}")
+            hint = f"; try {self.alternative}" if self.alternative else ""
+            raise UserError(f"{model} tells {self.num_classes} classes, {source} has {count}{hint}")
 
 
-class LSTMClassifier(TextClassifier):
-    """Label a text by the final state of an LSTM.
+class TextClassifier(BaseTextClassifier):
+    """Text classifier with any recurrent layer, direction, pooling, dropout and class weights.
+
+    Args:
+        vocab_size: Words in the vocabulary.
+        embedding_dim: Features of a word.
+        hidden_dim: Features of the state, in each direction.
+        num_classes: Number of labels.
+        num_layers: Number of stacked recurrent layers.
+        layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
+        layer_options: Its further arguments by name, such as `zoneout`.
+        bidirectional: If True, use bidirectional layers.
+        pooling: The vector of the text: `final` (the state after the last word), `mean`, `max`,
+            `attention`, or several joined by a plus, such as `mean+max`.
+        layer_dropout: Dropout between recurrent layers.
+        head_dropout: Dropout before the linear layer.
+        embedding_dropout: Share of the vocabulary dropped in all its places, drawn for each batch.
+        word_dropout: Share of the words read as unknown in training.
+        label_smoothing: Label smoothing epsilon.
+        class_weights: Weight of each class in the loss; `balanced` makes it inverse to the
+            number of training texts of the class, one on average over the texts.
+        class_counts: Training texts of each class; linked from the data.
+        multi_label: Whether a text may have several labels; linked from the data.
+        embedding_std: Standard deviation of the initial word vectors.
+        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
+        optimizer: See `Task`.
+        scheduler: See `Task`.
+
+    Raises:
+        UserError: If an argument has no meaning, or the data does not give a size.
+    """
+
+    layer: str = "LSTM"
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int = 100,
+        hidden_dim: int = 256,
+        num_classes: int = 2,
+        num_layers: int = 1,
+        *,
+        layer: str = "LSTM",
+        layer_options: dict[str, Any] | None = None,
+        bidirectional: bool = False,
+        pooling: str = "final",
+        layer_dropout: float = 0.3,
+        head_dropout: float = 0.5,
+        embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+        class_weights: Literal["balanced"] | list[float] | None = None,
+        class_counts: list[int] | None = None,
+        multi_label: bool = False,
+        embedding_std: float = 1.0,
+        initialization: Literal["recommended", "torch"] = "recommended",
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        self.layer, self.layer_options, self.num_layers = layer, layer_options, num_layers
+        self.bidirectional, self.pooling = bidirectional, pooling
+        self.initialization = initialization
+        self.dropouts = Dropouts(layer_dropout, head_dropout, embedding_dropout, word_dropout)
+        self.label_smoothing, self.embedding_std = label_smoothing, embedding_std
+        self.multi_label, self._weighting = multi_label, (class_weights, class_counts)
+        sizes = vocab_size, embedding_dim, hidden_dim, num_classes
+        super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
+
+    def weigh_classes(self) -> Tensor | None:
+        """See `BaseTextClassifier`."""
+        return weigh_classes(*self._weighting, self.num_classes)
+
+
+class LSTMClassifier(BaseTextClassifier):
+    """Text classifier on the final state of an LSTM.
 
     Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735.
 
@@ -176,10 +270,12 @@ class LSTMClassifier(TextClassifier):
         embedding_dim: Features of a word.
         hidden_dim: Features of the state.
         num_classes: Number of labels.
-        num_layers: Layers on top of each other, with dropout 0.3 between them.
+        num_layers: Number of stacked layers, with dropout 0.3 between them.
         optimizer: See `Task`.
         scheduler: See `Task`.
     """
+
+    layer = "LSTM"
 
     def __init__(
         self,
@@ -192,90 +288,31 @@ class LSTMClassifier(TextClassifier):
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(
-            vocab_size,
-            embedding_dim,
-            hidden_dim,
-            num_classes,
-            num_layers,
-            optimizer=optimizer,
-            scheduler=scheduler,
-        )
+        self.num_layers = num_layers
+        sizes = vocab_size, embedding_dim, hidden_dim, num_classes
+        super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
 
 
-class BiLSTMClassifier(TextClassifier):
-    """Label a text by the two final states of a two-layer LSTM that reads both ways.
+class BiLSTMClassifier(BaseTextClassifier):
+    """Text classifier on both final states of a two-layer bidirectional LSTM.
 
     Source: Schuster & Paliwal (1997), https://doi.org/10.1109/78.650093.
-
-    Args:
-        vocab_size: Words in the vocabulary.
-        embedding_dim: Features of a word.
-        hidden_dim: Features of the state, in each direction.
-        num_classes: Number of labels.
-        optimizer: See `Task`.
-        scheduler: See `Task`.
     """
 
-    def __init__(
-        self,
-        vocab_size: int,
-        embedding_dim: int = 100,
-        hidden_dim: int = 256,
-        num_classes: int = 2,
-        *,
-        optimizer: OptimizerCallable | None = None,
-        scheduler: LRSchedulerCallable | None = None,
-    ) -> None:
-        super().__init__(
-            vocab_size,
-            embedding_dim,
-            hidden_dim,
-            num_classes,
-            num_layers=2,
-            bidirectional=True,
-            optimizer=optimizer,
-            scheduler=scheduler,
-        )
+    layer, bidirectional, num_layers = "LSTM", True, 2
 
 
-class PackedLSTM(TextClassifier):
-    """Label texts of unlike lengths by the final state of an LSTM, each read to its own end.
+class PackedLSTM(BaseTextClassifier):
+    """Text classifier on the final state of an LSTM over texts of different lengths.
 
     Gives what a packed LSTM gives, without packing, which is slow on a CPU.
-
-    Args:
-        vocab_size: Words in the vocabulary.
-        embedding_dim: Features of a word.
-        hidden_dim: Features of the state.
-        num_classes: Number of labels.
-        optimizer: See `Task`.
-        scheduler: See `Task`.
     """
 
-    def __init__(
-        self,
-        vocab_size: int,
-        embedding_dim: int = 100,
-        hidden_dim: int = 256,
-        num_classes: int = 2,
-        *,
-        optimizer: OptimizerCallable | None = None,
-        scheduler: LRSchedulerCallable | None = None,
-    ) -> None:
-        super().__init__(
-            vocab_size,
-            embedding_dim,
-            hidden_dim,
-            num_classes,
-            head_dropout=0.0,
-            optimizer=optimizer,
-            scheduler=scheduler,
-        )
+    layer, dropouts = "LSTM", Dropouts(head=0.0)
 
 
-class SentimentLSTM(TextClassifier):
-    """Say how likely a text is positive: a deep LSTM that reads both ways, one output.
+class SentimentLSTM(BaseTextClassifier):
+    """Binary sentiment classifier: a stacked bidirectional LSTM with one sigmoid output.
 
     Its single output is the logit of the second of two classes; the loss is taken on it.
 
@@ -283,10 +320,13 @@ class SentimentLSTM(TextClassifier):
         vocab_size: Words in the vocabulary.
         embedding_dim: Features of a word.
         hidden_dim: Features of the state, in each direction.
-        num_layers: Layers on top of each other, with dropout 0.5 between them.
+        num_layers: Number of stacked layers, with dropout 0.5 between them.
         optimizer: See `Task`.
         scheduler: See `Task`.
     """
+
+    layer, bidirectional, dropouts = "LSTM", True, Dropouts(layer=0.5)
+    num_outputs, alternative = 1, "LSTMClassifier"
 
     def __init__(
         self,
@@ -298,17 +338,9 @@ class SentimentLSTM(TextClassifier):
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(
-            vocab_size,
-            embedding_dim,
-            hidden_dim,
-            num_layers=num_layers,
-            bidirectional=True,
-            layer_dropout=0.5,
-            optimizer=optimizer,
-            scheduler=scheduler,
-        )
-        self.fc = nn.Linear(self.pool.output_size, 1)
+        self.num_layers = num_layers
+        sizes = vocab_size, embedding_dim, hidden_dim
+        super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
 
     def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Score the two classes `(batch, 2)`: the first by zero, the second by the output."""

@@ -7,7 +7,7 @@ import torch
 
 from rnn_lab.classification.predictor import LabelPredictor
 from rnn_lab.core.predictor import Answer, check_known_sizes, like_lengths, padded
-from rnn_lab.tasks.text_classification.models import TextClassifier
+from rnn_lab.tasks.text_classification.models import BaseTextClassifier
 from rnn_lab.text.tokenizer import TextReader
 
 WORDS_AT_ONCE = 16_384  # in a batch, padding included
@@ -28,7 +28,7 @@ class TextPredictor(LabelPredictor):
 
     columns = ("text", "label")
 
-    def __init__(self, task: TextClassifier, reader: TextReader, labels: Sequence[str]) -> None:
+    def __init__(self, task: BaseTextClassifier, reader: TextReader, labels: Sequence[str]) -> None:
         self.task = task
         self.reader = reader
         self.labels = list(labels)
