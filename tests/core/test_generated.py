@@ -11,7 +11,6 @@ from rnn_lab.datamodules import AddingProblem, CopyMemory
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.regression.batch import RegressionBatch
 from rnn_lab.tasks.tagging.batch import TaggingBatch
-from rnn_lab.tasks.tagging.data import BLANK, DELIMITER, SYMBOL
 
 SMALL = {"train_size": 43, "valid_size": 17, "test_size": 10}
 
@@ -40,19 +39,6 @@ def as_set(batches: list[Tensor]) -> list[bytes]:
     return sorted(row.numpy().tobytes() for row in torch.cat(batches))
 
 
-@pytest.mark.parametrize("length", [2, 3, 12, 25])
-def test_one_step_of_each_half_is_marked_and_the_target_is_their_sum(length: int) -> None:
-    values, targets, lengths = rows_of(adding(length))
-    numbers, marks = values.unbind(2)
-    assert values.dtype == targets.dtype == torch.float32
-    assert targets.shape == (43, 1)
-    assert lengths.tolist() == [length] * 43
-    assert set(marks.unique().tolist()) <= {0, 1}
-    assert (marks[:, : length // 2].sum(1) == 1).all()
-    assert (marks[:, length // 2 :].sum(1) == 1).all()
-    torch.testing.assert_close(targets[:, 0], (numbers * marks).sum(1))
-
-
 def test_numbers_and_marks_are_uniform() -> None:
     values, _, _ = AddingProblem(10, train_size=20_000).split("train")[np.arange(20_000)]
     numbers, marks = values.unbind(2)
@@ -67,21 +53,6 @@ def test_who_always_says_one_has_the_error_of_the_paper() -> None:
     targets = data.split("train")[np.arange(20_000)].targets
     assert data.baseline == pytest.approx(0.167, abs=0.001)
     assert float((targets - 1).square().mean()) == pytest.approx(data.baseline, rel=0.03)
-
-
-@pytest.mark.parametrize(("delay", "copied"), [(1, 1), (1, 4), (7, 3)])
-def test_symbols_are_read_first_and_said_last(delay: int, copied: int) -> None:
-    tokens, labels, lengths = rows_of(copying(delay, copied=copied))
-    time = delay + 2 * copied
-    assert tokens.shape == labels.shape == (43, time)
-    assert lengths.tolist() == [time] * 43
-    symbols = tokens[:, :copied] - SYMBOL
-    assert set(symbols.unique().tolist()) <= set(range(5))
-    assert torch.equal(labels[:, -copied:], symbols + 1)
-    assert (labels[:, :-copied] == CopyMemory.blank).all()
-    rest = tokens[:, copied:]
-    assert (rest[:, delay - 1] == DELIMITER).all()
-    assert ((rest == BLANK).sum(1) == rest.size(1) - 1).all()
 
 
 def test_ids_and_labels_are_below_the_sizes_told() -> None:

@@ -40,17 +40,6 @@ def read_min_lstm(layer: MinLSTM, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]
     return torch.stack(output, 1), h
 
 
-def read_qrnn(layer: QRNN, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    core, before, output = layer.cores[0], torch.zeros_like(x[:, 0]), []
-    for x_t in x.unbind(1):
-        seen = torch.cat([before, x_t], -1) if core.window == 2 else x_t
-        z, f, o = (seen @ core.weight.T + core.bias).chunk(3, -1)
-        c = f.sigmoid() * c + (1 - f.sigmoid()) * z.tanh()
-        output.append(o.sigmoid() * c)
-        before = x_t
-    return torch.stack(output, 1), c
-
-
 @pytest.mark.parametrize(("kind", "read"), [(MinGRU, read_min_gru), (MinLSTM, read_min_lstm)])
 def test_a_minimal_layer_is_its_equations(kind: type, read: object) -> None:
     torch.manual_seed(0)
@@ -60,41 +49,6 @@ def test_a_minimal_layer_is_its_equations(kind: type, read: object) -> None:
     expected, last = read(layer, x, h[0])
     torch.testing.assert_close(output, expected)
     torch.testing.assert_close(state[0], last)
-
-
-@pytest.mark.parametrize("window", [1, 2])
-def test_a_qrnn_is_its_equations(window: int) -> None:
-    torch.manual_seed(0)
-    layer, x = QRNN(INPUT, HIDDEN, window=window).double(), draw(BATCH, TIME, INPUT)
-    output, state = layer(x)
-    expected, last = read_qrnn(layer, x, torch.zeros(BATCH, HIDDEN, dtype=x.dtype))
-    torch.testing.assert_close(output, expected)
-    torch.testing.assert_close(state[0][0] if window == 2 else state[0], last)
-
-
-def test_a_qrnn_of_window_two_sees_one_input_across_a_cut() -> None:
-    torch.manual_seed(0)
-    layer, x = QRNN(INPUT, HIDDEN, 2).double(), draw(BATCH, TIME, INPUT)
-    whole, end = layer(x)
-    lengths = torch.tensor([2, 3, 1])
-    _, middle = layer(x[:, :3], lengths)
-    for row, length in enumerate(lengths.tolist()):
-        state = tuple(part[:, row : row + 1] for part in middle)
-        rest, last = layer(x[row : row + 1, length:], state=state)
-        torch.testing.assert_close(rest[0], whole[row, length:])
-        for part, expected in zip(last, end, strict=True):
-            torch.testing.assert_close(part[:, 0], expected[:, row])
-
-
-def test_a_qrnn_has_windows_of_one_and_two_only() -> None:
-    with pytest.raises(ValueError, match="window must be 1 or 2, got 3"):
-        QRNN(INPUT, HIDDEN, window=3)
-
-
-def test_forget_gates_of_a_min_lstm_start_open() -> None:
-    core = MinLSTM(INPUT, HIDDEN, forget_bias=2.0).cores[0]
-    assert core.bias[:HIDDEN].tolist() == [2.0] * HIDDEN
-    assert core.bias[HIDDEN:].abs().max() <= INPUT**-0.5
 
 
 @pytest.mark.parametrize("kind", [QRNN, MinGRU, MinLSTM])
