@@ -1,3 +1,5 @@
+"""Generated reviews, whose label depends on word order."""
+
 import os
 import re
 import subprocess
@@ -8,9 +10,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from last_output import LastOutput, accuracy_after_training, pad
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.nn.utils.rnn import pad_sequence
 
 from rnn_lab.core.generated import SPLITS
 from rnn_lab.errors import UserError
@@ -116,37 +117,6 @@ def linear_accuracy(ngrams: int) -> float:
 @pytest.mark.parametrize(("ngrams", "bar"), [(1, 0.55), (2, 0.80)])
 def test_a_linear_model_over_words_and_bigrams_cannot_label_reviews(ngrams, bar):
     assert linear_accuracy(ngrams) < bar
-
-
-class LastOutput(nn.Module):
-    """Label sequences by the last real output of a recurrent layer."""
-
-    def __init__(self, embed: nn.Module, layer: nn.RNNBase, num_classes: int):
-        super().__init__()
-        self.embed, self.layer = embed, layer
-        self.head = nn.Linear(layer.hidden_size, num_classes)
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        output, _ = self.layer(self.embed(x[:, : lengths.max()]))
-        return self.head(output[torch.arange(len(x)), lengths - 1])
-
-
-def pad(sequences: list[Tensor], labels: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    return pad_sequence(sequences, batch_first=True), lengths, torch.tensor(labels)
-
-
-def accuracy_after_training(model: LastOutput, train: tuple, test: tuple, epochs: int) -> float:
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3, fused=True)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(train[0])).split(32):
-            x, lengths, labels = (part[rows] for part in train)
-            optimizer.zero_grad()
-            cross_entropy(model(x, lengths), labels).backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-    with torch.no_grad():
-        return (model(*test[:2]).argmax(1) == test[2]).float().mean().item()
 
 
 @pytest.mark.slow
