@@ -110,6 +110,9 @@ def check_fit(model: type[Task], data: type[LabDataModule]) -> None:
     Raises:
         UserError: If the batches of the data are not those that the model reads.
     """
+    for cls in (model, data):
+        if not hasattr(cls, "batch_type"):
+            raise UserError(f"{cls.__name__} has no batch_type: set it as a class attribute")
     reads, gives = model.batch_type, data.batch_type
     if reads is gives:
         return

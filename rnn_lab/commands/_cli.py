@@ -255,7 +255,7 @@ class LabCLI(LightningCLI):
                     self.datamodule.split("test")  # miss it before training, not after
         except UserError:
             raise
-        except MisconfigurationException as error:
+        except (MisconfigurationException, FileNotFoundError) as error:
             raise UserError(str(error)) from error
         except ValueError as error:  # the parser wraps what a constructor raises
             cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
@@ -269,7 +269,7 @@ class LabCLI(LightningCLI):
             if not self.trainer.interrupted:
                 raise
             raise KeyboardInterrupt from stop
-        except MisconfigurationException as error:
+        except (MisconfigurationException, FileNotFoundError) as error:
             raise UserError(str(error)) from error
         except RuntimeError as error:
             if "Early stopping conditioned on" in str(error):

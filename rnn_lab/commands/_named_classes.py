@@ -1,5 +1,6 @@
 """The classes that a command line names, imported before its parser is built."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class NamedClasses:
 
     def __init__(self, command: str, options: Sequence[list[str]]) -> None:
         trusted_imports.import_plugins()
-        self._found = {key: trusted_imports.typed_class(path) for key, path in _paths(options)}
+        self._found = {key: _checked(key, path) for key, path in _paths(options)}
         self.checkpoint = _named_checkpoint(command, options)
         if self.checkpoint is not None:
             model = self.checkpoint.model["class_path"]
@@ -72,11 +73,27 @@ def _paths(options: Sequence[list[str]]) -> Iterator[tuple[str, str]]:
         if option[0].partition("=")[0] in CONFIG:
             yield from _paths_in(value_of(option))
     for option in options:
-        key = option[0].partition("=")[0].removesuffix(".class_path")
+        key = option[0].partition("=")[0].removesuffix(".class_path").removesuffix(".help")
         if key in ("--model", "--data"):
             path = value_of(option)
             if _is_class_path(path):
                 yield key.removeprefix("--"), path
+
+
+def _checked(key: str, path: str) -> type:
+    """Import a class and refuse one that cannot be a `model` or `data`.
+
+    Raises:
+        UserError: If it is of another kind, or abstract.
+    """
+    cls = trusted_imports.typed_class(path)
+    base = {"model": LightningModule, "data": LightningDataModule}[key]
+    if not issubclass(cls, base):
+        raise UserError(f"--{key}={path} is no {base.__name__}")
+    if inspect.isabstract(cls):
+        lacking = ", ".join(sorted(vars(cls)["__abstractmethods__"]))
+        raise UserError(f"--{key}={path} is abstract: it does not define {lacking}")
+    return cls
 
 
 def _paths_in(config: str) -> Iterator[tuple[str, str]]:

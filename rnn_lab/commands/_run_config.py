@@ -10,16 +10,26 @@ from lightning.pytorch.cli import SaveConfigCallback
 from rnn_lab import training
 from rnn_lab.training.runs import artifact, own
 
+OF_THIS_RUN = ("name", "overwrite", "ckpt_path")  # what the config of another run does not share
+
 
 class RunConfig(SaveConfigCallback):
-    """Writes the resolved config into the run's folder and gives it to the loggers."""
+    """Writes the resolved config into the run's folder and gives it to the loggers.
+
+    The file is a recipe for further runs (`-c config.yaml`): it names neither the folder of this
+    one nor its checkpoint.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "save_to_log_dir": False})
 
     def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Write `config.yaml`, or `config.test.yaml` when a checkpoint is tested."""
-        text = self.parser.dump(self.config, skip_unset=False)
+        config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
+        for key in OF_THIS_RUN:
+            config.pop(key, None)
+        config["trainer"].pop("default_root_dir", None)
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         stage = getattr(stage, "value", stage)
         name, metrics = "config.yaml", "metrics.csv"
         if stage != "fit":

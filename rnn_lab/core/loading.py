@@ -62,7 +62,12 @@ def predictor_class(checkpoint: Checkpoint) -> type[Predictor]:
             f"`rnn-lab test --ckpt_path={checkpoint.path}`"
         )
     module, _, name = task.predictor.rpartition(".")
-    return getattr(import_module(module), name)
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"the predictor {task.predictor} of {task.__name__} cannot be imported: {error}"
+        ) from error
 
 
 def load_task(checkpoint: Checkpoint) -> Any:

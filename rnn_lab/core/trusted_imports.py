@@ -74,8 +74,10 @@ def typed_class(path: str) -> type:
     module, _, name = path.rpartition(".")
     try:
         found = getattr(_import(module), name)
-    except Exception as error:  # of any kind, a module runs when it is imported
+    except (ImportError, AttributeError) as error:
         raise UserError(f"{path} cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # of any kind, a module runs when it is imported
+        raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     if not isinstance(found, type):
         raise UserError(f"{path} is no class")
     _typed.add(path.partition(".")[0])

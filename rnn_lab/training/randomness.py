@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
+from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.training.reports import from_all_ranks
 
 State = dict[str, Any]
@@ -56,6 +57,12 @@ class RandomState(Callback):
         self._validating = None
         if self._amid:  # the loader of a resumed epoch is yet to draw what it has drawn before
             self._found, self._amid = {**states(), "epoch_over": False}, False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the state before a loader of other people's draws the order of an epoch."""
+        plain = not isinstance(getattr(trainer, "datamodule", None), LabDataModule)
+        if plain and self._found and self._found["epoch_over"]:
+            self._restore()
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Take the state up just before the first batch."""

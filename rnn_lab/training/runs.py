@@ -69,6 +69,10 @@ def _owned(folder: Path) -> list[str]:
     return [name for name in lines if name not in ("", "..") and Path(name).name == name]
 
 
+def _holds_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("checkpoints", "metrics.csv"))
+
+
 def refuse_used(folder: Path, started: bool = False) -> None:
     """Leave the runs of the past alone.
 
@@ -82,7 +86,7 @@ def refuse_used(folder: Path, started: bool = False) -> None:
     """
     if started and not list(folder.glob("checkpoints/*.ckpt")):
         return
-    if any((folder / name).exists() for name in ("checkpoints", "metrics.csv")):
+    if _holds_run(folder):
         raise UserError(
             f"{folder} holds a run already: give another --name, go on from its checkpoint with "
             f"--ckpt_path={folder}/checkpoints/last.ckpt, or give --overwrite=true"
@@ -93,15 +97,21 @@ def claim(folder: Path) -> None:
     """Make the folder of a new run; what an earlier run wrote into it is removed.
 
     Raises:
-        UserError: If it cannot be made.
+        UserError: If it cannot be made, or holds a run that does not say what it wrote.
     """
+    if _holds_run(folder) and not (folder / MANIFEST).exists():
+        raise UserError(f"{folder} holds a run without {MANIFEST}: remove it, or give another name")
     try:
         for path in (folder / name for name in _owned(folder)):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).write_text("", encoding="utf-8")
     except OSError as error:
-        raise UserError(f"the run folder {folder} cannot be made: {error.strerror}") from error
+        reason = error.strerror or error
+        raise UserError(f"the run folder {folder} cannot be made: {reason}") from error
 
 
 def folder_of(checkpoint: Path) -> Path | None:

@@ -207,6 +207,14 @@ def test_a_used_folder_is_refused_or_overwritten(trained, capsys):
     assert run("fit", *REVIEWS, *SIZES, "--name=a", "--overwrite=true") == 0
 
 
+def test_a_saved_config_is_a_recipe_for_another_run(trained):
+    kept = (RUN / "checkpoints/last.ckpt").read_bytes()
+    assert not {"name", "overwrite", "ckpt_path"} & resolved().keys()
+    assert run("fit", "-c", RUN / "config.yaml", "--experiment=other", "--name=b") == 0
+    assert (RUN / "checkpoints/last.ckpt").read_bytes() == kept
+    assert Path("runs/other/b/checkpoints/last.ckpt").exists()
+
+
 def test_the_folder_can_be_given_whole():
     assert run("fit", *REVIEWS, *SIZES, "--trainer.default_root_dir=here") == 0
     assert Path("here/checkpoints/best.ckpt").exists()

@@ -42,6 +42,9 @@ class PlainData(LightningDataModule):
         self.rows = TensorDataset(torch.randn(rows, width, generator=torch.Generator()))
 
     def train_dataloader(self):
+        return DataLoader(self.rows, 8, shuffle=True)
+
+    def val_dataloader(self):
         return DataLoader(self.rows, 8)
 
-    val_dataloader = test_dataloader = train_dataloader
+    test_dataloader = val_dataloader

@@ -84,6 +84,15 @@ def test_a_task_of_another_package_is_trained_tested_and_asked(work, tagger):
     assert table[:2] == ["text,tags", "b a c,VOWEL OTHER OTHER"]
 
 
+def test_a_predictor_that_does_not_exist_is_named(work, tagger):
+    source = work / "conll_tagger" / "model.py"
+    source.write_text(source.read_text().replace("predictor.TagPredictor", "predictor.Absent"))
+    ask = ("predict", "--ckpt_path", tagger, "--input=new.txt")
+    done = rnn_lab(*ask, RNN_LAB_ALLOW="conll_tagger")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "predictor.Absent of WordTagger cannot be imported" in done.stderr
+
+
 def test_a_checkpoint_alone_runs_no_package_that_is_not_allowed(work, tagger):
     done = rnn_lab("test", "--ckpt_path", tagger, "--data.test=test.conll")
     assert done.returncode == 1
@@ -113,6 +122,12 @@ def test_a_mistake_in_a_package_of_the_user_is_one_line(work):
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "conll_tagger.Absent cannot be imported" in line
+    done = rnn_lab("fit", "--model=plain.PlainData", "--data=plain.PlainData")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "--model=plain.PlainData is no LightningModule" in done.stderr
+    done = rnn_lab("fit", "--model=rnn_lab.Task", "--data=plain.PlainData")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "is abstract: it does not define configure_metrics, step" in done.stderr
     done = rnn_lab("fit", *TAGGER, "--model.vocab_size=3")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "vocab_size comes from the data" in done.stderr

@@ -59,3 +59,22 @@ def test_a_folder_with_a_run_in_it_is_refused(tmp_path):
 def test_a_name_that_is_a_path_is_refused(name):
     with pytest.raises(UserError, match="--name must be a plain name"):
         run_folder("e", name, "Model")
+
+
+def test_a_link_is_removed_and_what_it_points_to_is_kept(tmp_path):
+    run, scratch = tmp_path / "run", tmp_path / "scratch"
+    claim(run)
+    scratch.mkdir()
+    (scratch / "last.ckpt").write_text("")
+    own(run, "checkpoints")
+    (run / "checkpoints").symlink_to(scratch)
+    claim(run)
+    assert names(run) == [MANIFEST]
+    assert names(scratch) == ["last.ckpt"]
+
+
+def test_a_run_that_does_not_say_what_it_wrote_is_not_mixed_with_another(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step\n")
+    with pytest.raises(UserError, match=r"holds a run without \.artifacts"):
+        claim(tmp_path)
+    assert names(tmp_path) == ["metrics.csv"]
