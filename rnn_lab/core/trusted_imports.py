@@ -80,7 +80,8 @@ def typed_class(path: str) -> type:
         raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     if not isinstance(found, type):
         raise UserError(f"{path} is no class")
-    _typed.add(path.partition(".")[0])
+    if not _within(path, OURS):  # of these, models and their like are trusted in any case
+        _typed.add(path.partition(".")[0])
     return found
 
 

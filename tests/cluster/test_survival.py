@@ -14,6 +14,7 @@ import torch
 
 from rnn_lab.__main__ import main
 from rnn_lab.training import read_metrics
+from rnn_lab.training.runs import artifact, claim
 
 KICKER = '''
 """Sends this process a signal, once, at a moment that the environment names."""
@@ -298,9 +299,9 @@ def test_a_killed_run_goes_on_from_the_epoch_before(moment, step, monkeypatch):
 
 def test_a_run_that_ended_before_its_first_checkpoint_starts_afresh_by_the_same_command(capsys):
     folder = Path("runs/drill/left")
-    folder.mkdir(parents=True)
-    (folder / "metrics.csv").write_text("step,epoch\n")
-    (folder / "config.yaml").write_text("{}")
+    claim(folder)
+    artifact(folder, "metrics.csv").write_text("step,epoch\n")
+    artifact(folder, "config.yaml").write_text("{}")
     assert fit("left") == 0
     (folder / "checkpoints/last.ckpt").rename(folder / "checkpoints/mine.ckpt")
     (folder / "checkpoints/best.ckpt").unlink()

@@ -14,7 +14,7 @@ from rnn_lab.commands._checks import known_classes
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.task import Task
-from rnn_lab.core.trusted_imports import check_paths, named_class
+from rnn_lab.core.trusted_imports import check_paths, named_class, typed_class
 from rnn_lab.errors import UserError
 from rnn_lab.models import LSTMClassifier, TextClassifier
 from rnn_lab.tasks.translation.predictor import load_ensemble
@@ -297,3 +297,9 @@ def test_a_config_cannot_have_a_command_run_in_place_of_an_optimizer(tmp_path, m
         main(["fit", "-c", "odd.yaml", "--trainer.accelerator=cpu"])
     assert "optimizer cannot be" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["odd.yaml"]
+
+
+def test_typing_one_of_our_classes_trusts_no_more_of_ours_than_before():
+    typed_class("rnn_lab.LSTMClassifier")
+    with pytest.raises(UserError, match="which is no model, data, optimizer or schedule"):
+        named_class("rnn_lab.core.loading.import_module", "a.ckpt")
