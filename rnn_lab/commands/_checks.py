@@ -60,8 +60,8 @@ def check_names(options: list[list[str]]) -> None:
         if name in known or "." in name or "{" in name:
             continue
         near = difflib.get_close_matches(name, known, 3, 0.5)
-        wish = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
-        raise UserError(f"{key}={name} is unknown: {wish}")
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+        raise UserError(f"{key}={name} is unknown: {hint}")
 
 
 def check_arguments(options: list[list[str]], named_class: Callable[[str], type | None]) -> None:
@@ -119,10 +119,10 @@ def check_fit(model: type[Task], data: type[LabDataModule]) -> None:
     known = known_classes(Task).items()
     fitting = [name for name, cls in known if cls.batch_type is gives and not is_family(cls)]
     near = difflib.get_close_matches(model.__name__, fitting, 1, 0)
-    wish = f"; try {near[0]}" if near else ""
+    hint = f"; try {near[0]}" if near else ""
     kinds = {cls: cls.__name__.removesuffix("Batch").lower() for cls in (reads, gives)}
     raise UserError(
-        f"{model.__name__} reads {kinds[reads]}; {data.__name__} gives {kinds[gives]}{wish}"
+        f"{model.__name__} reads {kinds[reads]}; {data.__name__} gives {kinds[gives]}{hint}"
     )
 
 

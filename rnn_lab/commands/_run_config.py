@@ -16,8 +16,8 @@ OF_THIS_RUN = ("name", "overwrite", "ckpt_path")  # what the config of another r
 class RunConfig(SaveConfigCallback):
     """Writes the resolved config into the run's folder and gives it to the loggers.
 
-    The file is a recipe for further runs (`-c config.yaml`): it names neither the folder of this
-    one nor its checkpoint.
+    That of a fit is a recipe for further runs (`-c config.yaml`): it names neither the folder of
+    this one nor its checkpoint. That of a test states which checkpoint was tested.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -26,14 +26,15 @@ class RunConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Write `config.yaml`, or `config.test.yaml` when a checkpoint is tested."""
         config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
-        for key in OF_THIS_RUN:
-            config.pop(key, None)
-        config["trainer"].pop("default_root_dir", None)
-        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         stage = getattr(stage, "value", stage)
-        name, metrics = "config.yaml", "metrics.csv"
-        if stage != "fit":
+        if stage == "fit":
+            name, metrics = "config.yaml", "metrics.csv"
+            for key in OF_THIS_RUN:
+                config.pop(key, None)
+            config["trainer"].pop("default_root_dir", None)
+        else:
             name, metrics = f"config.{stage}.yaml", f"metrics.{stage}.csv"
+        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         folder = Path(trainer.default_root_dir)
         artifact(folder, name).write_text(text, encoding="utf-8")
         own(folder, metrics, "checkpoints", "wandb")

@@ -112,6 +112,7 @@ def test_the_line_overrules_a_config_file_wherever_it_stands():
 def test_test_needs_the_checkpoint_alone_and_the_line_overrules_it(trained, capfd):
     assert run("test", "--ckpt_path", BEST, "--data.batch_size=5") == 0
     config = resolved("config.test.yaml")
+    assert config["ckpt_path"] == str(BEST)  # what was tested
     assert config["data"]["init_args"]["batch_size"] == 5  # from the line
     assert config["data"]["init_args"]["test_size"] == 24  # from the checkpoint
     assert 0 <= float(rows("metrics.test.csv")[-1]["test/accuracy"]) <= 1
