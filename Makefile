@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PARALLEL := -n auto --dist loadfile
 # The demo and the tests train tiny models: a second thread would only wait for the first.
 demo test test-slow drill check notebooks: export OMP_NUM_THREADS := 1
 
@@ -26,11 +27,11 @@ demo: $(READY)  ## Train on generated reviews, test, label three sentences
 	  | $(BIN)/rnn-lab predict --ckpt_path $(DEMO)/checkpoints/best.ckpt --input -
 	@echo 'Results lie in $(DEMO): curves.png, confusion_matrix.png, metrics.csv, checkpoints/best.ckpt'
 
-test: $(READY)  ## Run the test suite
-	$(BIN)/python -m pytest -q
+test: $(READY)  ## Run the test suite, a process on each core
+	$(BIN)/python -m pytest -q $(PARALLEL)
 
 test-slow: $(READY)  ## Run the tests that take longer, and those on real data
-	$(BIN)/python -m pytest -q -m 'slow or data'
+	$(BIN)/python -m pytest -q $(PARALLEL) -m 'slow or data'
 
 drill: $(READY)  ## Interrupt runs at random moments, 44 times (ten minutes)
 	RNN_LAB_DRILL=11 $(BIN)/python -m pytest -q -s -m slow tests/cluster/test_drill.py

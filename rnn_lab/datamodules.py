@@ -2,11 +2,11 @@
 
 from rnn_lab.tasks.forecasting.data import SyntheticSeries
 from rnn_lab.tasks.forecasting.datasets import ETTh1, ETTh2, ETTm1, ETTm2, ExchangeRate
-from rnn_lab.tasks.forecasting.files import SeriesFiles
-from rnn_lab.tasks.language_modeling.data import SyntheticText, TextStream
+from rnn_lab.tasks.forecasting.files import ForecastingFiles
+from rnn_lab.tasks.language_modeling.data import LanguageModelingFiles, SyntheticText
 from rnn_lab.tasks.language_modeling.datasets import TinyShakespeare, WikiText2
 from rnn_lab.tasks.regression.data import AddingProblem
-from rnn_lab.tasks.sequence_classification.data import UEA, SyntheticChirps
+from rnn_lab.tasks.sequence_classification.data import LabeledSeriesFiles, SyntheticChirps
 from rnn_lab.tasks.sequence_classification.datasets import JapaneseVowels
 from rnn_lab.tasks.tagging.data import CopyMemory
 from rnn_lab.tasks.text_classification.data import SyntheticReviews, TextFiles
@@ -20,7 +20,6 @@ __all__ = [
     "R8",
     "SST2",
     "TREC",
-    "UEA",
     "AGNews",
     "AddingProblem",
     "CopyMemory",
@@ -29,11 +28,13 @@ __all__ = [
     "ETTm1",
     "ETTm2",
     "ExchangeRate",
+    "ForecastingFiles",
     "JapaneseVowels",
+    "LabeledSeriesFiles",
+    "LanguageModelingFiles",
     "Multi30k",
     "Names",
     "ParallelFiles",
-    "SeriesFiles",
     "SyntheticChirps",
     "SyntheticDates",
     "SyntheticReviews",
@@ -41,7 +42,6 @@ __all__ = [
     "SyntheticText",
     "Tatoeba",
     "TextFiles",
-    "TextStream",
     "TinyShakespeare",
     "WikiText2",
 ]

@@ -14,12 +14,12 @@ from rnn_lab.tasks.forecasting.models import (
     SegRNNForecaster,
 )
 from rnn_lab.tasks.language_modeling.models import AWDLSTM, LanguageModel, LSTMLanguageModel
-from rnn_lab.tasks.regression.models import SeriesRegressor
+from rnn_lab.tasks.regression.models import SequenceRegressor
 from rnn_lab.tasks.sequence_classification.models import (
     BiGRUClassifier,
     GRUClassifier,
-    LSTMSeriesClassifier,
-    SeriesClassifier,
+    LSTMSequenceClassifier,
+    SequenceClassifier,
 )
 from rnn_lab.tasks.tagging.models import SequenceTagger
 from rnn_lab.tasks.text_classification.models import (
@@ -44,7 +44,7 @@ __all__ = [
     "LSTMClassifier",
     "LSTMForecaster",
     "LSTMLanguageModel",
-    "LSTMSeriesClassifier",
+    "LSTMSequenceClassifier",
     "LanguageModel",
     "LastValueForecaster",
     "PackedLSTM",
@@ -53,9 +53,9 @@ __all__ = [
     "SegRNNForecaster",
     "SentimentLSTM",
     "Seq2SeqTranslator",
+    "SequenceClassifier",
+    "SequenceRegressor",
     "SequenceTagger",
-    "SeriesClassifier",
-    "SeriesRegressor",
     "TextClassifier",
     "Translator",
 ]

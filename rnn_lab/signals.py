@@ -1,4 +1,4 @@
-"""The wish to stop, as schedulers send it: heard from the first moment on, acted upon later.
+"""The wish to stop, as schedulers send it: received from the first moment on, acted upon later.
 
 Nothing but the standard library is imported, so that a signal that comes while all else is being
 imported is not lost.
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-WISHES = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 _heard: list[int] = []
 
@@ -31,9 +31,9 @@ class Preempted(Exception):
 
 
 @contextmanager
-def heeded() -> Iterator[None]:
+def handle_signals() -> Iterator[None]:
     """Listen as long as this lasts; then all is as it was before."""
-    before = {wish: signal.getsignal(wish) for wish in WISHES}
+    before = {wish: signal.getsignal(wish) for wish in SIGNALS}
     listen()
     try:
         yield
@@ -51,10 +51,10 @@ def listen() -> None:
         if os.getpid() == here:  # a forked worker is ended by its parent
             _heard.append(signum)
 
-    for wish in WISHES:
+    for wish in SIGNALS:
         signal.signal(wish, note)
 
 
-def heard() -> int:
+def received() -> int:
     """Number of the first signal that came; 0 if there was none."""
     return _heard[0] if _heard else 0

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Trainer
 from tiny import TinyData, TinyTask
 
-from rnn_lab.training import MetricsFile, place_loggers
+from rnn_lab.training import CSVMetricsLogger, place_loggers
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def make_trainer(tmp_path: Path):
     def make(folder="run", **options):
         fixed = dict(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
         steps = dict(log_every_n_steps=1, default_root_dir=str(tmp_path / folder))
-        trainer = Trainer(**(fixed | steps | {"logger": MetricsFile()} | options))
+        trainer = Trainer(**(fixed | steps | {"logger": CSVMetricsLogger()} | options))
         place_loggers(trainer)
         return trainer
 

@@ -51,9 +51,9 @@ READ = {  # how the commands read each kind of file
     "a.jsonl": ["--model=LSTMClassifier", "--data=TextFiles"],
     "a.txt": ["--model=LSTMClassifier", "--data=TextFiles"],
     "pairs.tsv": ["--model=Seq2SeqTranslator", "--data=ParallelFiles"],
-    "waves.csv": ["--model=LSTMForecaster", "--data=SeriesFiles", "--data.input_length=6"],
-    "a.ts": ["--model=GRUClassifier", "--data=UEA"],
-    "stream.txt": ["--model=LSTMLanguageModel", "--data=TextStream"],
+    "waves.csv": ["--model=LSTMForecaster", "--data=ForecastingFiles", "--data.input_length=6"],
+    "a.ts": ["--model=GRUClassifier", "--data=LabeledSeriesFiles"],
+    "stream.txt": ["--model=LSTMLanguageModel", "--data=LanguageModelingFiles"],
 }
 
 
@@ -290,7 +290,7 @@ CONTENT = {
         ((*MODEL, "init_args", "hidden_dim"), "four"), ((*MODEL, "init_args", "hidden_dim"), -4),
         ((*MODEL, "init_args", "hidden_dim"), 5), ((*MODEL, "init_args", "hidden_dim"), [4]),
         ((*MODEL, "init_args", "hidden_dim"), None), ((*MODEL, "init_args", "hidden_dim"), 4.5),
-        ((*MODEL, "init_args", "colour"), "red"), ((*MODEL, "init_args", 7), "red"),
+        ((*MODEL, "init_args", "color"), "red"), ((*MODEL, "init_args", 7), "red"),
         ((*DATA, "class_path"), "rnn_lab.datamodules.Absent"), ((*DATA, "class_path"), [1]),
         ((*DATA, "init_args"), "x"), (DATA, None), (DATA, 3),
         ((*DATA, "reader"), None), ((*DATA, "reader"), [1]),
@@ -314,7 +314,7 @@ READING = {
         (READER, {}), ((*READER, "words"), 3), ((*READER, "words"), None), ((*READER, "words"), []),
         ((*READER, "words"), ["<pad>", "<unk>", [1]]), ((*READER, "words"), ["<pad>", "<unk>"]),
         ((*READER, "words"), [str(i) for i in range(99)]), ((*READER, "settings"), 3),
-        ((*READER, "settings"), {"colour": 1}), ((*READER, "settings", "tokenizer"), "absent"),
+        ((*READER, "settings"), {"color": 1}), ((*READER, "settings", "tokenizer"), "absent"),
         ((*READER, "settings", "tokenizer"), [1]), ((*READER, "settings", "max_length"), "x"),
         ((*READER, "bpe"), "no tokenizer"), ((*DATA, "labels"), 3), ((*DATA, "labels"), ["one"]),
         ((*DATA, "labels"), None),
@@ -428,8 +428,8 @@ CONFIGS = {
     "a python name": "model: !!python/name:os.system",
     "a python module": "model: !!python/module:antigravity",
     "a function as callback": CONFIG.replace("max_epochs", f"callbacks: [{SYSTEM}], max_epochs"),
-    "a function as optimiser": CONFIG.replace("4}}", "4, optimizer: os.system}}"),
-    "an unknown key": f"{CONFIG}colour: red\n",
+    "a function as optimizer": CONFIG.replace("4}}", "4, optimizer: os.system}}"),
+    "an unknown key": f"{CONFIG}color: red\n",
     "an unknown part of the model": CONFIG.replace("hidden_dim", "hidden_dims"),
     "an unknown part of the data": CONFIG.replace("valid", "validation"),
     "an unknown part of the trainer": CONFIG.replace("max_epochs", "epochs"),
@@ -465,7 +465,7 @@ def test_a_damaged_config(what, place):
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe\x00", b"model: \xff\n", noise(1000)(b""), gzip.compress(b"a")]
+    "content", [b"\xff\xfe\x00", b"model: \xff\n", noise(1000)(b""), gzip.compress(b"a", mtime=0)]
 )
 def test_a_config_that_is_no_text(content, place):
     (place / "bad.yaml").write_bytes(content)

@@ -16,7 +16,7 @@ def class_scores(
     """Score logits by cross-entropy; where a row may have several labels, each for itself.
 
     Args:
-        logits: Unnormalised predictions, `(batch, num_classes)`.
+        logits: Unnormalized predictions, `(batch, num_classes)`.
         labels: Class ids `(batch,)` int64, or zeros and ones `(batch, num_classes)` float32.
         weight: Weight of each class, `(num_classes,)`.
         label_smoothing: Share of each target that is spread evenly.

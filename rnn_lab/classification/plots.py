@@ -10,7 +10,7 @@ from rnn_lab.training.plots import GREY
 
 
 def confusion_matrix(matrix: Sequence[Sequence[int]] | np.ndarray, labels: Sequence[str]) -> Figure:
-    """Draw how often each class was taken for which; colour is the share of the true class.
+    """Draw how often each class was taken for which; color is the share of the true class.
 
     Args:
         matrix: Counts, true class by predicted class.
@@ -64,6 +64,6 @@ def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
     font = 10 if len(counts) <= 4 else 7.5 if len(counts) <= 12 else 6
     for (row, column), count in np.ndenumerate(counts):
         if count or len(counts) <= 4:
-            colour = "white" if shares[row, column] > 0.5 else "#1A1A1A"
+            color = "white" if shares[row, column] > 0.5 else "#1A1A1A"
             text = f"{count:,}" if count < 10_000 or len(counts) <= 4 else f"{count / 1000:.0f}k"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=font)
+            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=font)

@@ -34,8 +34,8 @@ class ConfusionPlot(Callback):
             run.log_confusion_matrix("test/confusion_matrix", counts.tolist(), labels)
 
 
-class Mistakes(Callback):
-    """List the test texts labelled wrongly with most confidence, in `mistakes.csv`.
+class MisclassifiedExamples(Callback):
+    """List the test texts labeled wrongly with most confidence, in `mistakes.csv`.
 
     Data without texts, and texts with several labels, are passed over. No more than `rows`
     mistakes are held at any time.
@@ -51,7 +51,7 @@ class Mistakes(Callback):
 
     def __init__(self, rows: int = 100) -> None:
         if rows < 1:
-            raise UserError(f"Mistakes: rows must be at least 1, got {rows}")
+            raise UserError(f"MisclassifiedExamples: rows must be at least 1, got {rows}")
         self.rows = rows
         self._worst: list[tuple[float, int, int, int]] = []  # probability, example, truth, answer
         self._plan: list[Any] = []  # examples of each batch, in the loader's order

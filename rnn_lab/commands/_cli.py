@@ -36,7 +36,7 @@ from rnn_lab.commands._checks import (
     refusal_named,
 )
 from rnn_lab.commands._named_classes import NamedClasses
-from rnn_lab.commands._parsing import OneLineErrors, in_order, split_options, value_of
+from rnn_lab.commands._parsing import ConciseErrorsMixin, in_order, split_options, value_of
 from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
@@ -45,12 +45,12 @@ from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.models import Translator
 from rnn_lab.tasks.translation.predictor import load_ensemble
-from rnn_lab.training.checkpoints import to_go_on_from
+from rnn_lab.training.checkpoints import find_resume_checkpoint
 from rnn_lab.training.runs import (
     CHOSEN,
     claim,
-    folder_of,
-    refuse_used,
+    ensure_unused,
+    run_dir_of,
     run_folder,
 )
 
@@ -84,7 +84,7 @@ def main(args: Sequence[str]) -> None:
         torch.distributed.destroy_process_group()
 
 
-class OneLineParser(OneLineErrors, LightningArgumentParser):
+class OneLineParser(ConciseErrorsMixin, LightningArgumentParser):
     """Lightning's parser with errors of one line."""
 
 
@@ -144,7 +144,7 @@ class LabCLI(LightningCLI):
             "are averaged with those of --ckpt_path",
         )
         parser.add_lightning_class_args(training.BestCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(training.Patience, "early_stopping")
+        parser.add_lightning_class_args(training.ValidationEarlyStopping, "early_stopping")
 
     # From words to a config.
 
@@ -219,7 +219,7 @@ class LabCLI(LightningCLI):
         folder = config.trainer.default_root_dir or run_folder(
             config.experiment or data.__name__, config.name, model.__name__
         )
-        self.opened = to_go_on_from(Path(folder, "checkpoints"))
+        self.opened = find_resume_checkpoint(Path(folder, "checkpoints"))
         return self.opened.path if self.opened else None
 
     def _folder(self, config: Any, model: type, data: type, goes_on: bool) -> Path:
@@ -227,13 +227,13 @@ class LabCLI(LightningCLI):
             return Path(os.environ[CHOSEN])
         folder = Path(
             config.trainer.default_root_dir
-            or (not config.name and config.ckpt_path and folder_of(Path(config.ckpt_path)))
+            or (not config.name and config.ckpt_path and run_dir_of(Path(config.ckpt_path)))
             or run_folder(config.experiment or data.__name__, config.name, model.__name__)
         )
         if config.ensemble and not config.trainer.default_root_dir:
             folder = folder / "ensemble"  # beside the results of the one model
         if self.subcommand == "fit" and not config.ckpt_path and not config.overwrite:
-            refuse_used(folder, started=goes_on)
+            ensure_unused(folder, started=goes_on)
         os.environ[CHOSEN] = str(folder)
         return folder
 
@@ -290,9 +290,11 @@ class LabCLI(LightningCLI):
             callbacks = [c for c in callbacks if not isinstance(c, training.BestCheckpoint)]
         unwatched = not self.config[self.subcommand].early_stopping.monitor
         if unwatched and not hasattr(self.model, "monitor"):
-            callbacks = [c for c in callbacks if not isinstance(c, training.Patience)]
+            callbacks = [
+                c for c in callbacks if not isinstance(c, training.ValidationEarlyStopping)
+            ]
         if config["enable_progress_bar"] is not False:
-            callbacks = [*callbacks, training.Progress()]
+            callbacks = [*callbacks, training.BatchProgressBar()]
         if self.subcommand != "fit":  # a checkpoint's weights are averaged already
             given = config["callbacks"] or []
             config["callbacks"] = [c for c in given if not isinstance(c, WeightAveraging)]
@@ -300,14 +302,14 @@ class LabCLI(LightningCLI):
         given = given if isinstance(given, list) else [given]
         if not any(isinstance(plugin, CheckpointIO) for plugin in given):
             config["plugins"] = [*given, self._checkpoint_io()]
-        watchers = [training.StepMonitor(), training.StopOnNaN()]
-        watchers += [training.RandomState(), training.CutEpochs()]
-        watchers += [training.Preemption(), training.RunState(), training.Curves()]
+        watchers = [training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
+        watchers += [training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
+        watchers += [training.Preemption(), training.StatusFile(), training.LearningCurves()]
         try:
             trainer = super()._instantiate_trainer(config, [*callbacks, *watchers])
         except RuntimeError as error:  # what Lightning says of settings of SLURM
             raise UserError(str(error)) from error
-        training.check_launch(trainer)
+        training.check_world_size(trainer)
         return trainer
 
     def _plain_config(self) -> dict[str, Any]:
@@ -320,9 +322,11 @@ class LabCLI(LightningCLI):
         config = self.config[self.subcommand]
         resumed = self.opened if config.ckpt_path else None
         if isinstance(self.model, Task):
-            return training.WholeFiles(resumed)
+            return training.AtomicCheckpointIO(resumed)
         plain = self._plain_config()
-        return training.WholeFiles(resumed, specs={key: plain[key] for key in ("model", "data")})
+        return training.AtomicCheckpointIO(
+            resumed, specs={key: plain[key] for key in ("model", "data")}
+        )
 
     def before_fit(self) -> None:
         """Take the run's folder."""
@@ -380,5 +384,7 @@ def _tell_on_standard_error() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # none is needed
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval")  # epochs count
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # of Lightning's own code
-    warnings.filterwarnings("ignore", ".*srun.* is available on your system")  # see check_launch
+    warnings.filterwarnings(
+        "ignore", ".*srun.* is available on your system"
+    )  # see check_world_size
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint.*")  # as they were

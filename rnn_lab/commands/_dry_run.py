@@ -13,7 +13,13 @@ from rnn_lab.commands._parsing import value_of
 from rnn_lab.errors import UserError
 from rnn_lab.training.runs import CHOSEN, next_name
 
-FILES = ("train", "valid", "test", "file", "reader_from")  # arguments of data that name files
+FILES = (
+    "train",
+    "valid",
+    "test",
+    "file",
+    "vocab_from_checkpoint",
+)  # arguments of data that name files
 Options = list[list[str]]  # of `fit`, each with its value
 
 
@@ -47,7 +53,7 @@ class Plan(NamedTuple):
     runs: list[Run]
 
 
-class Rehearsal(LabCLI):
+class FitDryRun(LabCLI):
     """Reads and checks what `fit` is given, fixes the run's name, and builds nothing.
 
     Args:
@@ -127,7 +133,7 @@ def planned(args: Namespace, options: Options) -> Plan:
     for element, suffix in zip(elements, suffixes, strict=True):
         own = grid.options_of(element)
         refuse_contradictions(args, [*options, *own])
-        rehearsal = Rehearsal([*options, *own, *names], suffix)
+        rehearsal = FitDryRun([*options, *own, *names], suffix)
         config = rehearsal.config["fit"]
         place = Path(config.trainer.default_root_dir)
         folder = place

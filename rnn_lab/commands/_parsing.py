@@ -10,7 +10,7 @@ from rnn_lab.errors import UserError
 CHOICES = ("--model", "--data", "--model.optimizer", "--model.scheduler")  # of a class
 
 
-class OneLineErrors:
+class ConciseErrorsMixin:
     """Mixin for parsers: errors of one line, and no completion of shortened options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -39,5 +39,5 @@ class RunConfig(SaveConfigCallback):
         artifact(folder, name).write_text(text, encoding="utf-8")
         own(folder, metrics, "checkpoints", "wandb")
         for logger in trainer.loggers:
-            if isinstance(logger, training.WandbRun):
+            if isinstance(logger, training.OfflineWandbLogger):
                 logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)

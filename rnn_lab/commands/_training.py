@@ -17,7 +17,7 @@ def run(command: str, options: Sequence[str]) -> int:
     Returns:
         0, or 128 and the number of the signal that preempted it.
     """
-    with signals.heeded():
+    with signals.handle_signals():
         try:
             from rnn_lab.commands import _cli
 

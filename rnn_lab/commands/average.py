@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentParser
 
-from rnn_lab.commands._parsing import OneLineErrors
+from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
 
 
-class AverageParser(OneLineErrors, ArgumentParser):
+class AverageParser(ConciseErrorsMixin, ArgumentParser):
     """A parser with errors of one line."""
 
 

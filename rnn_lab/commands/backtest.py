@@ -13,16 +13,22 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.table import Table
 
-from rnn_lab.commands._parsing import OneLineErrors
+from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.loading import load
 from rnn_lab.errors import UserError
-from rnn_lab.tasks.forecasting.backtest import Refitted, Result, backtest, baselines, rows_of
+from rnn_lab.tasks.forecasting.backtest import (
+    PeriodicallyRefitForecaster,
+    Result,
+    backtest,
+    baselines,
+    rows_of,
+)
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.forecasting.reader import SeriesReader
 from rnn_lab.tasks.forecasting.reports import to_panels
-from rnn_lab.training.runs import artifact, folder_of
+from rnn_lab.training.runs import artifact, run_dir_of
 
 log = logging.getLogger("rnn_lab")
 
@@ -37,7 +43,7 @@ SHOWN = {  # on the screen; the file has all
 OVERRIDES = ("file", "root", "split", "stride", "season")  # of the data, that may be given anew
 
 
-class BacktestParser(OneLineErrors, ArgumentParser):
+class BacktestParser(ConciseErrorsMixin, ArgumentParser):
     """A parser with errors of one line."""
 
 
@@ -79,7 +85,9 @@ def _parser() -> BacktestParser:
     parser.add_argument(
         "--compare", type=list[str] | None, help="further checkpoints, trained on the same series"
     )
-    parser.add_argument("--data.file", type=str | None, help="of SeriesFiles: the table, again")
+    parser.add_argument(
+        "--data.file", type=str | None, help="of ForecastingFiles: the table, again"
+    )
     parser.add_argument("--data.root", type=str | None, help="folder of datasets")
     parser.add_argument(
         "--data.split",
@@ -105,7 +113,7 @@ def _parser() -> BacktestParser:
 
 
 def _folder(checkpoint: str) -> Path:
-    run = folder_of(Path(checkpoint))
+    run = run_dir_of(Path(checkpoint))
     if run is None:
         raise UserError(f"{checkpoint} lies in no run's folder: give --output=FOLDER")
     return artifact(run, "backtest")
@@ -140,7 +148,7 @@ def _models(
         models[name if name not in models else f"{name} {len(models) + 1}"] = model
     if args.refit is not None:
         name, first = next(iter(models.items()))
-        again = Refitted(first, data, args.refit, _refit(args, folder))
+        again = PeriodicallyRefitForecaster(first, data, args.refit, _refit(args, folder))
         models[f"{name}, refitted"] = again
     return models
 
@@ -165,7 +173,7 @@ def _check_alike(
 
 def _refit(args: Namespace, folder: Path) -> Any:
     """Say how to train anew: as the run was trained, on rows up to another time."""
-    run = folder_of(Path(args.ckpt_path))
+    run = run_dir_of(Path(args.ckpt_path))
     config = None if run is None else run / "config.yaml"
     if config is None or not config.exists():
         raise UserError(f"refit needs the config.yaml of the run of {args.ckpt_path}")

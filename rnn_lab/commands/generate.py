@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser
 
-from rnn_lab.commands._parsing import OneLineErrors
+from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.core.loading import load
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.language_modeling.predictor import LanguagePredictor
@@ -36,7 +36,7 @@ def main(options: Sequence[str]) -> None:
         sys.stdout.write((json.dumps(text, ensure_ascii=False) if args.json else text) + "\n")
 
 
-class GenerateParser(OneLineErrors, ArgumentParser):
+class GenerateParser(ConciseErrorsMixin, ArgumentParser):
     """A parser with errors of one line."""
 
 

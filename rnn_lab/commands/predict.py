@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from rnn_lab.commands._parsing import OneLineErrors
+from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.loading import load, predictor_class
 from rnn_lab.core.predictor import TEXTS_AT_ONCE, Answer, RecordPredictor
@@ -24,7 +24,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
 from rnn_lab.io.progress import progress
 from rnn_lab.io.records import read_records
-from rnn_lab.nn import Strategy
+from rnn_lab.nn import GenerationConfig
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
@@ -96,7 +96,7 @@ def _forecast(args: Namespace, path: Path | None) -> None:
     forecast(args, _devices(args.trainer.accelerator, args.trainer.devices), path)
 
 
-class PredictParser(OneLineErrors, ArgumentParser):
+class PredictParser(ConciseErrorsMixin, ArgumentParser):
     """A parser with errors of one line."""
 
 
@@ -175,7 +175,7 @@ def predictor_of(args: Namespace, device: str) -> RecordPredictor:
     return predictor
 
 
-def _strategy(own: Strategy, given: dict[str, Any]) -> Strategy:
+def _strategy(own: GenerationConfig, given: dict[str, Any]) -> GenerationConfig:
     """Change what was given, and refuse what would go unheard."""
     strategy = own._replace(**given)
     unheard = (
@@ -201,7 +201,7 @@ def _check_lines(args: Namespace, sources: Iterable[Any]) -> None:
     Raises:
         UserError: If one file has more lines than the other.
     """
-    references = read_records(args.references, format="txt", encoding=args.encoding, labelled=False)
+    references = read_records(args.references, format="txt", encoding=args.encoding, labeled=False)
     sizes = [sum(1 for _ in lines) for lines in (sources, references)]
     if sizes[0] != sizes[1]:
         raise UserError(f"{args.input} has {sizes[0]} lines, {args.references} has {sizes[1]}")
@@ -213,7 +213,7 @@ def _with_references(
     """Add the score of a given translation to each answer."""
     if not isinstance(predictor, TranslationPredictor):
         raise UserError(f"{args.ckpt_path} does not translate: leave --references out")
-    records = read_records(args.references, format="txt", encoding=args.encoding, labelled=False)
+    records = read_records(args.references, format="txt", encoding=args.encoding, labeled=False)
     references = (record.text for record in records)
     while chunk := list(islice(answers, TEXTS_AT_ONCE)):
         targets = list(islice(references, len(chunk)))

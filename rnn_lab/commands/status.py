@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnn_lab.commands._parsing import OneLineErrors
+from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.errors import UserError
 
 STATE, SUBMISSION = "state.json", "submit.json"  # of the run itself, and of its job
@@ -29,7 +29,7 @@ UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 Facts = dict[str, Any]
 
 
-class StatusParser(OneLineErrors, ArgumentParser):
+class StatusParser(ConciseErrorsMixin, ArgumentParser):
     """A parser with errors of one line."""
 
 

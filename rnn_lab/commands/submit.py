@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rnn_lab.commands import _batch_script as batch_script
 from rnn_lab.commands._dry_run import Run, planned
-from rnn_lab.commands._parsing import OneLineErrors, split_options
+from rnn_lab.commands._parsing import ConciseErrorsMixin, split_options
 from rnn_lab.commands.status import SUBMISSION, refuse_running
 from rnn_lab.errors import UserError
 from rnn_lab.training.runs import claim
@@ -41,7 +41,7 @@ DEFAULTS = {"nodes": 1, "gpus-per-node": 0, "signal-before": 120, "retries": 3}
 LEAST = {"gpus-per-node": 0, "retries": 0}  # of all other numbers it is 1
 
 
-class SubmitParser(OneLineErrors, ArgumentParser):
+class SubmitParser(ConciseErrorsMixin, ArgumentParser):
     """A parser with errors of one line."""
 
 

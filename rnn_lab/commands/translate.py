@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from jsonargparse import ArgumentParser
 
-from rnn_lab.commands._parsing import OneLineErrors
+from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.commands.predict import add_search_options, predictor_of
 from rnn_lab.core.predictor import Answer
 from rnn_lab.errors import UserError
@@ -39,7 +39,7 @@ def main(options: Sequence[str]) -> None:
         sys.stdout.flush()
 
 
-class TranslateParser(OneLineErrors, ArgumentParser):
+class TranslateParser(ConciseErrorsMixin, ArgumentParser):
     """A parser with errors of one line."""
 
 

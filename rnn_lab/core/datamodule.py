@@ -12,10 +12,12 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from rnn_lab.core.public_paths import public_path
-from rnn_lab.core.samplers import LengthBuckets
+from rnn_lab.core.samplers import BucketBatchSampler
 from rnn_lab.errors import UserError
 
-CALM = 0.05  # seconds in which threads of a collective operation that is over come to rest
+FORK_GRACE_SECONDS = (
+    0.05  # seconds in which threads of a collective operation that is over come to rest
+)
 
 
 class Rows(Protocol):
@@ -31,7 +33,7 @@ class Rows(Protocol):
     def __getitem__(self, rows: np.ndarray) -> Any: ...
 
 
-class CountingLoader(DataLoader[Any]):
+class ResumableLoader(DataLoader[Any]):
     """Hands out planned batches and counts them, for a resume in the middle of an epoch.
 
     Args:
@@ -39,7 +41,7 @@ class CountingLoader(DataLoader[Any]):
         buckets: Plans the batches.
     """
 
-    def __init__(self, rows: Rows, buckets: LengthBuckets) -> None:
+    def __init__(self, rows: Rows, buckets: BucketBatchSampler) -> None:
         super().__init__(cast(Dataset[Any], rows), sampler=buckets, batch_size=None)
         self.buckets = buckets
         self.handed_out = 0
@@ -48,7 +50,7 @@ class CountingLoader(DataLoader[Any]):
         if self.num_workers:
             # Python 3.11 hangs in a worker that is forked while a thread which Python has not
             # started, such as one of Gloo's, is just asking for the interpreter.
-            time.sleep(CALM)
+            time.sleep(FORK_GRACE_SECONDS)
         self.handed_out = self.buckets.start
         for batch in super().__iter__():
             self.handed_out += 1
@@ -90,7 +92,7 @@ class LabDataModule(LightningDataModule, ABC):
             raise UserError(f"batch_size must be at least 1, got {batch_size}")
         self.save_hyperparameters(logger=False)
         self.batch_size = batch_size
-        self._loader: CountingLoader | None = None
+        self._loader: ResumableLoader | None = None
         self._resume = 0
 
     @abstractmethod
@@ -125,11 +127,11 @@ class LabDataModule(LightningDataModule, ABC):
         """Test batches, each row once over all processes."""
         return self._load("test", shuffle=False)
 
-    def _load(self, name: str, shuffle: bool) -> CountingLoader:
-        return CountingLoader(self.split(name), self._buckets(name, shuffle))
+    def _load(self, name: str, shuffle: bool) -> ResumableLoader:
+        return ResumableLoader(self.split(name), self._buckets(name, shuffle))
 
-    def _buckets(self, name: str, shuffle: bool) -> LengthBuckets:
-        return LengthBuckets(
+    def _buckets(self, name: str, shuffle: bool) -> BucketBatchSampler:
+        return BucketBatchSampler(
             self.split(name).lengths,
             self.batch_size,
             batch_tokens=self.batch_tokens,

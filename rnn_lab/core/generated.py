@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lab.core.datamodule import CountingLoader, LabDataModule
-from rnn_lab.core.samplers import LengthBuckets
+from rnn_lab.core.datamodule import LabDataModule, ResumableLoader
+from rnn_lab.core.samplers import BucketBatchSampler
 from rnn_lab.errors import UserError
 
 SPLITS = ("train", "valid", "test")
 Draw = Callable[[np.random.Generator, int], tuple[Tensor, Tensor]]
 
 
-class DrawnRows:
+class GeneratedDataset:
     """Rows of one length that are drawn when the first of them is asked for, an epoch at a time.
 
     What is drawn depends on the seed and the epoch alone: neither on the size of batches, nor on
@@ -58,7 +58,7 @@ class DrawnRows:
         )
 
 
-class EachEpochAnew:
+class RegeneratedEachEpoch:
     """The rows of a split in the epoch that is being planned.
 
     Args:
@@ -66,7 +66,7 @@ class EachEpochAnew:
         buckets: Plans the epoch.
     """
 
-    def __init__(self, rows: DrawnRows, buckets: LengthBuckets) -> None:
+    def __init__(self, rows: GeneratedDataset, buckets: BucketBatchSampler) -> None:
         self.rows = rows
         self.buckets = buckets
         self.lengths = rows.lengths
@@ -78,7 +78,7 @@ class EachEpochAnew:
         return self.rows.of_epoch(self.buckets.epoch, rows)
 
 
-class MemoryDataModule(LabDataModule):
+class LongRangeDataModule(LabDataModule):
     """Generated rows of one length: each training epoch has its own, the other splits never change.
 
     Args:
@@ -110,24 +110,24 @@ class MemoryDataModule(LabDataModule):
     def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Draw inputs and targets of a number of rows."""
 
-    def split(self, name: str) -> DrawnRows:
+    def split(self, name: str) -> GeneratedDataset:
         """Open a split, `train`, `valid` or `test`; of training rows the first epoch."""
         return self._splits[name]
 
     @cached_property
-    def _splits(self) -> dict[str, DrawnRows]:
+    def _splits(self) -> dict[str, GeneratedDataset]:
         return dict(self._opened())
 
-    def _opened(self) -> Iterator[tuple[str, DrawnRows]]:
+    def _opened(self) -> Iterator[tuple[str, GeneratedDataset]]:
         for number, name in enumerate(SPLITS):
             seed = self.data_seed, number
-            rows = DrawnRows(self.sizes[name], self.steps, self.batch_type, self.draw, *seed)
+            rows = GeneratedDataset(self.sizes[name], self.steps, self.batch_type, self.draw, *seed)
             yield name, rows
 
-    def _load(self, name: str, shuffle: bool) -> CountingLoader:
+    def _load(self, name: str, shuffle: bool) -> ResumableLoader:
         buckets = self._buckets(name, shuffle)
         rows = self.split(name)
-        return CountingLoader(EachEpochAnew(rows, buckets) if shuffle else rows, buckets)
+        return ResumableLoader(RegeneratedEachEpoch(rows, buckets) if shuffle else rows, buckets)
 
 
 def check_draw(count: int, split: str) -> None:

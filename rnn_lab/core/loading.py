@@ -27,7 +27,7 @@ def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any
     Returns:
         The predictor that the task names: of a text classifier a `TextPredictor`, of a translator a
         `TranslationPredictor`, of a forecaster a `ForecastPredictor`, of a sequence classifier a
-        `SeriesPredictor`, of a language model a `LanguagePredictor`.
+        `SequencePredictor`, of a language model a `LanguagePredictor`.
 
     Raises:
         UserError: If it is not a checkpoint of this project, is damaged, names a class that it

@@ -81,7 +81,7 @@ class RecordPredictor(Predictor):
             format=format or (None if known else "txt"),
             text_column=text_column,
             encoding=encoding,
-            labelled=False,
+            labeled=False,
         )
         return (record.text for record in records)
 
@@ -143,7 +143,7 @@ def check_known_sizes(task: Any, **known: Sized) -> None:
             raise UserError(f"{name} is {task.hparams[name]}, and {len(found)} are known")
 
 
-def like_lengths(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+def bucket_by_length(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
     """Cut rows into batches of like lengths with at most so many steps, padding included."""
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     while order:

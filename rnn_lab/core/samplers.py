@@ -9,7 +9,7 @@ from torch.utils.data import Sampler
 POOL = 50  # batches in a pool: sorted by length inside it, so that little is padded
 
 
-class LengthBuckets(Sampler[np.ndarray]):
+class BucketBatchSampler(Sampler[np.ndarray]):
     """Plans an epoch as batches of rows of like lengths.
 
     In training the order is drawn anew each epoch: rows are shuffled, each pool of 50 batches (of

@@ -1,4 +1,4 @@
-"""Records of text files, read one by one: CSV, TSV, JSONL, labelled lines, folders, archives."""
+"""Records of text files, read one by one: CSV, TSV, JSONL, labeled lines, folders, archives."""
 
 import codecs
 import csv
@@ -36,7 +36,7 @@ CSV_REASONS = {
 
 
 class Record(NamedTuple):
-    """A text with its labels: one as a rule, any number in multi-label data, none if unlabelled."""
+    """A text with its labels: one as a rule, any number in multi-label data, none if unlabeled."""
 
     text: str
     labels: tuple[str, ...]
@@ -51,16 +51,16 @@ def read_records(
     encoding: str = "utf-8",
     label_separator: str | None = None,
     header: bool = True,
-    labelled: bool = True,
+    labeled: bool = True,
 ) -> Iterator[Record]:
     r"""Read the records of a file, a folder or an archive lazily; memory stays bounded.
 
     Lines end with `\n` or `\r\n` and with nothing else. A byte order mark is skipped.
 
     Args:
-        path: What to read, each also as `.gz`; `-` is standard input, unlabelled.
+        path: What to read, each also as `.gz`; `-` is standard input, unlabeled.
         format: `csv`; `tsv` (quotes mean themselves); `jsonl` (an object a line); `txt` (label,
-            one space or tab, text; the text alone if unlabelled); `folder` and `archive` (one
+            one space or tab, text; the text alone if unlabeled); `folder` and `archive` (one
             file a text, its folder is the label). By default told from the name.
         text_column: Name (CSV, TSV, JSONL) or number, from 1 (CSV, TSV), of the text; of several
             the texts are joined by a space.
@@ -68,7 +68,7 @@ def read_records(
         encoding: Of the text; one in which a line feed is the byte 0x0a.
         label_separator: Splits a label into several, for multi-label data.
         header: Whether the first row of CSV or TSV names the columns.
-        labelled: Whether to read labels; where not, those of a record are empty.
+        labeled: Whether to read labels; where not, those of a record are empty.
 
     Returns:
         The records in the order of the file; of a folder by label, then by name.
@@ -78,13 +78,13 @@ def read_records(
             the message names file, line or row, and reason.
     """
     kind = _format(path, format)
-    if str(path) == "-" and labelled:
+    if str(path) == "-" and labeled:
         raise UserError("records from standard input have no labels: give a file")
     if str(path) != "-" and not Path(path).exists():
         raise UserError(f"{path} does not exist")
     codec = _codec(encoding)
     options = _Options(
-        str(path), text_column, label_column, codec, label_separator, header, labelled
+        str(path), text_column, label_column, codec, label_separator, header, labeled
     )
     if kind == "folder":
         return _read_folder(Path(path), options)
@@ -121,7 +121,7 @@ class _Options:
     encoding: str = "utf-8"
     label_separator: str | None = None
     header: bool = True
-    labelled: bool = True
+    labeled: bool = True
 
     @property
     def text_columns(self) -> Sequence[str | int]:
@@ -180,7 +180,7 @@ def _decoded(data: bytes, source: str, encoding: str, first_line: int = 1) -> st
 
 def _read_folder(folder: Path, options: _Options) -> Iterator[Record]:
     """Read `<folder>/<label>/*.txt`, or `<folder>/*.txt` where no labels are read."""
-    level = "*/" if options.labelled else ""
+    level = "*/" if options.labeled else ""
     files = sorted([*folder.glob(f"{level}*.txt"), *folder.glob(f"{level}*.txt.gz")])
     if not files:
         raise UserError(f"{folder} holds no file {level.replace('*', '<label>')}*.txt")
@@ -196,7 +196,7 @@ def _read_members(files: Iterable[tuple[str, bytes]], options: _Options) -> Iter
 
 
 def _whole_file(source: str, folder: str, content: bytes, options: _Options) -> Record:
-    labels = options.labels(folder, source) if options.labelled else ()
+    labels = options.labels(folder, source) if options.labeled else ()
     return Record(_decoded(content, source, options.encoding), labels)
 
 
@@ -211,7 +211,7 @@ def _read_lines(path: str | Path, read: "LineReader", options: _Options) -> Iter
 def _read_txt(lines: Iterator[str], options: _Options) -> Iterator[Record]:
     for n, line in enumerate(lines, 1):
         line = line.removesuffix("\n").removesuffix("\r")
-        if not options.labelled:
+        if not options.labeled:
             yield Record(line, ())
         elif line:
             label, *text = SPACE_OR_TAB.split(line, maxsplit=1)
@@ -226,7 +226,7 @@ def _read_jsonl(lines: Iterator[str], options: _Options) -> Iterator[Record]:
             where = f"{options.source} line {n}"
             entry = _json_object(line, where)
             texts = [_json_text(entry, key, where) for key in options.text_columns]
-            labels = _json_labels(entry, where, options) if options.labelled else ()
+            labels = _json_labels(entry, where, options) if options.labeled else ()
             yield Record(" ".join(texts), labels)
 
 
@@ -300,7 +300,7 @@ def _read_table(rows: Iterator[tuple[str, list[str]]], options: _Options) -> Ite
         return
     names, width = first[1], len(first[1])
     texts = [_column(column, names, options) for column in options.text_columns]
-    label = _column(options.label_column, names, options) if options.labelled else None
+    label = _column(options.label_column, names, options) if options.labeled else None
     for where, row in rows if options.header else chain([first], rows):
         if len(row) == width:
             labels = () if label is None else options.labels(row[label], where)

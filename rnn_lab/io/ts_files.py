@@ -28,7 +28,7 @@ class Case(NamedTuple):
     label: str | None
 
 
-class Archive:
+class TSFile:
     """A `.ts` file, read lazily: its header at once, then its cases one after the other.
 
     Lines that start with `#` are comments, in any encoding. All dimensions of a case have the same
@@ -36,7 +36,7 @@ class Archive:
 
     Args:
         source: Path of the file, also as `.gz`; `-` is standard input.
-        labelled: Whether a file without labels is refused.
+        labeled: Whether a file without labels is refused.
 
     Attributes:
         classes: The labels that there can be, in the order of the header; none without labels.
@@ -47,9 +47,9 @@ class Archive:
             reading, if a case is damaged: the message names file and line.
     """
 
-    def __init__(self, source: str | Path, *, labelled: bool = True) -> None:
+    def __init__(self, source: str | Path, *, labeled: bool = True) -> None:
         self.source = str(source)
-        self.labelled = labelled
+        self.labeled = labeled
         self.classes: list[str] = []
         self.dimensions: int | None = None
         self._equal = False
@@ -76,7 +76,7 @@ class Archive:
             self._take(n, key.lower(), words)
         else:
             raise UserError(f"{self.source} has no line @data: it is no .ts file, or cut short")
-        if self.labelled and not self.classes:
+        if self.labeled and not self.classes:
             wish = "says @classLabel false" if told else "has no line @classLabel"
             raise UserError(f"{self.source} {wish}: its series have no labels")
 
@@ -164,7 +164,7 @@ def _is_value(word: str) -> bool:
 
 
 def read_series(source: str | Path, format: str | None = None) -> Iterator[np.ndarray]:
-    r"""Read unlabelled series one after the other; labels that a file has are passed over.
+    r"""Read unlabeled series one after the other; labels that a file has are passed over.
 
     Args:
         source: File of series, also as `.gz`; `-` is standard input.
@@ -189,7 +189,7 @@ def read_series(source: str | Path, format: str | None = None) -> Iterator[np.nd
 
 
 def _series_of_ts(source: str | Path) -> Iterator[np.ndarray]:
-    return (case.values for case in Archive(source, labelled=False))
+    return (case.values for case in TSFile(source, labeled=False))
 
 
 def _series_of_jsonl(source: str | Path) -> Iterator[np.ndarray]:

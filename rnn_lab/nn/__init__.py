@@ -6,7 +6,7 @@ makes the process keep memory that it frees (see `allocation.py`). The environme
 `RNN_LAB_KEEP_DENORMALS=1` and `RNN_LAB_RETURN_MEMORY=1` leave PyTorch as it ships.
 """
 
-from rnn_lab.nn.allocation import keep_memory
+from rnn_lab.nn.allocation import configure_malloc
 from rnn_lab.nn.denormals import flush_denormals
 from rnn_lab.nn.dropout import EmbeddingDropout, LockedDropout, WordDropout
 from rnn_lab.nn.functional.cross_entropy import word_cross_entropy
@@ -32,10 +32,10 @@ from rnn_lab.nn.layers.sru import SRU, SRUCell
 from rnn_lab.nn.noise import GaussianNoise
 from rnn_lab.nn.pooling import (
     POOLINGS,
-    AttentionOverTime,
+    AttentionPooling,
     FinalState,
-    MaxOverTime,
-    MeanOverTime,
+    MaxPooling,
+    MeanPooling,
     pool,
 )
 from rnn_lab.nn.seq2seq.attention import (
@@ -49,13 +49,13 @@ from rnn_lab.nn.seq2seq.attention import (
 )
 from rnn_lab.nn.seq2seq.decoders import AttentionDecoder, Decoder, GNMTDecoder, LuongDecoder
 from rnn_lab.nn.seq2seq.encoder import Encoder
-from rnn_lab.nn.seq2seq.generation_config import Strategy
+from rnn_lab.nn.seq2seq.generation_config import GenerationConfig
 from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
 from rnn_lab.nn.seq2seq.model import Bridge, Seq2Seq
-from rnn_lab.nn.seq2seq.scheduled_sampling import TeacherForcing
+from rnn_lab.nn.seq2seq.scheduled_sampling import ScheduledSampling
 
 flush_denormals()
-keep_memory()
+configure_malloc()
 
 __all__ = [
     "ATTENTIONS",
@@ -74,7 +74,7 @@ __all__ = [
     "Attention",
     "AttentionDecoder",
     "AttentionLayer",
-    "AttentionOverTime",
+    "AttentionPooling",
     "Bridge",
     "Decoder",
     "EmbeddingDropout",
@@ -84,6 +84,7 @@ __all__ = [
     "GRUCell",
     "GaussianNoise",
     "GeneralAttention",
+    "GenerationConfig",
     "Hypothesis",
     "IndRNN",
     "IndRNNCell",
@@ -96,8 +97,8 @@ __all__ = [
     "LayerNormLSTMCell",
     "LockedDropout",
     "LuongDecoder",
-    "MaxOverTime",
-    "MeanOverTime",
+    "MaxPooling",
+    "MeanPooling",
     "Memory",
     "MinGRU",
     "MinLSTM",
@@ -107,15 +108,14 @@ __all__ = [
     "SLSTMCell",
     "SRUCell",
     "ScaledDotAttention",
+    "ScheduledSampling",
     "Seq2Seq",
     "SimpleRNN",
-    "Strategy",
-    "TeacherForcing",
     "WordDropout",
     "build_layer",
+    "configure_malloc",
     "flush_denormals",
     "initialize",
-    "keep_memory",
     "lengths_to_mask",
     "pool",
     "word_cross_entropy",

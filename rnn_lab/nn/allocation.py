@@ -14,7 +14,7 @@ KEPT = (1 << 31) - 1  # bytes free at the end of the heap, the most that can be 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # as malloc.h numbers them
 
 
-def keep_memory() -> None:
+def configure_malloc() -> None:
     """Let this process keep up to 2 GB that it frees, unless `RNN_LAB_RETURN_MEMORY` is set.
 
     Nothing happens where the C library is not glibc.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class GaussianNoise(nn.Module):
     """Add normal noise to every value, in training only.
 
-    Source: Bishop (1995), https://doi.org/10.1162/neco.1995.7.1.108, on why it regularises.
+    Source: Bishop (1995), https://doi.org/10.1162/neco.1995.7.1.108, on why it regularizes.
 
     Args:
         deviation: Standard deviation of the noise, in the units of the values.

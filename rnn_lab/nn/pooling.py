@@ -46,7 +46,7 @@ class FinalState(Pool):
         return torch.cat([final, output[:, 0, self.forwards :]], dim=-1)
 
 
-class MeanOverTime(Pool):
+class MeanPooling(Pool):
     """Average the real steps.
 
     Args:
@@ -60,7 +60,7 @@ class MeanOverTime(Pool):
         return _fill_padding(output, lengths, 0).sum(dim=1) / lengths.to(output).unsqueeze(1)
 
 
-class MaxOverTime(Pool):
+class MaxPooling(Pool):
     """Take each feature's greatest value among the real steps.
 
     Args:
@@ -72,7 +72,7 @@ class MaxOverTime(Pool):
         return _fill_padding(output, lengths, -torch.inf).max(dim=1).values
 
 
-class AttentionOverTime(Pool):
+class AttentionPooling(Pool):
     """Average the real steps by weights from a small network with a learned query.
 
     Source: Yang et al. (2016), https://aclanthology.org/N16-1174, section 2.2.
@@ -116,9 +116,9 @@ class Concatenation(Pool):
 
 POOLINGS: dict[str, Callable[[int], Pool]] = {
     "final": FinalState,
-    "mean": MeanOverTime,
-    "max": MaxOverTime,
-    "attention": AttentionOverTime,
+    "mean": MeanPooling,
+    "max": MaxPooling,
+    "attention": AttentionPooling,
 }
 
 

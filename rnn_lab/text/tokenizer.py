@@ -1,4 +1,4 @@
-"""From raw text to ids: tokenisers, vocabularies, and the reader that a checkpoint carries."""
+"""From raw text to ids: tokenizers, vocabularies, and the reader that a checkpoint carries."""
 
 import heapq
 import itertools
@@ -20,7 +20,7 @@ from rnn_lab.special_tokens import PAD_ID, UNK_ID
 SPECIAL_WORDS = ["<pad>", "<unk>"]
 COUNTED_AT_ONCE = 1_000_000  # distinct words held in memory while counting
 # Contractions are split as the Penn Treebank does ("do n't", "it 's"), so that raw text and
-# text that comes tokenised share their words. (Spelt out: IGNORECASE takes a third longer.)
+# text that comes tokenized share their words. (Spelt out: IGNORECASE takes a third longer.)
 NOT = re.compile(r"[nN]'[tT]\b")
 WORD = re.compile(rf"{NOT.pattern}|\w+|'(?:[sSdDmM]|[rR][eE]|[vV][eE]|[lL][lL])\b|[^\w\s]")
 LINE_BREAK = re.compile(r"<br\s*/?>")
@@ -50,7 +50,7 @@ SUBWORDS = ("bpe", "unigram")
 
 
 @dataclass(frozen=True)
-class TextSettings:
+class TokenizerConfig:
     """How texts become ids.
 
     Attributes:
@@ -84,20 +84,20 @@ class TextSettings:
             raise UserError(f"keep must be head or tail, got {self.keep!r}")
 
 
-class TextReader:
+class TextTokenizer:
     """Turns raw text into ids; everything that prediction needs to read as training did.
 
     Args:
         settings: How texts become ids.
         words: The vocabulary: the id of a word is its place in the list.
-        subwords: The learned subwords as `tokenizers` writes them, for these tokenisers only.
+        subwords: The learned subwords as `tokenizers` writes them, for these tokenizers only.
     """
 
     special_words: ClassVar[list[str]] = SPECIAL_WORDS
-    settings_class: ClassVar[type[TextSettings]] = TextSettings
+    settings_class: ClassVar[type[TokenizerConfig]] = TokenizerConfig
 
     def __init__(
-        self, settings: TextSettings, words: list[str], subwords: str | None = None
+        self, settings: TokenizerConfig, words: list[str], subwords: str | None = None
     ) -> None:
         self.settings = settings
         self.words = words
@@ -114,13 +114,13 @@ class TextReader:
         return type(self), (self.settings, self.words, self.subwords)
 
     @classmethod
-    def splitter(cls, settings: TextSettings) -> Callable[[str], list[str]]:
+    def splitter(cls, settings: TokenizerConfig) -> Callable[[str], list[str]]:
         """Say how a text becomes words, where they are no subwords."""
         split = SPLITTERS.get(settings.tokenizer, str.split)
         return (lambda text: split(text.lower())) if settings.lowercase else split
 
     @classmethod
-    def normalizer(cls, settings: TextSettings) -> Any:
+    def normalizer(cls, settings: TokenizerConfig) -> Any:
         """Say what `tokenizers` does to a text before it looks for subwords."""
         steps = [normalizers.Replace(Regex(LINE_BREAK.pattern), " "), normalizers.NFC()]
         return normalizers.Sequence(
@@ -128,7 +128,7 @@ class TextReader:
         )
 
     @classmethod
-    def learn(cls, settings: TextSettings, texts: Iterable[str]) -> Self:
+    def learn(cls, settings: TokenizerConfig, texts: Iterable[str]) -> Self:
         """Learn the vocabulary from the texts of a training split.
 
         Memory stays bounded: at most a million distinct words are counted at once, the rest
@@ -192,7 +192,7 @@ class TextReader:
 
 
 def _learn_subwords(
-    settings: TextSettings, texts: Iterable[str], special: list[str], normalizer: Any
+    settings: TokenizerConfig, texts: Iterable[str], special: list[str], normalizer: Any
 ) -> Tokenizer:
     options: dict[str, Any] = {
         "vocab_size": settings.max_size or 8000,

@@ -1,36 +1,47 @@
 """What the Trainer is given: loggers, callbacks, learning-rate schedules."""
 
-from rnn_lab.training.averaging import TriggeredAveraging
+from rnn_lab.training.averaging import NTASGD
 from rnn_lab.training.budget import TimeBudget
-from rnn_lab.training.callbacks import BestCheckpoint, Patience, Progress, StepMonitor, StopOnNaN
-from rnn_lab.training.checkpoints import CutEpochs, WholeFiles
-from rnn_lab.training.launch import check_launch
-from rnn_lab.training.loggers import MetricsFile, WandbRun, place_loggers, read_metrics
+from rnn_lab.training.callbacks import (
+    BatchProgressBar,
+    BestCheckpoint,
+    GradNormAndLRMonitor,
+    TerminateOnNaN,
+    ValidationEarlyStopping,
+)
+from rnn_lab.training.checkpoints import AtomicCheckpointIO, ResumeMidEpoch
+from rnn_lab.training.launch import check_world_size
+from rnn_lab.training.loggers import (
+    CSVMetricsLogger,
+    OfflineWandbLogger,
+    place_loggers,
+    read_metrics,
+)
 from rnn_lab.training.preemption import Preemption
-from rnn_lab.training.randomness import RandomState
-from rnn_lab.training.reports import Curves
+from rnn_lab.training.randomness import RNGStateCheckpoint
+from rnn_lab.training.reports import LearningCurves
 from rnn_lab.training.schedules import CosineDecay, LinearDecay
-from rnn_lab.training.state import RunState
+from rnn_lab.training.state import StatusFile
 
 __all__ = [
+    "NTASGD",
+    "AtomicCheckpointIO",
+    "BatchProgressBar",
     "BestCheckpoint",
+    "CSVMetricsLogger",
     "CosineDecay",
-    "Curves",
-    "CutEpochs",
+    "GradNormAndLRMonitor",
+    "LearningCurves",
     "LinearDecay",
-    "MetricsFile",
-    "Patience",
+    "OfflineWandbLogger",
     "Preemption",
-    "Progress",
-    "RandomState",
-    "RunState",
-    "StepMonitor",
-    "StopOnNaN",
+    "RNGStateCheckpoint",
+    "ResumeMidEpoch",
+    "StatusFile",
+    "TerminateOnNaN",
     "TimeBudget",
-    "TriggeredAveraging",
-    "WandbRun",
-    "WholeFiles",
-    "check_launch",
+    "ValidationEarlyStopping",
+    "check_world_size",
     "place_loggers",
     "read_metrics",
 ]

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from rnn_lab.errors import UserError
 
 
-class TriggeredAveraging(WeightAveraging):
+class NTASGD(WeightAveraging):
     """Average the weights of all steps since a validation metric stopped getting better.
 
     With plain SGD that is NT-ASGD. Until it begins everything is as without it; from then on what
@@ -33,7 +33,7 @@ class TriggeredAveraging(WeightAveraging):
         mode: Literal["min", "max"] | None = None,
     ) -> None:
         if interval < 1:
-            raise UserError(f"TriggeredAveraging: interval must be at least 1, got {interval}")
+            raise UserError(f"NTASGD: interval must be at least 1, got {interval}")
         super().__init__()
         self.interval, self.monitor, self.mode = interval, monitor, mode
         self.began = False

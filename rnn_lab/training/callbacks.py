@@ -91,7 +91,7 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
 
-class Patience(EarlyStopping):
+class ValidationEarlyStopping(EarlyStopping):
     """Stop when a validation metric has not got better for some epochs.
 
     Args:
@@ -109,7 +109,7 @@ class Patience(EarlyStopping):
         min_delta: float = 0.0,
     ) -> None:
         if patience < 1:
-            raise UserError(f"Patience: patience must be at least 1, got {patience}")
+            raise UserError(f"ValidationEarlyStopping: patience must be at least 1, got {patience}")
         super().__init__(monitor or "", patience=patience, check_on_train_epoch_end=False)
         self._wished_mode, self._least_change = mode, abs(min_delta)
 
@@ -137,7 +137,7 @@ class Patience(EarlyStopping):
             log.info("%s (best %.4g): stopped early", what, self.best_score)
 
 
-class StopOnNaN(Callback):
+class TerminateOnNaN(Callback):
     """Stop with a clear line when the loss is no number, before any checkpoint is spoilt.
 
     On one CPU the loss is looked at before its gradients are taken. On a GPU or in several
@@ -210,7 +210,7 @@ def _last_good(trainer: Trainer) -> str:
     )
 
 
-class StepMonitor(Callback):
+class GradNormAndLRMonitor(Callback):
     """Log the learning rate and the length of the gradient before clipping.
 
     As `train/lr` (of the first parameter group) and `train/gradient_norm` (L2, all parameters),
@@ -227,7 +227,7 @@ class StepMonitor(Callback):
         pl_module.log("train/lr", float(optimizer.param_groups[0]["lr"]))
 
 
-class Progress(RichProgressBar):
+class BatchProgressBar(RichProgressBar):
     """Show a progress bar on a terminal; elsewhere log one line an epoch."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from rnn_lab.io.atomic import atomic_path
 log = logging.getLogger(__name__)
 
 
-class WholeFiles(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Write a checkpoint beside its place, and move it there when all of it is on the disk.
 
     A crash or a full disk leaves the one before as it was.
@@ -68,7 +68,7 @@ class WholeFiles(TorchCheckpointIO):
             raise UserError(f"cannot write {place}: {cause}{left}") from error
 
 
-class CutEpochs(Callback):
+class ResumeMidEpoch(Callback):
     """Let an epoch that was cut short, as by `max_steps` or a budget of time, be gone on with.
 
     Lightning notes it as over, and goes on with neither the rest of it nor a whole one.
@@ -89,7 +89,7 @@ class CutEpochs(Callback):
                 batches[span]["completed"] = batches[span]["processed"] - 1
 
 
-def to_go_on_from(folder: Path) -> Checkpoint | None:
+def find_resume_checkpoint(folder: Path) -> Checkpoint | None:
     """Choose the checkpoint from which a run goes on: the newest whole one.
 
     Args:

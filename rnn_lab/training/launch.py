@@ -10,7 +10,7 @@ TORCHRUN = ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE")  # processes on a node, node
 SRUN = ("SLURM_NTASKS_PER_NODE", "SLURM_STEP_NUM_NODES")
 
 
-def check_launch(trainer: Trainer) -> None:
+def check_world_size(trainer: Trainer) -> None:
     """Refuse a run that would leave some processes out: they would train on their own, or wait.
 
     Raises:

@@ -22,16 +22,16 @@ INIT_TIMEOUT = 5.0  # seconds; without a network wandb then gives up in about th
 
 
 def place_loggers(trainer: Trainer, metrics_file: str = METRICS_FILE) -> None:
-    """Put a `MetricsFile` beside the Trainer's loggers and give ours the run's folder.
+    """Put a `CSVMetricsLogger` beside the Trainer's loggers and give ours the run's folder.
 
     Does nothing in a `fast_dev_run`, which leaves no files.
     """
     if trainer.fast_dev_run:  # type: ignore[attr-defined]  # the Trainer sets it, undeclared
         return
-    if not any(isinstance(logger, MetricsFile) for logger in trainer.loggers):
-        trainer.loggers = [*trainer.loggers, MetricsFile(filename=metrics_file)]
+    if not any(isinstance(logger, CSVMetricsLogger) for logger in trainer.loggers):
+        trainer.loggers = [*trainer.loggers, CSVMetricsLogger(filename=metrics_file)]
     for logger in trainer.loggers:
-        if isinstance(logger, MetricsFile | WandbRun):
+        if isinstance(logger, CSVMetricsLogger | OfflineWandbLogger):
             logger.settle(trainer.default_root_dir)
 
 
@@ -47,7 +47,7 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float | None]]:
     return {name: [float(row[name]) if row[name] else None for row in rows] for name in names}
 
 
-class MetricsFile(Logger):
+class CSVMetricsLogger(Logger):
     """Write every logged metric to `metrics.csv`: a row for each step, a column for each metric.
 
     What was logged for the same step one after the other shares a row. The file on disk is whole
@@ -86,7 +86,7 @@ class MetricsFile(Logger):
             ValueError: If no folder was given yet.
         """
         if self._folder is None:
-            raise ValueError("MetricsFile has no folder: give save_dir or call place_loggers")
+            raise ValueError("CSVMetricsLogger has no folder: give save_dir or call place_loggers")
         return Path(self._folder, self._filename)
 
     def settle(self, folder: str) -> None:
@@ -150,7 +150,7 @@ def _text(name: str, value: float) -> str:
     return str(int(value)) if name == "epoch" else f"{float(value):.7g}"  # float32 has no more
 
 
-class WandbRun(WandbLogger):
+class OfflineWandbLogger(WandbLogger):
     """Send a run to Weights & Biases, or keep it in the run's folder to be sent later.
 
     Nothing is asked and nothing fails for want of an account or a network: `auto` is online when
@@ -217,27 +217,27 @@ class WandbRun(WandbLogger):
         import wandb
 
         Path(self._save_dir or ".").mkdir(parents=True, exist_ok=True)
-        if wandb.run is not None and wandb.run is WandbRun._latest:
-            wandb.finish()  # an earlier WandbRun of this process; a run of the user's own is joined
+        if wandb.run is not None and wandb.run is OfflineWandbLogger._latest:
+            wandb.finish()  # an earlier logger of this process; a user's own run is joined
         if self._wandb_init["mode"] in ("auto", "online"):
             self._wandb_init["mode"] = _mode(self._wandb_init["mode"])
         known = Path(self._save_dir or ".", "wandb", "id")
         if self._wandb_init["mode"] == "online" and not self._id and known.exists():
             self._wandb_init["id"] = known.read_text().strip()
         try:
-            WandbRun._latest = super().experiment
+            OfflineWandbLogger._latest = super().experiment
             if self._wandb_init["mode"] == "online":
                 known.parent.mkdir(exist_ok=True)
-                known.write_text(WandbRun._latest.id)
+                known.write_text(OfflineWandbLogger._latest.id)
         except wandb.errors.Error as error:
             if self._wandb_init["mode"] != "online":
                 raise
             reason = str(error).splitlines()[0]
             log.warning("W&B: %s; this run stays offline, `wandb sync` sends it later", reason)
             self._wandb_init |= {"mode": "offline", "id": self._id}
-            WandbRun._latest = super().experiment
+            OfflineWandbLogger._latest = super().experiment
 
-    _latest: Any = None  # the wandb run that a WandbRun of this process began last
+    _latest: Any = None  # the wandb run that a OfflineWandbLogger of this process began last
 
     @rank_zero_only
     def leave(self, exit_code: int) -> None:
@@ -296,7 +296,9 @@ def _mode(wish: str) -> str:
     if wish == "auto" and settings.mode != "online":  # WANDB_MODE, or `wandb offline` in the folder
         return settings.mode
     try:
-        known = authenticate_session(host=settings.base_url, source="WandbRun", prompt=False)
+        known = authenticate_session(
+            host=settings.base_url, source="OfflineWandbLogger", prompt=False
+        )
         problem = None if known or wish == "auto" else "no API key is known"
     except wandb.errors.Error as error:
         known, problem = None, str(error).splitlines()[0]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-# Okabe & Ito (2008): told apart by colour-blind readers too.
+# Okabe & Ito (2008): told apart by color-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 GREY = "#595959"
 Column = Sequence[float | None]
@@ -42,14 +42,14 @@ def _points(frame: Mapping[str, Column], name: str) -> tuple[np.ndarray, np.ndar
 
 
 def _draw_curves(axes: Axes, panel: Mapping[str, tuple[np.ndarray, np.ndarray]], what: str) -> None:
-    colours = COLOURS * 9 if what == "loss" else COLOURS[2:] * 9
-    for (name, (steps, values)), colour in zip(panel.items(), colours, strict=False):
+    colors = COLOURS * 9 if what == "loss" else COLOURS[2:] * 9
+    for (name, (steps, values)), color in zip(panel.items(), colors, strict=False):
         if len(steps) > 40:  # by step: noise behind, its running mean in front
-            axes.plot(steps, values, color=colour, alpha=0.22, linewidth=0.8)
+            axes.plot(steps, values, color=color, alpha=0.22, linewidth=0.8)
             steps, values = _running_mean(steps, values, len(steps) // 20)
         marker = "o" if len(steps) <= 40 else ""
         label = name.removeprefix("val/") if what != "loss" else name
-        axes.plot(steps, values, color=colour, marker=marker, markersize=3.5, label=label)
+        axes.plot(steps, values, color=color, marker=marker, markersize=3.5, label=label)
     axes.set(xlabel="step", ylabel=what)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))

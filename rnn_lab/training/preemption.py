@@ -16,9 +16,13 @@ from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.signals import Preempted
 from rnn_lab.training.reports import wandb_runs
 
-UNBEGUN = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
-BEGUN = {**UNBEGUN, "ready": 1, "started": 1}  # Lightning runs such a validation when it goes on
-AT_VALIDATION = {"total": BEGUN, "current": UNBEGUN, "is_last_batch": False}
+NOT_STARTED = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
+BEGUN = {
+    **NOT_STARTED,
+    "ready": 1,
+    "started": 1,
+}  # Lightning runs such a validation when it goes on
+VALIDATION_START = {"total": BEGUN, "current": NOT_STARTED, "is_last_batch": False}
 
 
 class Preemption(Callback):
@@ -80,7 +84,7 @@ class Preemption(Callback):
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, WeightAveraging):  # it has put the mean in place of weights
                     callback.on_validation_epoch_end(trainer, pl_module)
-            trainer.fit_loop.epoch_loop.val_loop.batch_progress.load_state_dict(AT_VALIDATION)
+            trainer.fit_loop.epoch_loop.val_loop.batch_progress.load_state_dict(VALIDATION_START)
             self._leave(trainer, signum, saving=True)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -114,8 +118,8 @@ class Preemption(Callback):
         raise Preempted(signum, path)
 
     def _agreed(self, trainer: Trainer) -> int:
-        """The signal that any of the processes heard; 0 if none did."""
-        return self._reduced(trainer, signals.heard(), ReduceOp.MAX)
+        """The signal that any of the processes received; 0 if none did."""
+        return self._reduced(trainer, signals.received(), ReduceOp.MAX)
 
     def _least(self, trainer: Trainer, batches: Sequence[int | float]) -> int:
         """How many batches each process has at least; 0 where one does not know."""

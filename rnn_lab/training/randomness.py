@@ -14,7 +14,7 @@ from rnn_lab.training.reports import from_all_ranks
 State = dict[str, Any]
 
 
-class RandomState(Callback):
+class RNGStateCheckpoint(Callback):
     """Keep the state of all random generators of each process in checkpoints.
 
     It is taken up by as many processes as saved it; others begin with their seeds. What is saved in

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from rnn_lab.training.loggers import MetricsFile, WandbRun, read_metrics
+from rnn_lab.training.loggers import CSVMetricsLogger, OfflineWandbLogger, read_metrics
 from rnn_lab.training.runs import artifact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Curves(Callback):
+class LearningCurves(Callback):
     """Draw the run's `metrics.csv` as `curves.png` when training ends."""
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not writes(trainer):
             return
         for table in trainer.loggers:
-            if isinstance(table, MetricsFile) and table.path.exists():
+            if isinstance(table, CSVMetricsLogger) and table.path.exists():
                 from rnn_lab.training.plots import curves
 
                 save(curves(read_metrics(table.path)), trainer, "curves.png")
@@ -40,9 +40,9 @@ def data_of(trainer: Trainer) -> Any:
     return getattr(trainer, "datamodule", None)
 
 
-def wandb_runs(trainer: Trainer) -> list[WandbRun]:
+def wandb_runs(trainer: Trainer) -> list[OfflineWandbLogger]:
     """The runs on W&B that are told of this one."""
-    return [logger for logger in trainer.loggers if isinstance(logger, WandbRun)]
+    return [logger for logger in trainer.loggers if isinstance(logger, OfflineWandbLogger)]
 
 
 def writes(trainer: Trainer) -> bool:

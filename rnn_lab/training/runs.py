@@ -73,7 +73,7 @@ def _holds_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("checkpoints", "metrics.csv"))
 
 
-def refuse_used(folder: Path, started: bool = False) -> None:
+def ensure_unused(folder: Path, started: bool = False) -> None:
     """Leave the runs of the past alone.
 
     Args:
@@ -114,7 +114,7 @@ def claim(folder: Path) -> None:
         raise UserError(f"the run folder {folder} cannot be made: {reason}") from error
 
 
-def folder_of(checkpoint: Path) -> Path | None:
+def run_dir_of(checkpoint: Path) -> Path | None:
     """The run that a checkpoint lies in, if it lies in one."""
     run = checkpoint.resolve().parent.parent
     inside = checkpoint.resolve().parent.name == "checkpoints" and (run / "config.yaml").exists()

@@ -18,7 +18,7 @@ from rnn_lab.training.reports import place, writes
 STATE_FILE = "state.json"
 
 
-class RunState(Callback):
+class StatusFile(Callback):
     """Keep `state.json` in the run's folder, which `rnn-lab status` reads.
 
     Its `state` is `running`, and in the end `finished`, `left` (told to go by a signal),

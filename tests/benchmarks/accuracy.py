@@ -5,7 +5,7 @@
 Prints the table of the README. Runs lie in `runs/accuracy/`; what is finished is not run again,
 and a training that was interrupted goes on from its last checkpoint. Needs `RNN_LAB_DATA` or a
 network. The linear bar is a logistic regression over the presence of words and bigrams, its
-regularisation chosen on the validation split.
+regularization chosen on the validation split.
 """
 
 import argparse

@@ -7,8 +7,9 @@ channels, nothing scaled by window; `apart` is the default of `LSTMForecaster`, 
 itself. The textbook's way cuts out one window at a time and makes tensors of it, a `DataLoader`
 shuffles and stacks them, the chapter's model reads them, and clipping and Adam are as torch ships.
 It runs as PyTorch ships, with denormals flushed, and beside `import rnn_lab.nn`, which flushes them
-and keeps freed memory, too. Ours is `LSTMForecaster` on batches that `WindowOrder` and `Windows`
-make, with fused Adam. First both must give the same loss for the same weights. Then the ways take
+and keeps freed memory, too. Ours is `LSTMForecaster` on batches of `WindowBatchSampler` and
+`Windows`, with fused Adam.
+First both must give the same loss for the same weights. Then the ways take
 turns, each time in a process of its own; its first two steps are not timed.
 
 The data alone: epochs of batches that nobody reads, the textbook's, ours, and ours through the
@@ -110,7 +111,7 @@ def our_model(recipe: Recipe, textbook: nn.Module) -> Any:
         HORIZON * CHANNELS,
         horizon=HORIZON,
         independent=recipe.apart,
-        normalisation="standard" if recipe.apart else "none",
+        normalization="standard" if recipe.apart else "none",
         head_dropout=recipe.head_dropout,
     )
     weights = textbook.state_dict()
@@ -141,10 +142,10 @@ def open_data() -> Any:
 
 def our_batches(data: Any, number: int) -> Iterable[Any]:
     """Give the batches of an epoch on demand."""
-    from rnn_lab.tasks.forecasting.windows import WindowOrder
+    from rnn_lab.tasks.forecasting.windows import WindowBatchSampler
 
     windows = data.split("train")
-    order = WindowOrder(len(windows), BATCH, shuffle=True, seed=number)
+    order = WindowBatchSampler(len(windows), BATCH, shuffle=True, seed=number)
     return (windows[rows] for rows in order)
 
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/layers.py [LAYER ...] [--tasks sst2 trec etth1] [--seeds 1 2 3]
 
-Every run has the same sizes, optimiser and learning rate, and trains for the same processor time
+Every run has the same sizes, optimizer and learning rate, and trains for the same processor time
 (`rnn_lab.training.TimeBudget`: a minute of sentences, two of series) on one thread. The epoch that
 is best on the validation split of sentences is tested, of series the last weights. Nothing was
 tuned for a layer: the rates are those of the LSTM's recipes in `configs`. Runs lie in

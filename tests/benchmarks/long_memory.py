@@ -6,7 +6,7 @@
 A run stops when its task is solved: a mean squared error below 0.01 of the adding problem (saying
 1 always has 0.167), more than 99 % of the copied symbols right (guessing has 12.5 %). It is looked
 at every 100 steps. Runs lie in `runs/long_memory`; what is finished is not run again, and a run
-that was interrupted goes on from its last checkpoint. All layers have the sizes and the optimiser
+that was interrupted goes on from its last checkpoint. All layers have the sizes and the optimizer
 of the three configs, and the same budget of processor time: who is fast takes more steps. Only
 `IndRNN` is told how long the rows are (its `longest`), as by its authors: it diverges without.
 
@@ -46,7 +46,7 @@ class Puzzle(NamedTuple):
 TASKS = {
     "adding-200": Puzzle("adding, 200", "regression/adding_problem", 200, "mse", 0.01),
     "adding-1000": Puzzle("adding, 1,000", "regression/adding_problem_1000", 1000, "mse", 0.01),
-    "copy-100": Puzzle("copying, 100", "tagging/copy_memory", 120, "accuracy_unblank", 0.99),
+    "copy-100": Puzzle("copying, 100", "tagging/copy_memory", 120, "accuracy_nonblank", 0.99),
 }
 
 
@@ -105,7 +105,7 @@ def result(task: str, layer: str, args: argparse.Namespace) -> dict | None:
     longest = json.dumps({"longest": TASKS[task].length})
     command = [
         *(sys.executable, "-m", "rnn_lab", "fit", "-c", f"configs/{TASKS[task].config}.yaml"),
-        *([f"--model.layer_options={longest}"] if layer == "IndRNN" else []),
+        *([f"--model.layer_kwargs={longest}"] if layer == "IndRNN" else []),
         *(f"--model.layer={layer}", f"--seed_everything={args.seed}", "--ckpt_path=last"),
         *("--experiment=long_memory", f"--name={name}", f"--data.data_seed={args.seed}"),
         *("--trainer.callbacks+=rnn_lab.training.TimeBudget", "--trainer.callbacks.falling=false"),

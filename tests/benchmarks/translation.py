@@ -45,17 +45,17 @@ def main() -> None:
 
 def print_record(seeds: list[int]) -> None:
     """Test scores of the shipped config, and of the same model without attention."""
-    header = "BLEU, tokenised, each seed | Mean | BLEU 13a | chrF | TER | Perplexity | Minutes"
+    header = "BLEU, tokenized, each seed | Mean | BLEU 13a | chrF | TER | Perplexity | Minutes"
     print(f"| Model | {header} |\n" + "| --- " * 8 + "|")
     for name, words, chosen in (
         ("multi30k", [], seeds),
         ("none", ["--model.attention_position=none"], seeds[:1]),
     ):
         runs = [trained(f"{name}-{seed}", seed, words) for seed in chosen]
-        each = " ".join(f"{run['bleu_tokenised']:.2f}" for run in runs)
+        each = " ".join(f"{run['bleu_tokenized']:.2f}" for run in runs)
         means = [
             statistics.mean(run[key] for run in runs)
-            for key in ("bleu_tokenised", "bleu", "chrf", "ter", "perplexity", "minutes")
+            for key in ("bleu_tokenized", "bleu", "chrf", "ter", "perplexity", "minutes")
         ]
         label = "`configs/translation/multi30k.yaml`" if not words else "the same without attention"
         cells = [f"{means[0]:.2f}", *(f"{mean:.1f}" for mean in means[1:])]
@@ -65,11 +65,11 @@ def print_record(seeds: list[int]) -> None:
 
 def print_positions() -> None:
     """Scores of each place of attention after equal time, and how fast it trains."""
-    print("\n| Attention | Parameters | Epochs | BLEU, tokenised | Target words/s in training |")
+    print("\n| Attention | Parameters | Epochs | BLEU, tokenized | Target words/s in training |")
     print("| --- " * 5 + "|")
     for name, words in POSITIONS.items():
         run = trained(name, 1, [*words, *BUDGET])
-        cells = f"{run['bleu_tokenised']:.2f} | {run['speed']:,.0f}"
+        cells = f"{run['bleu_tokenized']:.2f} | {run['speed']:,.0f}"
         print(f"| {name} | {run['parameters']:,} | {run['epochs']} | {cells} |", flush=True)
 
 

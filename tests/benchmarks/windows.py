@@ -3,8 +3,8 @@
     python tests/benchmarks/windows.py --rows 100000000
 
 Writes a Parquet file into a temporary folder: a time each second and three columns, a wave with
-noise. Then a process of its own prepares it as `SeriesFiles` does for everybody, fits what divides
-the values, and reads training batches of 96 steps and 96 to come, in random order over the whole
+noise. Then a process of its own prepares it as `ForecastingFiles` does, fits the scaler,
+and reads training batches of 96 steps and 96 to come, in random order over the whole
 table. Meanwhile its anonymous memory is sampled; pages of mapped files are not counted, the system
 takes them back when it wants. The folder is removed in the end.
 """
@@ -45,12 +45,11 @@ def write_table(path: Path, rows: int) -> int:
 
 def prepare_and_read(path: str, batches: int) -> None:
     """What the watched process does."""
-    from rnn_lab.datamodules import SeriesFiles
-
     import rnn_lab.nn  # noqa: F401  # as on the command line: it changes what memory is kept
+    from rnn_lab.datamodules import ForecastingFiles
 
     start = time.perf_counter()
-    data = SeriesFiles(path, batch_size=BATCH)
+    data = ForecastingFiles(path, batch_size=BATCH)
     windows = data.split("train")
     where = "mapped" if isinstance(data.panel.buffer, np.memmap) else "in memory, as they are few"
     print(

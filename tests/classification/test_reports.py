@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rnn_lab.classification.reports import ConfusionPlot, Mistakes
+from rnn_lab.classification.reports import ConfusionPlot, MisclassifiedExamples
 from rnn_lab.errors import UserError
-from rnn_lab.training import BestCheckpoint, Curves
+from rnn_lab.training import BestCheckpoint, LearningCurves
 
 
 def told(task, data):
@@ -27,7 +27,7 @@ def rows(trainer):
 def test_the_most_confident_mistakes_come_first_with_their_own_text(task, data, make_trainer):
     module = data()
     model, wrong = told(task, module)
-    trainer = make_trainer(callbacks=Mistakes())
+    trainer = make_trainer(callbacks=MisclassifiedExamples())
     trainer.test(model, module, verbose=False)
     expected = sorted(wrong.nonzero()[:, 0].tolist(), key=lambda i: float(module.x[i, 0]))
     assert [row["text"] for row in rows(trainer)] == [f"text {i}" for i in expected]
@@ -39,7 +39,7 @@ def test_the_most_confident_mistakes_come_first_with_their_own_text(task, data, 
 def test_the_list_of_mistakes_is_no_longer_than_asked(task, data, make_trainer):
     module = data()
     model, _ = told(task, module)
-    trainer = make_trainer(callbacks=Mistakes(rows=2))
+    trainer = make_trainer(callbacks=MisclassifiedExamples(rows=2))
     trainer.test(model, module, verbose=False)
     surest = module.x[:, 0].argsort()[:2].tolist()
     assert [row["text"] for row in rows(trainer)] == [f"text {i}" for i in surest]
@@ -49,7 +49,7 @@ def test_texts_with_line_breaks_and_quotes_come_back_as_they_were(task, data, ma
     module = data()
     strange = 'say "no",\nthen — stop'
     module.test_split.texts = [strange] * 8
-    trainer = make_trainer(callbacks=Mistakes())
+    trainer = make_trainer(callbacks=MisclassifiedExamples())
     trainer.test(told(task, module)[0], module, verbose=False)
     assert {row["text"] for row in rows(trainer)} == {strange}
 
@@ -57,25 +57,25 @@ def test_texts_with_line_breaks_and_quotes_come_back_as_they_were(task, data, ma
 def test_texts_with_several_labels_are_passed_over(task, data, make_trainer):
     model = task()
     model.test_step = lambda batch, batch_idx: model.step(batch)._replace(targets=batch[0])
-    trainer = make_trainer(callbacks=Mistakes())
+    trainer = make_trainer(callbacks=MisclassifiedExamples())
     trainer.test(model, data(), verbose=False)
     assert not Path(trainer.default_root_dir, "mistakes.csv").exists()
 
 
 def test_no_rows_at_all_are_refused():
     with pytest.raises(UserError, match="rows must be at least 1, got 0"):
-        Mistakes(rows=0)
+        MisclassifiedExamples(rows=0)
 
 
 def test_a_test_without_texts_gives_only_the_matrix(task, data, make_trainer):
-    trainer = make_trainer(callbacks=[ConfusionPlot(), Mistakes()])
+    trainer = make_trainer(callbacks=[ConfusionPlot(), MisclassifiedExamples()])
     trainer.test(task(), data(texts=False), verbose=False)
     names = {path.name for path in Path(trainer.default_root_dir).iterdir()}
     assert names == {"metrics.csv", "confusion_matrix.png"}
 
 
 def test_a_test_without_a_data_module_gives_the_matrix_too(task, data, make_trainer):
-    trainer = make_trainer(callbacks=[ConfusionPlot(), Mistakes()])
+    trainer = make_trainer(callbacks=[ConfusionPlot(), MisclassifiedExamples()])
     trainer.test(task(), data().test_dataloader(), verbose=False)
     assert Path(trainer.default_root_dir, "confusion_matrix.png").exists()
 
@@ -90,13 +90,13 @@ def test_a_task_without_a_matrix_is_passed_over(task, data, make_trainer):
 
 
 def test_curves_are_drawn_when_training_ends(task, data, make_trainer):
-    trainer = make_trainer(max_epochs=2, callbacks=[Curves(), BestCheckpoint()])
+    trainer = make_trainer(max_epochs=2, callbacks=[LearningCurves(), BestCheckpoint()])
     trainer.fit(task(), data())
     assert Path(trainer.default_root_dir, "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_dry_run_leaves_no_files(task, data, make_trainer):
-    callbacks = [Curves(), ConfusionPlot(), Mistakes()]
+    callbacks = [LearningCurves(), ConfusionPlot(), MisclassifiedExamples()]
     trainer = make_trainer(fast_dev_run=True, callbacks=callbacks)
     trainer.fit(task(), data())
     trainer.test(task(), data(), verbose=False)
@@ -109,7 +109,7 @@ def test_two_processes_write_one_list_of_all_mistakes(task, data, make_trainer):
     by_rank = [module.plan("test")[:1], module.plan("test")[1:]]
     module.plan = lambda split: by_rank[module.trainer.global_rank]
     trainer = make_trainer(
-        callbacks=[ConfusionPlot(), Mistakes()],
+        callbacks=[ConfusionPlot(), MisclassifiedExamples()],
         strategy="ddp_fork",
         devices=2,
         use_distributed_sampler=False,

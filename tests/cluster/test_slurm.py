@@ -28,7 +28,7 @@ class Holder(Callback):
         if trainer.is_global_zero:
             mark.write_text(str(os.getpid()))
         end = time.monotonic() + 120
-        while not signals.heard() and time.monotonic() < end:
+        while not signals.received() and time.monotonic() < end:
             time.sleep(0.05)
 '''
 PROFILE = Path(__file__).parents[2] / "configs/trainer/slurm.yaml"
@@ -137,7 +137,7 @@ def same(name: str, whole: dict[str, torch.Tensor]) -> None:
 
 
 def test_a_run_makes_room_for_another_and_comes_back(slurm, here, whole):
-    logger = ["--trainer.logger=WandbRun", "--trainer.logger.mode=offline"]
+    logger = ["--trainer.logger=OfflineWandbLogger", "--trainer.logger.mode=offline"]
     job = submit(slurm, "roomy", *TWO, *logger, hold=3)
     held("roomy")
     first = ["sbatch", "--parsable", "-p", "high", "-N2", "--exclusive", "--wrap=sleep 1"]

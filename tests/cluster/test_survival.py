@@ -85,7 +85,11 @@ def digest(name):
     path = Path("runs/drill", name, "checkpoints/last.ckpt")
     last = torch.load(path, weights_only=True)
     kept = {key: last[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
-    (patience,) = (state for key, state in last["callbacks"].items() if key.startswith("Patience"))
+    (patience,) = (
+        state
+        for key, state in last["callbacks"].items()
+        if key.startswith("ValidationEarlyStopping")
+    )
     counted = [float(patience[name]) for name in ("wait_count", "stopped_epoch", "best_score")]
     return kept | {"step": last["global_step"], "patience": counted}
 
@@ -228,7 +232,7 @@ def test_a_job_has_said_and_kept_all_before_it_is_requeued(tmp_path, monkeypatch
     monkeypatch.setenv("KICK", f"train 2 0 {int(signal.SIGUSR1)}")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("SLURM_JOB_NAME", "bash")  # Lightning is to start the processes itself
-    logger = ["--trainer.logger=WandbRun", "--trainer.logger.mode=offline"]
+    logger = ["--trainer.logger=OfflineWandbLogger", "--trainer.logger.mode=offline"]
     status, told = launched("left", *logger)
     assert status == -signal.SIGKILL
     left, requeueing = told.splitlines()[-2:]

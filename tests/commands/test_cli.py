@@ -240,7 +240,7 @@ def test_optimizer_and_schedule_change_from_the_line():
         (["fit", "--model=GRUClassifier", "--data=IMDB"],
          "GRUClassifier reads series; IMDB gives text; try TextClassifier"),
         (["fit", "--model=LSTMClassifier", "--data=SyntheticChirps"],
-         "try LSTMSeriesClassifier"),
+         "try LSTMSequenceClassifier"),
         (["fit", "--model=LSTMClassifier"], "give --data=NAME"),
         (["fit", *REVIEWS, "--model.hiden_dim=8"], "LSTMClassifier has no hiden_dim"),
         (["fit", *REVIEWS, "--trainer.max_epochs=many"], "--trainer.max_epochs takes int"),
@@ -260,8 +260,8 @@ def test_optimizer_and_schedule_change_from_the_line():
         (["fit", "--model=LSTMClassifier", "--data=TextFiles"], "give --data.train=FILE"),
         (["fit", "--model=LSTMClassifier", "--data=TextFiles", "--data.train=no.csv"],
          "no.csv cannot be read"),
-        (["fit", "--model=SeriesRegressor", "--data=MemoryDataModule"],
-         "--data=MemoryDataModule is unknown"),
+        (["fit", "--model=SequenceRegressor", "--data=LongRangeDataModule"],
+         "--data=LongRangeDataModule is unknown"),
         (["fit", "--model=nowhere.Model", "--data=SyntheticReviews"],
          "nowhere.Model cannot be imported"),
         (["fit", *REVIEWS, "--model.optimizer=Adma"], "optimizer cannot be Adma"),
@@ -297,7 +297,7 @@ def test_what_would_fail_after_training_fails_before(capsys):
     assert not Path("runs").exists()
 
 
-def test_an_option_of_the_optimiser_alone_means_adam():
+def test_an_option_of_the_optimizer_alone_means_adam():
     assert run("fit", *REVIEWS, *SIZES, "--name=a", "--model.optimizer.lr=0.02") == 0
     (group,) = torch.load(BEST, weights_only=True)["optimizer_states"][0]["param_groups"]
     assert group["lr"] == 0.02
@@ -347,7 +347,7 @@ def test_config_files_and_class_choices_go_first():
     [
         (["--model=PackedLSTM"], "is of a LSTMClassifier"),
         (["--model.hidden_dim=9"], "are of other sizes"),
-        (["--data=SyntheticChirps"], "try LSTMSeriesClassifier"),
+        (["--data=SyntheticChirps"], "try LSTMSequenceClassifier"),
     ],
 )
 def test_a_checkpoint_keeps_its_model(trained, capsys, words, wish):

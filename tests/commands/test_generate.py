@@ -20,7 +20,7 @@ def trained(folder, *words):
     """A model that was hardly trained: what it says does not matter here."""
     (folder / "train.txt").write_text(TEXT * 20)
     line = [
-        *("fit", "--model=LSTMLanguageModel", "--data=TextStream"),
+        *("fit", "--model=LSTMLanguageModel", "--data=LanguageModelingFiles"),
         *(f"--data.train={folder}/train.txt", "--data.bptt=8", "--data.batch_size=4"),
         *("--model.embedding_dim=8", "--model.hidden_dim=8", "--trainer.max_epochs=1"),
         *("--trainer.accelerator=cpu", f"--trainer.default_root_dir={folder}/run"),
@@ -233,11 +233,13 @@ def test_wrong_checkpoints_are_one_line(checkpoint, classifier, capsys, tmp_path
     ask = ["--ckpt_path", checkpoint, "--input", tmp_path / "in.txt"]
     assert "does not translate" in refused(capsys, "predict", *ask, "--beam_size=2")
     assert "does not translate" in refused(capsys, "translate", "--ckpt_path", checkpoint)
-    data = ["fit", "--model=LSTMLanguageModel", "--data=TextStream"]
-    line = refused(capsys, *data, f"--data.reader_from={classifier}")
+    data = ["fit", "--model=LSTMLanguageModel", "--data=LanguageModelingFiles"]
+    line = refused(capsys, *data, f"--data.vocab_from_checkpoint={classifier}")
     assert "models no text: it was trained on rnn_lab.SyntheticReviews" in line
     reviews = ["fit", "--model=LSTMClassifier", "--data=SyntheticReviews"]
-    assert "labels no text" in refused(capsys, *reviews, f"--data.reader_from={checkpoint}")
+    assert "labels no text" in refused(
+        capsys, *reviews, f"--data.vocab_from_checkpoint={checkpoint}"
+    )
 
 
 def test_models_and_data_that_do_not_fit_are_refused(capsys):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
-from rnn_lab.core.samplers import LengthBuckets
+from rnn_lab.core.samplers import BucketBatchSampler
 from rnn_lab.datamodules import SyntheticReviews
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.text_classification.batch import TextBatch
@@ -170,7 +170,7 @@ def test_a_resumed_run_reads_what_an_unbroken_one_reads(
 
 def test_lightning_sets_the_epoch() -> None:
     loader = NumberedData().train_dataloader()
-    assert isinstance(loader.sampler, LengthBuckets)
+    assert isinstance(loader.sampler, BucketBatchSampler)
     assert hasattr(loader.sampler, "set_epoch")
 
 
@@ -184,10 +184,10 @@ def test_a_recipe_rebuilds_the_module(tmp_path: Path) -> None:
 
 
 def test_a_recipe_names_labels_only_where_there_are_some() -> None:
-    class Unlabelled(NumberedData):
+    class Unlabeled(NumberedData):
         label_names = ()  # type: ignore[assignment]
 
-    assert "labels" not in Unlabelled().recipe()
+    assert "labels" not in Unlabeled().recipe()
     assert NumberedData().recipe()["labels"] == ["no", "yes"]
 
 

@@ -3,7 +3,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from rnn_lab.core.samplers import POOL, LengthBuckets
+from rnn_lab.core.samplers import POOL, BucketBatchSampler
 
 SIZES = (1, 2, 3, 7, 8, 9, 50, 129, 1000)
 BATCHES = (1, 2, 3, 8, 64)
@@ -14,10 +14,10 @@ def some_lengths(rows: int) -> np.ndarray:
     return np.random.default_rng(rows).integers(1, 60, rows)
 
 
-def ranks(rows: int, batch: int, world: int, shuffle: bool) -> list[LengthBuckets]:
+def ranks(rows: int, batch: int, world: int, shuffle: bool) -> list[BucketBatchSampler]:
     lengths = some_lengths(rows)
     return [
-        LengthBuckets(lengths, batch, shuffle=shuffle, rank=rank, world=world)
+        BucketBatchSampler(lengths, batch, shuffle=shuffle, rank=rank, world=world)
         for rank in range(world)
     ]
 
@@ -58,7 +58,7 @@ def test_the_number_of_batches_is_known_before_they_are_planned(world: int, shuf
 def test_an_epoch_is_a_function_of_seed_and_epoch() -> None:
     def drawn(seed: int, epoch: int) -> list[list[int]]:
         np.random.seed(epoch + 10)  # noqa: NPY002  # must not matter
-        buckets = LengthBuckets(some_lengths(500), 8, shuffle=True, seed=seed)
+        buckets = BucketBatchSampler(some_lengths(500), 8, shuffle=True, seed=seed)
         return [rows.tolist() for rows in buckets.plan(epoch)]
 
     assert drawn(0, 0) == drawn(0, 0)
@@ -68,7 +68,7 @@ def test_an_epoch_is_a_function_of_seed_and_epoch() -> None:
 
 
 def test_iteration_follows_the_epoch_that_was_set() -> None:
-    buckets = LengthBuckets(some_lengths(100), 8, shuffle=True)
+    buckets = BucketBatchSampler(some_lengths(100), 8, shuffle=True)
     buckets.set_epoch(4)
     for one, other in zip(buckets, buckets.plan(4), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -76,7 +76,7 @@ def test_iteration_follows_the_epoch_that_was_set() -> None:
 
 def test_evaluation_goes_from_the_longest_rows_to_the_shortest() -> None:
     lengths = some_lengths(200)
-    order = np.concatenate(LengthBuckets(lengths, 8, shuffle=False).plan())
+    order = np.concatenate(BucketBatchSampler(lengths, 8, shuffle=False).plan())
     assert (np.diff(lengths[order]) <= 0).all()
     assert all(a < b for a, b in pairwise(order) if lengths[a] == lengths[b])
 
@@ -89,13 +89,13 @@ def test_a_fifth_of_what_a_random_order_pads_is_padded_at_the_most(world: int) -
         return sum(int((lengths[rows].max() - lengths[rows]).sum()) for rows in batches)
 
     random = np.random.default_rng(1).permutation(len(lengths))[::world].reshape(-1, 32)
-    plan = LengthBuckets(lengths, 32, shuffle=True, world=world).plan()
+    plan = BucketBatchSampler(lengths, 32, shuffle=True, world=world).plan()
     assert padded(plan) < padded(list(random)) / 5
 
 
 def test_batches_of_unlike_lengths_are_mixed_over_the_epoch() -> None:
     lengths = some_lengths(5000)
-    means = [lengths[rows].mean() for rows in LengthBuckets(lengths, 10, shuffle=True).plan()]
+    means = [lengths[rows].mean() for rows in BucketBatchSampler(lengths, 10, shuffle=True).plan()]
     half = len(means) // 2
     assert abs(np.mean(means[:half]) - np.mean(means[half:])) < 5
 
@@ -111,7 +111,7 @@ def test_processes_read_rows_of_like_lengths_at_the_same_step() -> None:
 
 
 def test_an_epoch_goes_on_from_a_start_and_the_next_is_whole() -> None:
-    buckets = LengthBuckets(some_lengths(100), 8, shuffle=True)
+    buckets = BucketBatchSampler(some_lengths(100), 8, shuffle=True)
     whole = [rows.tolist() for rows in buckets]
     buckets.start = 5
     assert [rows.tolist() for rows in buckets] == whole[5:]
@@ -132,7 +132,7 @@ class TestTokens:
         self, lengths: np.ndarray, tokens: int, world: int = 1, epoch: int = 0
     ) -> list[list[np.ndarray]]:
         return [
-            LengthBuckets(
+            BucketBatchSampler(
                 lengths, 1, batch_tokens=tokens, shuffle=True, rank=rank, world=world
             ).plan(epoch)
             for rank in range(world)
@@ -146,7 +146,7 @@ class TestTokens:
             if rows < world:
                 continue
             lengths = some_pairs(rows)
-            buckets = LengthBuckets(lengths, 1, batch_tokens=tokens, shuffle=True, world=world)
+            buckets = BucketBatchSampler(lengths, 1, batch_tokens=tokens, shuffle=True, world=world)
             for epoch in (0, 1, 7):
                 plans = self.plans(lengths, tokens, world, epoch)
                 assert {len(plan) for plan in plans} == {len(buckets)}
@@ -185,7 +185,7 @@ class TestTokens:
 
     def test_evaluation_goes_by_rows(self) -> None:
         lengths = some_pairs(50)
-        buckets = LengthBuckets(lengths, 8, batch_tokens=3, shuffle=False)
+        buckets = BucketBatchSampler(lengths, 8, batch_tokens=3, shuffle=False)
         assert list(map(len, buckets)) == [8] * 6 + [2]
         order = np.concatenate(buckets.plan())
         assert (np.diff(lengths[order, 1]) <= 0).all()
@@ -193,15 +193,15 @@ class TestTokens:
 
 def test_rows_of_one_target_length_have_like_sources() -> None:
     lengths = some_pairs(3000)
-    plan = LengthBuckets(lengths, 16, shuffle=False).plan()
+    plan = BucketBatchSampler(lengths, 16, shuffle=False).plan()
     spread = [np.ptp(lengths[rows], 0) for rows in plan]
     assert np.mean(spread, 0).max() < 2
 
 
 def test_wrong_sizes_are_named() -> None:
     with pytest.raises(ValueError, match="batch_tokens must be at least 1, got 0"):
-        LengthBuckets(some_lengths(3), 1, batch_tokens=0, shuffle=True)
+        BucketBatchSampler(some_lengths(3), 1, batch_tokens=0, shuffle=True)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        LengthBuckets(some_lengths(3), 0, shuffle=True)
+        BucketBatchSampler(some_lengths(3), 0, shuffle=True)
     with pytest.raises(ValueError, match="3 rows cannot train 4 processes"):
-        LengthBuckets(some_lengths(3), 1, shuffle=True, world=4)
+        BucketBatchSampler(some_lengths(3), 1, shuffle=True, world=4)

@@ -94,7 +94,7 @@ def test_a_checkpoint_says_how_to_build_model_and_data(reviews, tmp_path):
     }  # fmt: skip
     assert saved["data"]["labels"] == ["negative", "positive"]
     assert saved["data"]["reader"]["words"] == reviews.reader.words
-    assert "reader_from" not in saved["data"]["init_args"]
+    assert "vocab_from_checkpoint" not in saved["data"]["init_args"]
 
 
 def test_labels_that_a_model_cannot_tell_are_refused_by_name():
@@ -114,7 +114,7 @@ def test_word_vectors_of_the_data_are_where_training_starts(tmp_path):
 
 
 def test_training_goes_on_in_the_middle_of_an_epoch_as_if_undisturbed(reviews, tmp_path):
-    """Dropout aside: the order of batches, the weights and the optimiser all go on."""
+    """Dropout aside: the order of batches, the weights and the optimizer all go on."""
 
     def fresh():
         seed_everything(3)

@@ -40,7 +40,7 @@ class Data(SyntheticReviews):
 
 
 class Optimizer(torch.optim.SGD):
-    """An optimiser of somebody else."""
+    """An optimizer of somebody else."""
 
 
 class Schedule(torch.optim.lr_scheduler.StepLR):
@@ -58,7 +58,7 @@ class Loaded(LSTMClassifier):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """What a checkpoint of an untrained model holds, with optimiser and schedule."""
+    """What a checkpoint of an untrained model holds, with optimizer and schedule."""
     folder = tmp_path_factory.mktemp("run")
     words = [
         *("fit", "--model=LSTMClassifier", "--data=SyntheticReviews", "--data.train_size=16"),
@@ -121,9 +121,9 @@ def change(content: dict[str, Any], what: str) -> None:
             spec = {"class_path": path, "init_args": {"lr_lambda": "foreign_a.factor"}}
             arguments["scheduler"] = spec
         case "nested":
-            arguments["layer_options"] = {"cell": [named("foreign_a.Model")]}
+            arguments["layer_kwargs"] = {"cell": [named("foreign_a.Model")]}
         case "nested as text":
-            arguments["layer_options"] = {"cell": '{"class_path": "foreign_a\\x2eModel"}'}
+            arguments["layer_kwargs"] = {"cell": '{"class_path": "foreign_a\\x2eModel"}'}
         case "beside the arguments":
             arguments["optimizer"]["dict_kwargs"] = {"x": named("foreign_a.Model")}
         case "nested in data":
@@ -137,7 +137,7 @@ WAYS = {
     "go on": ["fit", "--ckpt_path={path}", "--trainer.max_epochs=2"],
     "start from": ["fit", "--init_from={path}"],
     "vocabulary": ["fit", "--model=LSTMClassifier", "--data=TextFiles", "--data.train=no.txt",
-                   "--data.reader_from={path}"],
+                   "--data.vocab_from_checkpoint={path}"],
     "average": ["average", "{path}", "{path}", "--output=mean.ckpt"],
     "generate": ["generate", "--ckpt_path={path}"],
     "translate": ["translate", "--ckpt_path={path}"],
@@ -251,7 +251,7 @@ def test_a_class_that_is_loaded_already_needs_no_leave(trained, tmp_path):
         "rnn_lab..models.Task", f"{__name__}.Path", "builtins.eval",
     ],
 )  # fmt: skip
-def test_what_is_no_model_data_optimiser_or_schedule_is_refused(path):
+def test_what_is_no_model_data_optimizer_or_schedule_is_refused(path):
     with pytest.raises(UserError, match=r"a\.ckpt names "):
         named_class(path, "a.ckpt")
 
@@ -269,14 +269,14 @@ def test_ours_and_those_of_torch_are_allowed(path, name):
     assert named_class(path, "a.ckpt").__name__ == name
 
 
-def test_only_optimiser_and_schedule_of_ours_take_what_is_imported():
+def test_only_optimizer_and_schedule_of_ours_take_what_is_imported():
     """Else a string of another argument, such as a column's name, would be read as a path."""
     known = [*known_classes(Task).values(), *known_classes(LabDataModule).values()]
     for cls in (cls for cls in known if cls.__module__.startswith("rnn_lab.")):
         hints = get_type_hints(cls.__init__)
         path = f"{cls.__module__}.{cls.__name__}"
         for name in hints.keys() - {"optimizer", "scheduler", "return"}:
-            if not name.endswith("_options"):
+            if not name.endswith("_kwargs"):
                 check_paths({"class_path": path, "init_args": {name: "a.column"}}, "a.ckpt")
 
 
@@ -284,7 +284,7 @@ def test_recipes_of_ours_pass(trained):
     for part in ("model", "data"):
         made = trained["rnn_lab"][part]
         check_paths({k: made[k] for k in ("class_path", "init_args")}, "a.ckpt")
-    check_paths(TextClassifier(9, layer_options={"zoneout": 0.1}).recipe(), "a.ckpt")
+    check_paths(TextClassifier(9, layer_kwargs={"zoneout": 0.1}).recipe(), "a.ckpt")
 
 
 def test_a_config_cannot_have_a_command_run_in_place_of_an_optimizer(tmp_path, monkeypatch, capsys):

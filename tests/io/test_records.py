@@ -93,14 +93,14 @@ def test_a_given_format_wins_over_the_ending(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
-def test_unlabelled_records_need_no_label_column(tmp_path: Path, ending: str) -> None:
+def test_unlabeled_records_need_no_label_column(tmp_path: Path, ending: str) -> None:
     content, records = FORMATS[ending]
-    found = read(tmp_path, f"a.{ending}", content.replace("label", "other"), labelled=False)
+    found = read(tmp_path, f"a.{ending}", content.replace("label", "other"), labeled=False)
     assert found == [Record(record.text, ()) for record in records]
 
 
-def test_unlabelled_lines_are_texts_and_empty_ones_count(tmp_path: Path) -> None:
-    found = read(tmp_path, "a.txt", "one two\n\nthree\r\nfour", labelled=False)
+def test_unlabeled_lines_are_texts_and_empty_ones_count(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.txt", "one two\n\nthree\r\nfour", labeled=False)
     assert [record.text for record in found] == ["one two", "", "three", "four"]
 
 
@@ -152,7 +152,7 @@ def test_blank_lines_between_rows_are_no_rows(tmp_path: Path) -> None:
     assert len(read(tmp_path, "a.csv", "text,label\n\nx,y\n\n")) == 1
     assert len(read(tmp_path, "a.tsv", "text\tlabel\n\nx\ty\n\n")) == 1
     assert len(read(tmp_path, "a.txt", "\n1 x\n\n")) == 1
-    only = read(tmp_path, "b.csv", "text\nx\n\ny\n", labelled=False)
+    only = read(tmp_path, "b.csv", "text\nx\n\ny\n", labeled=False)
     assert [record.text for record in only] == ["x", "", "y"]
 
 
@@ -166,10 +166,10 @@ def test_a_folder_per_class_is_read_in_order(tmp_path: Path) -> None:
         ("pos/a.txt", "pos"),
         ("pos/b.txt", "pos"),
     ]
-    assert list(read_records(tmp_path, labelled=False)) == [Record("top.txt\nmore", ())]
+    assert list(read_records(tmp_path, labeled=False)) == [Record("top.txt\nmore", ())]
 
 
-def test_members_of_an_archive_are_labelled_by_their_folder(tmp_path: Path) -> None:
+def test_members_of_an_archive_are_labeled_by_their_folder(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as target:
         for name in ("d/train/pos/0.txt", "d/urls.md", "d/train/neg/1.txt"):
             info = tarfile.TarInfo(name)
@@ -183,7 +183,7 @@ def test_members_of_an_archive_are_labelled_by_their_folder(tmp_path: Path) -> N
 def test_standard_input_is_read_and_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.BytesIO("größe\nzwei\n".encode())
     monkeypatch.setattr(readers.sys, "stdin", SimpleNamespace(buffer=stdin))
-    assert [r.text for r in read_records("-", labelled=False)] == ["größe", "zwei"]
+    assert [r.text for r in read_records("-", labeled=False)] == ["größe", "zwei"]
     assert not stdin.closed
     with pytest.raises(UserError, match="standard input have no labels"):
         read_records("-")
@@ -333,5 +333,5 @@ def test_records_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(readers.sys, "stdin", SimpleNamespace(buffer=endless()))
     for kind, options in {"tsv": {"text_column": 1}, "csv": {"text_column": 1}, "txt": {}}.items():
-        records = read_records("-", format=kind, labelled=False, **options)  # type: ignore[arg-type]
+        records = read_records("-", format=kind, labeled=False, **options)  # type: ignore[arg-type]
         assert len(list(islice(records, 1000))) == 1000

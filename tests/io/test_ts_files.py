@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.ts_files import Archive, read_series
+from rnn_lab.io.ts_files import TSFile, read_series
 
 HEADER = """\
 #Two sensors, by hand
@@ -29,7 +29,7 @@ def written(folder: Path, content: str | bytes, name: str = "a.ts") -> Path:
 
 
 def test_a_case_is_its_steps_and_its_label(tmp_path: Path) -> None:
-    archive = Archive(written(tmp_path, HEADER + CASES))
+    archive = TSFile(written(tmp_path, HEADER + CASES))
     assert (archive.classes, archive.dimensions) == (["up", "down"], 2)
     first, second = archive
     np.testing.assert_array_equal(first.values, [[1, 4], [2, 5], [3, 6]])
@@ -51,14 +51,14 @@ def test_a_case_is_its_steps_and_its_label(tmp_path: Path) -> None:
     ids=["bare", "capitals", "byte order mark", "comment in another encoding"],
 )
 def test_headers_come_in_many_forms(tmp_path: Path, content: str | bytes) -> None:
-    cases = list(Archive(written(tmp_path, content)))
+    cases = list(TSFile(written(tmp_path, content)))
     assert [case.label for case in cases] == ["0", "1"]
     assert [case.values.ravel().tolist() for case in cases] == [[1, 2, 3], [4, 5, 6]]
 
 
 def test_a_compressed_file_reads_alike(tmp_path: Path) -> None:
     path = written(tmp_path, gzip.compress((HEADER + CASES).encode()), "a.ts.gz")
-    assert [case.label for case in Archive(path)] == ["up", "down"]
+    assert [case.label for case in TSFile(path)] == ["up", "down"]
     assert len(list(read_series(path))) == 2
 
 
@@ -86,7 +86,7 @@ def test_a_damaged_case_is_named_by_its_line(
     content = HEADER.encode() + (case if isinstance(case, bytes) else case.encode())
     path = written(tmp_path, content)
     with pytest.raises(UserError, match=rf"a\.ts {message}"):
-        list(Archive(path))
+        list(TSFile(path))
 
 
 @pytest.mark.parametrize(
@@ -118,22 +118,22 @@ def test_a_header_that_does_not_fit_is_named(
     assert old in HEADER + CASES
     path = written(tmp_path, (HEADER + CASES).replace(old, new))
     with pytest.raises(UserError, match=rf"a\.ts {message}"):
-        list(Archive(path))
+        list(TSFile(path))
 
 
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no\.ts cannot be read"):
-        Archive(tmp_path / "no.ts")
+        TSFile(tmp_path / "no.ts")
     packed = gzip.compress((HEADER + CASES).encode())
     with pytest.raises(UserError, match=r"a\.ts\.gz is truncated or damaged"):
-        list(Archive(written(tmp_path, packed[:-9], "a.ts.gz")))
+        list(TSFile(written(tmp_path, packed[:-9], "a.ts.gz")))
 
 
 def test_series_are_read_with_or_without_labels(tmp_path: Path) -> None:
-    labelled = written(tmp_path, HEADER + CASES)
+    labeled = written(tmp_path, HEADER + CASES)
     bare = HEADER.replace("@classLabel true up down", "@classLabel false")
-    unlabelled = written(tmp_path, bare + CASES.replace(":up", "").replace(":down", ""), "b.ts")
-    for one, two in zip(read_series(labelled), read_series(unlabelled), strict=True):
+    unlabeled = written(tmp_path, bare + CASES.replace(":up", "").replace(":down", ""), "b.ts")
+    for one, two in zip(read_series(labeled), read_series(unlabeled), strict=True):
         np.testing.assert_array_equal(one, two)
 
 

@@ -119,7 +119,7 @@ def test_a_run_that_solves_its_task_is_read_back(benchmark, monkeypatch):
     from rnn_lab.__main__ import main
 
     folder = benchmark.RUNS / "adding-200-GRU-1"
-    words = ["--model=SeriesRegressor", "--data=AddingProblem", "--data.length=4"]
+    words = ["--model=SequenceRegressor", "--data=AddingProblem", "--data.length=4"]
     words += ["--model.optimizer.lr=0.01", "--trainer.accelerator=cpu", "--trainer.max_epochs=3"]
     words += [f"--trainer.default_root_dir={folder}"]
     words += ["--trainer.callbacks+=rnn_lab.training.TimeBudget", "--trainer.callbacks.minutes=1"]

@@ -10,8 +10,8 @@ from torch import Tensor
 from rnn_lab.nn import LAYERS, Layer, build_layer
 from rnn_lab.nn.functional.state import change, parts
 from rnn_lab.nn.layers.fused import RecurrentLayer
-from rnn_lab.nn.layers.registry import layer_options
-from rnn_lab.nn.layers.stack import LayerStack
+from rnn_lab.nn.layers.registry import layer_kwargs
+from rnn_lab.nn.layers.stack import StackedRNN
 
 INPUT, HIDDEN, TIME = 5, 8, 7
 LENGTHS = torch.tensor([3, 7, 1, 4])
@@ -127,7 +127,7 @@ def test_in_double_precision_padding_and_steps_change_no_more_than_its_last_digi
 @every_layer
 def test_the_backward_direction_reads_each_row_from_its_end(name: str) -> None:
     both, one = build(name, 1, True), build(name)
-    if isinstance(both, RecurrentLayer | LayerStack):
+    if isinstance(both, RecurrentLayer | StackedRNN):
         mine = {
             key.replace("cores.1.", "cores.0.").removesuffix("_reverse"): value
             for key, value in both.state_dict().items()
@@ -153,7 +153,7 @@ def test_the_backward_direction_reads_each_row_from_its_end(name: str) -> None:
 def test_every_parameter_gets_a_gradient(
     name: str, num_layers: int, bidirectional: bool, lengths: Tensor | None
 ) -> None:
-    layer = build(name, num_layers, bidirectional, learned_state=True)
+    layer = build(name, num_layers, bidirectional, trainable_initial_state=True)
     output, _ = layer(rows(), lengths)
     assert output.shape == (4, TIME, layer.output_size)
     (output * torch.linspace(-1, 2, output.numel()).view_as(output)).sum().backward()
@@ -174,7 +174,7 @@ def test_gradients_are_those_of_the_numbers(name: str, bidirectional: bool) -> N
         before, values = given[: len(state)], given[len(state) :]
         told = dict(zip(weights, values, strict=True))
         before = before if len(before) > 1 else before[0]
-        if isinstance(layer, LayerStack):
+        if isinstance(layer, StackedRNN):
             output, after = torch.func.functional_call(layer, told, (x, lengths, before))
         else:  # torch's layers hold their weights in a list of their own
             output, after = layer(x, lengths, before)
@@ -209,10 +209,12 @@ def test_bfloat16_autocast_runs(name: str, num_layers: int, bidirectional: bool)
 
 @every_layer
 def test_a_checkpoint_gives_the_same_layer(name: str, tmp_path: object) -> None:
-    layer, x = build(name, 2, True, learned_state=True), rows()
+    layer, x = build(name, 2, True, trainable_initial_state=True), rows()
     torch.save(layer.state_dict(), tmp_path / "layer.pt")
     torch.manual_seed(5)
-    again = build_layer(name, INPUT, HIDDEN, 2, 0.0, True, options={"learned_state": True})
+    again = build_layer(
+        name, INPUT, HIDDEN, 2, 0.0, True, options={"trainable_initial_state": True}
+    )
     again.load_state_dict(torch.load(tmp_path / "layer.pt", weights_only=True))
     torch.testing.assert_close(again(x, LENGTHS), layer(x, LENGTHS), rtol=0, atol=0)
     torch.testing.assert_close(copy.deepcopy(layer)(x, LENGTHS), layer(x, LENGTHS), rtol=0, atol=0)
@@ -238,7 +240,7 @@ def test_noise_is_drawn_in_training_only(
 
 @every_layer
 @every_option
-def test_regularised_layers_never_read_padding(name: str, options: dict[str, object]) -> None:
+def test_regularized_layers_never_read_padding(name: str, options: dict[str, object]) -> None:
     layer, padding = build(name, 2, True, **options), torch.arange(TIME) >= LENGTHS[:, None]
     dirty = rows().masked_fill(padding[..., None], float("nan")).requires_grad_()
     output, state = layer(dirty, LENGTHS)
@@ -288,7 +290,7 @@ def test_one_mask_drops_weights_for_all_rows_and_steps(name: str, bidirectional:
 @every_layer
 def test_locked_dropout_is_the_same_at_all_steps(name: str) -> None:
     layer = build(name, 2, locked=True)
-    if not isinstance(layer, LayerStack):
+    if not isinstance(layer, StackedRNN):
         pytest.skip("torch's layers make theirs in the call: see test_fused.py")
     passed: list[tuple[Tensor, Tensor]] = []
     layer.between.register_forward_hook(lambda _, given, made: passed.append((given[0], made)))
@@ -311,7 +313,7 @@ def test_dropout_falls_between_layers_only(name: str) -> None:
 
 @every_layer
 def test_the_first_state_may_be_learned(name: str) -> None:
-    layer = build(name, 2, learned_state=True)
+    layer = build(name, 2, trainable_initial_state=True)
     told = change(layer(rows())[1], torch.zeros_like)
     first = getattr(layer, "lstm", layer).first
     wide = tuple(part.expand(-1, 4, *part.shape[2:]) for part in first)
@@ -389,14 +391,16 @@ def test_a_layer_says_what_it_is(name: str) -> None:
     assert 1980 < layer.year < 2030
     assert re.search(r"Source: .+ \(\d{4}\), https://", layer.__doc__)
     assert layer.__doc__.partition("\n")[0].endswith(".")
-    assert {"locked", "weight_drop", "zoneout", "learned_state"} <= layer_options(name).keys()
+    assert {"locked", "weight_drop", "zoneout", "trainable_initial_state"} <= layer_kwargs(
+        name
+    ).keys()
 
 
 @every_layer
 @pytest.mark.parametrize(("inputs", "hidden"), [(8, 16), (24, 8)])
 def test_the_cost_of_a_step_is_what_its_matrices_say(name: str, inputs: int, hidden: int) -> None:
     """Each weight of a matrix is used once a step; what the formula says beside is small."""
-    heads = layer_options(name).get("heads")
+    heads = layer_kwargs(name).get("heads")
     layer = build_layer(name, inputs, hidden, options={"heads": 2} if heads is not None else {})
     used = sum(p.numel() for key, p in layer.named_parameters() if p.dim() > 1)
     formula = layer.cost.replace("heads", "2")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnn_lab.nn import LSTM, POOLINGS, FinalState, MaxOverTime, MeanOverTime, lengths_to_mask, pool
+from rnn_lab.nn import LSTM, POOLINGS, FinalState, MaxPooling, MeanPooling, lengths_to_mask, pool
 
 SIZE, TIME = 6, 5
 LENGTHS = torch.tensor([2, 5, 1])
@@ -60,8 +60,8 @@ def test_final_state_is_the_layers_own(bidirectional: bool) -> None:
 
 def test_mean_and_max_are_those_of_the_real_steps() -> None:
     output = outputs()
-    torch.testing.assert_close(MeanOverTime(SIZE)(output, LENGTHS)[0], output[0, :2].mean(0))
-    assert torch.equal(MaxOverTime(SIZE)(output, LENGTHS)[0], output[0, :2].amax(0))
+    torch.testing.assert_close(MeanPooling(SIZE)(output, LENGTHS)[0], output[0, :2].mean(0))
+    assert torch.equal(MaxPooling(SIZE)(output, LENGTHS)[0], output[0, :2].amax(0))
 
 
 def test_attention_weighs_real_steps_only_and_sums_to_one() -> None:

@@ -161,7 +161,7 @@ def private_slurm(folder: Path, nodes: int = 2, *, warning: bool = True) -> Iter
 
 
 def _free_ports(number: int) -> int:
-    """The first of some neighbouring ports that nobody listens at."""
+    """The first of some neighboring ports that nobody listens at."""
     for first in range(26_800 + os.getpid() % 1000, 30_000, number):
         sockets = [socket.socket() for _ in range(number)]
         try:

@@ -6,15 +6,15 @@ import torch
 from rnn_lab.models import (
     Forecaster,
     LanguageModel,
+    SequenceClassifier,
+    SequenceRegressor,
     SequenceTagger,
-    SeriesClassifier,
-    SeriesRegressor,
     TextClassifier,
     Translator,
 )
-from rnn_lab.nn import LAYERS, Strategy
+from rnn_lab.nn import LAYERS, GenerationConfig
 from rnn_lab.tasks.forecasting.batch import WindowBatch
-from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
+from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 from rnn_lab.tasks.text_classification.batch import TextBatch
 
 WORDS, ROWS, TIME = 12, 8, 6
@@ -46,7 +46,7 @@ def trained(model, loss, steps, rate=0.05):
 
 
 @every_layer
-def test_every_layer_memorises_texts(layer):
+def test_every_layer_memorizes_texts(layer):
     torch.manual_seed(0)
     model = TextClassifier(WORDS, 8, 16, 2, layer=layer, bidirectional=True).eval()
     batch = TextBatch(words(), torch.arange(ROWS) % 2, LENGTHS)
@@ -54,13 +54,13 @@ def test_every_layer_memorises_texts(layer):
 
 
 @every_layer
-def test_every_layer_memorises_series(layer):
+def test_every_layer_memorizes_series(layer):
     torch.manual_seed(0)
-    model = SeriesClassifier(3, 16, 2, layer=layer).eval()
+    model = SequenceClassifier(3, 16, 2, layer=layer).eval()
     torch.manual_seed(1)
     real = (torch.arange(TIME) < LENGTHS.unsqueeze(1)).unsqueeze(2)
     values = torch.randn(ROWS, TIME, 3).masked_fill(~real, 0)
-    batch = SeriesBatch(values, torch.arange(ROWS) % 2, LENGTHS)
+    batch = SequenceBatch(values, torch.arange(ROWS) % 2, LENGTHS)
     assert trained(model, lambda: model.step(batch).loss, 60) < 0.1
 
 
@@ -75,8 +75,8 @@ def test_every_layer_encodes_sentences_to_be_translated(layer):
         trg[row, 0], trg[row, 1 : n + 1], trg[row, n + 1] = 2, 4 + (row + src[row, :n]) % 8, 3
     net = model.net
     assert trained(model, lambda: net.loss(src, trg, 1.0, LENGTHS), 120, 0.03) < 0.3
-    told = [best.tokens for best, *_ in model.decode(src, LENGTHS, Strategy())]
-    alone = model.decode(src[:1, : LENGTHS[0]], LENGTHS[:1], Strategy())
+    told = [best.tokens for best, *_ in model.decode(src, LENGTHS, GenerationConfig())]
+    alone = model.decode(src[:1, : LENGTHS[0]], LENGTHS[:1], GenerationConfig())
     assert alone[0][0].tokens == told[0]
     wanted = [row[1 : n + 1].tolist() for row, n in zip(trg, LENGTHS.tolist(), strict=True)]
     assert sum(a == b for a, b in zip(told, wanted, strict=True)) >= ROWS - 1
@@ -109,19 +109,19 @@ def test_every_layer_forecasts(layer, decoding):
 def test_every_task_hands_options_to_its_layer(layer):
     options = {"zoneout": 0.1, "weight_drop": 0.2}
     built = [
-        TextClassifier(WORDS, 8, 16, 2, layer=layer, layer_options=options).recurrent,
-        SeriesClassifier(3, 16, 2, layer=layer, layer_options=options).recurrent,
-        SeriesRegressor(3, 16, layer=layer, layer_options=options).recurrent,
-        SequenceTagger(WORDS, 16, num_classes=3, layer=layer, layer_options=options).recurrent,
-        Forecaster(2, 16, 1, 8, horizon=4, layer=layer, layer_options=options).recurrent,
+        TextClassifier(WORDS, 8, 16, 2, layer=layer, layer_kwargs=options).recurrent,
+        SequenceClassifier(3, 16, 2, layer=layer, layer_kwargs=options).recurrent,
+        SequenceRegressor(3, 16, layer=layer, layer_kwargs=options).recurrent,
+        SequenceTagger(WORDS, 16, num_classes=3, layer=layer, layer_kwargs=options).recurrent,
+        Forecaster(2, 16, 1, 8, horizon=4, layer=layer, layer_kwargs=options).recurrent,
         Translator(
-            WORDS, WORDS, 8, 16, 2, encoder_layer=layer, encoder_options=options
+            WORDS, WORDS, 8, 16, 2, encoder_layer=layer, encoder_kwargs=options
         ).net.encoder.recurrent,
         LanguageModel(WORDS, 8, 16, 1, layer=layer, zoneout=0.1, weight_drop=0.2).layers[0],
     ]
     assert {getattr(each, "lstm", each).weight_drop for each in built} == {0.2}
     with pytest.raises(ValueError, match="has no option zonout; it has zoneout"):
-        TextClassifier(WORDS, 8, 16, 2, layer=layer, layer_options={"zonout": 0.1})
+        TextClassifier(WORDS, 8, 16, 2, layer=layer, layer_kwargs={"zonout": 0.1})
 
 
 def test_a_decoder_of_a_layer_that_it_cannot_step_is_refused():

@@ -10,17 +10,17 @@ import torch
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
 from rnn_lab.text import tokenizer as vocabulary
-from rnn_lab.text.tokenizer import SPECIAL_WORDS, TextReader, TextSettings, split_words
+from rnn_lab.text.tokenizer import SPECIAL_WORDS, TextTokenizer, TokenizerConfig, split_words
 
 TEXTS = ["a good film", "a bad film", "good , not bad", "Äpfel & été 日本"]
 TOKENIZERS = ("words", "whitespace", "characters", "bpe", "unigram")
 
 
-def learned(texts: list[str] = TEXTS, **settings: Any) -> TextReader:
-    return TextReader.learn(TextSettings(**settings), texts)
+def learned(texts: list[str] = TEXTS, **settings: Any) -> TextTokenizer:
+    return TextTokenizer.learn(TokenizerConfig(**settings), texts)
 
 
-def read(reader: TextReader, text: str) -> list[str]:
+def read(reader: TextTokenizer, text: str) -> list[str]:
     return reader.decode(reader.encode([text])[0])
 
 
@@ -44,7 +44,7 @@ def test_texts_are_split_into_words_contractions_and_marks(text: str, words: lis
     assert split_words(text) == words
 
 
-def test_raw_text_and_text_that_comes_tokenised_share_their_words() -> None:
+def test_raw_text_and_text_that_comes_tokenized_share_their_words() -> None:
     assert split_words("It isn't bad, it's fine.") == split_words("It is n't bad , it 's fine .")
 
 
@@ -134,7 +134,7 @@ def test_a_saved_reader_reads_the_same(tokenizer: Any) -> None:
     file = io.BytesIO()
     torch.save(reader.state_dict(), file)
     file.seek(0)
-    again = TextReader.from_state_dict(torch.load(file, weights_only=True))
+    again = TextTokenizer.from_state_dict(torch.load(file, weights_only=True))
     texts = [*TEXTS, "a new film, <br />isn't it?", "<pad>", ""]
     assert again.encode(texts) == reader.encode(texts)
     assert again.settings == reader.settings
@@ -163,7 +163,7 @@ def test_a_checkpoint_of_the_first_release_still_reads() -> None:
         **{"max_length": 3, "keep": "tail"},
     }
     state = {"settings": settings, "words": [*SPECIAL_WORDS, "good", "film"], "bpe": None}
-    reader = TextReader.from_state_dict(state)
+    reader = TextTokenizer.from_state_dict(state)
     assert reader.encode(["a b GOOD film"]) == [[UNK_ID, 2, 3]]
     assert reader.state_dict() == state
 
@@ -198,4 +198,4 @@ def test_byte_pairs_see_one_letter_in_both_of_its_spellings() -> None:
 )
 def test_a_wrong_setting_is_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        TextSettings(**settings)
+        TokenizerConfig(**settings)

@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
 from rnn_lab.errors import UserError
-from rnn_lab.training import TriggeredAveraging
+from rnn_lab.training import NTASGD
 
 STEPS = 3  # in an epoch
 
@@ -61,7 +61,7 @@ class SaveAt(Callback):
 
 
 def walk(script, *, interval=2, mode="min", save=None, resume=None):
-    task, averaging = Walker(script, mode), TriggeredAveraging(interval)
+    task, averaging = Walker(script, mode), NTASGD(interval)
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=len(script),
@@ -124,4 +124,4 @@ def test_before_it_begins_a_checkpoint_is_a_plain_one(tmp_path):
 
 def test_an_interval_of_nothing_is_refused():
     with pytest.raises(UserError, match="interval must be at least 1, got 0"):
-        TriggeredAveraging(0)
+        NTASGD(0)

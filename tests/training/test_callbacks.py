@@ -10,12 +10,12 @@ from torch.multiprocessing import ProcessRaisedException
 
 from rnn_lab.errors import UserError
 from rnn_lab.training import (
+    BatchProgressBar,
     BestCheckpoint,
-    MetricsFile,
-    Patience,
-    Progress,
-    StepMonitor,
-    StopOnNaN,
+    CSVMetricsLogger,
+    GradNormAndLRMonitor,
+    TerminateOnNaN,
+    ValidationEarlyStopping,
     read_metrics,
 )
 
@@ -48,13 +48,13 @@ def test_the_best_is_chosen_by_the_monitor_of_the_module(task, data, make_traine
 def test_scores_of_nothing_neither_stop_nor_stay_the_best(task, data, make_trainer):
     model = task(val_losses=[0.0, 0.0, 0.0, 0.0, 0.1, 0.0])
     model.mode = "max"
-    trainer = make_trainer(max_epochs=6, callbacks=[BestCheckpoint(), Patience(2)])
+    trainer = make_trainer(max_epochs=6, callbacks=[BestCheckpoint(), ValidationEarlyStopping(2)])
     trainer.fit(model, data(), ckpt_path=None)
     assert trainer.current_epoch == 6
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 4
     model = task(val_losses=[0.0, 0.0, 0.0])
     model.mode = "max"
-    trainer = make_trainer(max_epochs=3, callbacks=[BestCheckpoint(), Patience(1)])
+    trainer = make_trainer(max_epochs=3, callbacks=[BestCheckpoint(), ValidationEarlyStopping(1)])
     trainer.fit(model, data())
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 2
 
@@ -68,7 +68,7 @@ def test_a_second_fit_in_the_same_folder_overwrites(task, data, make_trainer):
 
 
 def test_without_validation_the_last_epoch_is_the_best(task, data, make_trainer):
-    callbacks = [BestCheckpoint(), Patience(1)]
+    callbacks = [BestCheckpoint(), ValidationEarlyStopping(1)]
     trainer = make_trainer(max_epochs=3, callbacks=callbacks, limit_val_batches=0)
     trainer.fit(task(), data())
     assert trainer.current_epoch == 3
@@ -81,7 +81,9 @@ def test_a_resumed_run_defends_the_best_of_before(task, data, make_trainer, move
     first = make_trainer(max_epochs=2, callbacks=BestCheckpoint())
     first.fit(task(val_losses=[0.9, 0.5]), data())
     folder = "elsewhere" if moved else "run"
-    second = make_trainer(folder, max_epochs=4, callbacks=[BestCheckpoint(), Patience(2)])
+    second = make_trainer(
+        folder, max_epochs=4, callbacks=[BestCheckpoint(), ValidationEarlyStopping(2)]
+    )
     if moved:
         shutil.move(first.default_root_dir, second.default_root_dir)
     last = Path(second.default_root_dir, "checkpoints", "last.ckpt")
@@ -105,14 +107,16 @@ def test_a_run_resumed_into_a_new_folder_starts_its_own_best(task, data, make_tr
 def test_patience_runs_out_by_the_monitor_of_the_module(task, data, make_trainer, mode, losses):
     model = task(val_losses=[float(x) for x in [*losses, 9, 9]])
     model.mode = mode
-    trainer = make_trainer(max_epochs=6, callbacks=Patience(patience=2), enable_checkpointing=False)
+    trainer = make_trainer(
+        max_epochs=6, callbacks=ValidationEarlyStopping(patience=2), enable_checkpointing=False
+    )
     trainer.fit(model, data())
     assert trainer.current_epoch == 4
 
 
 def test_patience_says_why_training_stopped(task, data, make_trainer, caplog):
     caplog.set_level(logging.INFO, "rnn_lab")
-    patience = Patience(patience=1)
+    patience = ValidationEarlyStopping(patience=1)
     trainer = make_trainer(max_epochs=6, callbacks=patience, enable_checkpointing=False)
     trainer.fit(task(val_losses=[1.0, 2.0]), data())
     assert "val/loss no better for 1 validations (best 1): stopped early" in caplog.messages
@@ -120,19 +124,19 @@ def test_patience_says_why_training_stopped(task, data, make_trainer, caplog):
 
 def test_patience_waits_in_vain_without_validation(task, data, make_trainer):
     options = {"limit_val_batches": 0, "enable_checkpointing": False}
-    trainer = make_trainer(max_epochs=2, callbacks=Patience(), **options)
+    trainer = make_trainer(max_epochs=2, callbacks=ValidationEarlyStopping(), **options)
     trainer.fit(task(), data())
     assert trainer.current_epoch == 2
 
 
 def test_no_patience_at_all_is_refused():
     with pytest.raises(UserError, match="patience must be at least 1, got 0"):
-        Patience(patience=0)
+        ValidationEarlyStopping(patience=0)
 
 
 def test_nan_stops_before_the_weights_are_spoilt(task, data, make_trainer):
     model = task(nan_at=3)
-    trainer = make_trainer(max_epochs=4, callbacks=[BestCheckpoint(), StopOnNaN()])
+    trainer = make_trainer(max_epochs=4, callbacks=[BestCheckpoint(), TerminateOnNaN()])
     with pytest.raises(UserError, match=r"step 3 \(epoch 1, batch 1, .*checkpoint is .*last.ckpt"):
         trainer.fit(model, data())
     assert epoch_of(trainer.checkpoint_callback.last_model_path) == 0
@@ -140,12 +144,12 @@ def test_nan_stops_before_the_weights_are_spoilt(task, data, make_trainer):
 
 
 def test_nan_before_any_checkpoint_says_that_none_was_saved(task, data, make_trainer):
-    trainer = make_trainer(max_epochs=1, callbacks=[BestCheckpoint(), StopOnNaN()])
+    trainer = make_trainer(max_epochs=1, callbacks=[BestCheckpoint(), TerminateOnNaN()])
     with pytest.raises(UserError, match=r"nan at step 0 .*: no checkpoint was saved yet"):
         trainer.fit(task(nan_at=0), data())
 
 
-class LookingSeldom(StopOnNaN):
+class LookingSeldom(TerminateOnNaN):
     """Looks as on a GPU: never at the step itself."""
 
     def on_before_backward(self, trainer, pl_module, loss):
@@ -171,7 +175,7 @@ def test_nan_found_late_is_found_after_so_many_batches(task, data, make_trainer)
 
 
 def test_a_nan_that_only_validation_sees_stops_before_the_checkpoint(task, data, make_trainer):
-    trainer = make_trainer(max_epochs=3, callbacks=[BestCheckpoint(), StopOnNaN()])
+    trainer = make_trainer(max_epochs=3, callbacks=[BestCheckpoint(), TerminateOnNaN()])
     with pytest.raises(UserError, match=r"val/loss is nan after step 4: .*last.ckpt"):
         trainer.fit(task(val_losses=[0.5, math.nan]), data())
     assert epoch_of(trainer.checkpoint_callback.last_model_path) == 0
@@ -179,7 +183,7 @@ def test_a_nan_that_only_validation_sees_stops_before_the_checkpoint(task, data,
 
 def test_nan_in_one_of_two_processes_stops_both(task, data, make_trainer):
     options = {"strategy": "ddp_fork", "devices": 2, "use_distributed_sampler": False}
-    trainer = make_trainer(max_epochs=2, callbacks=[BestCheckpoint(), StopOnNaN()], **options)
+    trainer = make_trainer(max_epochs=2, callbacks=[BestCheckpoint(), TerminateOnNaN()], **options)
     model = task(nan_at=1)
     model.nan_ranks = (1,)
     with pytest.raises(ProcessRaisedException, match=r"loss is nan at step 1 \(epoch 0, batch 1"):
@@ -189,7 +193,7 @@ def test_nan_in_one_of_two_processes_stops_both(task, data, make_trainer):
 
 def test_step_monitor_logs_the_rate_and_the_gradient_before_clipping(task, data, make_trainer):
     options = {"gradient_clip_val": 1e-4, "enable_checkpointing": False}
-    trainer = make_trainer(max_epochs=1, callbacks=StepMonitor(), **options)
+    trainer = make_trainer(max_epochs=1, callbacks=GradNormAndLRMonitor(), **options)
     model = task()
     expected = torch.autograd.grad(
         model.step((data().x[:4], data().y[:4])).loss, model.layer.weight
@@ -208,14 +212,16 @@ def test_step_monitor_costs_nothing_between_logged_steps(task, data, make_traine
         "rnn_lab.training.callbacks.get_total_norm", lambda g: calls.append(1) or torch.tensor(0.0)
     )
     options = {"log_every_n_steps": 2, "enable_checkpointing": False}
-    make_trainer(max_epochs=3, callbacks=StepMonitor(), **options).fit(task(), data())
+    make_trainer(max_epochs=3, callbacks=GradNormAndLRMonitor(), **options).fit(task(), data())
     assert len(calls) == 3
 
 
 def test_progress_off_a_terminal_is_one_line_an_epoch(task, data, make_trainer, caplog, capsys):
     caplog.set_level(logging.INFO, "rnn_lab")
     options = {"enable_progress_bar": True, "enable_checkpointing": False}
-    make_trainer(max_epochs=2, callbacks=Progress(), **options).fit(task(val_losses=[0.5]), data())
+    make_trainer(max_epochs=2, callbacks=BatchProgressBar(), **options).fit(
+        task(val_losses=[0.5]), data()
+    )
     lines = [m for name, _, m in caplog.record_tuples if name.startswith("rnn_lab")]
     assert len(lines) == 2
     first = r"epoch 1/2  train/loss 0\.\d+  val/loss 0\.5  0 s"
@@ -224,7 +230,12 @@ def test_progress_off_a_terminal_is_one_line_an_epoch(task, data, make_trainer, 
 
 
 def test_all_together_without_a_logger(task, data, make_trainer):
-    callbacks = [BestCheckpoint(), Patience(), StopOnNaN(), StepMonitor()]
+    callbacks = [
+        BestCheckpoint(),
+        ValidationEarlyStopping(),
+        TerminateOnNaN(),
+        GradNormAndLRMonitor(),
+    ]
     trainer = make_trainer(max_epochs=1, callbacks=callbacks, logger=False)
     trainer.fit(task(), data())
-    assert [type(logger) for logger in trainer.loggers] == [MetricsFile]
+    assert [type(logger) for logger in trainer.loggers] == [CSVMetricsLogger]

@@ -12,8 +12,8 @@ from handmade import content
 from rnn_lab.__main__ import main
 from rnn_lab.core.checkpoint import is_intact
 from rnn_lab.errors import UserError
-from rnn_lab.training import WholeFiles
-from rnn_lab.training.checkpoints import to_go_on_from
+from rnn_lab.training import AtomicCheckpointIO
+from rnn_lab.training.checkpoints import find_resume_checkpoint
 
 SMALL = ["--model=LSTMClassifier", "--model.hidden_dim=8", "--data=SyntheticReviews"]
 SMALL += ["--data.train_size=80", "--data.valid_size=40", "--trainer.accelerator=cpu"]
@@ -43,7 +43,7 @@ def nearly_full():
 
 
 def test_what_was_saved_is_read_and_nothing_lies_beside_it(tmp_path):
-    WholeFiles().save_checkpoint(weights(1), tmp_path / "new" / "last.ckpt")
+    AtomicCheckpointIO().save_checkpoint(weights(1), tmp_path / "new" / "last.ckpt")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["last.ckpt"]
     assert_same(tmp_path / "new" / "last.ckpt", weights(1))
     assert is_intact(tmp_path / "new" / "last.ckpt")
@@ -51,34 +51,34 @@ def test_what_was_saved_is_read_and_nothing_lies_beside_it(tmp_path):
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     last = tmp_path / "last.ckpt"
-    WholeFiles().save_checkpoint(weights(1, 100), last)
+    AtomicCheckpointIO().save_checkpoint(weights(1, 100), last)
     saying = r"cannot write .*last.ckpt: .*it was before"
     with nearly_full(), pytest.raises(UserError, match=saying):
-        WholeFiles().save_checkpoint(weights(2), last)
+        AtomicCheckpointIO().save_checkpoint(weights(2), last)
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
     assert_same(last, weights(1, 100))
 
 
 def test_what_a_killed_run_left_half_written_is_written_over(tmp_path):
     (tmp_path / ".last.ckpt.part").write_bytes(b"half")
-    WholeFiles().save_checkpoint(weights(1), tmp_path / "last.ckpt")
+    AtomicCheckpointIO().save_checkpoint(weights(1), tmp_path / "last.ckpt")
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
 def test_a_truncated_checkpoint_is_passed_over_and_named(tmp_path, share, caplog):
     for name, value in (("last", 2), ("best", 1)):
-        WholeFiles().save_checkpoint(weights(value), tmp_path / f"{name}.ckpt")
+        AtomicCheckpointIO().save_checkpoint(weights(value), tmp_path / f"{name}.ckpt")
     last = tmp_path / "last.ckpt"
-    assert to_go_on_from(tmp_path).path == str(last)
+    assert find_resume_checkpoint(tmp_path).path == str(last)
     last.write_bytes(last.read_bytes()[: int(share * last.stat().st_size)])
     with caplog.at_level(logging.WARNING):
-        assert to_go_on_from(tmp_path).path == str(tmp_path / "best.ckpt")
+        assert find_resume_checkpoint(tmp_path).path == str(tmp_path / "best.ckpt")
     assert f"{last} is damaged" in caplog.text
 
 
 def test_a_checkpoint_with_other_bytes_in_it_is_damaged(tmp_path):
-    WholeFiles().save_checkpoint(weights(1), tmp_path / "last.ckpt")
+    AtomicCheckpointIO().save_checkpoint(weights(1), tmp_path / "last.ckpt")
     found = bytearray((tmp_path / "last.ckpt").read_bytes())
     found[len(found) // 2] ^= 255
     (tmp_path / "last.ckpt").write_bytes(found)
@@ -86,10 +86,10 @@ def test_a_checkpoint_with_other_bytes_in_it_is_damaged(tmp_path):
 
 
 def test_only_damaged_ones_are_refused_and_none_at_all_is_a_fresh_start(tmp_path):
-    assert to_go_on_from(tmp_path) is None
+    assert find_resume_checkpoint(tmp_path) is None
     (tmp_path / "last.ckpt").write_bytes(b"no checkpoint")
     with pytest.raises(UserError, match=r"damaged: .*last.ckpt; to start afresh"):
-        to_go_on_from(tmp_path)
+        find_resume_checkpoint(tmp_path)
 
 
 def test_a_run_goes_on_from_the_best_where_the_last_is_damaged(tmp_path, monkeypatch, capsys):

@@ -8,7 +8,13 @@ import pytest
 import yaml
 from lightning.pytorch import Trainer
 
-from rnn_lab.training import BestCheckpoint, MetricsFile, WandbRun, place_loggers, read_metrics
+from rnn_lab.training import (
+    BestCheckpoint,
+    CSVMetricsLogger,
+    OfflineWandbLogger,
+    place_loggers,
+    read_metrics,
+)
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -24,7 +30,7 @@ def log(logger, step, **metrics):
 
 
 def test_a_step_is_a_row_and_a_metric_a_column(tmp_path):
-    logger = MetricsFile(str(tmp_path))
+    logger = CSVMetricsLogger(str(tmp_path))
     log(logger, 0, train_loss=0.7, epoch=0)
     log(logger, 0, train_lr=0.1)
     log(logger, 50, train_loss=0.5, epoch=1)
@@ -37,7 +43,7 @@ def test_a_step_is_a_row_and_a_metric_a_column(tmp_path):
 
 
 def test_the_file_is_whole_after_every_save(tmp_path):
-    logger = MetricsFile(str(tmp_path))
+    logger = CSVMetricsLogger(str(tmp_path))
     for step, name in [(0, "train_loss"), (0, "val_loss"), (9, "val_loss"), (9, "val_f1")]:
         log(logger, step, **{name: step + 1.0})
         assert table(tmp_path)[name.replace("_", "/")][-1] == step + 1.0
@@ -46,8 +52,8 @@ def test_the_file_is_whole_after_every_save(tmp_path):
 
 
 def test_a_later_run_goes_on_below_and_removes_nothing(tmp_path):
-    log(MetricsFile(str(tmp_path)), 10, train_loss=0.7, val_loss=0.6)
-    later = MetricsFile(str(tmp_path))
+    log(CSVMetricsLogger(str(tmp_path)), 10, train_loss=0.7, val_loss=0.6)
+    later = CSVMetricsLogger(str(tmp_path))
     log(later, 10, train_loss=0.5)
     log(later, 10, test_loss=0.4)
     log(later, 20, train_loss=0.3)
@@ -61,12 +67,12 @@ def test_a_later_run_goes_on_below_and_removes_nothing(tmp_path):
 
 
 def test_small_numbers_keep_the_digits_of_float32(tmp_path):
-    log(MetricsFile(str(tmp_path)), 0, train_lr=1.234567e-9)
+    log(CSVMetricsLogger(str(tmp_path)), 0, train_lr=1.234567e-9)
     assert table(tmp_path)["train/lr"] == [1.234567e-9]
 
 
 def test_a_metrics_file_without_a_folder_says_so():
-    logger = MetricsFile()
+    logger = CSVMetricsLogger()
     logger.log_metrics({"a": 1.0}, 0)
     with pytest.raises(ValueError, match="give save_dir or call place_loggers"):
         logger.save()
@@ -85,31 +91,32 @@ def test_metrics_survive_a_resume(task, data, make_trainer):
 
 def test_a_metrics_file_lies_beside_any_logger(tmp_path):
     folder = str(tmp_path / "exp" / "model-1")
-    wandb_run = WandbRun(mode="disabled")
+    wandb_run = OfflineWandbLogger(mode="disabled")
     trainer = Trainer(accelerator="cpu", logger=wandb_run, default_root_dir=folder)
     place_loggers(trainer)
     place_loggers(trainer)
-    assert [type(logger) for logger in trainer.loggers] == [WandbRun, MetricsFile]
+    assert [type(logger) for logger in trainer.loggers] == [OfflineWandbLogger, CSVMetricsLogger]
     assert {logger.save_dir for logger in trainer.loggers} == {folder}
     assert trainer.log_dir == folder
 
 
 def test_a_dry_run_gets_no_metrics_file(tmp_path):
     options = {"accelerator": "cpu", "fast_dev_run": True, "default_root_dir": str(tmp_path)}
-    trainer = Trainer(**options, logger=MetricsFile())
+    trainer = Trainer(**options, logger=CSVMetricsLogger())
     place_loggers(trainer)
-    assert not any(isinstance(logger, MetricsFile) for logger in trainer.loggers)
+    assert not any(isinstance(logger, CSVMetricsLogger) for logger in trainer.loggers)
 
 
 def test_a_folder_that_was_given_is_kept():
-    logger = MetricsFile("mine")
+    logger = CSVMetricsLogger("mine")
     logger.settle("run")
     assert logger.save_dir == "mine"
 
 
 @pytest.mark.slow
 def test_wandb_is_not_imported_before_it_is_needed():
-    code = "import sys, rnn_lab.training as t; t.WandbRun(); assert 'wandb' not in sys.modules"
+    code = "import sys; from rnn_lab.training import OfflineWandbLogger; OfflineWandbLogger(); "
+    code += "assert 'wandb' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -124,15 +131,15 @@ def test_a_profile_says_how_it_is_used_and_only_sets_the_trainer(path):
 RUN = """
 import sys
 from lightning.pytorch import Trainer
-from rnn_lab.classification.reports import ConfusionPlot, Mistakes
+from rnn_lab.classification.reports import ConfusionPlot, MisclassifiedExamples
 from rnn_lab.training import *
 sys.path.insert(0, sys.argv[1])
 from tiny import TinyData, TinyTask
 
-callbacks = [StepMonitor(), ConfusionPlot(), Mistakes(), Curves()]
+callbacks = [GradNormAndLRMonitor(), ConfusionPlot(), MisclassifiedExamples(), LearningCurves()]
 trainer = Trainer(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
     log_every_n_steps=1, max_epochs=2, default_root_dir=sys.argv[2], callbacks=callbacks,
-    enable_checkpointing=False, logger=WandbRun(mode=sys.argv[3]))
+    enable_checkpointing=False, logger=OfflineWandbLogger(mode=sys.argv[3]))
 place_loggers(trainer)
 trainer.logger.experiment.config.update({"data": {"name": "tiny"}})
 trainer.fit(TinyTask(), TinyData())
@@ -236,12 +243,12 @@ def begun(monkeypatch):
     monkeypatch.setattr(wandb, "init", init)
     monkeypatch.setattr(wandb, "run", None)  # whatever ran before in this process
     monkeypatch.setattr("rnn_lab.training.loggers._mode", lambda wish: wish)
-    monkeypatch.setattr(WandbRun, "_latest", None)
+    monkeypatch.setattr(OfflineWandbLogger, "_latest", None)
     return asked
 
 
 def begin(folder, mode="online", **options):
-    run = WandbRun(mode=mode, **{"tags": [], **options})
+    run = OfflineWandbLogger(mode=mode, **{"tags": [], **options})
     run.settle(str(folder))
     return run.experiment
 

@@ -3,7 +3,7 @@
 import pytest
 
 from rnn_lab.errors import UserError
-from rnn_lab.training.runs import MANIFEST, artifact, claim, own, refuse_used, run_folder
+from rnn_lab.training.runs import MANIFEST, artifact, claim, ensure_unused, own, run_folder
 
 
 def names(folder):
@@ -49,10 +49,10 @@ def test_nothing_outside_the_folder_is_removed_whatever_the_manifest_says(tmp_pa
 
 def test_a_folder_with_a_run_in_it_is_refused(tmp_path):
     claim(tmp_path)
-    refuse_used(tmp_path)
+    ensure_unused(tmp_path)
     artifact(tmp_path, "metrics.csv").write_text("")
     with pytest.raises(UserError, match="holds a run already"):
-        refuse_used(tmp_path)
+        ensure_unused(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "a b"])

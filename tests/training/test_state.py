@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from rnn_lab.errors import UserError
 from rnn_lab.signals import Preempted
-from rnn_lab.training import BestCheckpoint, RunState
+from rnn_lab.training import BestCheckpoint, StatusFile
 
 
 class Stop(Callback):
@@ -36,7 +36,7 @@ def fitted(task, data, make_trainer):
     """Train; give the Trainer, whatever became of it."""
 
     def fit(*callbacks, val_losses=(0.9, 0.5, 0.7), state=None, **options):
-        callbacks = [state or RunState(), BestCheckpoint(), *callbacks]
+        callbacks = [state or StatusFile(), BestCheckpoint(), *callbacks]
         trainer = make_trainer(callbacks=callbacks, **{"max_epochs": 3, **options})
         try:
             trainer.fit(task(val_losses=list(val_losses)), data())
@@ -84,7 +84,7 @@ def test_a_running_run_tells_of_each_epoch_and_the_best_by_then(fitted):
 @pytest.mark.parametrize(("every", "step"), [(0.0, 1), (1000.0, 0)])
 def test_within_an_epoch_signs_are_some_time_apart(every, step, fitted):
     stop = Stop(1)
-    fitted(stop, state=RunState(every=every))
+    fitted(stop, state=StatusFile(every=every))
     assert stop.seen["step"] == step
 
 
@@ -94,7 +94,7 @@ def test_the_batch_after_a_validation_tells_what_came_of_it(fitted):
             self.seen = read(trainer)
 
     look = Look()
-    fitted(look, state=RunState(every=1000.0), val_check_interval=0.5, max_epochs=1)
+    fitted(look, state=StatusFile(every=1000.0), val_check_interval=0.5, max_epochs=1)
     assert (look.seen["step"], look.seen["best"]) == (2, pytest.approx(0.9))
 
 
@@ -109,7 +109,7 @@ def test_the_batch_after_a_validation_tells_what_came_of_it(fitted):
 def test_the_job_is_told(environment, job, monkeypatch, task, make_trainer):
     for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
         monkeypatch.delenv(name, raising=False)
-    trainer, state = make_trainer(), RunState()
+    trainer, state = make_trainer(), StatusFile()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     state.setup(trainer, task(), "fit")
@@ -117,14 +117,14 @@ def test_the_job_is_told(environment, job, monkeypatch, task, make_trainer):
 
 
 def test_a_test_tells_nothing_unless_it_follows_training(task, data, make_trainer):
-    trainer = make_trainer(callbacks=RunState(), max_epochs=1)
+    trainer = make_trainer(callbacks=StatusFile(), max_epochs=1)
     trainer.test(task(), data(), verbose=False)
     trainer.validate(task(), data(), verbose=False)
     assert not os.path.exists(os.path.join(trainer.default_root_dir, "state.json"))
 
 
 def test_a_fast_dev_run_tells_nothing(task, data, make_trainer):
-    trainer = make_trainer(callbacks=RunState(), fast_dev_run=True, logger=False)
+    trainer = make_trainer(callbacks=StatusFile(), fast_dev_run=True, logger=False)
     trainer.fit(task(), data())
     assert not os.path.exists(trainer.default_root_dir)
 

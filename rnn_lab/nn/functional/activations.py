@@ -80,7 +80,7 @@ def _backwards(kind: str, y: Tensor, grad: Tensor, place: Tensor) -> None:
     elif kind == "same":
         place.copy_(grad)
     else:
-        # By what is vectorised, which `where` is not: where y > 0.5 the slope is one and `below`
+        # By what is vectorized, which `where` is not: where y > 0.5 the slope is one and `below`
         # zero, elsewhere the slope is y (1 - y) and the gradient of the threshold zero.
         below = y - F.threshold(y, 0.5, 0.0)
         torch.ops.aten.sigmoid_backward.grad_input(grad, below, grad_input=place)

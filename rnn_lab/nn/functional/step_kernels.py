@@ -116,7 +116,7 @@ def linear_backward(grads: Tensor, factors: Tensor, later: Tensor) -> Tensor:
 
 
 def norm_forward(x: Tensor, gain: Tensor, bias: Tensor, groups: int) -> tuple[Tensor, Kept]:
-    """Normalise `(batch, features)` in groups of its features."""
+    """Normalize `(batch, features)` in groups of its features."""
     size = len(gain) // groups
     if groups == 1:
         normed, mean, scale = torch.native_layer_norm(x, [size], gain, bias, EPSILON)

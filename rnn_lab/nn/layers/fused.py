@@ -38,7 +38,7 @@ class RecurrentLayer(nn.RNNBase, ABC):
             `forward`.
         zoneout: Probability of a unit of the state to stay as it was, in training; in evaluation
             it moves by the mean. Torch's fused layers cannot do it: all steps are taken one by one.
-        learned_state: Whether the first state is learned; else it is zero.
+        trainable_initial_state: Whether the first state is learned; else it is zero.
 
     Attributes:
         year: When the layer was published.
@@ -64,7 +64,7 @@ class RecurrentLayer(nn.RNNBase, ABC):
         locked: bool = False,
         weight_drop: float = 0.0,
         zoneout: float = 0.0,
-        learned_state: bool = False,
+        trainable_initial_state: bool = False,
     ) -> None:
         check_shares(weight_drop=weight_drop, zoneout=zoneout)
         super().__init__(  # type: ignore[call-arg]  # the next class in line is nn.LSTM or alike
@@ -77,7 +77,7 @@ class RecurrentLayer(nn.RNNBase, ABC):
         )
         self.locked, self.weight_drop, self.zoneout = locked, weight_drop, zoneout
         shape = (num_layers * (2 if bidirectional else 1), 1, hidden_size)
-        kept = self.state_parts if learned_state else 0
+        kept = self.state_parts if trainable_initial_state else 0
         self.first = nn.ParameterList(torch.zeros(shape) for _ in range(kept))
 
     @property
@@ -110,11 +110,11 @@ class RecurrentLayer(nn.RNNBase, ABC):
         """
         if lengths is not None:
             check_lengths(lengths, *x.shape[:2])
-        regularised = self.zoneout or (
+        regularized = self.zoneout or (
             self.training
             and (self.weight_drop or (self.locked and self.dropout and self.num_layers > 1))
         )
-        if regularised:
+        if regularized:
             return self._layers(x, lengths, state)
         if x.size(1) == 1 and not (self.bidirectional or x.is_cuda or x.requires_grad):
             output, state = self.step(x.squeeze(1), state)

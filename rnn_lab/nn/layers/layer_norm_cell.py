@@ -11,12 +11,12 @@ from rnn_lab.nn.layers.cell import GatedCell
 
 
 class LayerNormCell(GatedCell):
-    """A cell whose products of input and state are normalised, each on its own.
+    """A cell whose products of input and state are normalized, each on its own.
 
     Args:
         input_size: Features of a step.
         hidden_size: Units.
-        norm: Whether the products of all gates are normalised together or each gate's on its own.
+        norm: Whether the products of all gates are normalized together or each gate's on its own.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class LayerNormCell(GatedCell):
 
     @property
     def groups(self) -> int:
-        """Parts of the products that are normalised each on its own."""
+        """Parts of the products that are normalized each on its own."""
         return 1 if self.norm == "all" else self.gates
 
     def _normed(self, x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:

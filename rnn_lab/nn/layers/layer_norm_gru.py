@@ -33,7 +33,7 @@ from rnn_lab.nn.layers.unrolled import Unrolled
 class LayerNormGRUCell(LayerNormCell):
     """A GRU with layer norm on the products of input and of state.
 
-    With `norm=gate` every gate is normalised on its own; the paper takes r and z together and n on
+    With `norm=gate` every gate is normalized on its own; the paper takes r and z together and n on
     its own.
 
     Source: Ba et al. (2016), https://arxiv.org/abs/1607.06450, equations 26 to 28.
@@ -51,7 +51,7 @@ class LayerNormGRUFunction(Function):
     """See `LayerNormGRUCell`; gives h after all steps, `(time, batch, hidden)`.
 
     Takes the share of the input, `(time, batch, 3 * hidden)`; h before; the recurrent weights, the
-    gain and the bias of their products; how many parts of them are normalised each on its own.
+    gain and the bias of their products; how many parts of them are normalized each on its own.
     """
 
     @staticmethod

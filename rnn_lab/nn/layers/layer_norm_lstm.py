@@ -34,7 +34,7 @@ from rnn_lab.nn.layers.unrolled import Unrolled
 class LayerNormLSTMCell(LayerNormCell):
     """An LSTM with layer norm on the products of input and state and on the cell state it shows.
 
-    With `norm=gate` every gate is normalised on its own.
+    With `norm=gate` every gate is normalized on its own.
 
     Source: Ba et al. (2016), https://arxiv.org/abs/1607.06450, equations 20 to 22.
     """
@@ -73,7 +73,7 @@ class LayerNormLSTMFunction(Function):
 
     Takes the share of the input, `(time, batch, 4 * hidden)`; h and c before; the recurrent weights
     with the gain and the bias of their products; gain and bias of the cell state; how many parts of
-    the products are normalised each on its own. Share, gain and bias of g are those of `2 g`, of
+    the products are normalized each on its own. Share, gain and bias of g are those of `2 g`, of
     which the sigmoid gives tanh. The gates are written over the share, whose memory nobody reads
     any more.
 

@@ -11,7 +11,7 @@ from rnn_lab.nn.functional.padding import Rows
 from rnn_lab.nn.functional.scan import rotate
 from rnn_lab.nn.functional.state import Parts
 from rnn_lab.nn.layers.scan_core import ScanCore, single
-from rnn_lab.nn.layers.stack import LayerStack
+from rnn_lab.nn.layers.stack import StackedRNN
 
 
 class LRUCore(ScanCore):
@@ -101,7 +101,7 @@ class LRUCore(ScanCore):
         return single(y), (last,)
 
 
-class LRU(LayerStack):
+class LRU(StackedRNN):
     """Complex units that decay and turn by fixed factors: `s = a s + B x`, `y = Re(C s) + D x`.
 
     Linear in time; a gated linear unit after each layer makes depth worth while (`glu`).

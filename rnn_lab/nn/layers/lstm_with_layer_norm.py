@@ -23,7 +23,7 @@ class LSTMWithLayerNorm(nn.Module):
         locked: As of `LSTM`, like all that follow.
         weight_drop: See `LSTM`.
         zoneout: See `LSTM`.
-        learned_state: See `LSTM`.
+        trainable_initial_state: See `LSTM`.
     """
 
     year, cost, parallel = 2016, "4H(D+H)", False
@@ -39,11 +39,11 @@ class LSTMWithLayerNorm(nn.Module):
         locked: bool = False,
         weight_drop: float = 0.0,
         zoneout: float = 0.0,
-        learned_state: bool = False,
+        trainable_initial_state: bool = False,
     ) -> None:
         super().__init__()
         options: dict[str, Any] = {"locked": locked, "weight_drop": weight_drop}
-        options |= {"zoneout": zoneout, "learned_state": learned_state}
+        options |= {"zoneout": zoneout, "trainable_initial_state": trainable_initial_state}
         self.lstm = LSTM(input_dim, hidden_dim, num_layers, dropout, bidirectional, **options)
         self.layer_norm = nn.LayerNorm(self.lstm.output_size)
         self.input_size, self.hidden_size, self.num_layers = input_dim, hidden_dim, num_layers
@@ -60,7 +60,7 @@ class LSTMWithLayerNorm(nn.Module):
             state: What came before, a pair (h, c) of `(layers * directions, batch, hidden_dim)`.
 
         Returns:
-            The normalised output, `(batch, time, output_size)`, zero on padding, and the LSTM's
+            The normalized output, `(batch, time, output_size)`, zero on padding, and the LSTM's
             own state (hidden, cell) after the last real step of each row.
         """
         output, (hidden, cell) = self.lstm(x, lengths, state)
@@ -71,6 +71,6 @@ class LSTMWithLayerNorm(nn.Module):
         return output, (hidden, cell)
 
     def step(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Read one step, `(batch, input_dim)`: its normalised output and the state after it."""
+        """Read one step, `(batch, input_dim)`: its normalized output and the state after it."""
         output, state = self.lstm.step(x, state)
         return self.layer_norm(output), state

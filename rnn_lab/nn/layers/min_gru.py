@@ -4,7 +4,7 @@ from torch import Tensor
 
 from rnn_lab.nn.functional.activations import activate
 from rnn_lab.nn.layers.scan_core import BlendCore
-from rnn_lab.nn.layers.stack import LayerStack
+from rnn_lab.nn.layers.stack import StackedRNN
 
 
 class MinGRUCore(BlendCore):
@@ -18,7 +18,7 @@ class MinGRUCore(BlendCore):
         return stays, candidate
 
 
-class MinGRU(LayerStack):
+class MinGRU(StackedRNN):
     """A GRU whose gates see the input alone: `h = (1 - z) h + z g(V x)` with `z = s(W x)`.
 
     Its function g makes candidates positive: `g(u) = u + 0.5` above zero, a sigmoid below.

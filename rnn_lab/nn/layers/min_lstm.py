@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from rnn_lab.nn.functional.activations import positive
 from rnn_lab.nn.layers.scan_core import BlendCore
-from rnn_lab.nn.layers.stack import LayerStack
+from rnn_lab.nn.layers.stack import StackedRNN
 
 
 class MinLSTMCore(BlendCore):
@@ -35,7 +35,7 @@ class MinLSTMCore(BlendCore):
         return (F.logsigmoid(forget) - F.logsigmoid(enter)).sigmoid(), positive(candidate)
 
 
-class MinLSTM(LayerStack):
+class MinLSTM(StackedRNN):
     """An LSTM whose gates see the input alone and add up to one: `h = f h + i g(V x)`.
 
     Its function g makes candidates positive: `g(u) = u + 0.5` above zero, a sigmoid below.

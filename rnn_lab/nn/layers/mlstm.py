@@ -18,7 +18,7 @@ from rnn_lab.nn.functional.padding import Rows
 from rnn_lab.nn.functional.scan import scan
 from rnn_lab.nn.functional.state import Parts
 from rnn_lab.nn.layers.scan_core import ScanCore, single
-from rnn_lab.nn.layers.stack import LayerStack
+from rnn_lab.nn.layers.stack import StackedRNN
 
 # Bounds on the logarithm of the floor under the quotient: single precision holds such numbers, and
 # the squares of what is divided by the smaller one.
@@ -157,12 +157,12 @@ class MLSTMCore(ScanCore):
         return torch.stack(scales)
 
 
-class MLSTM(LayerStack):
+class MLSTM(StackedRNN):
     """A matrix as memory, `C = f C + i k v^T`, read by `h = o norm(q C / max(|q n|, 1))`.
 
     Input gates are exponential, so that a later step can outweigh all before it; both parts of the
     quotient are scaled by the largest weight so far. Each head is brought to one size (RMS), where
-    the paper's own block centres it as well.
+    the paper's own block centers it as well.
 
     Source: Beck et al. (2024), https://arxiv.org/abs/2405.04517, section 2.3 and appendix A.
     """

@@ -13,7 +13,7 @@ from rnn_lab.nn.functional.padding import Rows
 from rnn_lab.nn.functional.scan import blend
 from rnn_lab.nn.functional.state import Parts
 from rnn_lab.nn.layers.scan_core import ScanCore, single
-from rnn_lab.nn.layers.stack import LayerStack
+from rnn_lab.nn.layers.stack import StackedRNN
 
 
 class QRNNCore(ScanCore):
@@ -65,7 +65,7 @@ class QRNNCore(ScanCore):
         return single(linear(x, self.weight[:, : self.input_size]))
 
 
-class QRNN(LayerStack):
+class QRNN(StackedRNN):
     """Gates from a window of the input and a pool over time: `c = f c + (1 - f) z`, `h = o c`.
 
     The input is convolved over `window` steps, nothing before the first step, and pooled by forget

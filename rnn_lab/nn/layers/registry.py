@@ -22,10 +22,10 @@ from rnn_lab.nn.layers.rg_lru import RGLRU
 from rnn_lab.nn.layers.rnn import RNN, SimpleRNN
 from rnn_lab.nn.layers.slstm import SLSTM
 from rnn_lab.nn.layers.sru import SRU
-from rnn_lab.nn.layers.stack import LayerStack
+from rnn_lab.nn.layers.stack import StackedRNN
 from rnn_lab.nn.layers.unrolled import Unrolled
 
-Layer = RecurrentLayer | LayerStack | LSTMWithLayerNorm
+Layer = RecurrentLayer | StackedRNN | LSTMWithLayerNorm
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
     for layer in (
@@ -82,7 +82,7 @@ def build_layer(
         wish = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(LAYERS)}"
         raise ValueError(f"there is no recurrent layer {name}: {wish}")
     layer, options = LAYERS[name], options or {}
-    if unknown := options.keys() - (accepted := layer_options(name)).keys():
+    if unknown := options.keys() - (accepted := layer_kwargs(name)).keys():
         near = difflib.get_close_matches(min(unknown), accepted, 3) or list(accepted)
         raise ValueError(f"{name} has no option {min(unknown)}; it has {', '.join(near)}")
     dropout = dropout if num_layers > 1 else 0.0
@@ -96,11 +96,11 @@ def build_layer(
     return built
 
 
-def layer_options(name: str) -> dict[str, Any]:
+def layer_kwargs(name: str) -> dict[str, Any]:
     """Give what a layer takes by name beside sizes, depth, dropout and direction: its defaults."""
     layer = LAYERS[name]
     taken = dict(inspect.signature(layer).parameters)
-    if issubclass(layer, LayerStack):
+    if issubclass(layer, StackedRNN):
         kind = layer.cell if issubclass(layer, Unrolled) else layer.core
         taken |= inspect.signature(kind).parameters
     return {

@@ -14,7 +14,7 @@ from rnn_lab.nn.functional.padding import Rows
 from rnn_lab.nn.functional.scan import scan
 from rnn_lab.nn.functional.state import Parts
 from rnn_lab.nn.layers.scan_core import ScanCore, single
-from rnn_lab.nn.layers.stack import LayerStack
+from rnn_lab.nn.layers.stack import StackedRNN
 
 
 class RGLRUCore(ScanCore):
@@ -53,7 +53,7 @@ class RGLRUCore(ScanCore):
         return output, (last,)
 
 
-class RGLRU(LayerStack):
+class RGLRU(StackedRNN):
     """Real units whose decay is gated by the input: `h = a^(c r) h + sqrt(1 - a^(2 c r)) (i x)`.
 
     The gates r and i see the input alone. Where the input is not as wide as the state, a third

@@ -207,7 +207,7 @@ def _scale_back(
 
 
 class SLSTM(Unrolled):
-    """An LSTM that can revise what it stored: exponential gates, a normaliser, heads.
+    """An LSTM that can revise what it stored: exponential gates, a normalizer, heads.
 
     Source: Beck et al. (2024), https://arxiv.org/abs/2405.04517.
     """

@@ -1,7 +1,7 @@
 """What recurrent layers share that are not torch's own: depth, directions, lengths, dropout.
 
 A kind of layer says in a `Core` what one layer does in one direction, by all steps at once and by
-one step; a `LayerStack` makes the rest of it, the same for every kind.
+one step; a `StackedRNN` makes the rest of it, the same for every kind.
 """
 
 from abc import ABC, abstractmethod
@@ -59,7 +59,7 @@ class Core(nn.Module, ABC):
         """Read one step, `(batch, input_size)`: its output and the state after it."""
 
 
-class LayerStack(nn.Module):
+class StackedRNN(nn.Module):
     """Recurrent layers of one kind on top of each other, which read rows by their lengths.
 
     Args:
@@ -73,7 +73,7 @@ class LayerStack(nn.Module):
             of its input weights; drawn once for each call of `forward`.
         zoneout: Probability of a unit of the state to stay as it was, in training; in evaluation
             it moves by the mean.
-        learned_state: Whether the first state is learned; else it is zero.
+        trainable_initial_state: Whether the first state is learned; else it is zero.
         options: What the kind of layer takes beside these.
 
     Attributes:
@@ -98,7 +98,7 @@ class LayerStack(nn.Module):
         locked: bool = False,
         weight_drop: float = 0.0,
         zoneout: float = 0.0,
-        learned_state: bool = False,
+        trainable_initial_state: bool = False,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class LayerStack(nn.Module):
         for core in self.cores:
             core.zoneout = zoneout
         self.between = LockedDropout(dropout, time=0) if locked else nn.Dropout(dropout)
-        shapes = self.cores[0].state_shapes() if learned_state else ()
+        shapes = self.cores[0].state_shapes() if trainable_initial_state else ()
         self.first: list[Tensor] = nn.ParameterList(  # type: ignore[assignment]
             torch.zeros(len(self.cores), 1, *shape) for shape in shapes
         )

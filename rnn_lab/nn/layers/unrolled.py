@@ -8,7 +8,7 @@ from torch import Tensor
 from rnn_lab.nn.functional.padding import Rows
 from rnn_lab.nn.functional.state import Parts
 from rnn_lab.nn.layers.cell import Cell
-from rnn_lab.nn.layers.stack import Core, LayerStack
+from rnn_lab.nn.layers.stack import Core, StackedRNN
 
 
 class UnrolledCore(Core):
@@ -55,8 +55,8 @@ class UnrolledCore(Core):
         return self.cell.zoneout(before, after, self.zoneout) if self.zoneout else after
 
 
-class Unrolled(LayerStack):
-    """Layers of one kind of cell; their options are those of `LayerStack` and of the cell."""
+class Unrolled(StackedRNN):
+    """Layers of one kind of cell; their options are those of `StackedRNN` and of the cell."""
 
     core = UnrolledCore
     cell: ClassVar[type[Cell]]

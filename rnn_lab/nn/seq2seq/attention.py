@@ -56,7 +56,7 @@ class AttentionLayer(nn.Module, ABC):
             keys: What can be looked at, `(batch, time, key_size)`.
 
         Returns:
-            Unnormalised weights, `(batch, steps, time)`.
+            Unnormalized weights, `(batch, steps, time)`.
         """
 
     def prepare(self, memory: Tensor, mask: Tensor | None = None) -> Memory:
@@ -75,7 +75,7 @@ class AttentionLayer(nn.Module, ABC):
 
         Args:
             query: What is asked, `(rows, steps, query_size)`. There may be several rows for each
-                row of the memory, as in a beam: neighbours look at the same one, which is not
+                row of the memory, as in a beam: neighbors look at the same one, which is not
                 copied.
             memory: What can be looked at, `(batch, time, memory_size)`, or what `prepare` gave.
             mask: True on real steps, `(batch, time)`; what is prepared knows its own.

@@ -19,7 +19,7 @@ from rnn_lab.nn.layers.gru import GRU
 from rnn_lab.nn.layers.lstm import LSTM
 from rnn_lab.nn.layers.rnn import RNN
 from rnn_lab.nn.seq2seq.attention import ATTENTIONS, AttentionLayer, Memory
-from rnn_lab.nn.seq2seq.embeddings import WordVectors
+from rnn_lab.nn.seq2seq.embeddings import Embeddings
 from rnn_lab.nn.seq2seq.stepper import Stepper
 
 DECODER_LAYERS: dict[str, type[RecurrentLayer]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
@@ -41,7 +41,7 @@ class Decoder(nn.Module):
         output_dropout: Dropout before the scores of the words.
         embedding_dropout: Share of the vocabulary dropped whole, drawn for each batch.
         locked: Whether input and output dropout drop the same features at all steps of a row.
-        layer_norm: Whether word vectors and what is read out are normalised.
+        layer_norm: Whether word vectors and what is read out are normalized.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Decoder(nn.Module):
             raise ValueError(f"the layer of a decoder must be one of {names}, got {layer!r}")
         self.layer_class = DECODER_LAYERS[layer]
         self.num_layers, self.hidden_dim = num_layers, hidden_dim
-        self.embedding = WordVectors(
+        self.embedding = Embeddings(
             output_dim,
             embedding_dim,
             dropout=input_dropout,
@@ -121,11 +121,11 @@ class Decoder(nn.Module):
             tokens: Word ids, `(rows, steps)`: all of them in training, one step in decoding.
             state: What came before: of the first step what `start` gave.
             memory: The encoder's output, `(batch, src_len, features)`, or what `prepare` made of
-                it. There may be several rows for each of the memory's, neighbours, as in a beam.
+                it. There may be several rows for each of the memory's, neighbors, as in a beam.
             mask: True on real words of the source, `(batch, src_len)`.
 
         Returns:
-            Unnormalised scores `(rows, steps, output_dim)`, the state after the last step, and
+            Unnormalized scores `(rows, steps, output_dim)`, the state after the last step, and
             what was looked at, `(rows, steps, src_len)`; None for a decoder that never looks.
         """
         if isinstance(memory, Tensor):
@@ -159,7 +159,7 @@ class Readout(nn.Module):
     Args:
         input_size: Features of what is known.
         output_size: Features of the result.
-        layer_norm: Whether it is normalised before the nonlinearity.
+        layer_norm: Whether it is normalized before the nonlinearity.
     """
 
     def __init__(self, input_size: int, output_size: int, layer_norm: bool = False) -> None:

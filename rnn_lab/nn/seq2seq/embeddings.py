@@ -7,7 +7,7 @@ from rnn_lab.nn.dropout import EmbeddingDropout, LockedDropout
 from rnn_lab.special_tokens import PAD_ID
 
 
-class WordVectors(nn.Module):
+class Embeddings(nn.Module):
     """Word vectors with the dropouts that encoder and decoder share.
 
     Args:
@@ -16,7 +16,7 @@ class WordVectors(nn.Module):
         dropout: Share of the features dropped.
         embedding_dropout: Share of the vocabulary dropped whole, drawn for each batch.
         locked: Whether the features dropped are the same at all steps of a row.
-        layer_norm: Whether vectors are normalised.
+        layer_norm: Whether vectors are normalized.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from rnn_lab.nn.functional.state import State
 from rnn_lab.nn.layers.fused import RecurrentLayer
 from rnn_lab.nn.layers.registry import build_layer
 from rnn_lab.nn.pooling import FinalState
-from rnn_lab.nn.seq2seq.embeddings import WordVectors
+from rnn_lab.nn.seq2seq.embeddings import Embeddings
 
 
 class Encoder(nn.Module):
@@ -29,7 +29,7 @@ class Encoder(nn.Module):
         output_dropout: Dropout of the memory.
         embedding_dropout: Share of the vocabulary dropped whole, drawn for each batch.
         locked: Whether input and output dropout drop the same features at all steps of a row.
-        layer_norm: Whether word vectors and memory are normalised.
+        layer_norm: Whether word vectors and memory are normalized.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Encoder(nn.Module):
         layer_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.embedding = WordVectors(
+        self.embedding = Embeddings(
             input_dim,
             embedding_dim,
             dropout=input_dropout,

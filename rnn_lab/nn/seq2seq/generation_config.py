@@ -9,7 +9,7 @@ from rnn_lab.nn.seq2seq.hypotheses import Hypothesis, Models
 from rnn_lab.nn.seq2seq.search import beam_search, greedy_decode, sample_decode
 
 
-class Strategy(NamedTuple):
+class GenerationConfig(NamedTuple):
     """Which hypotheses a decoder gives; the arguments are explained where they are used.
 
     Attributes:

@@ -135,7 +135,7 @@ class Seq2Seq(nn.Module):
         """Score every word of a target, see `logits`.
 
         Returns:
-            Unnormalised scores, `(batch, trg_len, vocab)`; the first row, for the word that starts
+            Unnormalized scores, `(batch, trg_len, vocab)`; the first row, for the word that starts
             a target, is zero.
         """
         logits = self.logits(src, trg, teacher_forcing_ratio, src_lengths)
@@ -159,7 +159,7 @@ class Seq2Seq(nn.Module):
             src_lengths: Real words of each source, `(batch,)` on the CPU; None: rows are full.
 
         Returns:
-            Unnormalised scores of the words after each of the first `trg_len - 1`,
+            Unnormalized scores of the words after each of the first `trg_len - 1`,
             `(batch, trg_len - 1, vocab)`.
 
         Raises:

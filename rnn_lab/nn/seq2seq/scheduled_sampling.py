@@ -5,7 +5,7 @@ import math
 SCHEDULES = ("constant", "linear", "inverse_sigmoid")
 
 
-class TeacherForcing:
+class ScheduledSampling:
     """The share of steps at which a decoder reads the true word, by training step.
 
     Source: Bengio et al. (2015), https://arxiv.org/abs/1506.03099, section 2.4.

@@ -78,7 +78,9 @@ def backtest(
     valid, test = data.split("valid"), data.split("test")
     size = (len(valid) + len(test)) * data.output_dim
     for number, (name, model) in enumerate(models.items()):
-        points = not (model.task.output.probabilistic or isinstance(model, Refitted))
+        points = not (
+            model.task.output.probabilistic or isinstance(model, PeriodicallyRefitForecaster)
+        )
         keep = points and number == 0 and size <= SCORES_LIMIT
         seen: list[Tensor] = []
         if points:
@@ -179,7 +181,7 @@ def _reaches(scores: np.ndarray) -> Tensor:
     return torch.from_numpy(np.stack([found[round(abs(2 * level - 1), 6)] for level in LEVELS]))
 
 
-class Refitted(ForecastPredictor):
+class PeriodicallyRefitForecaster(ForecastPredictor):
     """Forecasts each stretch of the test split with a model that was trained up to its begin.
 
     Args:

@@ -26,7 +26,7 @@ class DLinearForecaster(ForecastTask):
         output_dim: Numbers forecast from a window, horizon times channels.
         horizon: Steps to forecast; None: as many as `output_dim`, of one channel.
         window: Steps of the moving mean that is the trend, an odd number.
-        normalisation: How each window is scaled, see `Forecaster`; `last` makes it NLinear's.
+        normalization: How each window is scaled, see `Forecaster`; `last` makes it NLinear's.
         optimizer: See `Task`.
         scheduler: See `Task`.
     """
@@ -38,14 +38,14 @@ class DLinearForecaster(ForecastTask):
         *,
         horizon: int | None = None,
         window: int = 25,
-        normalisation: str = "none",
+        normalization: str = "none",
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
         check_sizes(self, input_length=input_length, output_dim=output_dim)
         self.horizon, self.channels = steps_and_channels(output_dim, horizon)
-        self.scaling = WindowScaling(normalisation, self.channels)
+        self.scaling = WindowScaling(normalization, self.channels)
         self.linear = LinearDecomposition(input_length, self.horizon, window)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,16 +8,16 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from rnn_lab.core.datamodule import CountingLoader, LabDataModule
-from rnn_lab.core.samplers import LengthBuckets
+from rnn_lab.core.datamodule import LabDataModule, ResumableLoader
+from rnn_lab.core.samplers import BucketBatchSampler
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting import synthetic as synthetic_series
 from rnn_lab.tasks.forecasting.batch import WindowBatch
-from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelSettings
+from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
 from rnn_lab.tasks.forecasting.panel.scaling import Kind, Scaler
 from rnn_lab.tasks.forecasting.panel.splits import Split, check_split, split_rows
 from rnn_lab.tasks.forecasting.reader import SeriesReader
-from rnn_lab.tasks.forecasting.windows import Bounds, FlatValues, WindowOrder, Windows
+from rnn_lab.tasks.forecasting.windows import Bounds, FlatValues, WindowBatchSampler, Windows
 
 log = logging.getLogger(__name__)
 EVAL_BATCH = 256  # windows at least, where nothing is learned from a batch
@@ -55,7 +55,7 @@ class ForecastDataModule(LabDataModule):
         "season",
     )
     local: ClassVar[tuple[str, ...]] = ("root",)
-    own_split: ClassVar[Split] = [0.7, 0.1, 0.2]
+    default_split: ClassVar[Split] = [0.7, 0.1, 0.2]
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class ForecastDataModule(LabDataModule):
             raise UserError(f"scaling must be standard or none, got {scaling!r}")
         self.input_length = input_length
         self.horizon = horizon
-        self.parts = self.own_split if split is None else split
+        self.parts = self.default_split if split is None else split
         check_split(self.parts)
         self.scaling: Kind = scaling
         self.stride = stride
@@ -200,14 +200,14 @@ class ForecastDataModule(LabDataModule):
             f"{need}"
         )
 
-    def _load(self, name: str, shuffle: bool) -> CountingLoader:
+    def _load(self, name: str, shuffle: bool) -> ResumableLoader:
         windows = self.split(name)
         if self.trainer:
             windows = windows.to(self.trainer.strategy.root_device)
-        return CountingLoader(windows, self._buckets(name, shuffle))
+        return ResumableLoader(windows, self._buckets(name, shuffle))
 
-    def _buckets(self, name: str, shuffle: bool) -> LengthBuckets:
-        order = WindowOrder(
+    def _buckets(self, name: str, shuffle: bool) -> BucketBatchSampler:
+        order = WindowBatchSampler(
             len(self.split(name)),
             self.batch_size if shuffle else self.eval_batch_size,
             shuffle=shuffle,
@@ -215,7 +215,7 @@ class ForecastDataModule(LabDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world=self.trainer.world_size if self.trainer else 1,
         )
-        return cast(LengthBuckets, order)  # it plans alike
+        return cast(BucketBatchSampler, order)  # it plans alike
 
     @property
     def reader(self) -> SeriesReader:
@@ -280,7 +280,7 @@ class SyntheticSeries(ForecastDataModule):
         values = synthetic_series.series(self.length, self.width, self.data_seed)
         targets = [f"y{number}" for number in range(1, self.width + 1)]
         return Panel(
-            settings=PanelSettings(time_column="date", targets=targets, freq="h"),
+            settings=PanelConfig(time_column="date", targets=targets, freq="h"),
             buffer=values,
             offsets=np.array([0, self.length]),
             begins=np.array([np.datetime64(synthetic_series.BEGIN, "ns").astype(np.int64)]),

@@ -7,7 +7,7 @@ from typing import ClassVar
 from rnn_lab.errors import UserError
 from rnn_lab.io.downloads import RemoteFile, locate
 from rnn_lab.tasks.forecasting.files import FileDataModule
-from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelSettings
+from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
 from rnn_lab.tasks.forecasting.panel.scaling import Kind
 from rnn_lab.tasks.forecasting.panel.splits import Split
 
@@ -18,13 +18,13 @@ EXCHANGE = (
 )
 
 
-class KnownSeries(FileDataModule):
+class BenchmarkSeries(FileDataModule):
     """Series that everybody knows, of one file; the number of its rows is checked.
 
     Args:
         targets: Columns to forecast, the others are left out; None takes all.
         input_length: See `ForecastDataModule`, as all that follow but `calendar`.
-        calendar: What timestamps tell the model, see `SeriesFiles`.
+        calendar: What timestamps tell the model, see `ForecastingFiles`.
     """
 
     file: ClassVar[RemoteFile]
@@ -68,10 +68,10 @@ class KnownSeries(FileDataModule):
         """Find the file; fetch it where it is missing."""
         return locate(self.folder, self.file, self.root)
 
-    def settings(self) -> PanelSettings:
+    def settings(self) -> PanelConfig:
         """The columns that were chosen, or all."""
         targets = self.targets or self.columns
-        return PanelSettings(self.time_column, targets=targets, calendar=self.calendar)
+        return PanelConfig(self.time_column, targets=targets, calendar=self.calendar)
 
     def _prepare(self) -> Panel:
         panel = super()._prepare()
@@ -83,7 +83,7 @@ class KnownSeries(FileDataModule):
         return panel
 
 
-class ETTh1(KnownSeries):
+class ETTh1(BenchmarkSeries):
     """Load and oil temperature of a transformer, hourly, seven channels: 17,420 rows.
 
     Split into 8,640, 2,880 and 2,880 rows, the rest is not used, as all published figures do.
@@ -95,7 +95,7 @@ class ETTh1(KnownSeries):
     file = RemoteFile("ETTh1.csv", (f"{ETT}ETTh1.csv",), size=2_589_657)
     rows = 17_420
     columns: ClassVar = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"]
-    own_split: ClassVar[Split] = [8640, 2880, 2880]
+    default_split: ClassVar[Split] = [8640, 2880, 2880]
 
 
 class ETTh2(ETTh1):
@@ -117,7 +117,7 @@ class ETTm1(ETTh1):
 
     file = RemoteFile("ETTm1.csv", (f"{ETT}ETTm1.csv",), size=10_360_719)
     rows = 69_680
-    own_split: ClassVar[Split] = [34_560, 11_520, 11_520]
+    default_split: ClassVar[Split] = [34_560, 11_520, 11_520]
 
 
 class ETTm2(ETTm1):
@@ -129,7 +129,7 @@ class ETTm2(ETTm1):
     file = RemoteFile("ETTm2.csv", (f"{ETT}ETTm2.csv",))
 
 
-class ExchangeRate(KnownSeries):
+class ExchangeRate(BenchmarkSeries):
     """Exchange rates of eight currencies, daily from 1990 to 2016: 7,588 rows, no dates.
 
     Split into 70, 10 and 20 per cent of the rows, as published figures of long horizons do.

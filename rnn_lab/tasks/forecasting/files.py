@@ -15,7 +15,7 @@ from rnn_lab.io.progress import progress
 from rnn_lab.io.tables import Chunk, read_frames, times
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
-from rnn_lab.tasks.forecasting.panel.panel import FORMAT, Panel, PanelSettings
+from rnn_lab.tasks.forecasting.panel.panel import FORMAT, Panel, PanelConfig
 from rnn_lab.tasks.forecasting.panel.scaling import Kind
 from rnn_lab.tasks.forecasting.panel.splits import Split
 
@@ -34,7 +34,7 @@ class FileDataModule(ForecastDataModule):
         """Find the file."""
 
     @abstractmethod
-    def settings(self) -> PanelSettings:
+    def settings(self) -> PanelConfig:
         """Say which column of the file is what."""
 
     def _prepare(self) -> Panel:
@@ -52,12 +52,12 @@ class FileDataModule(ForecastDataModule):
         )
         return Panel.open(folder)
 
-    def _build(self, folder: Path, path: Path, settings: PanelSettings) -> None:
+    def _build(self, folder: Path, path: Path, settings: PanelConfig) -> None:
         reading = f"reading {path.name}"
         read_panel(lambda: progress(read_frames(path, self.names), reading), settings, folder)
 
 
-class SeriesFiles(FileDataModule):
+class ForecastingFiles(FileDataModule):
     """Your own series: a table of CSV or Parquet, wide or long.
 
     Wide has a row for each time and a column for each series or channel. Long has a row for each
@@ -113,7 +113,7 @@ class SeriesFiles(FileDataModule):
             stride=stride,
         )
         if file is None:
-            raise UserError("SeriesFiles needs a file: give --data.file=FILE")
+            raise UserError("ForecastingFiles needs a file: give --data.file=FILE")
         self.file = Path(file).expanduser()
         self.time_column = time_column
         self.id_column = id_column
@@ -130,7 +130,7 @@ class SeriesFiles(FileDataModule):
         """The file that was given."""
         return self.file
 
-    def settings(self) -> PanelSettings:
+    def settings(self) -> PanelConfig:
         """What was given; what was not is found in the first rows."""
         with closing(read_frames(self.file)) as chunks:
             chunk = next(chunks)
@@ -139,7 +139,7 @@ class SeriesFiles(FileDataModule):
         if id_column is None and set(LONG) <= set(there):
             id_column, targets = "unique_id", targets or ["y"]
         time_column = self.time_column or _find_time(chunk, there)
-        return PanelSettings(
+        return PanelConfig(
             time_column=None if time_column == NUMBERED else time_column,
             id_column=id_column,
             targets=targets,

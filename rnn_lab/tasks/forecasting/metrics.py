@@ -54,7 +54,7 @@ class Windows(Protocol):
 class ForecastErrors(Metric):
     """Errors over all windows, steps and channels; what was not observed does not count.
 
-    `mse` and `mae` are in the scale of the batch, as published figures on standardised series are.
+    `mse` and `mae` are in the scale of the batch, as published figures on standardized series are.
     `smape` (0 to 200 %) is of values in the user's units; `mase` is over the mean absolute seasonal
     difference in training. Where the model gives quantiles there are also `crps` (over the levels
     from 5 % to 95 %), the shares of values inside the central intervals, `coverage_80` and

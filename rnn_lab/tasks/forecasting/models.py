@@ -37,18 +37,18 @@ class Forecaster(ForecastTask):
         output_dim: Numbers forecast from a window, horizon times channels.
         horizon: Steps to forecast; None: as many as `output_dim`, of one channel.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_options: What that layer takes by name beside its sizes, such as `zoneout`.
+        layer_kwargs: What that layer takes by name beside its sizes, such as `zoneout`.
         segment: Steps that are read as one; 1 reads step by step.
         decoding: `direct` (all steps from the final state), `recursive` (one step after the other,
             each fed back; the true values in training) or `segments` (a segment at a time from the
             final state, side by side, as in SegRNN).
         independent: Whether each channel is forecast from itself alone, with the same weights;
             else all channels jointly.
-        normalisation: How each window is scaled, see `WindowScaling`: `none`, `last`, `mean`,
+        normalization: How each window is scaled, see `WindowScaling`: `none`, `last`, `mean`,
             `standard` or `revin`.
         output: What is said of a value to come: `point`, `quantiles`, `gaussian`, `student_t` or
             `negative_binomial`.
-        loss: What a point minimises: `mse`, `mae` or `huber`.
+        loss: What a point minimizes: `mse`, `mae` or `huber`.
         quantiles: Levels of the output `quantiles`; None: 2.5 %, 5 % and so on to 97.5 %.
         samples: Paths drawn in evaluation, where a distribution is decoded recursively.
         layer_dropout: Dropout between recurrent layers.
@@ -73,11 +73,11 @@ class Forecaster(ForecastTask):
         *,
         horizon: int | None = None,
         layer: str = "LSTM",
-        layer_options: dict[str, Any] | None = None,
+        layer_kwargs: dict[str, Any] | None = None,
         segment: int = 1,
         decoding: Decoding = "direct",
         independent: bool = True,
-        normalisation: str = "standard",
+        normalization: str = "standard",
         output: str = "point",
         loss: str = "mse",
         quantiles: list[float] | None = None,
@@ -98,10 +98,10 @@ class Forecaster(ForecastTask):
         if input_dim < self.channels:
             raise UserError(f"{self.channels} channels need as many inputs, got {input_dim}")
         self._check_decoding(decoding, segment, input_dim - self.channels - known_dim, output)
-        self.output = _output(output, loss, quantiles, normalisation)
+        self.output = _output(output, loss, quantiles, normalization)
         self.independent, self.decoding, self.samples = independent, decoding, samples
         self.known_dim, self.static_dim = known_dim, static_dim
-        self.scaling = WindowScaling(normalisation, self.channels)
+        self.scaling = WindowScaling(normalization, self.channels)
         self.categories = nn.ModuleList(
             nn.Embedding(size, min(16, size)) for size in category_sizes or []
         )
@@ -115,7 +115,7 @@ class Forecaster(ForecastTask):
             num_layers,
             layer_dropout,
             initialization=initialization,
-            options=layer_options,
+            options=layer_kwargs,
         )
         size = self.output.size * (1 if independent else self.channels)
         known = known_dim + described if known_dim else 0
@@ -269,7 +269,7 @@ class Forecaster(ForecastTask):
                 None feeds back the point, on one path.
 
         Returns:
-            `(batch * paths, horizon, channels)`, the paths of a window as neighbours.
+            `(batch * paths, horizon, channels)`, the paths of a window as neighbors.
         """
         past, location, scale = self.scaling(batch.past)
         features = torch.cat([batch.past_features, batch.future_features], 1)[:, 1:]
@@ -301,7 +301,7 @@ class Forecaster(ForecastTask):
     def _spread(
         self, output: Tensor, state: State, described: Tensor | None, paths: int
     ) -> tuple[Tensor, State, Tensor | None]:
-        """Give each path of a window its rows; channels stay neighbours."""
+        """Give each path of a window its rows; channels stay neighbors."""
         rows = self.channels if self.independent else 1
 
         def spread(x: Tensor, axis: int) -> Tensor:
@@ -315,7 +315,7 @@ class Forecaster(ForecastTask):
         return spread(output, 0), state, told
 
 
-def _output(name: str, loss: str, levels: list[float] | None, normalisation: str) -> Output:
+def _output(name: str, loss: str, levels: list[float] | None, normalization: str) -> Output:
     """Build an output, and refuse what does not go with it."""
     try:
         made = output(name, loss, levels)
@@ -325,9 +325,9 @@ def _output(name: str, loss: str, levels: list[float] | None, normalisation: str
         raise UserError(f"quantiles are of output=quantiles, got output={name}")
     if name != "point" and loss != "mse":
         raise UserError(f"loss={loss} is of output=point, got output={name}")
-    if name == "negative_binomial" and normalisation not in ("none", "mean"):
-        wish = "choose normalisation=mean or none"
-        raise UserError(f"counts are scaled, not shifted: {wish}, got {normalisation}")
+    if name == "negative_binomial" and normalization not in ("none", "mean"):
+        wish = "choose normalization=mean or none"
+        raise UserError(f"counts are scaled, not shifted: {wish}, got {normalization}")
     return made
 
 
@@ -345,7 +345,7 @@ class LSTMForecaster(Forecaster):
         horizon: Steps to forecast; None: as many as `output_dim`, of one channel.
         decoding: `direct` or `recursive`, see `Forecaster`.
         independent: Whether each channel is forecast from itself alone, with the same weights.
-        normalisation: How each window is scaled, see `Forecaster`.
+        normalization: How each window is scaled, see `Forecaster`.
         output: What is said of a value to come, see `Forecaster`.
         head_dropout: Dropout before the linear layer.
         known_dim: Features known of the steps to come; the data says it.
@@ -365,7 +365,7 @@ class LSTMForecaster(Forecaster):
         horizon: int | None = None,
         decoding: Decoding = "direct",
         independent: bool = True,
-        normalisation: str = "standard",
+        normalization: str = "standard",
         output: str = "point",
         head_dropout: float = 0.5,
         known_dim: int = 0,
@@ -382,7 +382,7 @@ class LSTMForecaster(Forecaster):
             horizon=horizon,
             decoding=decoding,
             independent=independent,
-            normalisation=normalisation,
+            normalization=normalization,
             output=output,
             head_dropout=head_dropout,
             known_dim=known_dim,
@@ -406,7 +406,7 @@ class PatchedLSTMForecaster(Forecaster):
         output_dim: Numbers forecast from a window, horizon times channels.
         horizon: Steps to forecast; None: as many as `output_dim`, of one channel.
         segment: Steps of a segment.
-        normalisation: How each window is scaled, see `Forecaster`.
+        normalization: How each window is scaled, see `Forecaster`.
         output: What is said of a value to come, see `Forecaster`.
         head_dropout: Dropout before the linear layer.
         known_dim: Features known of the steps to come; the data says it.
@@ -425,7 +425,7 @@ class PatchedLSTMForecaster(Forecaster):
         *,
         horizon: int | None = None,
         segment: int = 24,
-        normalisation: str = "standard",
+        normalization: str = "standard",
         output: str = "point",
         head_dropout: float = 0.3,
         known_dim: int = 0,
@@ -441,7 +441,7 @@ class PatchedLSTMForecaster(Forecaster):
             output_dim,
             horizon=horizon,
             segment=segment,
-            normalisation=normalisation,
+            normalization=normalization,
             output=output,
             head_dropout=head_dropout,
             known_dim=known_dim,
@@ -463,7 +463,7 @@ class SegRNNForecaster(Forecaster):
         output_dim: Numbers forecast from a window, horizon times channels.
         horizon: Steps to forecast; None: as many as `output_dim`, of one channel.
         segment: Steps of a segment.
-        normalisation: How each window is scaled, see `Forecaster`.
+        normalization: How each window is scaled, see `Forecaster`.
         output: What is said of a value to come, see `Forecaster`.
         head_dropout: Dropout before the linear layer.
         known_dim: Features known of the steps to come; the data says it.
@@ -481,7 +481,7 @@ class SegRNNForecaster(Forecaster):
         *,
         horizon: int | None = None,
         segment: int = 24,
-        normalisation: str = "last",
+        normalization: str = "last",
         output: str = "point",
         head_dropout: float = 0.5,
         known_dim: int = 0,
@@ -499,7 +499,7 @@ class SegRNNForecaster(Forecaster):
             layer="GRU",
             segment=segment,
             decoding="segments",
-            normalisation=normalisation,
+            normalization=normalization,
             output=output,
             head_dropout=head_dropout,
             known_dim=known_dim,
@@ -521,7 +521,7 @@ class DeepARForecaster(Forecaster):
         num_layers: Layers on top of each other.
         output_dim: Numbers forecast from a window, horizon times channels.
         horizon: Steps to forecast; None: as many as `output_dim`, of one channel.
-        normalisation: How each window is scaled, see `Forecaster`.
+        normalization: How each window is scaled, see `Forecaster`.
         output: `gaussian`, `student_t` or, for counts, `negative_binomial`.
         samples: Paths drawn in evaluation.
         layer_dropout: Dropout between the layers.
@@ -540,7 +540,7 @@ class DeepARForecaster(Forecaster):
         output_dim: int = 1,
         *,
         horizon: int | None = None,
-        normalisation: str = "mean",
+        normalization: str = "mean",
         output: str = "student_t",
         samples: int = 100,
         layer_dropout: float = 0.1,
@@ -557,7 +557,7 @@ class DeepARForecaster(Forecaster):
             output_dim,
             horizon=horizon,
             decoding="recursive",
-            normalisation=normalisation,
+            normalization=normalization,
             output=output,
             samples=samples,
             layer_dropout=layer_dropout,

@@ -33,7 +33,7 @@ class WindowScaling(nn.Module):
         super().__init__()
         if kind not in NORMALISATIONS:
             wish = ", ".join(NORMALISATIONS)
-            raise ValueError(f"normalisation must be one of {wish}, got {kind!r}")
+            raise ValueError(f"normalization must be one of {wish}, got {kind!r}")
         self.kind = kind
         if kind == "revin":
             self.gain = nn.Parameter(torch.ones(channels))
@@ -201,7 +201,7 @@ class SegmentDecoder(nn.Module):
         Args:
             layer: What has read the window.
             state: Its state after it, rows on axis 1; where channels share the weights they are
-                neighbours among the rows.
+                neighbors among the rows.
             known: What is known of each step to come, `(rows, horizon, known_dim)`.
 
         Returns:

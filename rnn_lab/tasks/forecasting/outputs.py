@@ -1,7 +1,7 @@
 """What a forecaster says of a value to come: a point, quantiles or a distribution.
 
 An output reads the numbers that a network gives for each value, `(..., size)`, in the scale of a
-normalised window, and brings them into the scale of the data by `place`. From there on it gives the
+normalized window, and brings them into the scale of the data by `place`. From there on it gives the
 loss of what came, the forecast as one number, and its quantiles.
 """
 
@@ -41,7 +41,7 @@ class Output(ABC):
 
         Args:
             raw: Of each value, `(..., size)`.
-            location: What is zero in a normalised window, like `raw` without its last axis.
+            location: What is zero in a normalized window, like `raw` without its last axis.
             scale: What is one there, alike.
 
         Returns:
@@ -244,7 +244,7 @@ def output(name: str, loss: str = "mse", levels: Sequence[float] | None = None) 
 
     Args:
         name: `point`, `quantiles`, `gaussian`, `student_t` or `negative_binomial`.
-        loss: What a point minimises, `mse`, `mae` or `huber`.
+        loss: What a point minimizes, `mse`, `mae` or `huber`.
         levels: Of quantiles; None: 2.5 %, 5 % and so on to 97.5 %.
 
     Raises:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rnn_lab.training.plots import COLOURS, GREY, tidy
 
 
-class Outlook(NamedTuple):
+class ForecastPanel(NamedTuple):
     """One window with its forecast, in the user's units.
 
     Attributes:
@@ -33,7 +33,7 @@ class Outlook(NamedTuple):
     bands: Mapping[float, tuple[np.ndarray, np.ndarray]]
 
 
-def outlooks(windows: Sequence[Outlook]) -> Figure:
+def outlooks(windows: Sequence[ForecastPanel]) -> Figure:
     """Draw forecasts over what came, with their intervals, a panel each.
 
     Args:
@@ -55,7 +55,7 @@ def outlooks(windows: Sequence[Outlook]) -> Figure:
     return figure
 
 
-def _draw_outlook(axes: Axes, window: Outlook) -> None:
+def _draw_outlook(axes: Axes, window: ForecastPanel) -> None:
     shown = slice(-min(len(window.past), 2 * len(window.times)), None)
     # The line of what was observed goes on without a gap.
     times = np.concatenate([window.past_times[shown], window.times])
@@ -93,11 +93,11 @@ def errors_by_step(errors: Mapping[str, np.ndarray], what: str = "MSE") -> Figur
     axes = figure.subplots()
     marker = "o" if max(map(len, errors.values())) < 13 else ""
     for number, (name, values) in enumerate(errors.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        color = COLOURS[number % len(COLOURS)]
         width = 2.0 if number == 0 else 1.2
-        style = "-" if number < len(COLOURS) else "--"  # a colour may come again
+        style = "-" if number < len(COLOURS) else "--"  # a color may come again
         steps = np.arange(1, len(values) + 1)
-        axes.plot(steps, values, style, color=colour, linewidth=width, marker=marker, label=name)
+        axes.plot(steps, values, style, color=color, linewidth=width, marker=marker, label=name)
     axes.set(xlabel="steps ahead", ylabel=what)
     axes.set_ylim(bottom=0)
     axes.grid(color="#E5E5E5", linewidth=0.8)

@@ -105,7 +105,7 @@ class ForecastPredictor(Predictor):
         Raises:
             UserError: If one has no meaning, or the model cannot give it.
         """
-        if not self.says_intervals:
+        if not self.has_intervals:
             if intervals:
                 raise UserError("the checkpoint has no validation to make intervals from")
             return ()
@@ -122,7 +122,7 @@ class ForecastPredictor(Predictor):
         return known if intervals is None else intervals
 
     @property
-    def says_intervals(self) -> bool:
+    def has_intervals(self) -> bool:
         """Whether intervals can be given: by the model, or by its errors in validation."""
         return self.calibration is not None or self.task.output.probabilistic
 

@@ -11,7 +11,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.tables import chunks_of
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
 from rnn_lab.tasks.forecasting.panel.frequency import calendar_features
-from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelSettings
+from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
 from rnn_lab.tasks.forecasting.panel.scaling import Kind, Scaler
 from rnn_lab.tasks.forecasting.windows import Bounds, Windows
 
@@ -47,7 +47,7 @@ class SeriesReader:
         season: Steps of a season.
     """
 
-    settings: PanelSettings
+    settings: PanelConfig
     levels: dict[str, list[str]]
     ids: list[str]
     static: np.ndarray
@@ -81,12 +81,12 @@ class SeriesReader:
             UserError: If it is something else.
         """
         check_form(state, FORM)
-        check_form(state["settings"], get_type_hints(PanelSettings))
+        check_form(state["settings"], get_type_hints(PanelConfig))
         series = len(state["ids"])
         made = cls(
             **{
                 **state,
-                "settings": PanelSettings(**state["settings"]),
+                "settings": PanelConfig(**state["settings"]),
                 "static": np.array(state["static"], np.float32).reshape(series, -1),
                 "categories": np.array(state["categories"], np.int64).reshape(series, -1),
                 "scaler": Scaler.from_state_dict(state["scaler"]),
@@ -167,7 +167,7 @@ class SeriesReader:
             return []
         return settings.static
 
-    def _take_statics(self, panel: Panel, settings: PanelSettings, numbers: np.ndarray) -> None:
+    def _take_statics(self, panel: Panel, settings: PanelConfig, numbers: np.ndarray) -> None:
         if settings.static != self.settings.static:
             panel.static, panel.categories = self.static[numbers], self.categories[numbers]
 

@@ -16,7 +16,7 @@ from rnn_lab.training.reports import data_of, place, save, writes
 EDGES = np.linspace(-6, 6, 241)  # of residuals, in training deviations; what lies beyond is cut
 
 
-class Forecasts(Callback):
+class ForecastReport(Callback):
     """Show what a model forecasts.
 
     A test leaves `scores.json` with all that was measured, also for each step of the horizon, and
@@ -34,7 +34,7 @@ class Forecasts(Callback):
 
     def __init__(self, panels: int = 6) -> None:
         if panels < 1:
-            raise UserError(f"Forecasts: panels must be at least 1, got {panels}")
+            raise UserError(f"ForecastReport: panels must be at least 1, got {panels}")
         self.panels = panels
         self._counts: dict[int, torch.Tensor] = {}  # residuals at some steps, by bin
         self._validated = False
@@ -121,7 +121,7 @@ def to_panels(windows: Any, rows: np.ndarray, batch: WindowBatch, forecast: Fore
     Returns:
         What `outlooks` draws.
     """
-    from rnn_lab.tasks.forecasting.plots import Outlook
+    from rnn_lab.tasks.forecasting.plots import ForecastPanel
 
     series, origins = windows.origin(rows)
     panel, found = windows.panel, []
@@ -141,7 +141,7 @@ def to_panels(windows: Any, rows: np.ndarray, batch: WindowBatch, forecast: Fore
                 bands[interval] = units(low), units(high)
         first = origin - windows.input_length
         found.append(
-            Outlook(
+            ForecastPanel(
                 title=" ".join(filter(None, [panel.ids[number], panel.targets[channel]])),
                 past_times=panel.times(number, first, windows.input_length),
                 past=units(batch.past[i, :, channel]),

@@ -13,11 +13,11 @@ from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.metrics import Calibration, Forecast, ForecastErrors
 from rnn_lab.tasks.forecasting.outputs import LEVELS, Output, Parameters, Point
-from rnn_lab.tasks.forecasting.reports import Forecasts
+from rnn_lab.tasks.forecasting.reports import ForecastReport
 
 
 class ForecastTask(Task):
-    """What every forecaster does with a batch: minimise, measure, calibrate.
+    """What every forecaster does with a batch: minimize, measure, calibrate.
 
     A subclass says what it makes of a batch: the parameters of its output for each step and
     channel to come.
@@ -69,7 +69,7 @@ class ForecastTask(Task):
 
     def reports(self) -> list[Callback]:
         """Scores, figures of forecasts and errors by step."""
-        return [Forecasts()]
+        return [ForecastReport()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Errors over all windows, steps and channels, and what intervals are made from."""

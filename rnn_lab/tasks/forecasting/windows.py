@@ -14,8 +14,8 @@ from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.panel.panel import Panel
 from rnn_lab.tasks.forecasting.panel.scaling import Scaler
 
-__all__ = ["Bounds", "FlatValues", "Scaler", "WindowOrder", "Windows"]
-ROUNDS = 6  # of the permutation: with fewer, neighbours stay together
+__all__ = ["Bounds", "FlatValues", "Scaler", "WindowBatchSampler", "Windows"]
+ROUNDS = 6  # of the permutation: with fewer, neighbors stay together
 AT_ONCE = 64  # batches whose order is drawn together: for one of them the calls take longest
 FREE_PART = 4  # of a device's free memory, that the values may take
 
@@ -207,7 +207,7 @@ class Windows:
         return moved
 
 
-class WindowOrder(Sampler[np.ndarray]):
+class WindowBatchSampler(Sampler[np.ndarray]):
     """Plans an epoch as batches of windows, in memory that does not grow with their number.
 
     In training the order is drawn anew each epoch by arithmetic, every process gets the same

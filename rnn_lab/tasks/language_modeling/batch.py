@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class StreamBatch(NamedTuple):
+class LMBatch(NamedTuple):
     """The next steps of texts that go on from batch to batch, one text a row.
 
     Attributes:

@@ -12,10 +12,10 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.progress import progress
 from rnn_lab.io.ragged import open_memmap
 from rnn_lab.special_tokens import IGNORED, UNK_ID
-from rnn_lab.tasks.language_modeling.batch import StreamBatch
+from rnn_lab.tasks.language_modeling.batch import LMBatch
 from rnn_lab.tasks.language_modeling.sampler import Span
-from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, StreamReader
-from rnn_lab.text.tokenizer import TextSettings, in_chunks
+from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
+from rnn_lab.text.tokenizer import TokenizerConfig, in_chunks
 
 FORMAT = 1  # raise it when anything below changes what is written
 Lines = Callable[[], Iterable[str]]
@@ -35,14 +35,14 @@ class Stream:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, span: Span) -> StreamBatch:
+    def __getitem__(self, span: Span) -> LMBatch:
         """Give the words of a span, and the words after them."""
         places = span.starts[:, None] + np.arange(span.steps + 1)
         # Rows differ in length by one at the most: the shorter read one word without a target.
         found = self.ids[np.minimum(places, len(self.ids) - 1)].astype(np.int64)
         tokens, targets = found[:, :-1], found[:, 1:].copy()
         targets[places[:, :-1] >= span.ends[:, None]] = IGNORED
-        return StreamBatch(
+        return LMBatch(
             torch.from_numpy(np.ascontiguousarray(tokens)),
             torch.from_numpy(targets),
             span.fresh,
@@ -50,7 +50,7 @@ class Stream:
         )
 
 
-class StreamCorpus:
+class LMCorpus:
     """Prepared streams: their ids and their reader.
 
     Args:
@@ -60,7 +60,7 @@ class StreamCorpus:
     def __init__(self, folder: Path) -> None:
         meta = json.loads((folder / "stream.json").read_text(encoding="utf-8"))
         self.notices: list[str] = meta["notices"]
-        self.reader = StreamReader.from_state_dict(meta["reader"])
+        self.reader = LMTokenizer.from_state_dict(meta["reader"])
         self.splits = {
             name: Stream(folder / f"{name}.ids.bin", meta["dtype"]) for name in meta["splits"]
         }
@@ -69,8 +69,8 @@ class StreamCorpus:
 def build_streams(
     folder: Path,
     sources: Mapping[str, Lines],
-    settings: TextSettings,
-    reader: StreamReader | None = None,
+    settings: TokenizerConfig,
+    reader: LMTokenizer | None = None,
 ) -> None:
     """Write prepared streams.
 
@@ -85,7 +85,7 @@ def build_streams(
     """
     if reader is None:
         lines = progress(sources["train"](), "learning the vocabulary")
-        reader = StreamReader.learn(settings, lines)
+        reader = LMTokenizer.learn(settings, lines)
     code, dtype = ("H", "<u2") if len(reader) <= 1 << 16 else ("i", "<i4")
     notices = []
     for name, read in sources.items():
@@ -108,6 +108,6 @@ def build_streams(
     (folder / "stream.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
-def _encoded(reader: StreamReader, lines: Iterable[str]) -> Iterator[list[int]]:
+def _encoded(reader: LMTokenizer, lines: Iterable[str]) -> Iterator[list[int]]:
     for _, rows in in_chunks(reader.encode, lines):
         yield [i for row in rows for i in (*row, LINE_END)]

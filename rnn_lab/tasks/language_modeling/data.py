@@ -19,16 +19,16 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.cache import prepared
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.io.records import read_records
-from rnn_lab.tasks.language_modeling.batch import StreamBatch
-from rnn_lab.tasks.language_modeling.corpus import FORMAT, Lines, StreamCorpus, build_streams
-from rnn_lab.tasks.language_modeling.sampler import SPREAD, StreamPlan
-from rnn_lab.tasks.language_modeling.tokenizer import StreamReader
+from rnn_lab.tasks.language_modeling.batch import LMBatch
+from rnn_lab.tasks.language_modeling.corpus import FORMAT, Lines, LMCorpus, build_streams
+from rnn_lab.tasks.language_modeling.sampler import SPREAD, BPTTSampler
+from rnn_lab.tasks.language_modeling.tokenizer import LMTokenizer
 from rnn_lab.text.datamodule import CorpusDataModule
 from rnn_lab.text.reviews import reviews
-from rnn_lab.text.tokenizer import TextSettings, TokenizerName
+from rnn_lab.text.tokenizer import TokenizerConfig, TokenizerName
 
 
-class StreamDataModule(CorpusDataModule):
+class LanguageModelingDataModule(CorpusDataModule):
     """Long texts for language models: read once, kept as ids, given in pieces that go on.
 
     Each split is cut into rows that are read side by side; a batch holds the next steps of all of
@@ -41,7 +41,7 @@ class StreamDataModule(CorpusDataModule):
         bptt: Steps of a batch, at the most; gradients go no further back.
         vary: Whether the steps of a training batch are drawn anew for each epoch, about `bptt` of
             them and now and then half as many; the learning rate follows them.
-        eval_rows: Rows that validation and test are cut into, all processes together, whatever
+        eval_batch_size: Rows that validation and test are cut into, over all processes, whatever
             the batch size is. Each begins without knowing what came before: with one, nothing is
             read so, and it takes longest.
         root: Folder of datasets; None takes `RNN_LAB_DATA`, else the user's cache folder.
@@ -51,18 +51,18 @@ class StreamDataModule(CorpusDataModule):
         min_freq: How often a word must occur in training to be known.
         max_size: Known words at the most, the most frequent ones; None for no limit. Perplexities
             of unlike vocabularies cannot be compared.
-        reader_from: Checkpoint whose vocabulary is used instead of learning one.
+        vocab_from_checkpoint: Checkpoint whose vocabulary is used instead of learning one.
 
     Raises:
         UserError: If a number has no meaning.
     """
 
-    batch_type = StreamBatch
+    batch_type = LMBatch
     linked = ("vocab_size",)
-    checkpoint_argument = "reader_from"
-    local: ClassVar[tuple[str, ...]] = ("root", "reader_from")
-    own_tokenizer: ClassVar[TokenizerName] = "words"
-    own_lowercase: ClassVar[bool] = False
+    checkpoint_argument = "vocab_from_checkpoint"
+    local: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
+    default_tokenizer: ClassVar[TokenizerName] = "words"
+    default_lowercase: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -70,32 +70,32 @@ class StreamDataModule(CorpusDataModule):
         bptt: int = 35,
         *,
         vary: bool = False,
-        eval_rows: int = 10,
+        eval_batch_size: int = 10,
         root: str | None = None,
         tokenizer: TokenizerName | None = None,
         lowercase: bool | None = None,
         min_freq: int = 1,
         max_size: int | None = None,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(batch_size)
         least = 2 * SPREAD if vary else 2
         if bptt < least:
             wish = "with vary=true" if vary else "to carry a gradient"
             raise UserError(f"bptt must be at least {least:.0f} {wish}, got {bptt}")
-        if eval_rows < 1:
-            raise UserError(f"eval_rows must be at least 1, got {eval_rows}")
-        self.bptt, self.vary, self.eval_rows = bptt, vary, eval_rows
+        if eval_batch_size < 1:
+            raise UserError(f"eval_batch_size must be at least 1, got {eval_batch_size}")
+        self.bptt, self.vary, self.eval_batch_size = bptt, vary, eval_batch_size
         self.root = root
-        self.settings = TextSettings(
-            tokenizer or self.own_tokenizer,
-            self.own_lowercase if lowercase is None else lowercase,
+        self.settings = TokenizerConfig(
+            tokenizer or self.default_tokenizer,
+            self.default_lowercase if lowercase is None else lowercase,
             min_freq,
             max_size,
         )
-        self._given = read_back(reader_from) if reader_from else None
+        self._given = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
 
-    def _prepare(self, sources: dict[str, Lines]) -> StreamCorpus:
+    def _prepare(self, sources: dict[str, Lines]) -> LMCorpus:
         folder = prepared(
             user_cache_path("rnn_lab") / "prepared",
             {
@@ -106,13 +106,13 @@ class StreamDataModule(CorpusDataModule):
             },
             lambda folder: build_streams(folder, sources, self.settings, self._given),
         )
-        return StreamCorpus(folder)
+        return LMCorpus(folder)
 
     def _buckets(self, name: str, shuffle: bool) -> Any:
         world = self.trainer.world_size if self.trainer else 1
-        rows = self.batch_size * world if shuffle else max(self.eval_rows, world)
+        rows = self.batch_size * world if shuffle else max(self.eval_batch_size, world)
         try:
-            return StreamPlan(
+            return BPTTSampler(
                 len(self.split(name)),
                 rows,
                 self.bptt,
@@ -125,7 +125,7 @@ class StreamDataModule(CorpusDataModule):
             raise UserError(f"{type(self).__name__}, {name}: {error}") from error
 
     @property
-    def reader(self) -> StreamReader:
+    def reader(self) -> LMTokenizer:
         """Reads raw text as in training, and writes text."""
         return self._given or self.corpus().reader
 
@@ -139,16 +139,16 @@ class StreamDataModule(CorpusDataModule):
         return {**super().recipe(), "reader": {"stream": self.reader.state_dict()}}
 
 
-def read_back(checkpoint: str) -> StreamReader:
+def read_back(checkpoint: str) -> LMTokenizer:
     """Take the reader of a language model out of a checkpoint."""
     opened = Checkpoint.open(checkpoint)
-    if not issubclass(opened.data_class, StreamDataModule):
+    if not issubclass(opened.data_class, LanguageModelingDataModule):
         source = opened.data["class_path"]
         raise UserError(f"{checkpoint} models no text: it was trained on {source}")
-    return opened.revive(StreamReader.from_state_dict, opened.data["reader"]["stream"])
+    return opened.revive(LMTokenizer.from_state_dict, opened.data["reader"]["stream"])
 
 
-class TextStream(StreamDataModule):
+class LanguageModelingFiles(LanguageModelingDataModule):
     """Your own texts, a sentence or a paragraph a line.
 
     Args:
@@ -157,10 +157,10 @@ class TextStream(StreamDataModule):
         test: What to test on.
         encoding: How the text is encoded, such as `utf-8` or `cp1252`.
         valid_fraction: Part of `train` to validate on where no file is given.
-        batch_size: See `StreamDataModule`, as all that follow.
+        batch_size: See `LanguageModelingDataModule`, as all that follow.
     """
 
-    local = (*StreamDataModule.local, "train", "valid", "test")
+    local = (*LanguageModelingDataModule.local, "train", "valid", "test")
 
     def __init__(
         self,
@@ -173,26 +173,28 @@ class TextStream(StreamDataModule):
         batch_size: int = 20,
         bptt: int = 35,
         vary: bool = False,
-        eval_rows: int = 10,
+        eval_batch_size: int = 10,
         tokenizer: TokenizerName | None = None,
         lowercase: bool | None = None,
         min_freq: int = 1,
         max_size: int | None = None,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
             batch_size,
             bptt,
             vary=vary,
-            eval_rows=eval_rows,
+            eval_batch_size=eval_batch_size,
             tokenizer=tokenizer,
             lowercase=lowercase,
             min_freq=min_freq,
             max_size=max_size,
-            reader_from=reader_from,
+            vocab_from_checkpoint=vocab_from_checkpoint,
         )
-        if train is None and not reader_from:
-            raise UserError("TextStream needs a file to train on: give --data.train=FILE")
+        if train is None and not vocab_from_checkpoint:
+            raise UserError(
+                "LanguageModelingFiles needs a file to train on: give --data.train=FILE"
+            )
         if not 0 < valid_fraction < 1:
             raise UserError(f"valid_fraction must be between 0 and 1, got {valid_fraction}")
         self.encoding, self.valid_fraction = encoding, valid_fraction
@@ -226,7 +228,7 @@ class TextStream(StreamDataModule):
 
 def lines_of(path: Path, encoding: str = "utf-8") -> Iterator[str]:
     """Read the lines of a file, also of a `.gz`."""
-    for record in read_records(path, format="txt", encoding=encoding, labelled=False):
+    for record in read_records(path, format="txt", encoding=encoding, labeled=False):
         yield record.text
 
 
@@ -246,7 +248,7 @@ def stretch(read: Lines, begin: float, end: float) -> Iterator[str]:
         place += len(line) + 1
 
 
-class SyntheticText(StreamDataModule):
+class SyntheticText(LanguageModelingDataModule):
     """Generated film reviews, one after the other; nothing is downloaded.
 
     Args:
@@ -254,10 +256,10 @@ class SyntheticText(StreamDataModule):
         valid_size: Reviews to validate on.
         test_size: Reviews to test on.
         data_seed: Another seed draws other reviews.
-        batch_size: See `StreamDataModule`, as all that follow.
+        batch_size: See `LanguageModelingDataModule`, as all that follow.
     """
 
-    own_lowercase = True
+    default_lowercase = True
 
     def __init__(
         self,
@@ -269,17 +271,17 @@ class SyntheticText(StreamDataModule):
         batch_size: int = 20,
         bptt: int = 35,
         vary: bool = False,
-        eval_rows: int = 10,
+        eval_batch_size: int = 10,
         tokenizer: TokenizerName | None = None,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
             batch_size,
             bptt,
             vary=vary,
-            eval_rows=eval_rows,
+            eval_batch_size=eval_batch_size,
             tokenizer=tokenizer,
-            reader_from=reader_from,
+            vocab_from_checkpoint=vocab_from_checkpoint,
         )
         self.sizes = {"train": train_size, "valid": valid_size, "test": test_size}
         for name, size in self.sizes.items():

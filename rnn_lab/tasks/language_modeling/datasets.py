@@ -9,7 +9,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.downloads import RemoteFile, locate
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.tasks.language_modeling.corpus import Lines
-from rnn_lab.tasks.language_modeling.data import StreamDataModule, lines_of, stretch
+from rnn_lab.tasks.language_modeling.data import LanguageModelingDataModule, lines_of, stretch
 from rnn_lab.text.tokenizer import TokenizerName
 
 EXAMPLES = (
@@ -18,7 +18,7 @@ EXAMPLES = (
 CHAR_RNN = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
 
 
-class WikiText2(StreamDataModule):
+class WikiText2(LanguageModelingDataModule):
     """Good articles of Wikipedia: 2,088,628 / 217,646 / 245,569 words, line ends counted.
 
     The publisher's words are read as they are, rare ones already replaced by `<unk>`: a vocabulary
@@ -28,7 +28,7 @@ class WikiText2(StreamDataModule):
     Source: Merity et al. (2017), https://arxiv.org/abs/1609.07843; CC BY-SA 3.0.
     """
 
-    own_tokenizer: ClassVar[TokenizerName] = "whitespace"
+    default_tokenizer: ClassVar[TokenizerName] = "whitespace"
     lines: ClassVar = {"train": 36_718, "valid": 3760, "test": 4358}
     files: ClassVar = {
         "train": RemoteFile("wiki.train.tokens", (f"{EXAMPLES}train.txt",), size=10_797_148),
@@ -59,7 +59,7 @@ class WikiText2(StreamDataModule):
             )
 
 
-class TinyShakespeare(StreamDataModule):
+class TinyShakespeare(LanguageModelingDataModule):
     """Plays of Shakespeare by character: 1,115,394 of them.
 
     There is no official split: the first 90 % are trained on, the next 5 % validated and the last
@@ -68,7 +68,7 @@ class TinyShakespeare(StreamDataModule):
     Source: Karpathy (2015), https://github.com/karpathy/char-rnn; the text is in the public domain.
     """
 
-    own_tokenizer: ClassVar[TokenizerName] = "characters"
+    default_tokenizer: ClassVar[TokenizerName] = "characters"
     file: ClassVar = RemoteFile("input.txt", (f"{CHAR_RNN}input.txt",), size=1_115_394)
     parts: ClassVar = {"train": (0.0, 0.9), "valid": (0.9, 0.95), "test": (0.95, 1.0)}
 

@@ -15,7 +15,7 @@ from rnn_lab.nn import EmbeddingDropout, LockedDropout, build_layer, word_cross_
 from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.state import State, change, parts
 from rnn_lab.special_tokens import IGNORED
-from rnn_lab.tasks.language_modeling.batch import StreamBatch
+from rnn_lab.tasks.language_modeling.batch import LMBatch
 
 States = tuple[State, ...]  # of each layer
 
@@ -26,7 +26,7 @@ class LanguageModel(Task):
     The family of all language models, for comparisons and sweeps; the named architectures below
     fix most of its arguments. State goes on from batch to batch, gradients do not. `perplexity`
     and `bits` (per word, of text read by character per character) are of all words together. What
-    activation regularisation adds is minimised, but no part of any loss that is logged.
+    activation regularization adds is minimized, but no part of any loss that is logged.
 
     Args:
         vocab_size: Words in the vocabulary.
@@ -34,7 +34,7 @@ class LanguageModel(Task):
         hidden_dim: Features of the state of each layer; with tied embeddings of all but the last.
         num_layers: Recurrent layers on top of each other.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_options: What that layer takes by name beside its sizes.
+        layer_kwargs: What that layer takes by name beside its sizes.
         tied: Whether words are scored by the same vectors they are read by; the last layer is
             then as wide as these.
         embedding_dropout: Share of the vocabulary dropped whole, drawn for each batch.
@@ -58,7 +58,7 @@ class LanguageModel(Task):
         UserError: If an argument has no meaning, or the data does not give a size.
     """
 
-    batch_type = StreamBatch
+    batch_type = LMBatch
     predictor = "rnn_lab.tasks.language_modeling.predictor.LanguagePredictor"
     monitor, mode = "val/perplexity", "min"
 
@@ -70,7 +70,7 @@ class LanguageModel(Task):
         num_layers: int = 2,
         *,
         layer: str = "LSTM",
-        layer_options: dict[str, Any] | None = None,
+        layer_kwargs: dict[str, Any] | None = None,
         tied: bool = True,
         embedding_dropout: float = 0.0,
         input_dropout: float = 0.0,
@@ -103,7 +103,7 @@ class LanguageModel(Task):
         self.activation_regularization = activation_regularization
         self.temporal_activation_regularization = temporal_activation_regularization
         drop: type[nn.Module] = LockedDropout if locked else nn.Dropout
-        options = dict(layer_options or {})
+        options = dict(layer_kwargs or {})
         options |= {"weight_drop": weight_drop} if weight_drop else {}
         options |= {"zoneout": zoneout} if zoneout else {}
         widths = [hidden_dim] * num_layers
@@ -139,7 +139,7 @@ class LanguageModel(Task):
             state: What came before, of each layer as the layer has it; None: nothing.
 
         Returns:
-            Unnormalised scores, `(batch, time, vocab_size)`, and the state after the last step.
+            Unnormalized scores, `(batch, time, vocab_size)`, and the state after the last step.
         """
         output, state = self._read(tokens, state)
         return self._scored(self.output_dropout(output)), state
@@ -152,7 +152,7 @@ class LanguageModel(Task):
             state: What came before, as in `forward`.
 
         Returns:
-            Unnormalised scores of the next word, `(batch, vocab_size)`, and the state.
+            Unnormalized scores of the next word, `(batch, vocab_size)`, and the state.
         """
         x = self.embedding(tokens)
         after = []
@@ -174,7 +174,7 @@ class LanguageModel(Task):
     def _scored(self, x: Tensor) -> Tensor:
         return linear(x, self.head.weight, self.head.bias)
 
-    def step(self, batch: StreamBatch) -> StepOutput:
+    def step(self, batch: LMBatch) -> StepOutput:
         """Score a batch by cross-entropy, in evaluation in full precision; state is carried on."""
         if self.training:
             return self._score(batch, "train")
@@ -182,7 +182,7 @@ class LanguageModel(Task):
         with torch.autocast(self.device.type, enabled=False):
             return self._score(batch, "test" if testing else "val")
 
-    def _score(self, batch: StreamBatch, stage: str) -> StepOutput:
+    def _score(self, batch: LMBatch, stage: str) -> StepOutput:
         output, state = self._read(batch.tokens, self._before(batch, stage))
         self._carried[stage] = tuple(change(each, torch.detach) for each in state)
         dropped = self.output_dropout(output)
@@ -195,10 +195,10 @@ class LanguageModel(Task):
             label_smoothing=self.label_smoothing if self.training else 0.0,
         )
         if self.training:
-            self._penalty = self._penalised(output, dropped)
+            self._penalty = self._penalized(output, dropped)
         return StepOutput(loss, (), (), int((batch.targets != IGNORED).sum()))
 
-    def _before(self, batch: StreamBatch, stage: str) -> States | None:
+    def _before(self, batch: LMBatch, stage: str) -> States | None:
         """The state that a batch goes on from."""
         if batch.fresh or stage not in self._carried:
             return None
@@ -211,8 +211,8 @@ class LanguageModel(Task):
             )
         return moved(before, batch.tokens.device)
 
-    def _penalised(self, output: Tensor, dropped: Tensor) -> Tensor:
-        """What activation regularisation adds to the loss, a scalar."""
+    def _penalized(self, output: Tensor, dropped: Tensor) -> Tensor:
+        """What activation regularization adds to the loss, a scalar."""
         penalty = output.new_zeros(())
         if self.activation_regularization:
             penalty = penalty + self.activation_regularization * dropped.square().mean()
@@ -225,12 +225,12 @@ class LanguageModel(Task):
         """Log one number for a batch, whose size Lightning would look for in all of its parts."""
         super().log(*args, **{"batch_size": 1, **options})
 
-    def training_step(self, batch: StreamBatch, batch_idx: int) -> Tensor:
-        """Score a batch as every task does, and add what activation regularisation asks for."""
+    def training_step(self, batch: LMBatch, batch_idx: int) -> Tensor:
+        """Score a batch as every task does, and add what activation regularization asks for."""
         loss = super().training_step(batch, batch_idx)
         return loss + self._penalty
 
-    def on_train_batch_start(self, batch: StreamBatch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: LMBatch, batch_idx: int) -> None:
         """Note how long the batch is."""
         self._share = batch.weight
 

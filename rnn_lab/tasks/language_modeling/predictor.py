@@ -7,13 +7,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from rnn_lab.core.predictor import Answer, RecordPredictor, check_known_sizes, like_lengths
+from rnn_lab.core.predictor import Answer, RecordPredictor, bucket_by_length, check_known_sizes
 from rnn_lab.errors import UserError
-from rnn_lab.nn import Strategy
+from rnn_lab.nn import GenerationConfig
 from rnn_lab.nn.seq2seq.search import draw
 from rnn_lab.special_tokens import IGNORED, UNK_ID
 from rnn_lab.tasks.language_modeling.models import LanguageModel
-from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, StreamReader
+from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
 
 SCORES_AT_ONCE = 1 << 24  # of a batch: words, padding included, times the vocabulary
 
@@ -33,14 +33,14 @@ class LanguagePredictor(RecordPredictor):
     columns = ("text", "log_probability", "perplexity")
     line = "perplexity"
 
-    def __init__(self, task: LanguageModel, reader: StreamReader) -> None:
+    def __init__(self, task: LanguageModel, reader: LMTokenizer) -> None:
         self.task = task
         self.reader = reader
 
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
         """Read the vocabulary."""
-        reader = StreamReader.from_state_dict(data["reader"]["stream"])
+        reader = LMTokenizer.from_state_dict(data["reader"]["stream"])
         check_known_sizes(task, vocab_size=reader)
         return cls(task, reader)
 
@@ -48,7 +48,7 @@ class LanguagePredictor(RecordPredictor):
         rows = [[*row, LINE_END] for row in self.reader.encode(texts)]
         most = max(1, SCORES_AT_ONCE // len(self.reader))
         answers: list[Answer] = [{"text": text} for text in texts]
-        for batch in like_lengths(list(map(len, rows)), most):
+        for batch in bucket_by_length(list(map(len, rows)), most):
             each = self._log_probabilities([rows[i] for i in batch])
             for i, found in zip(batch, each, strict=True):
                 total = math.fsum(found)
@@ -152,7 +152,7 @@ class LanguagePredictor(RecordPredictor):
 
 def _strategy(
     temperature: float, top_k: int | None, top_p: float | None, num_samples: int
-) -> Strategy:
+) -> GenerationConfig:
     """Check what was asked for.
 
     Raises:
@@ -166,9 +166,9 @@ def _strategy(
                 raise UserError(f"{name} means nothing at temperature 0: leave it out")
         if num_samples > 1:
             raise UserError(f"all texts are the same at temperature 0: no {num_samples} of them")
-        return Strategy()
+        return GenerationConfig()
     try:
-        return Strategy(
+        return GenerationConfig(
             sampling=True, temperature=temperature, top_k=top_k, top_p=top_p, n_best=num_samples
         ).checked()
     except ValueError as error:
@@ -176,7 +176,7 @@ def _strategy(
 
 
 def _choose(
-    logits: Tensor, strategy: Strategy, unknown: bool, generator: torch.Generator
+    logits: Tensor, strategy: GenerationConfig, unknown: bool, generator: torch.Generator
 ) -> Tensor:
     """Choose the next word of each row, `(rows,)` on the CPU, from scores `(rows, vocab)`."""
     logits = logits.double().cpu()

@@ -29,7 +29,7 @@ class Span(NamedTuple):
     weight: float
 
 
-class StreamPlan(Sampler[Span]):
+class BPTTSampler(Sampler[Span]):
     """Cuts a stream into rows that are read side by side, and the rows into batches.
 
     Every word but the first is a target once, whatever the numbers. All epochs have as many

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import ClassVar
 
-from rnn_lab.text.tokenizer import SUBWORDS, TextReader
+from rnn_lab.text.tokenizer import SUBWORDS, TextTokenizer
 
 LINE_END = 0  # its id: where a line of the text ends
 
 
-class StreamReader(TextReader):
+class LMTokenizer(TextTokenizer):
     """Turns lines into ids, each closed by a line end, and ids back into text."""
 
     special_words: ClassVar[list[str]] = ["<eos>", "<unk>"]
@@ -22,7 +22,7 @@ class StreamReader(TextReader):
         return [i for line in self.encode(list(lines)) for i in (*line, LINE_END)]
 
     def text(self, ids: Iterable[int]) -> str:
-        """Write ids as text: a line end as a line feed, spaces where the tokeniser took some."""
+        """Write ids as text: a line end as a line feed, spaces where the tokenizer took some."""
         lines: list[list[str]] = [[]]
         for i in ids:
             if i == LINE_END:

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lab.core.generated import SPLITS, MemoryDataModule
+from rnn_lab.core.generated import SPLITS, LongRangeDataModule
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.regression.batch import RegressionBatch
 
 
-class AddingProblem(MemoryDataModule):
+class AddingProblem(LongRangeDataModule):
     """Generated numbers, two of them marked: their sum is asked for at the end.
 
     Each step has a number, uniform between 0 and 1, and a marker; one step of each half is marked.

@@ -5,7 +5,7 @@ from torch import Tensor
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, MetricCollection, R2Score
 
 
-class Determination(R2Score):
+class SafeR2Score(R2Score):
     """Coefficient of determination, the mean over the outputs; NaN of less than two rows."""
 
     def compute(self) -> Tensor:
@@ -17,4 +17,4 @@ class Determination(R2Score):
 
 def regression_metrics() -> dict[str, Metric | MetricCollection]:
     """Mean squared and mean absolute error over rows and outputs, and R²."""
-    return {"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": Determination()}
+    return {"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": SafeR2Score()}

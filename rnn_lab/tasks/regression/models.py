@@ -14,7 +14,7 @@ from rnn_lab.tasks.regression.batch import RegressionBatch
 from rnn_lab.tasks.regression.metrics import regression_metrics
 
 
-class SeriesRegressor(Task):
+class SequenceRegressor(Task):
     """Tell numbers of a series: a recurrent layer, one vector for the series, a linear layer.
 
     Args:
@@ -23,7 +23,7 @@ class SeriesRegressor(Task):
         output_dim: Numbers to be told of each series.
         num_layers: Recurrent layers on top of each other.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_options: What that layer takes by name beside its sizes, such as `zoneout`.
+        layer_kwargs: What that layer takes by name beside its sizes, such as `zoneout`.
         bidirectional: Whether each layer also reads backwards.
         pooling: What stands for the series: `final` (the state after the last step), `mean`,
             `max`, `attention`, or several joined by a plus, such as `mean+max`.
@@ -49,7 +49,7 @@ class SeriesRegressor(Task):
         num_layers: int = 1,
         *,
         layer: str = "LSTM",
-        layer_options: dict[str, Any] | None = None,
+        layer_kwargs: dict[str, Any] | None = None,
         bidirectional: bool = False,
         pooling: str = "final",
         layer_dropout: float = 0.0,
@@ -73,7 +73,7 @@ class SeriesRegressor(Task):
             layer_dropout,
             bidirectional,
             initialization=initialization,
-            options=layer_options,
+            options=layer_kwargs,
         )
         self.pool = pool(pooling, self.recurrent.output_size, bidirectional)
         self.dropout = nn.Dropout(head_dropout)

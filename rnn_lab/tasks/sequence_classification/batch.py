@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 
-class SeriesBatch(NamedTuple):
-    """Labelled series of one batch, padded on the right with zeros.
+class SequenceBatch(NamedTuple):
+    """Labeled series of one batch, padded on the right with zeros.
 
     Attributes:
         values: Features of every step, `(batch, time, input_dim)` float32.

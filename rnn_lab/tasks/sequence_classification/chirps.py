@@ -18,7 +18,7 @@ CHIRP_LABELS = ("rising", "falling", "rise then fall", "fall then rise")
 def chirps(
     count: int, seed: int, split: str, input_dim: int = 2, noise: float = 0.1
 ) -> Iterator[tuple[NDArray[np.float32], str]]:
-    """Draw noisy waves of 12 to 40 steps, labelled by how their pitch moves.
+    """Draw noisy waves of 12 to 40 steps, labeled by how their pitch moves.
 
     Pitch goes along straight lines between a low and a high, so every label spends the same time
     at every pitch: only the order of steps tells. Phase, loudness, both pitches and the turning

@@ -13,8 +13,8 @@ from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.errors import UserError
 from rnn_lab.io.hashing import hash64, sample_by_hash
-from rnn_lab.io.ts_files import Archive
-from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
+from rnn_lab.io.ts_files import TSFile
+from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 from rnn_lab.tasks.sequence_classification.chirps import CHIRP_LABELS, chirps
 from rnn_lab.tasks.sequence_classification.series import SeriesScaler, SeriesSplit
 
@@ -47,9 +47,9 @@ def read_cases(path: Path) -> Cases:
     """Read a `.ts` file with labels whole.
 
     Raises:
-        UserError: If it is damaged, see `Archive`, or holds no case.
+        UserError: If it is damaged, see `TSFile`, or holds no case.
     """
-    archive = Archive(path)
+    archive = TSFile(path)
     cases = list(archive)
     if not cases:
         raise UserError(f"{path} holds no case after @data")
@@ -58,7 +58,7 @@ def read_cases(path: Path) -> Cases:
 
 
 class ArchiveDataModule(LabDataModule):
-    """Labelled series of equal or unequal length, from a `.ts` file for each split.
+    """Labeled series of equal or unequal length, from a `.ts` file for each split.
 
     Each dimension is brought to zero mean and unit deviation, both learned from the training
     series alone. A missing value is read as its dimension's mean in training; how many there are
@@ -70,13 +70,13 @@ class ArchiveDataModule(LabDataModule):
         valid_fraction: Part of the training series to validate on where no file is given, drawn
             within each label, equal series together; with 0 all of them are trained on.
         split_seed: What this part depends on.
-        reader_from: Checkpoint whose labels and scaling are used instead of learning them.
+        vocab_from_checkpoint: Checkpoint whose labels and scaling are used; None: fit them.
     """
 
-    batch_type = SeriesBatch
+    batch_type = SequenceBatch
     linked = ("input_dim", "num_classes", "class_counts")
-    checkpoint_argument = "reader_from"
-    local: ClassVar[tuple[str, ...]] = ("root", "reader_from")
+    checkpoint_argument = "vocab_from_checkpoint"
+    local: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class ArchiveDataModule(LabDataModule):
         root: str | None = None,
         valid_fraction: float = 0.2,
         split_seed: int = 0,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(batch_size)
         if not 0 <= valid_fraction < 1:
@@ -93,7 +93,7 @@ class ArchiveDataModule(LabDataModule):
         self.root = root
         self.valid_fraction = valid_fraction
         self.split_seed = split_seed
-        self._given = _read_back(reader_from) if reader_from else None
+        self._given = _read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
         self._splits: dict[str, SeriesSplit] = {}
 
     @abstractmethod
@@ -235,7 +235,7 @@ def _drawn_within_labels(cases: Cases, fraction: float, seed: int) -> np.ndarray
     return taken
 
 
-class UEA(ArchiveDataModule):
+class LabeledSeriesFiles(ArchiveDataModule):
     """Your own series with labels: a `.ts` file for each split, as UEA and UCR publish them.
 
     Args:
@@ -256,16 +256,16 @@ class UEA(ArchiveDataModule):
         batch_size: int = 32,
         valid_fraction: float = 0.2,
         split_seed: int = 0,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
             batch_size,
             valid_fraction=valid_fraction,
             split_seed=split_seed,
-            reader_from=reader_from,
+            vocab_from_checkpoint=vocab_from_checkpoint,
         )
-        if train is None and not reader_from:
-            raise UserError("UEA needs a file to train on: give --data.train=FILE")
+        if train is None and not vocab_from_checkpoint:
+            raise UserError("LabeledSeriesFiles needs a file to train on: give --data.train=FILE")
         self.files = {"train": train, "valid": valid, "test": test}
 
     def path(self, split: str) -> Path | None:
@@ -280,7 +280,7 @@ class UEA(ArchiveDataModule):
 
 
 class SyntheticChirps(LabDataModule):
-    """Generated waves, labelled by how their pitch moves: only the order of steps tells.
+    """Generated waves, labeled by how their pitch moves: only the order of steps tells.
 
     Args:
         train_size: Series to train on.
@@ -291,7 +291,7 @@ class SyntheticChirps(LabDataModule):
         batch_size: Series in a batch of one process.
     """
 
-    batch_type = SeriesBatch
+    batch_type = SequenceBatch
     linked = ("input_dim", "num_classes", "class_counts")
     labels: ClassVar[Mapping[str, str]] = {name: name for name in CHIRP_LABELS}
 

@@ -14,13 +14,13 @@ from rnn_lab.classification.reports import ConfusionPlot
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import GaussianNoise, build_layer, pool
-from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
+from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 
 
-class BaseSeriesClassifier(Task):
+class BaseSequenceClassifier(Task):
     """A recurrent layer over feature vectors, one vector for the series, a linear layer.
 
-    What makes an architecture is a class attribute. `SeriesClassifier` takes all of them as
+    What makes an architecture is a class attribute. `SequenceClassifier` takes all of them as
     arguments.
 
     Args:
@@ -33,9 +33,9 @@ class BaseSeriesClassifier(Task):
 
     Attributes:
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_options: Its further arguments by name, such as `zoneout`.
+        layer_kwargs: Its further arguments by name, such as `zoneout`.
         bidirectional: If True, use bidirectional layers.
-        pooling: See `SeriesClassifier`.
+        pooling: See `SequenceClassifier`.
         layer_dropout: Dropout between recurrent layers.
         head_dropout: Dropout before the linear layer.
         input_noise: Standard deviation of the noise added to every value in training.
@@ -46,11 +46,11 @@ class BaseSeriesClassifier(Task):
         UserError: If an argument has no meaning, or the data does not give a size.
     """
 
-    batch_type = SeriesBatch
-    predictor = "rnn_lab.tasks.sequence_classification.predictor.SeriesPredictor"
+    batch_type = SequenceBatch
+    predictor = "rnn_lab.tasks.sequence_classification.predictor.SequencePredictor"
     monitor, mode = "val/accuracy", "max"
 
-    layer_options: dict[str, Any] | None = None
+    layer_kwargs: dict[str, Any] | None = None
     bidirectional: bool = False
     pooling: str = "final"
     layer_dropout: float = 0.3
@@ -82,7 +82,7 @@ class BaseSeriesClassifier(Task):
             self.layer_dropout,
             self.bidirectional,
             initialization=self.initialization,
-            options=self.layer_options,
+            options=self.layer_kwargs,
         )
         self.pool = pool(self.pooling, self.recurrent.output_size, self.bidirectional)
         self.dropout = nn.Dropout(self.head_dropout)
@@ -106,7 +106,7 @@ class BaseSeriesClassifier(Task):
             lengths: Steps in each series, `(batch,)`; None if every row is full.
 
         Returns:
-            Unnormalised scores, `(batch, num_classes)`.
+            Unnormalized scores, `(batch, num_classes)`.
         """
         output, _ = self.recurrent(self.noise(x), lengths)
         return self.fc(self.dropout(self.pool(output, lengths)))
@@ -119,7 +119,7 @@ class BaseSeriesClassifier(Task):
         """Say how likely each class is, `(batch, num_classes)`."""
         return self.logits(x, lengths).float().softmax(1)
 
-    def step(self, batch: SeriesBatch) -> StepOutput:
+    def step(self, batch: SequenceBatch) -> StepOutput:
         """Score a batch by cross-entropy."""
         logits = self.logits(batch.values, batch.lengths)
         return class_scores(logits, batch.labels, self.class_weights, self.label_smoothing)
@@ -143,7 +143,7 @@ class BaseSeriesClassifier(Task):
             raise UserError(f"{model} tells {self.num_classes} classes, {source} has {count}")
 
 
-class SeriesClassifier(BaseSeriesClassifier):
+class SequenceClassifier(BaseSequenceClassifier):
     """Series classifier with any recurrent layer, direction, pooling, noise and class weights.
 
     Args:
@@ -152,7 +152,7 @@ class SeriesClassifier(BaseSeriesClassifier):
         num_classes: Number of labels.
         num_layers: Number of stacked recurrent layers.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_options: Its further arguments by name, such as `zoneout`.
+        layer_kwargs: Its further arguments by name, such as `zoneout`.
         bidirectional: If True, use bidirectional layers.
         pooling: The vector of the series: `final` (the state after the last step), `mean`,
             `max`, `attention`, or several joined by a plus, such as `mean+max`.
@@ -181,7 +181,7 @@ class SeriesClassifier(BaseSeriesClassifier):
         num_layers: int = 1,
         *,
         layer: str = "GRU",
-        layer_options: dict[str, Any] | None = None,
+        layer_kwargs: dict[str, Any] | None = None,
         bidirectional: bool = False,
         pooling: str = "final",
         layer_dropout: float = 0.3,
@@ -194,7 +194,7 @@ class SeriesClassifier(BaseSeriesClassifier):
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        self.layer, self.layer_options = layer, layer_options
+        self.layer, self.layer_kwargs = layer, layer_kwargs
         self.bidirectional, self.pooling = bidirectional, pooling
         self.layer_dropout, self.head_dropout = layer_dropout, head_dropout
         self.input_noise, self.label_smoothing = input_noise, label_smoothing
@@ -203,11 +203,11 @@ class SeriesClassifier(BaseSeriesClassifier):
         super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
 
     def weigh_classes(self) -> Tensor | None:
-        """See `BaseSeriesClassifier`."""
+        """See `BaseSequenceClassifier`."""
         return weigh_classes(*self._weighting, self.num_classes)
 
 
-class GRUClassifier(BaseSeriesClassifier):
+class GRUClassifier(BaseSequenceClassifier):
     """Series classifier on the final state of a GRU.
 
     Source: Cho et al. (2014), https://arxiv.org/abs/1406.1078.
@@ -216,7 +216,7 @@ class GRUClassifier(BaseSeriesClassifier):
     layer = "GRU"
 
 
-class LSTMSeriesClassifier(BaseSeriesClassifier):
+class LSTMSequenceClassifier(BaseSequenceClassifier):
     """Series classifier on the final state of an LSTM.
 
     Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735.
@@ -225,7 +225,7 @@ class LSTMSeriesClassifier(BaseSeriesClassifier):
     layer = "LSTM"
 
 
-class BiGRUClassifier(BaseSeriesClassifier):
+class BiGRUClassifier(BaseSequenceClassifier):
     """Series classifier on mean and maximum over time of a bidirectional GRU.
 
     Source: Schuster & Paliwal (1997), https://doi.org/10.1109/78.650093, with the cells of Cho et

@@ -7,16 +7,16 @@ import numpy as np
 import torch
 
 from rnn_lab.classification.predictor import LabelPredictor
-from rnn_lab.core.predictor import Answer, check_known_sizes, like_lengths
+from rnn_lab.core.predictor import Answer, bucket_by_length, check_known_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.io.ts_files import checked_values, read_series
-from rnn_lab.tasks.sequence_classification.models import BaseSeriesClassifier
+from rnn_lab.tasks.sequence_classification.models import BaseSequenceClassifier
 from rnn_lab.tasks.sequence_classification.series import SeriesScaler, SeriesSplit
 
 STEPS_AT_ONCE = 16_384  # in a batch, padding included
 
 
-class SeriesPredictor(LabelPredictor):
+class SequencePredictor(LabelPredictor):
     """Labels raw series, each an array `(time, input_dim)` in which NaN is a missing value.
 
     Each answer has its `label`, the `probabilities` of all labels by name, and how many values
@@ -31,7 +31,7 @@ class SeriesPredictor(LabelPredictor):
     columns = ("missing", "label")
 
     def __init__(
-        self, task: BaseSeriesClassifier, scaler: SeriesScaler, labels: Sequence[str]
+        self, task: BaseSequenceClassifier, scaler: SeriesScaler, labels: Sequence[str]
     ) -> None:
         self.task = task
         self.scaler = scaler
@@ -64,7 +64,7 @@ class SeriesPredictor(LabelPredictor):
     def _answer(self, raw: list[np.ndarray]) -> list[Answer]:
         rows = SeriesSplit(list(map(self.scaler.apply, raw)), [0] * len(raw))
         found: list[list[float]] = [[]] * len(raw)
-        for batch in like_lengths(rows.lengths.tolist(), STEPS_AT_ONCE):
+        for batch in bucket_by_length(rows.lengths.tolist(), STEPS_AT_ONCE):
             for i, probabilities in zip(batch, self._read(rows, batch), strict=True):
                 found[i] = probabilities
         return [self._say(*each) for each in zip(raw, found, strict=True)]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from rnn_lab.errors import UserError
-from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
+from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 
 
 class SeriesSplit:
@@ -31,14 +31,14 @@ class SeriesSplit:
         """How many series have each label."""
         return np.bincount(self.labels, minlength=num_classes).tolist()
 
-    def __getitem__(self, rows: np.ndarray) -> SeriesBatch:
+    def __getitem__(self, rows: np.ndarray) -> SequenceBatch:
         """Gather rows into one padded batch."""
         lengths = self.lengths[rows]
         steps = np.arange(lengths.max())
         place = self._starts[rows][:, None] + np.minimum(steps, lengths[:, None] - 1)
         values = self.values[place]
         values[steps >= lengths[:, None]] = 0
-        return SeriesBatch(
+        return SequenceBatch(
             torch.from_numpy(values),
             torch.from_numpy(self.labels[rows]),
             torch.from_numpy(lengths),
@@ -74,7 +74,7 @@ class SeriesScaler:
         constant = np.nanmin(values, 0) == np.nanmax(values, 0)
         deviation = np.where(constant, 1.0, np.nanstd(values, 0))
         notices = [
-            f"dimension {i + 1} is constant in training: centred, not scaled"
+            f"dimension {i + 1} is constant in training: centered, not scaled"
             for i in np.flatnonzero(constant)
         ]
         return cls(np.nanmean(values, 0), deviation), notices

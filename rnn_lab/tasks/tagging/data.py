@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lab.core.generated import SPLITS, MemoryDataModule
+from rnn_lab.core.generated import SPLITS, LongRangeDataModule
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import PAD_ID
 from rnn_lab.tasks.tagging.batch import TaggingBatch
@@ -17,7 +17,7 @@ DELIMITER = PAD_ID + 2  # asks for the symbols
 SYMBOL = PAD_ID + 3  # the first of them
 
 
-class CopyMemory(MemoryDataModule):
+class CopyMemory(LongRangeDataModule):
     """Generated symbols, to be said again in their order after a long blank.
 
     A row is `copied` symbols, blanks, a delimiter that ends the delay, and as many blanks again,

@@ -20,7 +20,7 @@ class SequenceTagger(Task):
     """Label every step of a sequence: vectors of its tokens, a recurrent layer, a linear layer.
 
     Where the data has a `blank` label, for steps at which there is nothing to say, accuracy is
-    also measured on all other steps alone, as `accuracy_unblank`.
+    also measured on all other steps alone, as `accuracy_nonblank`.
 
     Args:
         vocab_size: Different tokens, padding among them.
@@ -29,7 +29,7 @@ class SequenceTagger(Task):
         num_classes: Number of labels.
         num_layers: Recurrent layers on top of each other.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_options: What that layer takes by name beside its sizes, such as `zoneout`.
+        layer_kwargs: What that layer takes by name beside its sizes, such as `zoneout`.
         bidirectional: Whether each layer also reads backwards, so that a label may depend on what
             comes later.
         layer_dropout: Dropout between recurrent layers.
@@ -55,7 +55,7 @@ class SequenceTagger(Task):
         num_layers: int = 1,
         *,
         layer: str = "LSTM",
-        layer_options: dict[str, Any] | None = None,
+        layer_kwargs: dict[str, Any] | None = None,
         bidirectional: bool = False,
         layer_dropout: float = 0.0,
         head_dropout: float = 0.0,
@@ -83,7 +83,7 @@ class SequenceTagger(Task):
             layer_dropout,
             bidirectional,
             initialization=initialization,
-            options=layer_options,
+            options=layer_kwargs,
         )
         self.dropout = nn.Dropout(head_dropout)
         self.fc = nn.Linear(self.recurrent.output_size, num_classes)
@@ -96,7 +96,7 @@ class SequenceTagger(Task):
             lengths: Steps in each sequence, `(batch,)`; None if every row is full.
 
         Returns:
-            Unnormalised scores, `(batch, time, num_classes)`; on padding they mean nothing.
+            Unnormalized scores, `(batch, time, num_classes)`; on padding they mean nothing.
         """
         return self.fc(self.dropout(self._outputs(x, lengths)))
 
@@ -135,7 +135,7 @@ class SequenceTagger(Task):
             "accuracy": MulticlassAccuracy(count, average="micro")
         }
         if self.blank is not None:
-            found["accuracy_unblank"] = MulticlassAccuracy(
+            found["accuracy_nonblank"] = MulticlassAccuracy(
                 count, average="micro", ignore_index=self.blank
             )
         return found

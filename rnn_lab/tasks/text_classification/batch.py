@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class TextBatch(NamedTuple):
-    """Labelled texts of one batch, padded on the right.
+    """Labeled texts of one batch, padded on the right.
 
     Attributes:
         tokens: Word ids, `(batch, time)` int64, `PAD_ID` after the end of a text.

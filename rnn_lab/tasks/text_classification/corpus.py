@@ -23,7 +23,7 @@ from rnn_lab.io.records import Record
 from rnn_lab.special_tokens import UNK_ID
 from rnn_lab.tasks.text_classification.batch import TextBatch
 from rnn_lab.text.padding import gather_padded
-from rnn_lab.text.tokenizer import TextReader, TextSettings, in_chunks
+from rnn_lab.text.tokenizer import TextTokenizer, TokenizerConfig, in_chunks
 
 
 class Split:
@@ -87,7 +87,7 @@ class Corpus:
         self.labels: list[str] = meta["labels"]
         self.multi_label: bool = meta["multi_label"]
         self.notices: list[str] = meta["notices"]
-        self.reader = TextReader.from_state_dict(meta["reader"])
+        self.reader = TextTokenizer.from_state_dict(meta["reader"])
         self.splits = {
             name: Split(folder, name, len(self.labels), self.multi_label) for name in meta["splits"]
         }
@@ -98,7 +98,7 @@ def prepare(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None])
     return Corpus(prepared(folder, key, build))
 
 
-class Spool:
+class RawTextStore:
     """The texts of one source, written down once so that every later pass is a plain read."""
 
     def __init__(self, folder: Path, name: str, records: Iterable[Record]) -> None:
@@ -140,11 +140,11 @@ class Spool:
 def build_corpus(
     folder: Path,
     sources: Mapping[str, Callable[[], Iterable[Record]]],
-    settings: TextSettings,
+    settings: TokenizerConfig,
     *,
     labels: list[str] | None = None,
     multi_label: bool = False,
-    reader: TextReader | None = None,
+    reader: TextTokenizer | None = None,
     valid_fraction: float = 0.1,
     test_fraction: float = 0.0,
     split_seed: int = 0,
@@ -166,7 +166,7 @@ def build_corpus(
     Raises:
         UserError: If the training split is empty or an unknown label occurs.
     """
-    spools = {name: Spool(folder, name, read()) for name, read in sources.items()}
+    spools = {name: RawTextStore(folder, name, read()) for name, read in sources.items()}
     parts = {name: (spool, np.arange(len(spool))) for name, spool in spools.items()}
     notices = _count_duplicates(spools)
     for name, fraction in (("test", test_fraction), ("valid", valid_fraction)):
@@ -180,7 +180,7 @@ def build_corpus(
     if reader is None:
         spool, rows = parts["train"]
         texts = progress(spool.read(rows), "learning the vocabulary", len(rows))
-        reader = TextReader.learn(settings, texts)
+        reader = TextTokenizer.learn(settings, texts)
     for name, (spool, rows) in parts.items():
         notices += _write_split(folder, name, spool, rows, reader, labels, multi_label)
     meta = {
@@ -198,7 +198,7 @@ def _natural(label: str) -> tuple[float, str]:
     return (float(label), label) if label.isdecimal() else (float("inf"), label)
 
 
-def _count_duplicates(spools: Mapping[str, Spool]) -> list[str]:
+def _count_duplicates(spools: Mapping[str, RawTextStore]) -> list[str]:
     if "train" not in spools or "test" not in spools:
         return []
     count = int(np.isin(spools["test"].digests, spools["train"].digests).sum())
@@ -208,9 +208,9 @@ def _count_duplicates(spools: Mapping[str, Spool]) -> list[str]:
 def _write_split(
     folder: Path,
     name: str,
-    spool: Spool,
+    spool: RawTextStore,
     rows: np.ndarray,
-    reader: TextReader,
+    reader: TextTokenizer,
     labels: list[str],
     multi_label: bool,
 ) -> list[str]:
@@ -242,7 +242,7 @@ def _write_split(
     return [f"{empty} empty texts of the {name} split are {done}"]
 
 
-def _targets(name: str, spool: Spool, labels: list[str], multi_label: bool) -> np.ndarray:
+def _targets(name: str, spool: RawTextStore, labels: list[str], multi_label: bool) -> np.ndarray:
     """The target of each combination of labels that the spool has seen."""
     if not spool.label_names:
         return np.empty(0, np.int64)

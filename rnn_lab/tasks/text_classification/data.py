@@ -20,13 +20,13 @@ from rnn_lab.tasks.text_classification.batch import TextBatch
 from rnn_lab.tasks.text_classification.corpus import Corpus, build_corpus, prepare
 from rnn_lab.text.datamodule import CorpusDataModule
 from rnn_lab.text.reviews import REVIEW_LABELS, reviews
-from rnn_lab.text.tokenizer import TextReader, TextSettings, TokenizerName
+from rnn_lab.text.tokenizer import TextTokenizer, TokenizerConfig, TokenizerName
 
 Sources = dict[str, Callable[[], Iterable[Record]]]
 
 
 class TextDataModule(CorpusDataModule):
-    """Labelled texts: read once, kept as ids, given in batches of like lengths.
+    """Labeled texts: read once, kept as ids, given in batches of like lengths.
 
     The vocabulary is learned from the training split only. What was prepared lies in the user's
     cache folder under a hash of the files and of the settings.
@@ -45,16 +45,16 @@ class TextDataModule(CorpusDataModule):
             within each label.
         split_seed: What parts that are drawn depend on.
         vectors: File of word vectors in text form (GloVe, fastText); the model starts from them.
-        reader_from: Checkpoint whose vocabulary and labels are used instead of learning them.
+        vocab_from_checkpoint: Checkpoint whose vocabulary and labels are used; None: build them.
     """
 
     batch_type = TextBatch
     linked = ("vocab_size", "num_classes", "class_counts", "multi_label")
-    checkpoint_argument = "reader_from"
-    local: ClassVar[tuple[str, ...]] = ("root", "vectors", "reader_from")
-    own_tokenizer: ClassVar[TokenizerName] = "words"
-    own_lowercase: ClassVar[bool] = True
-    own_max_length: ClassVar[int | None] = None
+    checkpoint_argument = "vocab_from_checkpoint"
+    local: ClassVar[tuple[str, ...]] = ("root", "vectors", "vocab_from_checkpoint")
+    default_tokenizer: ClassVar[TokenizerName] = "words"
+    default_lowercase: ClassVar[bool] = True
+    default_max_length: ClassVar[int | None] = None
     test_fraction: ClassVar[float] = 0.0  # where the publisher gives no test split
 
     def __init__(
@@ -71,24 +71,24 @@ class TextDataModule(CorpusDataModule):
         valid_fraction: float = 0.1,
         split_seed: int = 0,
         vectors: str | None = None,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(batch_size)
         if not 0 < valid_fraction < 1:
             raise UserError(f"valid_fraction must be between 0 and 1, got {valid_fraction}")
         self.root = root
-        self.settings = TextSettings(
-            tokenizer or self.own_tokenizer,
-            self.own_lowercase if lowercase is None else lowercase,
+        self.settings = TokenizerConfig(
+            tokenizer or self.default_tokenizer,
+            self.default_lowercase if lowercase is None else lowercase,
             min_freq,
             max_size,
-            self.own_max_length if max_length is None else max_length,
+            self.default_max_length if max_length is None else max_length,
             keep,
         )
         self.valid_fraction = valid_fraction
         self.split_seed = split_seed
         self.vectors = vectors
-        self._given = read_back(reader_from) if reader_from else None
+        self._given = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
 
     def _prepare(self, sources: Sources) -> Corpus:
         options: dict[str, Any] = {
@@ -125,7 +125,7 @@ class TextDataModule(CorpusDataModule):
         return self._labels() or self.corpus().labels
 
     @property
-    def reader(self) -> TextReader:
+    def reader(self) -> TextTokenizer:
         """Reads raw text as in training."""
         return self._given["reader"] if self._given else self.corpus().reader
 
@@ -166,7 +166,7 @@ def read_back(checkpoint: str) -> dict[str, Any]:
 
 def _taken_up(data: dict[str, Any]) -> dict[str, Any]:
     lists = {name: list(data[name]) for name in ("labels", "class_counts")}
-    return {**data, **lists, "reader": TextReader.from_state_dict(data["reader"])}
+    return {**data, **lists, "reader": TextTokenizer.from_state_dict(data["reader"])}
 
 
 class TextFiles(TextDataModule):
@@ -210,7 +210,7 @@ class TextFiles(TextDataModule):
         valid_fraction: float = 0.1,
         split_seed: int = 0,
         vectors: str | None = None,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
             batch_size,
@@ -223,14 +223,14 @@ class TextFiles(TextDataModule):
             valid_fraction=valid_fraction,
             split_seed=split_seed,
             vectors=vectors,
-            reader_from=reader_from,
+            vocab_from_checkpoint=vocab_from_checkpoint,
         )
         self.files = {
             name: Path(path).expanduser()
             for name, path in (("train", train), ("valid", valid), ("test", test))
             if path is not None
         }
-        if train is None and not reader_from:
+        if train is None and not vocab_from_checkpoint:
             raise UserError("TextFiles needs a file to train on: give --data.train=FILE")
         self.label_separator = label_separator
         self.options: dict[str, Any] = {
@@ -284,9 +284,11 @@ class SyntheticReviews(TextDataModule):
         *,
         batch_size: int = 64,
         max_length: int | None = None,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
-        super().__init__(batch_size, max_length=max_length, reader_from=reader_from)
+        super().__init__(
+            batch_size, max_length=max_length, vocab_from_checkpoint=vocab_from_checkpoint
+        )
         self.sizes = {"train": train_size, "valid": valid_size, "test": test_size}
         for name, size in self.sizes.items():
             if size < 1:

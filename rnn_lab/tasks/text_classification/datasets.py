@@ -1,4 +1,4 @@
-"""Datasets of labelled texts that everybody knows, by their names."""
+"""Datasets of labeled texts that everybody knows, by their names."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ SPRO = "https://raw.githubusercontent.com/spro/practical-pytorch/master/data/nam
 POLARITY = {"0": "negative", "1": "positive"}
 
 
-class KnownTexts(TextDataModule):
+class BenchmarkTexts(TextDataModule):
     """Texts that everybody knows, from one file a split.
 
     Where the publisher gives no digest of a file, its size is checked; the number of records
@@ -66,7 +66,7 @@ class KnownTexts(TextDataModule):
             )
 
 
-class IMDB(KnownTexts):
+class IMDB(BenchmarkTexts):
     """Film reviews, positive or negative: 25,000 to train on, 25,000 to test on.
 
     Of one archive, whose MD5 the TorchText project published, or of one for each split. Reviews
@@ -78,7 +78,7 @@ class IMDB(KnownTexts):
     folder = "imdb"
     labels: ClassVar = {"neg": "negative", "pos": "positive"}
     counts: ClassVar = {"train": 25_000, "test": 25_000}
-    own_max_length = 400
+    default_max_length = 400
     archive: ClassVar = RemoteFile(
         "aclImdb_v1.tar.gz",
         ("https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",),
@@ -91,13 +91,13 @@ class IMDB(KnownTexts):
         return locate_one_of(self.folder, choices, self.root)
 
     def records(self, split: str) -> Iterable[Record]:
-        """Read the reviews of a split, each labelled by its folder."""
+        """Read the reviews of a split, each labeled by its folder."""
         (path,) = self.paths(split)
         files = members(path, f"aclImdb/{split}/[np][eo][gs]/*.txt")
         return read_members(sorted(files), source=str(path))  # archives differ in their order
 
 
-class SST2(KnownTexts):
+class SST2(BenchmarkTexts):
     """Sentences of film reviews, positive or negative: 6,920 / 872 / 1,821, whole sentences only.
 
     Source: Socher et al. (2013), https://nlp.stanford.edu/sentiment/, in the form of
@@ -114,7 +114,7 @@ class SST2(KnownTexts):
     }
 
 
-class MR(KnownTexts):
+class MR(BenchmarkTexts):
     """Sentences of film reviews, positive or negative: 10,662, of which a tenth is the test.
 
     There is no official split: test and validation are drawn by `split_seed`. SST-2 was made of
@@ -137,7 +137,7 @@ class MR(KnownTexts):
         return read_records(self.paths(split)[0], format="txt", encoding="cp1252")
 
 
-class TREC(KnownTexts):
+class TREC(BenchmarkTexts):
     """Questions by what they ask for, six types: 5,452 to train on, 500 to test on.
 
     Source: Li & Roth (2002), https://cogcomp.seas.upenn.edu/Data/QA/QC/, in the form of
@@ -163,7 +163,7 @@ class TREC(KnownTexts):
         return read_records(self.paths(split)[0], format="txt", encoding="cp1252")
 
 
-class R8(KnownTexts):
+class R8(BenchmarkTexts):
     """Reuters news by topic, eight of very unlike sizes: 5,485 to train on, 2,189 to test on.
 
     Source: Reuters-21578, http://www.daviddlewis.com/resources/testcollections/reuters21578/, in
@@ -182,7 +182,7 @@ class R8(KnownTexts):
     }
 
 
-class AGNews(KnownTexts):
+class AGNews(BenchmarkTexts):
     """News by topic, four of equal size: 120,000 to train on, 7,600 to test on.
 
     The MD5 of both files was published by the TorchText project.
@@ -210,7 +210,7 @@ class AGNews(KnownTexts):
         )
 
 
-class Names(KnownTexts):
+class Names(BenchmarkTexts):
     """Surnames by language, eighteen: 20,050, read by character; a tenth is the test.
 
     There is no official split: test and validation are drawn by `split_seed`, all copies of a
@@ -230,8 +230,8 @@ class Names(KnownTexts):
     }
     counts: ClassVar = {"train": 20_050}
     test_fraction = 0.1
-    own_tokenizer: ClassVar[TokenizerName] = "characters"
-    own_lowercase = False
+    default_tokenizer: ClassVar[TokenizerName] = "characters"
+    default_lowercase = False
 
     def paths(self, split: str) -> tuple[Path, ...]:
         """Find one file for each language."""
@@ -241,5 +241,5 @@ class Names(KnownTexts):
     def records(self, split: str) -> Iterator[Record]:
         """Read the names; their file is their label."""
         for path, language in zip(self.paths(split), self.labels, strict=True):
-            for name, _ in read_records(path, labelled=False):
+            for name, _ in read_records(path, labeled=False):
                 yield Record(name, (language,))

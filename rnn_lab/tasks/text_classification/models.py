@@ -11,7 +11,7 @@ from torchmetrics import Metric, MetricCollection
 
 from rnn_lab.classification.loss import class_scores, weigh_classes
 from rnn_lab.classification.metrics import class_metrics
-from rnn_lab.classification.reports import ConfusionPlot, Mistakes
+from rnn_lab.classification.reports import ConfusionPlot, MisclassifiedExamples
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import EmbeddingDropout, WordDropout, build_layer, pool
@@ -51,7 +51,7 @@ class BaseTextClassifier(Task):
 
     Attributes:
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_options: Its further arguments by name, such as `zoneout`.
+        layer_kwargs: Its further arguments by name, such as `zoneout`.
         num_layers: Number of stacked recurrent layers.
         bidirectional: If True, use bidirectional layers.
         pooling: See `TextClassifier`.
@@ -70,7 +70,7 @@ class BaseTextClassifier(Task):
     predictor = "rnn_lab.tasks.text_classification.predictor.TextPredictor"
     monitor, mode = "val/accuracy", "max"
 
-    layer_options: dict[str, Any] | None = None
+    layer_kwargs: dict[str, Any] | None = None
     num_layers: int = 1
     bidirectional: bool = False
     pooling: str = "final"
@@ -109,7 +109,7 @@ class BaseTextClassifier(Task):
             self.dropouts.layer,
             self.bidirectional,
             initialization=self.initialization,
-            options=self.layer_options,
+            options=self.layer_kwargs,
         )
         self.pool = pool(self.pooling, self.recurrent.output_size, self.bidirectional)
         self.dropout = nn.Dropout(self.dropouts.head)
@@ -138,7 +138,7 @@ class BaseTextClassifier(Task):
             lengths: Words in each text, `(batch,)`; None if every row is full.
 
         Returns:
-            Unnormalised scores, `(batch, num_classes)`.
+            Unnormalized scores, `(batch, num_classes)`.
         """
         x = self.embedding_dropout(self.embedding, self.word_dropout(x))
         output, _ = self.recurrent(x, lengths)
@@ -160,7 +160,7 @@ class BaseTextClassifier(Task):
 
     def reports(self) -> list[Callback]:
         """The confusion matrix and the most confident errors of a test."""
-        return [ConfusionPlot(), Mistakes()]
+        return [ConfusionPlot(), MisclassifiedExamples()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Accuracy, macro F1, AUROC where there are two classes, and the confusion matrix."""
@@ -197,7 +197,7 @@ class TextClassifier(BaseTextClassifier):
         num_classes: Number of labels.
         num_layers: Number of stacked recurrent layers.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_options: Its further arguments by name, such as `zoneout`.
+        layer_kwargs: Its further arguments by name, such as `zoneout`.
         bidirectional: If True, use bidirectional layers.
         pooling: The vector of the text: `final` (the state after the last word), `mean`, `max`,
             `attention`, or several joined by a plus, such as `mean+max`.
@@ -230,7 +230,7 @@ class TextClassifier(BaseTextClassifier):
         num_layers: int = 1,
         *,
         layer: str = "LSTM",
-        layer_options: dict[str, Any] | None = None,
+        layer_kwargs: dict[str, Any] | None = None,
         bidirectional: bool = False,
         pooling: str = "final",
         layer_dropout: float = 0.3,
@@ -246,7 +246,7 @@ class TextClassifier(BaseTextClassifier):
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        self.layer, self.layer_options, self.num_layers = layer, layer_options, num_layers
+        self.layer, self.layer_kwargs, self.num_layers = layer, layer_kwargs, num_layers
         self.bidirectional, self.pooling = bidirectional, pooling
         self.initialization = initialization
         self.dropouts = Dropouts(layer_dropout, head_dropout, embedding_dropout, word_dropout)

@@ -6,9 +6,9 @@ from typing import Any, Self
 import torch
 
 from rnn_lab.classification.predictor import LabelPredictor
-from rnn_lab.core.predictor import Answer, check_known_sizes, like_lengths, padded
+from rnn_lab.core.predictor import Answer, bucket_by_length, check_known_sizes, padded
 from rnn_lab.tasks.text_classification.models import BaseTextClassifier
-from rnn_lab.text.tokenizer import TextReader
+from rnn_lab.text.tokenizer import TextTokenizer
 
 WORDS_AT_ONCE = 16_384  # in a batch, padding included
 
@@ -28,7 +28,9 @@ class TextPredictor(LabelPredictor):
 
     columns = ("text", "label")
 
-    def __init__(self, task: BaseTextClassifier, reader: TextReader, labels: Sequence[str]) -> None:
+    def __init__(
+        self, task: BaseTextClassifier, reader: TextTokenizer, labels: Sequence[str]
+    ) -> None:
         self.task = task
         self.reader = reader
         self.labels = list(labels)
@@ -37,7 +39,7 @@ class TextPredictor(LabelPredictor):
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
         """Read vocabulary and labels."""
-        reader = TextReader.from_state_dict(data["reader"])
+        reader = TextTokenizer.from_state_dict(data["reader"])
         check_known_sizes(task, vocab_size=reader, num_classes=data["labels"])
         return cls(task, reader, data["labels"])
 
@@ -47,7 +49,7 @@ class TextPredictor(LabelPredictor):
         ]
         rows = self.reader.encode(texts)
         known = [i for i, row in enumerate(rows) if row]
-        for batch in like_lengths([len(rows[i]) for i in known], WORDS_AT_ONCE):
+        for batch in bucket_by_length([len(rows[i]) for i in known], WORDS_AT_ONCE):
             chosen = [known[i] for i in batch]
             for i, probabilities in zip(chosen, self._read([rows[i] for i in chosen]), strict=True):
                 answers[i]["label"] = self._decide(probabilities)

@@ -1,7 +1,7 @@
 """A corpus of sentences and their translations: prepared once, opened memory-mapped.
 
 Laid out as in `corpus.py`. Each source of pairs has four files of texts, `spool.<name>.source` and
-`.target` as they were read and `normal.<name>.*` as they are tokenised; each split has its ids.
+`.target` as they were read and `normal.<name>.*` as they are tokenized; each split has its ids.
 """
 
 import json
@@ -20,7 +20,11 @@ from rnn_lab.io.hashing import hash64, sample_by_hash
 from rnn_lab.io.progress import progress
 from rnn_lab.io.ragged import Flat, Texts, open_memmap
 from rnn_lab.tasks.translation.batch import PairBatch
-from rnn_lab.tasks.translation.tokenizer import PairReader, SentenceSettings, normalise
+from rnn_lab.tasks.translation.tokenizer import (
+    SentenceTokenizerConfig,
+    TranslationTokenizer,
+    normalize,
+)
 from rnn_lab.text.padding import gather_padded
 from rnn_lab.text.tokenizer import in_chunks
 
@@ -88,18 +92,18 @@ class PairCorpus:
     def __init__(self, folder: Path) -> None:
         meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
         self.notices: list[str] = meta["notices"]
-        self.reader = PairReader.from_state_dict(meta["reader"])
+        self.reader = TranslationTokenizer.from_state_dict(meta["reader"])
         self.splits = {name: PairSplit(folder, name) for name in meta["splits"]}
 
 
-class PairSpool:
-    """The pairs of one source, written down once, raw and normalised.
+class RawPairStore:
+    """The pairs of one source, written down once, raw and normalized.
 
     Args:
         folder: The folder of the corpus.
         name: The split that they are given as.
         pairs: What is written down.
-        settings: How sources and targets are normalised.
+        settings: How sources and targets are normalized.
     """
 
     def __init__(
@@ -107,7 +111,7 @@ class PairSpool:
         folder: Path,
         name: str,
         pairs: Iterable[Pair],
-        settings: tuple[SentenceSettings, SentenceSettings],
+        settings: tuple[SentenceTokenizerConfig, SentenceTokenizerConfig],
     ) -> None:
         self.name = name
         names = [f"{kind}.{name}.{side}" for kind in ("spool", "normal") for side in SIDES]
@@ -115,7 +119,7 @@ class PairSpool:
         with ExitStack() as files:
             flats = [files.enter_context(closing(Flat(folder, one, "B"))) for one in names]
             for pair in progress(pairs, f"reading {name}"):
-                normal = map(normalise, pair, settings)
+                normal = map(normalize, pair, settings)
                 for flat, text in zip(flats, (*pair, *normal), strict=True):
                     flat.append(text.encode())
                 digests.append(hash64(pair.source.encode()))
@@ -140,10 +144,10 @@ class PairSpool:
 def build_pair_corpus(
     folder: Path,
     sources: Mapping[str, Callable[[], Iterable[Pair]]],
-    settings: tuple[SentenceSettings, SentenceSettings],
+    settings: tuple[SentenceTokenizerConfig, SentenceTokenizerConfig],
     *,
     joint: bool,
-    reader: PairReader | None = None,
+    reader: TranslationTokenizer | None = None,
     max_length: int | None = None,
     valid_fraction: float = 0.1,
     test_fraction: float = 0.0,
@@ -165,7 +169,7 @@ def build_pair_corpus(
     Raises:
         UserError: If a split has no pair.
     """
-    spools = {name: PairSpool(folder, name, read(), settings) for name, read in sources.items()}
+    spools = {name: RawPairStore(folder, name, read(), settings) for name, read in sources.items()}
     parts = {name: (spool, np.arange(len(spool))) for name, spool in spools.items()}
     notices = _count_duplicates(spools)
     for name, fraction in (("test", test_fraction), ("valid", valid_fraction)):
@@ -177,7 +181,7 @@ def build_pair_corpus(
         spool, rows = parts["train"]
         words = "learning the vocabulary"
         texts = (progress(side.read(rows), words, len(rows)) for side in spool.normal)
-        reader = PairReader.learn(*settings, *texts, joint=joint)
+        reader = TranslationTokenizer.learn(*settings, *texts, joint=joint)
     for name, (spool, rows) in parts.items():
         notices += _write_split(folder, name, spool, rows, reader, max_length)
     for file in folder.glob("normal.*"):
@@ -186,7 +190,7 @@ def build_pair_corpus(
     (folder / "corpus.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
-def _count_duplicates(spools: Mapping[str, PairSpool]) -> list[str]:
+def _count_duplicates(spools: Mapping[str, RawPairStore]) -> list[str]:
     if "train" not in spools or "test" not in spools:
         return []
     count = int(np.isin(spools["test"].digests, spools["train"].digests).sum())
@@ -196,9 +200,9 @@ def _count_duplicates(spools: Mapping[str, PairSpool]) -> list[str]:
 def _write_split(
     folder: Path,
     name: str,
-    spool: PairSpool,
+    spool: RawPairStore,
     rows: np.ndarray,
-    reader: PairReader,
+    reader: TranslationTokenizer,
     max_length: int | None,
 ) -> list[str]:
     """Encode the rows of a split; returns what was noticed."""
@@ -229,12 +233,12 @@ def _write_split(
 
 
 def _encoded(
-    spool: PairSpool, rows: np.ndarray, reader: PairReader, name: str
+    spool: RawPairStore, rows: np.ndarray, reader: TranslationTokenizer, name: str
 ) -> Iterator[tuple[list[int], ...]]:
     """Read rows of both sides as ids, in order."""
     encoders = (reader.encode_sources, reader.encode_targets)
     chunks = (
-        in_chunks(partial(encode, normalised=True), texts.read(rows))
+        in_chunks(partial(encode, normalized=True), texts.read(rows))
         for encode, texts in zip(encoders, spool.normal, strict=True)
     )
     sides = (chain.from_iterable(ids for _, ids in side) for side in chunks)

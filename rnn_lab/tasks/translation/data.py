@@ -19,7 +19,11 @@ from rnn_lab.io.records import read_records
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.corpus import FORMAT, Pair, PairCorpus, build_pair_corpus
 from rnn_lab.tasks.translation.dates import dates, source_version
-from rnn_lab.tasks.translation.tokenizer import PAIR_WORDS, PairReader, SentenceSettings
+from rnn_lab.tasks.translation.tokenizer import (
+    PAIR_WORDS,
+    SentenceTokenizerConfig,
+    TranslationTokenizer,
+)
 from rnn_lab.text.datamodule import CorpusDataModule
 from rnn_lab.text.tokenizer import SUBWORDS, TokenizerName
 
@@ -44,7 +48,7 @@ class PairDataModule(CorpusDataModule):
             limit, of subwords for 8000.
         min_freq: How often a word must occur in training to be known; `unigram` does not ask.
         lowercase: Whether case is dropped.
-        moses: Whether punctuation is normalised and text tokenised by the Moses rules of its
+        moses: Whether punctuation is normalized and text tokenized by the Moses rules of its
             language; `words` are then those that these rules give.
         joint: Whether both languages share one vocabulary.
         max_length: Words of a side in training at the most, pairs with more are left out; None
@@ -52,14 +56,14 @@ class PairDataModule(CorpusDataModule):
         valid_fraction: Part of the training split to validate on where no split is given, drawn
             by source: all pairs of a sentence go to the same side.
         split_seed: What parts that are drawn depend on.
-        reader_from: Checkpoint whose vocabulary is used instead of learning one.
+        vocab_from_checkpoint: Checkpoint whose vocabulary is used instead of learning one.
     """
 
     batch_type = PairBatch
     linked = ("src_vocab_size", "trg_vocab_size")
-    checkpoint_argument = "reader_from"
+    checkpoint_argument = "vocab_from_checkpoint"
     languages: ClassVar[tuple[str, ...]] = ()  # what there is to choose from; none where any goes
-    local: ClassVar[tuple[str, ...]] = ("root", "reader_from")
+    local: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
     test_fraction: ClassVar[float] = 0.0  # where the publisher gives no test split
 
     def __init__(
@@ -79,7 +83,7 @@ class PairDataModule(CorpusDataModule):
         max_length: int | None = None,
         valid_fraction: float = 0.05,
         split_seed: int = 0,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(batch_size)
         if self.languages and {source, target} != set(self.languages):
@@ -110,15 +114,15 @@ class PairDataModule(CorpusDataModule):
         if most is not None and tokenizer not in SUBWORDS:
             most -= len(PAIR_WORDS)  # they are counted apart there
         self._settings = [
-            SentenceSettings(
+            SentenceTokenizerConfig(
                 tokenizer, lowercase, min_freq, most, moses=language if moses else None
             )
             for language in (source, target)
         ]
-        self._given = read_back(reader_from) if reader_from else None
+        self._given = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
 
     @property
-    def settings(self) -> tuple[SentenceSettings, SentenceSettings]:
+    def settings(self) -> tuple[SentenceTokenizerConfig, SentenceTokenizerConfig]:
         """How sources and targets become ids."""
         if self._given:
             return self._given.source.settings, self._given.target.settings
@@ -150,7 +154,7 @@ class PairDataModule(CorpusDataModule):
         return PairCorpus(folder)
 
     @property
-    def reader(self) -> PairReader:
+    def reader(self) -> TranslationTokenizer:
         """Reads raw sentences as in training, and writes translations."""
         return self._given or self.corpus().reader
 
@@ -174,13 +178,13 @@ class PairDataModule(CorpusDataModule):
         return {**super().recipe(), "reader": self.reader.state_dict()}
 
 
-def read_back(checkpoint: str) -> PairReader:
+def read_back(checkpoint: str) -> TranslationTokenizer:
     """Take the reader of pairs out of a checkpoint."""
     opened = Checkpoint.open(checkpoint)
     if not issubclass(opened.data_class, PairDataModule):
         source = opened.data["class_path"]
         raise UserError(f"{checkpoint} reads no pairs: it was trained on {source}")
-    return opened.revive(PairReader.from_state_dict, opened.data["reader"])
+    return opened.revive(TranslationTokenizer.from_state_dict, opened.data["reader"])
 
 
 class ParallelFiles(PairDataModule):
@@ -216,7 +220,7 @@ class ParallelFiles(PairDataModule):
         max_length: int | None = None,
         valid_fraction: float = 0.05,
         split_seed: int = 0,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
             batch_size,
@@ -232,14 +236,14 @@ class ParallelFiles(PairDataModule):
             max_length=max_length,
             valid_fraction=valid_fraction,
             split_seed=split_seed,
-            reader_from=reader_from,
+            vocab_from_checkpoint=vocab_from_checkpoint,
         )
         self.files = {
             name: _paths(name, given)
             for name, given in (("train", train), ("valid", valid), ("test", test))
             if given is not None
         }
-        if train is None and not reader_from:
+        if train is None and not vocab_from_checkpoint:
             raise UserError(
                 "ParallelFiles needs files to train on: give --data.train='[SOURCES,TARGETS]'"
             )
@@ -296,7 +300,7 @@ class SyntheticDates(PairDataModule):
         target: str = "iso",
         batch_size: int = 64,
         batch_tokens: int | None = None,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
             batch_size,
@@ -304,7 +308,7 @@ class SyntheticDates(PairDataModule):
             tokenizer="characters",
             vocab_size=None,
             joint=False,
-            reader_from=reader_from,
+            vocab_from_checkpoint=vocab_from_checkpoint,
         )
         self.sizes = {"train": train_size, "valid": valid_size, "test": test_size}
         for name, size in self.sizes.items():
@@ -363,5 +367,5 @@ def read_tabbed(path: Path, encoding: str = "utf-8") -> Iterator[Pair]:
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:
     """Lines as their files end them; what else breaks a line on paper is text."""
-    for record in read_records(path, format="txt", labelled=False, encoding=encoding):
+    for record in read_records(path, format="txt", labeled=False, encoding=encoding):
         yield record.text

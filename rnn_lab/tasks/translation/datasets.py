@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Multi30k(PairDataModule):
     """Captions of photographs in English and German: 29,000 / 1,014 / 1,000 pairs.
 
-    As in the published figures, case is dropped, text is tokenised by Moses' rules, and 10,000
+    As in the published figures, case is dropped, text is tokenized by Moses' rules, and 10,000
     subwords are learned from both languages of the training split. The test is of 2016.
 
     Source: Elliott et al. (2016), https://doi.org/10.18653/v1/W16-3210, derived from Flickr30K,
@@ -57,7 +57,7 @@ class Multi30k(PairDataModule):
         moses: bool = True,
         joint: bool = True,
         max_length: int | None = None,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
             batch_size,
@@ -72,7 +72,7 @@ class Multi30k(PairDataModule):
             moses=moses,
             joint=joint,
             max_length=max_length,
-            reader_from=reader_from,
+            vocab_from_checkpoint=vocab_from_checkpoint,
         )
         self.direction = (source, target)
 
@@ -147,7 +147,7 @@ class Tatoeba(PairDataModule):
         max_length: int | None = None,
         valid_fraction: float = 0.02,
         split_seed: int = 0,
-        reader_from: str | None = None,
+        vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
             batch_size,
@@ -164,7 +164,7 @@ class Tatoeba(PairDataModule):
             max_length=max_length,
             valid_fraction=valid_fraction,
             split_seed=split_seed,
-            reader_from=reader_from,
+            vocab_from_checkpoint=vocab_from_checkpoint,
         )
         self.columns = [self.languages.index(language) for language in (source, target)]
 

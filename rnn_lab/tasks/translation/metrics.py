@@ -16,19 +16,19 @@ class TargetReader(Protocol):
 
     settings: Any
 
-    def normalised(self, text: str) -> str:
+    def normalized(self, text: str) -> str:
         """Bring raw text into the form that a model writes."""
 
-    def plain(self, normalised: str) -> str:
+    def plain(self, normalized: str) -> str:
         """Bring what a model wrote into the form of raw text."""
 
 
 class TranslationScores(Metric):
     """Compare translations with one reference each.
 
-    `bleu` (tokenisation 13a), `chrf` and `ter` take plain text on both sides, 0 to 100; `exact` is
-    the share of translations that equal their normalised reference. Where the reader follows
-    Moses, `bleu_tokenised` compares what the model wrote with the normalised reference, as most
+    `bleu` (tokenization 13a), `chrf` and `ter` take plain text on both sides, 0 to 100; `exact` is
+    the share of translations that equal their normalized reference. Where the reader follows
+    Moses, `bleu_tokenized` compares what the model wrote with the normalized reference, as most
     papers on Multi30k do. What is summed are the counts behind each score, so that it is
     sacrebleu's own however the lines are cut into batches. The scores of no lines are NaN.
 
@@ -47,7 +47,7 @@ class TranslationScores(Metric):
         lowercase = reader is not None and bool(reader.settings.lowercase)
         from sacrebleu.metrics import BLEU, CHRF, TER
 
-        # `force` only silences a warning about text that looks tokenised.
+        # `force` only silences a warning about text that looks tokenized.
         self.scorers: dict[str, Scorer] = {
             "bleu": BLEU(tokenize="13a", lowercase=lowercase, force=True),
             "chrf": CHRF(lowercase=lowercase),
@@ -55,7 +55,7 @@ class TranslationScores(Metric):
         if ter:
             self.scorers["ter"] = TER()
         if reader is not None and reader.settings.moses:
-            self.scorers["bleu_tokenised"] = BLEU(tokenize="none", lowercase=lowercase, force=True)
+            self.scorers["bleu_tokenized"] = BLEU(tokenize="none", lowercase=lowercase, force=True)
         for name, scorer in self.scorers.items():
             size = len(_statistics(scorer, [""], [""]))
             self._add_counts(f"{name}_statistics", size)
@@ -68,7 +68,7 @@ class TranslationScores(Metric):
         """Count what the scores are made of.
 
         Args:
-            predictions: Translations as the model wrote them, normalised.
+            predictions: Translations as the model wrote them, normalized.
             targets: References as they lie in their file.
 
         Raises:
@@ -78,10 +78,10 @@ class TranslationScores(Metric):
             raise ValueError(f"{len(predictions)} predictions do not fit {len(targets)} targets")
         if not predictions:
             return
-        written, wished = list(predictions), self._each("normalised", targets)
+        written, wished = list(predictions), self._each("normalized", targets)
         plain = self._each("plain", predictions)
         for name, scorer in self.scorers.items():
-            sides = (written, wished) if name == "bleu_tokenised" else (plain, list(targets))
+            sides = (written, wished) if name == "bleu_tokenized" else (plain, list(targets))
             self._count(f"{name}_statistics", _statistics(scorer, *sides))
         equal = sum(a == b for a, b in zip(written, wished, strict=True))
         self._count("exact_statistics", [equal, len(written)])

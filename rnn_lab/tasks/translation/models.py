@@ -14,19 +14,19 @@ from rnn_lab.nn import (
     AttentionDecoder,
     Decoder,
     Encoder,
+    GenerationConfig,
     GNMTDecoder,
     Hypothesis,
     LuongDecoder,
+    ScheduledSampling,
     Seq2Seq,
-    Strategy,
-    TeacherForcing,
 )
 from rnn_lab.nn.seq2seq.scoring import score_references
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.metrics import TranslationScores
-from rnn_lab.tasks.translation.reports import Translations
+from rnn_lab.tasks.translation.reports import TranslationReport
 
-GREEDY = Strategy()
+GREEDY = GenerationConfig()
 JOINT = (
     "needs one vocabulary of both languages, and the data has two: give --data.joint=true, or "
     "--model.tied=two-way"
@@ -59,7 +59,7 @@ class Translator(Task):
         input_feeding: With attention after the layers, whether what it gives is read next.
         layer: `RNN`, `LSTM` or `GRU`, of the decoder, and of the encoder unless that has its own.
         encoder_layer: Any recurrent layer by its name in `rnn_lab.nn.LAYERS`; None: `layer`.
-        encoder_options: What the encoder's layer takes by name beside its sizes, such as `zoneout`.
+        encoder_kwargs: What the encoder's layer takes by name beside its sizes, such as `zoneout`.
         encoder_layers: Recurrent layers of the encoder; None: `num_layers`.
         encoder_dim: Features of a step of the source in each direction; None: `hidden_dim`, shared
             between the directions.
@@ -72,18 +72,18 @@ class Translator(Task):
             those it scores by) or `three-way` (the encoder's, too; needs a joint vocabulary).
         layer_dropout: Dropout between recurrent layers.
         input_dropout: Dropout of the words' features.
-        memory_dropout: Dropout of the encoder's output.
+        encoder_output_dropout: Dropout of the encoder's output.
         output_dropout: Dropout before the scores of the words.
         embedding_dropout: Share of the vocabulary dropped whole, drawn for each batch.
         locked: Whether a row's dropout of features is the same at all its steps.
-        layer_norm: Whether word vectors, encoder's output and read-out are normalised.
+        layer_norm: Whether word vectors, encoder's output and read-out are normalized.
         label_smoothing: Share of each target that is spread evenly, in training.
         teacher_forcing_ratio: How often the decoder is shown the true last word in training, drawn
             for each row and step; at one whole sequences are read at once.
         teacher_forcing_schedule: How that falls over the training steps: `constant`, `linear` or
             `inverse_sigmoid`.
         teacher_forcing_final: What it falls to.
-        teacher_forcing_steps: In how many steps, see `TeacherForcing`.
+        teacher_forcing_steps: In how many steps, see `ScheduledSampling`.
         beam_size: Width of the beam in test and prediction; 1 is greedy.
         length_penalty: Exponent of the length that scores are divided by, see `beam_search`.
         coverage_penalty: Weight of what a score loses for words that were hardly looked at.
@@ -111,7 +111,7 @@ class Translator(Task):
         input_feeding: bool = False,
         layer: str = "LSTM",
         encoder_layer: str | None = None,
-        encoder_options: dict[str, Any] | None = None,
+        encoder_kwargs: dict[str, Any] | None = None,
         encoder_layers: int | None = None,
         encoder_dim: int | None = None,
         bidirectional: bool = True,
@@ -120,7 +120,7 @@ class Translator(Task):
         tied: Literal["none", "two-way", "three-way"] = "none",
         layer_dropout: float = 0.2,
         input_dropout: float = 0.2,
-        memory_dropout: float = 0.2,
+        encoder_output_dropout: float = 0.2,
         output_dropout: float = 0.2,
         embedding_dropout: float = 0.0,
         locked: bool = False,
@@ -177,8 +177,8 @@ class Translator(Task):
             "layer_norm": layer_norm,
         }
         try:
-            self.strategy = Strategy(beam_size, length_penalty, coverage_penalty).checked()
-            self.forcing = TeacherForcing(
+            self.strategy = GenerationConfig(beam_size, length_penalty, coverage_penalty).checked()
+            self.forcing = ScheduledSampling(
                 teacher_forcing_schedule,
                 teacher_forcing_ratio,
                 teacher_forcing_final,
@@ -190,9 +190,9 @@ class Translator(Task):
                 encoder_dim or (hidden_dim // 2 if bidirectional else hidden_dim),
                 encoder_layers or num_layers,
                 layer=encoder_layer or layer,
-                options=encoder_options,
+                options=encoder_kwargs,
                 bidirectional=bidirectional,
-                output_dropout=memory_dropout,
+                output_dropout=encoder_output_dropout,
                 **words,
             )
             looking: dict[str, Any] = {}
@@ -250,8 +250,8 @@ class Translator(Task):
         )
         return torch.tensor(-sum(each.logprob for each in scored) / words, device=self.device)
 
-    def translate(self, batch: PairBatch, strategy: Strategy) -> list[str]:
-        """Write the best translation of each source, normalised as the reader has it.
+    def translate(self, batch: PairBatch, strategy: GenerationConfig) -> list[str]:
+        """Write the best translation of each source, normalized as the reader has it.
 
         A source without a word has an empty translation.
         """
@@ -267,7 +267,7 @@ class Translator(Task):
         self,
         src: Tensor,
         lengths: Tensor,
-        strategy: Strategy | None = None,
+        strategy: GenerationConfig | None = None,
         *,
         attention: bool = False,
         generator: torch.Generator | None = None,
@@ -319,8 +319,8 @@ class Translator(Task):
         return self.reader
 
     def reports(self) -> list[Callback]:
-        """Translations, scores and attention maps."""
-        return [Translations()]
+        """TranslationReport, scores and attention maps."""
+        return [TranslationReport()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """BLEU, chrF, TER and exact matches, of all lines together."""

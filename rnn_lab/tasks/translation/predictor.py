@@ -13,8 +13,8 @@ from rnn_lab.core.predictor import (
     TEXTS_AT_ONCE,
     Answer,
     RecordPredictor,
+    bucket_by_length,
     check_known_sizes,
-    like_lengths,
     padded,
 )
 from rnn_lab.errors import UserError
@@ -22,7 +22,7 @@ from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
 from rnn_lab.nn.seq2seq.scoring import score_references
 from rnn_lab.special_tokens import UNK_ID
 from rnn_lab.tasks.translation.models import Translator
-from rnn_lab.tasks.translation.tokenizer import PairReader
+from rnn_lab.tasks.translation.tokenizer import TranslationTokenizer
 
 HYPOTHESES_AT_ONCE = 1024  # in a batch: all beams of all its sentences
 WORDS_AT_ONCE = 2048  # in a batch whose translations are given, padding included
@@ -51,7 +51,7 @@ class TranslationPredictor(RecordPredictor):
     columns = ("source", "translation", "score")
     line = "translation"
 
-    def __init__(self, task: Translator, reader: PairReader) -> None:
+    def __init__(self, task: Translator, reader: TranslationTokenizer) -> None:
         task.reader = reader
         self.task = task
         self.reader = reader
@@ -63,7 +63,7 @@ class TranslationPredictor(RecordPredictor):
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
         """Read the vocabularies."""
-        reader = PairReader.from_state_dict(data["reader"])
+        reader = TranslationTokenizer.from_state_dict(data["reader"])
         check_known_sizes(task, src_vocab_size=reader.source, trg_vocab_size=reader.target)
         return cls(task, reader)
 
@@ -72,8 +72,8 @@ class TranslationPredictor(RecordPredictor):
         self.task.partners = load_ensemble(checkpoint, others)
 
     def _answer(self, texts: list[str]) -> list[Answer]:
-        normal = [self.reader.source.normalised(text) for text in texts]
-        rows = self.reader.encode_sources(normal, normalised=True)
+        normal = [self.reader.source.normalized(text) for text in texts]
+        rows = self.reader.encode_sources(normal, normalized=True)
         found: list[list[Hypothesis]] = [[] for _ in texts]
         batches = list(self._batches(rows))
         for batch, hypotheses in zip(batches, self._decoded(rows, batches), strict=True):
@@ -169,7 +169,7 @@ class TranslationPredictor(RecordPredictor):
             trg_rows = self.reader.encode_targets(list(targets))
             found: list[float | None] = [None] * len(chunk)
             known = [i for i in range(len(chunk)) if len(src_rows[i]) > 1 and len(trg_rows[i]) > 2]
-            for batch in like_lengths([len(trg_rows[i]) for i in known], WORDS_AT_ONCE):
+            for batch in bucket_by_length([len(trg_rows[i]) for i in known], WORDS_AT_ONCE):
                 rows = [known[i] for i in batch]
                 for i, score in zip(rows, self._forced(src_rows, trg_rows, rows), strict=True):
                     found[i] = score

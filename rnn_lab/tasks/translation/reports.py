@@ -15,7 +15,7 @@ from rnn_lab.io.atomic import atomic_write
 from rnn_lab.training.reports import data_of, from_all_ranks, place, save, wandb_runs, writes
 
 
-class Translations(Callback):
+class TranslationReport(Callback):
     """Show what a model translates, and where it looks while it does.
 
     After each validation `translations.csv` holds the first sentences of that split, the same ones
@@ -37,7 +37,7 @@ class Translations(Callback):
     def __init__(self, rows: int = 20, maps: int = 4) -> None:
         for name, value in (("rows", rows), ("maps", maps)):
             if value < 0:
-                raise UserError(f"Translations: {name} must be at least 0, got {value}")
+                raise UserError(f"TranslationReport: {name} must be at least 0, got {value}")
         self.rows, self.maps = rows, maps
         self._validated = False
         self._plan: list[Any] = []  # rows of each batch, in the loader's order

@@ -1,4 +1,4 @@
-"""Sentences that are read and written: text normalised and tokenised, and back from ids to text."""
+"""Sentences that are read and written: text normalized and tokenized, and back from ids to text."""
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
@@ -8,18 +8,24 @@ from typing import Any, ClassVar, Self
 
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import BOS_ID, EOS_ID
-from rnn_lab.text.tokenizer import SPECIAL_WORDS, SUBWORDS, TextReader, TextSettings, split_words
+from rnn_lab.text.tokenizer import (
+    SPECIAL_WORDS,
+    SUBWORDS,
+    TextTokenizer,
+    TokenizerConfig,
+    split_words,
+)
 
 PAIR_WORDS = [*SPECIAL_WORDS, "<bos>", "<eos>"]
 SPACE = "\u2581"  # how subwords write the space before a word
 
 
 @dataclass(frozen=True)
-class SentenceSettings(TextSettings):
+class SentenceTokenizerConfig(TokenizerConfig):
     """How sentences become ids and ids sentences.
 
     Attributes:
-        moses: Language by whose Moses rules punctuation is normalised and the text tokenised
+        moses: Language by whose Moses rules punctuation is normalized and the text tokenized
             (no hyphens split, nothing escaped), such as `en`; `words` and `whitespace` are then
             the words that these rules give. None leaves the text as it is.
     """
@@ -47,8 +53,8 @@ class Moses:
         self._tokenizer = MosesTokenizer(language)
         self._detokenizer = MosesDetokenizer(language)
 
-    def tokenise(self, text: str) -> str:
-        """Normalise the punctuation and put spaces between words and marks."""
+    def tokenize(self, text: str) -> str:
+        """Normalize the punctuation and put spaces between words and marks."""
         return self._tokenizer.tokenize(
             self._normalizer.normalize(text),
             aggressive_dash_splits=False,
@@ -56,7 +62,7 @@ class Moses:
             return_str=True,
         )
 
-    def detokenise(self, text: str) -> str:
+    def detokenize(self, text: str) -> str:
         """Take the spaces out that nobody writes."""
         return self._detokenizer.detokenize(text.split(), unescape=False)
 
@@ -64,7 +70,7 @@ class Moses:
 moses = cache(Moses)
 
 
-def normalise(text: str, settings: SentenceSettings) -> str:
+def normalize(text: str, settings: SentenceTokenizerConfig) -> str:
     """Bring raw text into the one form that a model reads and writes.
 
     Letters with marks have one spelling, runs of white space are one space, and what separates
@@ -76,63 +82,63 @@ def normalise(text: str, settings: SentenceSettings) -> str:
     if settings.tokenizer in SUBWORDS:
         text = text.replace(SPACE, " ")
     if settings.moses is not None:
-        text = moses(settings.moses).tokenise(text)
+        text = moses(settings.moses).tokenize(text)
     elif settings.tokenizer == "words":
         return " ".join(split_words(text))
     return " ".join(text.split())
 
 
-class SentenceReader(TextReader):
+class SentenceTokenizer(TextTokenizer):
     """Turns sentences into ids, and ids back into sentences.
 
     Args:
         settings: How sentences become ids.
         words: The vocabulary: the id of a word is its place in the list.
-        subwords: The learned subwords as `tokenizers` writes them, for these tokenisers only.
+        subwords: The learned subwords as `tokenizers` writes them, for these tokenizers only.
     """
 
-    settings: SentenceSettings
+    settings: SentenceTokenizerConfig
     special_words = PAIR_WORDS
-    settings_class: ClassVar[type[TextSettings]] = SentenceSettings
+    settings_class: ClassVar[type[TokenizerConfig]] = SentenceTokenizerConfig
 
     @classmethod
-    def splitter(cls, settings: TextSettings) -> Callable[[str], list[str]]:
-        """Say how a normalised sentence becomes words, where they are no subwords."""
+    def splitter(cls, settings: TokenizerConfig) -> Callable[[str], list[str]]:
+        """Say how a normalized sentence becomes words, where they are no subwords."""
         return list if settings.tokenizer == "characters" else str.split
 
     @classmethod
-    def normalizer(cls, settings: TextSettings) -> None:
-        """Nothing is left to do to a normalised sentence."""
+    def normalizer(cls, settings: TokenizerConfig) -> None:
+        """Nothing is left to do to a normalized sentence."""
 
     @classmethod
-    def learn(cls, settings: TextSettings, texts: Iterable[str]) -> Self:
-        """Learn the vocabulary from the normalised sentences of a training split."""
+    def learn(cls, settings: TokenizerConfig, texts: Iterable[str]) -> Self:
+        """Learn the vocabulary from the normalized sentences of a training split."""
         return super().learn(settings, texts)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Read raw sentences as ids, neither their start nor their end among them."""
-        return self.encode_normalised(list(map(self.normalised, texts)))
+        return self.encode_normalized(list(map(self.normalized, texts)))
 
-    def encode_normalised(self, texts: list[str]) -> list[list[int]]:
-        """Read sentences as ids that were normalised before."""
+    def encode_normalized(self, texts: list[str]) -> list[list[int]]:
+        """Read sentences as ids that were normalized before."""
         return super().encode(texts)
 
-    def normalised(self, text: str) -> str:
+    def normalized(self, text: str) -> str:
         """Bring raw text into the form that `joined` gives, so that the two can be compared."""
-        return normalise(text, self.settings)
+        return normalize(text, self.settings)
 
-    def split(self, normalised: str) -> list[str]:
-        """Cut a normalised sentence into the words that its ids stand for.
+    def split(self, normalized: str) -> list[str]:
+        """Cut a normalized sentence into the words that its ids stand for.
 
         Raises:
             UserError: If these are pieces of words: hardly one is unknown.
         """
         if self.settings.tokenizer in SUBWORDS:
             raise UserError(f"{self.settings.tokenizer} knows pieces: there is no word to replace")
-        return self.splitter(self.settings)(normalised)
+        return self.splitter(self.settings)(normalized)
 
     def joined(self, ids: Iterable[int], known: Mapping[int, str] | None = None) -> str:
-        """Write ids as normalised text; what stands for no word is left out.
+        """Write ids as normalized text; what stands for no word is left out.
 
         Args:
             ids: Ids of words.
@@ -148,13 +154,13 @@ class SentenceReader(TextReader):
             return "".join(words).replace(SPACE, " ").strip()
         return ("" if self.settings.tokenizer == "characters" else " ").join(words)
 
-    def plain(self, normalised: str) -> str:
-        """Write normalised text as people do: what Moses' rules took apart is put together."""
+    def plain(self, normalized: str) -> str:
+        """Write normalized text as people do: what Moses' rules took apart is put together."""
         language = self.settings.moses
-        return normalised if language is None else moses(language).detokenise(normalised)
+        return normalized if language is None else moses(language).detokenize(normalized)
 
 
-class PairReader:
+class TranslationTokenizer:
     """Reads sentences and their translations; everything that translation needs from training.
 
     Args:
@@ -162,7 +168,7 @@ class PairReader:
         target: Reads and writes the translations; its list of words may be that of the source.
     """
 
-    def __init__(self, source: SentenceReader, target: SentenceReader) -> None:
+    def __init__(self, source: SentenceTokenizer, target: SentenceTokenizer) -> None:
         self.source = source
         self.target = target
 
@@ -171,24 +177,24 @@ class PairReader:
         """Whether both sides share one vocabulary."""
         return self.source.words is self.target.words
 
-    def encode_sources(self, texts: list[str], *, normalised: bool = False) -> list[list[int]]:
+    def encode_sources(self, texts: list[str], *, normalized: bool = False) -> list[list[int]]:
         """Read sentences as ids, their end included.
 
         Args:
             texts: Sentences.
-            normalised: Whether they were normalised before.
+            normalized: Whether they were normalized before.
         """
-        encode = self.source.encode_normalised if normalised else self.source.encode
+        encode = self.source.encode_normalized if normalized else self.source.encode
         return [[*row, EOS_ID] for row in encode(texts)]
 
-    def encode_targets(self, texts: list[str], *, normalised: bool = False) -> list[list[int]]:
+    def encode_targets(self, texts: list[str], *, normalized: bool = False) -> list[list[int]]:
         """Read translations as ids, their start and their end included.
 
         Args:
             texts: Translations.
-            normalised: Whether they were normalised before.
+            normalized: Whether they were normalized before.
         """
-        encode = self.target.encode_normalised if normalised else self.target.encode
+        encode = self.target.encode_normalized if normalized else self.target.encode
         return [[BOS_ID, *row, EOS_ID] for row in encode(texts)]
 
     def state_dict(self) -> dict[str, Any]:
@@ -201,23 +207,23 @@ class PairReader:
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
         """Build a reader again from what `state_dict` told."""
-        source = SentenceReader.from_state_dict(state["source"])
+        source = SentenceTokenizer.from_state_dict(state["source"])
         if "words" in state["target"]:
-            return cls(source, SentenceReader.from_state_dict(state["target"]))
-        settings = SentenceSettings(**state["target"]["settings"])
-        return cls(source, SentenceReader(settings, source.words, source.subwords))
+            return cls(source, SentenceTokenizer.from_state_dict(state["target"]))
+        settings = SentenceTokenizerConfig(**state["target"]["settings"])
+        return cls(source, SentenceTokenizer(settings, source.words, source.subwords))
 
     @classmethod
     def learn(
         cls,
-        source: SentenceSettings,
-        target: SentenceSettings,
+        source: SentenceTokenizerConfig,
+        target: SentenceTokenizerConfig,
         sources: Iterable[str],
         targets: Iterable[str],
         *,
         joint: bool,
     ) -> Self:
-        """Learn both vocabularies from the normalised sentences of a training split.
+        """Learn both vocabularies from the normalized sentences of a training split.
 
         Args:
             source: How sources become ids.
@@ -227,6 +233,10 @@ class PairReader:
             joint: Whether to learn one vocabulary from both.
         """
         if not joint:
-            return cls(SentenceReader.learn(source, sources), SentenceReader.learn(target, targets))
-        both = SentenceReader.learn(source, (text for side in (sources, targets) for text in side))
-        return cls(both, SentenceReader(target, both.words, both.subwords))
+            return cls(
+                SentenceTokenizer.learn(source, sources), SentenceTokenizer.learn(target, targets)
+            )
+        both = SentenceTokenizer.learn(
+            source, (text for side in (sources, targets) for text in side)
+        )
+        return cls(both, SentenceTokenizer(target, both.words, both.subwords))

@@ -106,7 +106,7 @@ def test_locked_dropout_is_the_same_at_all_steps(name: str) -> None:
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @every_layer
-def test_the_way_of_regularised_layers_is_that_of_the_others(
+def test_the_way_of_regularized_layers_is_that_of_the_others(
     name: str, bidirectional: bool
 ) -> None:
     """With nothing to drop or keep, steps one by one and calls by layer give what torch gives."""

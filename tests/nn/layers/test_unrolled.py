@@ -8,7 +8,7 @@ from rnn_lab.nn import layers
 from rnn_lab.nn.layers.indrnn import IndRNNCell
 from rnn_lab.nn.layers.lstm_with_layer_norm import LSTMWithLayerNorm
 from rnn_lab.nn.layers.rnn import SimpleRNN
-from rnn_lab.nn.layers.stack import LayerStack
+from rnn_lab.nn.layers.stack import StackedRNN
 
 HIDDEN, BATCH, TIME = 6, 4, 35  # more steps than a kernel takes together
 
@@ -27,9 +27,9 @@ KERNELS = [
 every_kernel = pytest.mark.parametrize(("kind", "options"), KERNELS)
 
 
-def build(kind: type[LayerStack], inputs: int, **options: object) -> LayerStack:
+def build(kind: type[StackedRNN], inputs: int, **options: object) -> StackedRNN:
     torch.manual_seed(0)
-    layer = kind(inputs, HIDDEN, 2, 0.0, True, learned_state=True, **options).double()
+    layer = kind(inputs, HIDDEN, 2, 0.0, True, trainable_initial_state=True, **options).double()
     for name, parameter in layer.named_parameters():
         noise = torch.rand_like(parameter) if "first" in name else torch.randn_like(parameter) / 4
         parameter.data += noise
@@ -49,7 +49,7 @@ def parts(state: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 @pytest.mark.parametrize("lengths", [None, torch.tensor([3, TIME, 1, 17])], ids=["full", "padded"])
 @pytest.mark.parametrize("read", ["output", "state", "all"])
 def test_a_kernel_gives_what_stepping_gives(
-    kind: type[LayerStack],
+    kind: type[StackedRNN],
     options: dict[str, object],
     inputs: int,
     lengths: Tensor | None,
@@ -74,7 +74,7 @@ def test_a_kernel_gives_what_stepping_gives(
 
 @every_kernel
 def test_a_kernel_may_be_asked_for_its_gradient_twice(
-    kind: type[LayerStack], options: dict[str, object]
+    kind: type[StackedRNN], options: dict[str, object]
 ) -> None:
     layer, x = build(kind, 5, **options), draw(BATCH, TIME, 5).requires_grad_()
     output, _ = layer(x)
@@ -84,7 +84,7 @@ def test_a_kernel_may_be_asked_for_its_gradient_twice(
 
 @every_kernel
 def test_a_kernel_needs_no_gradient_to_run(
-    kind: type[LayerStack], options: dict[str, object]
+    kind: type[StackedRNN], options: dict[str, object]
 ) -> None:
     layer, x = build(kind, 5, **options), draw(BATCH, TIME, 5)
     with torch.inference_mode():
@@ -94,7 +94,7 @@ def test_a_kernel_needs_no_gradient_to_run(
 
 @every_kernel
 def test_a_kernel_in_single_precision_stays_near_the_truth(
-    kind: type[LayerStack], options: dict[str, object]
+    kind: type[StackedRNN], options: dict[str, object]
 ) -> None:
     layer, x = build(kind, 5, **options), draw(BATCH, TIME, 5)
     exact = layer(x)[0].detach()
@@ -103,7 +103,7 @@ def test_a_kernel_in_single_precision_stays_near_the_truth(
 
 @every_kernel
 def test_autocast_keeps_state_and_sums_in_single_precision(
-    kind: type[LayerStack], options: dict[str, object]
+    kind: type[StackedRNN], options: dict[str, object]
 ) -> None:
     layer, x = build(kind, 5, **options).float(), draw(BATCH, TIME, 5).float()
     with torch.autocast("cpu", torch.bfloat16):
@@ -190,7 +190,7 @@ def test_a_new_cell_needs_nothing_but_its_class() -> None:
 @pytest.mark.slow
 @every_kernel
 def test_time_grows_with_the_steps_and_no_faster(
-    kind: type[LayerStack], options: dict[str, object]
+    kind: type[StackedRNN], options: dict[str, object]
 ) -> None:
     """Kernels write into buffers: at ten times the steps a step costs about the same."""
     import time

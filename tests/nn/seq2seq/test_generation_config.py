@@ -2,7 +2,7 @@
 
 import torch
 
-from rnn_lab.nn import AttentionDecoder, Encoder, Seq2Seq, Strategy
+from rnn_lab.nn import AttentionDecoder, Encoder, GenerationConfig, Seq2Seq
 from rnn_lab.nn.seq2seq.search import beam_search, greedy_decode, sample_decode
 
 LENGTHS = torch.tensor([4, 2])
@@ -19,13 +19,13 @@ def sources():
 
 
 def test_a_beam_of_one_is_greedy():
-    found = Strategy().decode(model(), sources(), LENGTHS, 6)
+    found = GenerationConfig().decode(model(), sources(), LENGTHS, 6)
     greedy = greedy_decode(model(), sources(), LENGTHS, max_length=6)
     assert found == [[only] for only in greedy]
 
 
 def test_a_beam_takes_its_numbers():
-    strategy = Strategy(3, 0.5, 0.2, n_best=2)
+    strategy = GenerationConfig(3, 0.5, 0.2, n_best=2)
     expected = beam_search(
         model(), sources(), LENGTHS, beam_size=3, max_length=6, length_penalty=0.5,
         coverage_penalty=0.2, n_best=2,
@@ -34,7 +34,7 @@ def test_a_beam_takes_its_numbers():
 
 
 def test_sampling_takes_its_numbers_and_its_chance():
-    strategy = Strategy(n_best=3, sampling=True, temperature=0.8, top_k=4, top_p=0.9)
+    strategy = GenerationConfig(n_best=3, sampling=True, temperature=0.8, top_k=4, top_p=0.9)
     found = strategy.decode(
         model(), sources(), LENGTHS, 6, generator=torch.Generator().manual_seed(2)
     )

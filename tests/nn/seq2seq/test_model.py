@@ -100,7 +100,7 @@ def test_dropout_of_every_kind_trains(name):
 
 
 @every_decoder
-def test_memorises_a_reversal(name):
+def test_memorizes_a_reversal(name):
     model = build(name)
     optimizer = torch.optim.Adam(model.parameters(), 0.03)
     src = torch.stack([torch.arange(4, 8) + i for i in range(4)])

@@ -4,20 +4,20 @@ import math
 
 import pytest
 
-from rnn_lab.nn import TeacherForcing
+from rnn_lab.nn import ScheduledSampling
 
 
 def test_a_constant_share_stays():
-    assert [TeacherForcing(ratio=0.7).at(step) for step in (0, 9, 10**6)] == [0.7] * 3
+    assert [ScheduledSampling(ratio=0.7).at(step) for step in (0, 9, 10**6)] == [0.7] * 3
 
 
 def test_a_linear_fall_ends_at_its_last_step():
-    forcing = TeacherForcing("linear", 0.9, 0.1, 100)
+    forcing = ScheduledSampling("linear", 0.9, 0.1, 100)
     assert [forcing.at(step) for step in (0, 50, 100, 1000)] == pytest.approx([0.9, 0.5, 0.1, 0.1])
 
 
 def test_an_inverse_sigmoid_is_half_way_at_k_log_k():
-    forcing = TeacherForcing("inverse_sigmoid", steps=1000)
+    forcing = ScheduledSampling("inverse_sigmoid", steps=1000)
     assert forcing.at(0) == pytest.approx(1, abs=0.01)
     assert forcing.at(round(1000 * math.log(1000))) == pytest.approx(0.5, abs=1e-3)
     assert forcing.at(10**9) == pytest.approx(0, abs=1e-6)
@@ -38,4 +38,4 @@ def test_an_inverse_sigmoid_is_half_way_at_k_log_k():
 )
 def test_numbers_without_meaning_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        TeacherForcing(**arguments)
+        ScheduledSampling(**arguments)

@@ -5,10 +5,15 @@ import pandas as pd
 import pytest
 import torch
 
-from rnn_lab.datamodules import SeriesFiles, SyntheticSeries
+from rnn_lab.datamodules import ForecastingFiles, SyntheticSeries
 from rnn_lab.models import LastValueForecaster
 from rnn_lab.tasks.forecasting import backtest as backtesting
-from rnn_lab.tasks.forecasting.backtest import Refitted, backtest, baselines, rows_of
+from rnn_lab.tasks.forecasting.backtest import (
+    PeriodicallyRefitForecaster,
+    backtest,
+    baselines,
+    rows_of,
+)
 from rnn_lab.tasks.forecasting.metrics import ForecastErrors
 from rnn_lab.tasks.forecasting.outputs import LEVELS
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
@@ -109,7 +114,7 @@ def uneven(folder):
         for name, begin, rows in (("late", "2020-01-01", 100), ("early", "2015-01-01", 120))
     ]
     pd.concat(parts).to_csv(folder / "two.csv", index=False)
-    return SeriesFiles(str(folder / "two.csv"), PAST, HORIZON)
+    return ForecastingFiles(str(folder / "two.csv"), PAST, HORIZON)
 
 
 @pytest.mark.parametrize("every", [4, 10, 5000])
@@ -122,7 +127,7 @@ def test_a_window_is_forecast_by_a_model_that_was_trained_before_it(tmp_path, ev
         asked.append((stretch, *map(pd.Timestamp, split)))
         return last_value(data)
 
-    model = Refitted(first, data, every, refit)
+    model = PeriodicallyRefitForecaster(first, data, every, refit)
     windows = data.split("test")
     rows = np.arange(len(windows))
     begin = min(windows.times(row)[0] for row in rows)
@@ -147,7 +152,7 @@ def test_stretches_that_come_again_are_not_trained_again_from_the_first(tmp_path
         asked.append(stretch)
         return last_value(data)
 
-    model = Refitted(last_value(data), data, 5000, refit)
+    model = PeriodicallyRefitForecaster(last_value(data), data, 5000, refit)
     windows = data.split("test")
     for _ in range(2):
         model.forecast(windows, np.arange(len(windows)))
@@ -157,7 +162,9 @@ def test_stretches_that_come_again_are_not_trained_again_from_the_first(tmp_path
 def test_forecasts_of_refitted_models_are_in_the_scale_of_the_batch():
     """A model that was scaled by other rows says the same in the user's units."""
     data, other = series(), series(split=[0.4, 0.3, 0.3])
-    model = Refitted(last_value(data), data, 5, lambda stretch, split: last_value(other))
+    model = PeriodicallyRefitForecaster(
+        last_value(data), data, 5, lambda stretch, split: last_value(other)
+    )
     windows = data.split("test")
     rows = np.arange(len(windows))
     batch, found = model.forecast(windows, rows, LEVELS)

@@ -15,13 +15,13 @@ from rnn_lab.datamodules import (
     ETTm1,
     ETTm2,
     ExchangeRate,
-    SeriesFiles,
+    ForecastingFiles,
     SyntheticSeries,
 )
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
-from rnn_lab.tasks.forecasting.datasets import KnownSeries
+from rnn_lab.tasks.forecasting.datasets import BenchmarkSeries
 from rnn_lab.tasks.forecasting.reader import SeriesReader
 from rnn_lab.tasks.forecasting.windows import Windows
 
@@ -55,10 +55,10 @@ def long(**lengths: int) -> pd.DataFrame:
 def data_of(tmp_path: Path) -> Any:
     """Write a frame as a file and open it."""
 
-    def made(frame: pd.DataFrame, **options: Any) -> SeriesFiles:
+    def made(frame: pd.DataFrame, **options: Any) -> ForecastingFiles:
         path = tmp_path / "it.csv"
         frame.to_csv(path, index=False)
-        return SeriesFiles(str(path), **{**SMALL, **options})
+        return ForecastingFiles(str(path), **{**SMALL, **options})
 
     return made
 
@@ -142,15 +142,19 @@ def test_wrong_sizes_are_named() -> None:
         SyntheticSeries(scaling="robust")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="length must be at least 1, got 0"):
         SyntheticSeries(0).split("train")
-    with pytest.raises(UserError, match="SeriesFiles needs a file"):
-        SeriesFiles()
+    with pytest.raises(UserError, match="ForecastingFiles needs a file"):
+        ForecastingFiles()
 
 
 def test_a_split_too_short_for_a_window_is_named(data_of: Any) -> None:
     data = data_of(wide(30), split=[9, 3, 18])
-    with pytest.raises(UserError, match=r"the train split of SeriesFiles has 9 rows, .* needs 10"):
+    with pytest.raises(
+        UserError, match=r"the train split of ForecastingFiles has 9 rows, .* needs 10"
+    ):
         data.split("train")
-    with pytest.raises(UserError, match=r"the valid split of SeriesFiles has 3 rows, .* horizon 4"):
+    with pytest.raises(
+        UserError, match=r"the valid split of ForecastingFiles has 3 rows, .* horizon 4"
+    ):
         data.split("valid")
     assert len(data.split("test")) == 15
     with pytest.raises(UserError, match="has no other split"):
@@ -369,13 +373,13 @@ class TestReader:
 
 def test_the_recipe_says_how_to_build_the_module_but_not_where_its_file_is(data_of: Any) -> None:
     recipe = data_of(wide(), calendar=["hour"]).recipe()
-    assert recipe["class_path"].endswith(".SeriesFiles")
+    assert recipe["class_path"].endswith(".ForecastingFiles")
     assert recipe["init_args"]["calendar"] == ["hour"]
     assert not {"file", "root"} & recipe["init_args"].keys()
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.__name__)
-def test_every_dataset_states_its_source_and_its_licence(known: type[KnownSeries]) -> None:
+def test_every_dataset_states_its_source_and_its_licence(known: type[BenchmarkSeries]) -> None:
     words = known.__doc__ or ""
     assert "Source: " in words
     assert "licence" in words

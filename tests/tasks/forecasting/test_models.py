@@ -34,8 +34,8 @@ RECURRENT = {
     "DeepARForecaster": (DeepARForecaster, {"samples": 20}),
     "counts": (DeepARForecaster, {"samples": 20, "output": "negative_binomial"}),
     "Forecaster": (Forecaster, {"layer": "GRU", "num_layers": 2, "loss": "huber"}),
-    "quantiles": (Forecaster, {"output": "quantiles", "normalisation": "last"}),
-    "joint": (Forecaster, {"independent": False, "normalisation": "revin"}),
+    "quantiles": (Forecaster, {"output": "quantiles", "normalization": "last"}),
+    "joint": (Forecaster, {"independent": False, "normalization": "revin"}),
     "fed back": (Forecaster, {"decoding": "recursive"}),
     "fed back jointly": (
         Forecaster,
@@ -231,7 +231,7 @@ def test_what_describes_a_series_gets_a_gradient_too(name):
 
 @pytest.mark.slow
 @every_learned
-def test_memorises_eight_windows(name):
+def test_memorizes_eight_windows(name):
     model, batch = still(build(name, channels=1)), batch_of(channels=1)
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
     for _ in range(700):
@@ -384,7 +384,7 @@ def test_a_call_with_windows_forecasts_them(name):
 @pytest.mark.parametrize("name", TAUGHT)
 def test_teaching_is_to_forecast_one_step_after_the_true_values(name):
     """The loss of all steps in one call is that of as many forecasts of one step."""
-    arguments = {"normalisation": "none", "more": 1, "known_dim": 1, "static_dim": 1}
+    arguments = {"normalization": "none", "more": 1, "known_dim": 1, "static_dim": 1}
     model, batch = still(build(name, **arguments)), batch_of(known=1, statics=1)
     one = still(build(name, horizon=1, **arguments)).train()
     one.load_state_dict(model.state_dict())
@@ -403,7 +403,7 @@ def test_teaching_is_to_forecast_one_step_after_the_true_values(name):
 
 
 def test_points_are_fed_back_as_if_they_had_come():
-    model, batch = build("fed back", normalisation="none").eval(), batch_of()
+    model, batch = build("fed back", normalization="none").eval(), batch_of()
     point = model.forecast(batch).point
     (taught,) = model._taught(batch._replace(future=point))
     torch.testing.assert_close(taught, point)
@@ -436,7 +436,7 @@ def test_paths_are_drawn_anew_for_no_reason(name):
 @pytest.mark.parametrize("independent", [True, False])
 @pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize(
-    ("output", "normalisation"),
+    ("output", "normalization"),
     [
         ("point", "none"),
         ("gaussian", "last"),
@@ -445,13 +445,13 @@ def test_paths_are_drawn_anew_for_no_reason(name):
     ],
 )
 def test_the_family_takes_any_layer_decoding_and_output(
-    output, normalisation, layer, independent, decoding
+    output, normalization, layer, independent, decoding
 ):
     torch.manual_seed(0)
     model = Forecaster(
         5, 8, 2, HORIZON * 3, horizon=HORIZON, layer=layer, decoding=decoding, output=output,
         segment=4 if decoding == "segments" else 1, independent=independent, samples=10,
-        normalisation=normalisation, head_dropout=0.2, known_dim=2, static_dim=1,
+        normalization=normalization, head_dropout=0.2, known_dim=2, static_dim=1,
         category_sizes=[3], initialization="torch",
     )  # fmt: skip
     batch = batch_of(known=2, statics=1, kinds=1)
@@ -473,7 +473,7 @@ def test_the_family_takes_any_layer_decoding_and_output(
         ({"horizon": 5}, "output_dim must be a multiple of horizon, got 12 and 5"),
         ({"horizon": 0}, "output_dim must be a multiple of horizon, got 12 and 0"),
         ({"horizon": 3}, "4 channels need as many inputs, got 2"),
-        ({"normalisation": "min-max"}, "normalisation must be one of"),
+        ({"normalization": "min-max"}, "normalization must be one of"),
         ({"output": "normal"}, "output must be one of"),
         ({"loss": "mape"}, "loss must be one of"),
         ({"loss": "mae", "output": "gaussian"}, "loss=mae is of output=point, got output=gaussian"),
@@ -501,7 +501,7 @@ def test_arguments_without_meaning_are_refused(arguments, message):
         (lambda: DLinearForecaster(0, 4), "input_length must be at least 1, got 0"),
         (lambda: DLinearForecaster(None, 4), "DLinearForecaster needs input_length"),
         (lambda: DLinearForecaster(8, 4, window=4), "window must be odd"),
-        (lambda: DLinearForecaster(8, 4, normalisation="x"), "normalisation must be one of"),
+        (lambda: DLinearForecaster(8, 4, normalization="x"), "normalization must be one of"),
         (lambda: SeasonalNaiveForecaster(4, season=0), "season must be at least 1, got 0"),
         (lambda: LastValueForecaster(4, horizon=3), "output_dim must be a multiple of horizon"),
         (lambda: DriftForecaster(0), "output_dim must be"),

@@ -110,7 +110,7 @@ def test_what_is_learned_of_scaling_gets_a_gradient_and_nothing_else_does():
 
 
 def test_an_unknown_scaling_is_refused():
-    with pytest.raises(ValueError, match=r"normalisation must be one of none, .*, got 'min-max'"):
+    with pytest.raises(ValueError, match=r"normalization must be one of none, .*, got 'min-max'"):
         WindowScaling("min-max", 1)
 
 

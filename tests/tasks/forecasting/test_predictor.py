@@ -21,7 +21,7 @@ import rnn_lab
 from rnn_lab.__main__ import main
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.loading import load_task
-from rnn_lab.datamodules import SeriesFiles, SyntheticSeries
+from rnn_lab.datamodules import ForecastingFiles, SyntheticSeries
 from rnn_lab.errors import UserError
 
 PAST, HORIZON, ROWS = 12, 4, 400
@@ -57,7 +57,7 @@ def long(tmp_path_factory):
     promoted(60).to_csv(folder / "sales.csv", index=False)
     known = ["--data.known=[promotion]", "--data.static=[unique_id,size]"]
     words = [f"--data.file={folder}/sales.csv", "--data.calendar=[weekday]", *known, *SIZES]
-    return trained(folder, *SMALL, "--data=SeriesFiles", *words)
+    return trained(folder, *SMALL, "--data=ForecastingFiles", *words)
 
 
 def synthetic():
@@ -326,7 +326,7 @@ def test_nothing_after_the_training_rows_changes_a_trained_weight(tmp_path):
     found = []
     for name, table in (("first", first), ("second", second)):
         table.to_csv(tmp_path / f"{name}.csv", index=False)
-        words = ["--data=SeriesFiles", f"--data.file={tmp_path}/{name}.csv", *SIZES]
+        words = ["--data=ForecastingFiles", f"--data.file={tmp_path}/{name}.csv", *SIZES]
         epochs = ["--trainer.max_epochs=2", "--early_stopping.patience=5"]
         best = trained(tmp_path / name, *SMALL, *words, *epochs)
         found.append(torch.load(Path(best).with_name("last.ckpt"), weights_only=True))
@@ -335,7 +335,7 @@ def test_nothing_after_the_training_rows_changes_a_trained_weight(tmp_path):
     scalers = [content["rnn_lab"]["data"]["series"]["scaler"] for content in found]
     assert scalers[0] == scalers[1]
     assert found[0]["rnn_lab"]["calibration"].ne(found[1]["rnn_lab"]["calibration"]).any()
-    assert len(SeriesFiles(str(tmp_path / "first.csv"), PAST, HORIZON).split("train")) == (
+    assert len(ForecastingFiles(str(tmp_path / "first.csv"), PAST, HORIZON).split("train")) == (
         train - PAST - HORIZON + 1
     )
 
@@ -399,7 +399,7 @@ def test_several_checkpoints_are_compared(checkpoint, deep, tmp_path, capsys):
 def test_checkpoints_that_read_windows_otherwise_are_not_compared(tmp_path, capsys, words, wish):
     frame().to_csv(tmp_path / "load.csv", index=False)
     file = [
-        "--data=SeriesFiles",
+        "--data=ForecastingFiles",
         f"--data.file={tmp_path}/load.csv",
         f"--data.input_length={PAST}",
         f"--data.horizon={HORIZON}",

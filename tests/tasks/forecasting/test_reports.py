@@ -15,7 +15,7 @@ from rnn_lab.models import (
     SeasonalNaiveForecaster,
 )
 from rnn_lab.tasks.forecasting.metrics import ForecastErrors
-from rnn_lab.tasks.forecasting.reports import EDGES, Forecasts
+from rnn_lab.tasks.forecasting.reports import EDGES, ForecastReport
 
 HORIZON, CHANNELS = 4, 2
 SIZES = {"output_dim": HORIZON * CHANNELS, "horizon": HORIZON}
@@ -49,7 +49,7 @@ def undrawn(monkeypatch):
 
 
 def test_fit_and_test_leave_scores_and_figures(make_trainer):
-    trainer = make_trainer(max_epochs=1, callbacks=Forecasts(panels=1))
+    trainer = make_trainer(max_epochs=1, callbacks=ForecastReport(panels=1))
     model, data = lstm(), series()
     trainer.fit(model, data)
     assert {path.name for path in folder(trainer).glob("*.png")} == {"forecasts.valid.png"}
@@ -66,7 +66,7 @@ def test_fit_and_test_leave_scores_and_figures(make_trainer):
 def test_scores_are_means_over_the_steps_weighted_by_what_was_observed(
     output, make_trainer, undrawn
 ):
-    trainer = make_trainer(callbacks=Forecasts())
+    trainer = make_trainer(callbacks=ForecastReport())
     data, model = series(), lstm(output=output)
     data.panel.buffer[-60:-40, 0] = np.nan  # missing in some test windows
     trainer.test(model, data, verbose=False)
@@ -80,7 +80,7 @@ def test_scores_are_means_over_the_steps_weighted_by_what_was_observed(
 
 
 def test_scores_are_those_of_the_forecasts_of_the_test_split(make_trainer, undrawn):
-    trainer = make_trainer(callbacks=Forecasts())
+    trainer = make_trainer(callbacks=ForecastReport())
     data, model = series(), SeasonalNaiveForecaster(**SIZES, season=12)
     trainer.test(model, data, verbose=False)
     windows = data.split("test")
@@ -93,7 +93,7 @@ def test_scores_are_those_of_the_forecasts_of_the_test_split(make_trainer, undra
 
 def test_scores_of_no_number_are_null(make_trainer, monkeypatch, undrawn):
     monkeypatch.setattr(ForecastErrors, "update", lambda self, predictions, targets: None)
-    trainer = make_trainer(callbacks=Forecasts())
+    trainer = make_trainer(callbacks=ForecastReport())
     data = series()
     trainer.test(LastValueForecaster(**SIZES), data, verbose=False)
     assert kept(trainer)["scores"]["mse"] is None
@@ -113,7 +113,7 @@ def test_residuals_are_counted_at_the_first_the_middle_and_the_last_step(
 
     real = forecast_plots.residuals
     monkeypatch.setattr(forecast_plots, "residuals", watch)
-    trainer = make_trainer(callbacks=Forecasts())
+    trainer = make_trainer(callbacks=ForecastReport())
     data = series()
     trainer.test(LastValueForecaster(**SIZES), data, verbose=False)
     windows = data.split("test")
@@ -128,7 +128,7 @@ def test_residuals_are_counted_at_the_first_the_middle_and_the_last_step(
 
 
 def test_a_model_of_distributions_draws_its_intervals_too(make_trainer):
-    trainer = make_trainer(max_epochs=1, limit_train_batches=1, callbacks=Forecasts(panels=1))
+    trainer = make_trainer(max_epochs=1, limit_train_batches=1, callbacks=ForecastReport(panels=1))
     model = DeepARForecaster(CHANNELS, 4, 1, **SIZES, samples=5)
     data = series()
     trainer.fit(model, data)
@@ -138,7 +138,7 @@ def test_a_model_of_distributions_draws_its_intervals_too(make_trainer):
 
 
 def test_levels_that_miss_an_interval_leave_out_its_band_and_its_scores(make_trainer, undrawn):
-    trainer = make_trainer(callbacks=Forecasts(panels=2))
+    trainer = make_trainer(callbacks=ForecastReport(panels=2))
     model = Forecaster(CHANNELS, 4, **SIZES, output="quantiles", quantiles=[0.1, 0.5, 0.9])
     trainer.test(model, series(), verbose=False)
     found = kept(trainer)["scores"]
@@ -147,7 +147,7 @@ def test_levels_that_miss_an_interval_leave_out_its_band_and_its_scores(make_tra
 
 
 def test_drawing_leaves_a_model_training_as_it_was(make_trainer, undrawn):
-    trainer = make_trainer(max_epochs=1, limit_train_batches=1, callbacks=Forecasts())
+    trainer = make_trainer(max_epochs=1, limit_train_batches=1, callbacks=ForecastReport())
     model = lstm()
     trainer.fit(model, series())
     assert model.training
@@ -159,7 +159,7 @@ def test_fewer_windows_than_panels_are_drawn_once_each(make_trainer, monkeypatch
         "rnn_lab.tasks.forecasting.reports.save",
         lambda figure, trainer, name: shown.append((name, len(figure.axes))),
     )
-    trainer = make_trainer(callbacks=Forecasts(panels=50))
+    trainer = make_trainer(callbacks=ForecastReport(panels=50))
     data = series(split=[384, 10, 6])
     trainer.test(LastValueForecaster(**SIZES), data, verbose=False)
     assert len(data.split("test")) == 3
@@ -168,28 +168,28 @@ def test_fewer_windows_than_panels_are_drawn_once_each(make_trainer, monkeypatch
 
 def test_a_fit_without_validation_looks_for_no_validation_split(make_trainer):
     trainer = make_trainer(
-        max_epochs=1, limit_train_batches=1, limit_val_batches=0, callbacks=Forecasts()
+        max_epochs=1, limit_train_batches=1, limit_val_batches=0, callbacks=ForecastReport()
     )
     trainer.fit(lstm(), series())
     assert not list(folder(trainer).glob("*.png"))
 
 
 def test_a_dry_run_leaves_no_forecasts(make_trainer):
-    trainer = make_trainer(fast_dev_run=True, callbacks=Forecasts())
+    trainer = make_trainer(fast_dev_run=True, callbacks=ForecastReport())
     trainer.fit(lstm(), series())
     trainer.test(lstm(), series(), verbose=False)
     assert not folder(trainer).exists()
 
 
 def test_a_task_that_does_not_forecast_is_passed_over(task, data, make_trainer):
-    trainer = make_trainer(max_epochs=1, callbacks=Forecasts())
+    trainer = make_trainer(max_epochs=1, callbacks=ForecastReport())
     trainer.fit(task(), data())
     trainer.test(task(), data(), verbose=False)
     assert not list(folder(trainer).glob("*.png"))
 
 
 def test_a_test_without_a_data_module_is_passed_over(make_trainer):
-    trainer = make_trainer(callbacks=Forecasts())
+    trainer = make_trainer(callbacks=ForecastReport())
     trainer.test(lstm(), series().test_dataloader(), verbose=False)
     assert not list(folder(trainer).glob("*.png"))
 
@@ -207,13 +207,13 @@ def test_validation_calibrates_what_a_checkpoint_keeps(make_trainer, tmp_path):
 
 def test_no_panels_are_refused():
     with pytest.raises(UserError, match="panels must be at least 1, got 0"):
-        Forecasts(panels=0)
+        ForecastReport(panels=0)
 
 
 def test_two_processes_count_every_window_once(make_trainer, undrawn):
     trainers = [
-        make_trainer("one", callbacks=Forecasts(panels=1)),
-        make_trainer("two", callbacks=Forecasts(panels=1), strategy="ddp_fork", devices=2,
+        make_trainer("one", callbacks=ForecastReport(panels=1)),
+        make_trainer("two", callbacks=ForecastReport(panels=1), strategy="ddp_fork", devices=2,
                      use_distributed_sampler=False),
     ]  # fmt: skip
     for trainer in trainers:

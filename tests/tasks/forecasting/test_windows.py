@@ -12,9 +12,9 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.tables import chunks_of
 from rnn_lab.tasks.forecasting.panel import scaling
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
-from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelSettings
+from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
 from rnn_lab.tasks.forecasting.panel.scaling import Kind, Scaler
-from rnn_lab.tasks.forecasting.windows import Bounds, Permutation, WindowOrder, Windows
+from rnn_lab.tasks.forecasting.windows import Bounds, Permutation, WindowBatchSampler, Windows
 
 SIZES = (1, 2, 3, 7, 8, 9, 50, 129, 1000)
 BATCHES = (1, 2, 3, 8, 64)
@@ -40,7 +40,7 @@ def some_panel(*lengths: int, seed: int = 0) -> Panel:
     ]
     frame = pd.concat(parts, ignore_index=True)
     frame.loc[rng.random(len(frame)) < 0.1, ["a", "observed"]] = np.nan
-    settings = PanelSettings(
+    settings = PanelConfig(
         None,
         "id",
         targets=["a", "b"],
@@ -147,13 +147,13 @@ def test_a_scaler_comes_back_from_plain_values() -> None:
         assert getattr(back, name).dtype == np.float32 == values.dtype
 
 
-def test_a_constant_column_is_centred_not_scaled_and_told() -> None:
+def test_a_constant_column_is_centered_not_scaled_and_told() -> None:
     panel = some_panel(20, 20)
     panel.buffer[20:34, 1] = 1e6 + 0.1
     scaler, notices = Scaler.fit(panel, np.array([14, 14]), "standard", 2)
     assert scaler.scale[1, 1] == 1
     assert scaler.location[1, 1] == np.float32(1e6 + 0.1)
-    assert notices == ["b is constant in training in 1 series, first 's1': centred, not scaled"]
+    assert notices == ["b is constant in training in 1 series, first 's1': centered, not scaled"]
 
 
 def test_a_series_without_training_values_is_scaled_like_all() -> None:
@@ -248,9 +248,10 @@ def test_a_permutation_of_more_than_memory_holds_is_read_in_places() -> None:
     assert 0 <= some.min() < some.max() < size
 
 
-def ranks(rows: int, batch: int, world: int, shuffle: bool) -> list[WindowOrder]:
+def ranks(rows: int, batch: int, world: int, shuffle: bool) -> list[WindowBatchSampler]:
     return [
-        WindowOrder(rows, batch, shuffle=shuffle, rank=rank, world=world) for rank in range(world)
+        WindowBatchSampler(rows, batch, shuffle=shuffle, rank=rank, world=world)
+        for rank in range(world)
     ]
 
 
@@ -296,7 +297,7 @@ def test_processes_share_the_batches_that_one_process_would_read() -> None:
 
 def test_an_epoch_is_a_function_of_seed_and_epoch() -> None:
     def drawn(seed: int, epoch: int) -> list[list[int]]:
-        order = WindowOrder(500, 8, shuffle=True, seed=seed)
+        order = WindowBatchSampler(500, 8, shuffle=True, seed=seed)
         return [rows.tolist() for rows in order.plan(epoch)]
 
     assert drawn(0, 0) == drawn(0, 0)
@@ -304,7 +305,7 @@ def test_an_epoch_is_a_function_of_seed_and_epoch() -> None:
 
 
 def test_an_epoch_goes_on_from_a_start_and_the_next_is_whole() -> None:
-    order = WindowOrder(100, 8, shuffle=True)
+    order = WindowBatchSampler(100, 8, shuffle=True)
     order.set_epoch(4)
     whole = [rows.tolist() for rows in order]
     assert whole == [rows.tolist() for rows in order.plan(4)]
@@ -315,6 +316,6 @@ def test_an_epoch_goes_on_from_a_start_and_the_next_is_whole() -> None:
 
 def test_wrong_sizes_are_named() -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        WindowOrder(3, 0, shuffle=True)
+        WindowBatchSampler(3, 0, shuffle=True)
     with pytest.raises(ValueError, match="3 windows cannot train 4 processes"):
-        WindowOrder(3, 1, shuffle=True, world=4)
+        WindowBatchSampler(3, 1, shuffle=True, world=4)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from rnn_lab.datamodules import SyntheticText, TextStream, TinyShakespeare, WikiText2
+from rnn_lab.datamodules import LanguageModelingFiles, SyntheticText, TinyShakespeare, WikiText2
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import IGNORED
 from rnn_lab.tasks.language_modeling.data import stretch
-from rnn_lab.tasks.language_modeling.sampler import StreamPlan
-from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, StreamReader
-from rnn_lab.text.tokenizer import TextSettings
+from rnn_lab.tasks.language_modeling.sampler import BPTTSampler
+from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
+from rnn_lab.text.tokenizer import TokenizerConfig
 
 LINES = [f"word{n} goes on to word{n + 1}" for n in range(10, 70)]
 
@@ -33,7 +33,7 @@ def file(tmp_path):
 
 def numbered(file, **options):
     """The text in which no word but its first line end occurs twice in a row, all three splits."""
-    return TextStream(file, file, file, **{"tokenizer": "whitespace", **options})
+    return LanguageModelingFiles(file, file, file, **{"tokenizer": "whitespace", **options})
 
 
 def ids_of(data, name="train"):
@@ -96,7 +96,7 @@ def test_no_batch_is_longer_than_asked_or_much_shorter_than_the_others(file):
 
 def test_lengths_vary_by_seed_and_epoch_and_no_epoch_has_more_batches():
     def steps(seed, epoch):
-        plan = StreamPlan(200_000, 10, 70, vary=True, seed=seed)
+        plan = BPTTSampler(200_000, 10, 70, vary=True, seed=seed)
         return [span.steps for span in plan.plan(epoch)]
 
     drawn = steps(0, 0)
@@ -126,7 +126,7 @@ def test_evaluation_is_cut_by_eval_rows_alone(file):
         return len(batch.tokens)
 
     assert rows(batch_size=3) == rows(batch_size=50) == 10
-    assert rows(batch_size=3, eval_rows=1) == 1
+    assert rows(batch_size=3, eval_batch_size=1) == 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
@@ -136,7 +136,7 @@ def test_processes_share_the_words_in_equally_many_batches(file, batch_size, bpt
     for name, batches in given.items():
         counts = set()
         for rank in range(3):
-            data = numbered(file, batch_size=batch_size, bptt=bptt, vary=vary, eval_rows=1)
+            data = numbered(file, batch_size=batch_size, bptt=bptt, vary=vary, eval_batch_size=1)
             data.trainer = SimpleNamespace(global_rank=rank, world_size=3)
             mine = list(getattr(data, name)())
             assert all((batch.targets != IGNORED).any() for batch in mine)
@@ -166,7 +166,7 @@ def test_a_resumed_epoch_gives_the_rest_exactly(file, vary):
 
 
 def test_validation_takes_the_end_of_the_training_text_where_there_is_no_file(file):
-    data = TextStream(file, valid_fraction=0.25)
+    data = LanguageModelingFiles(file, valid_fraction=0.25)
     train, valid = (data.reader.text(ids_of(data, name)) for name in ("train", "valid"))
     assert train == "\n".join(LINES[:45]) + "\n"
     assert valid.count("<unk>") > 0  # words that only the end has
@@ -183,7 +183,7 @@ def test_a_stretch_has_the_lines_that_begin_in_it():
 @pytest.mark.parametrize("tokenizer", ["words", "whitespace", "characters", "bpe", "unigram"])
 def test_what_was_read_can_be_written_again(tokenizer):
     lines = ["so it goes", "", "it goes on and on"] * 20
-    reader = StreamReader.learn(TextSettings(tokenizer, lowercase=False), lines)
+    reader = LMTokenizer.learn(TokenizerConfig(tokenizer, lowercase=False), lines)
     ids = reader.encode_lines(lines)
     assert ids.count(LINE_END) == len(lines)
     assert reader.text(ids) == "\n".join(lines) + "\n"
@@ -192,7 +192,7 @@ def test_what_was_read_can_be_written_again(tokenizer):
 def test_the_vocabulary_is_that_of_training_with_line_end_and_unknown_first(tmp_path):
     (tmp_path / "a.txt").write_text("b a b <unk> <eos>\n")
     (tmp_path / "b.txt").write_text("a c\n")
-    data = TextStream(f"{tmp_path}/a.txt", f"{tmp_path}/b.txt", tokenizer="whitespace")
+    data = LanguageModelingFiles(f"{tmp_path}/a.txt", f"{tmp_path}/b.txt", tokenizer="whitespace")
     assert data.reader.words == ["<eos>", "<unk>", "b", "a"]
     assert data.vocab_size == 4
     assert ids_of(data) == [2, 3, 2, 1, 1, 0]  # nobody writes a line end but a line end
@@ -217,26 +217,26 @@ def test_generated_text_is_the_same_for_a_seed():
     [
         ({"bptt": 1}, "bptt must be at least 2 to carry a gradient, got 1"),
         ({"bptt": 9, "vary": True}, "bptt must be at least 10 with vary=true, got 9"),
-        ({"eval_rows": 0}, "eval_rows must be at least 1, got 0"),
+        ({"eval_batch_size": 0}, "eval_batch_size must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"valid_fraction": 1.0}, "valid_fraction must be between 0 and 1, got 1.0"),
     ],
 )
 def test_numbers_without_a_meaning_are_refused(file, options, message):
     with pytest.raises(UserError, match=message):
-        TextStream(file, **options)
+        LanguageModelingFiles(file, **options)
 
 
 def test_files_that_are_missing_or_too_short_are_refused(tmp_path, file):
     with pytest.raises(UserError, match=r"give --data\.train=FILE"):
-        TextStream()
+        LanguageModelingFiles()
     with pytest.raises(UserError, match=r"no test split: give --data\.test=FILE"):
-        TextStream(file).split("test")
+        LanguageModelingFiles(file).split("test")
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(UserError, match="the valid split has no text to read"):
-        TextStream(file, f"{tmp_path}/empty.txt").split("valid")
+        LanguageModelingFiles(file, f"{tmp_path}/empty.txt").split("valid")
     (tmp_path / "two.txt").write_text("a\n")
-    data = TextStream(f"{tmp_path}/two.txt", file)
+    data = LanguageModelingFiles(f"{tmp_path}/two.txt", file)
     data.trainer = SimpleNamespace(global_rank=0, world_size=2)
     with pytest.raises(UserError, match="train: a text of 2 words is too short for 2 processes"):
         data.train_dataloader()

@@ -9,12 +9,12 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.nn import functional
 
-from rnn_lab.datamodules import SyntheticText, TextStream
+from rnn_lab.datamodules import LanguageModelingFiles, SyntheticText
 from rnn_lab.errors import UserError
 from rnn_lab.models import AWDLSTM, LanguageModel, LSTMLanguageModel
 from rnn_lab.nn import LAYERS
 from rnn_lab.special_tokens import IGNORED
-from rnn_lab.tasks.language_modeling.batch import StreamBatch
+from rnn_lab.tasks.language_modeling.batch import LMBatch
 
 WORDS = 11
 ALL_MODELS = [LSTMLanguageModel, AWDLSTM, LanguageModel]
@@ -37,7 +37,7 @@ def build(cls=LanguageModel, words=WORDS, **options):
 def batch(rows=3, time=12, seed=1):
     torch.manual_seed(seed)
     text = torch.randint(WORDS, (rows, time + 1))
-    return StreamBatch(text[:, :-1], text[:, 1:].clone(), fresh=True)
+    return LMBatch(text[:, :-1], text[:, 1:].clone(), fresh=True)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_tied_words_are_read_and_scored_by_the_same_vectors():
     assert len(shared) == len(list(tied.parameters())) == len(list(apart.parameters())) - 1
 
 
-def test_activation_regularisation_is_minimised_but_not_in_the_loss():
+def test_activation_regularization_is_minimized_but_not_in_the_loss():
     whole = batch()
     plain, alpha, beta = (
         build(),
@@ -145,23 +145,23 @@ def test_activation_regularisation_is_minimised_but_not_in_the_loss():
     torch.testing.assert_close(beta._penalty, 3 * output.diff(dim=1).square().mean())
 
 
-def test_what_is_minimised_has_the_regularisation_and_what_is_logged_has_not(text):
-    class Minimised(Callback):
+def test_what_is_minimized_has_the_regularization_and_what_is_logged_has_not(text):
+    class Minimized(Callback):
         values = ()
 
         def on_before_backward(self, trainer, task, loss):
             self.values = [*self.values, float(loss.detach())]
 
-    def minimised(**options):
-        seen = Minimised()
+    def minimized(**options):
+        seen = Minimized()
         model = build(words=text.vocab_size, **options)
         fit = trainer(max_steps=1, limit_val_batches=0, limit_train_batches=1, callbacks=[seen])
         fit.fit(model, text)
         return seen.values[0], float(fit.callback_metrics["train/loss"])
 
-    plain, penalised = minimised(), minimised(activation_regularization=100.0)
-    assert plain[0] == pytest.approx(plain[1]) == pytest.approx(penalised[1])
-    assert penalised[0] > plain[0] + 0.01
+    plain, penalized = minimized(), minimized(activation_regularization=100.0)
+    assert plain[0] == pytest.approx(plain[1]) == pytest.approx(penalized[1])
+    assert penalized[0] > plain[0] + 0.01
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
@@ -189,7 +189,7 @@ def test_the_factor_of_awd_scales_all_five_dropouts():
     assert [layer.weight_drop for layer in model.layers] == [0.25, 0.25]
 
 
-def test_memorises_a_short_text():
+def test_memorizes_a_short_text():
     model, whole = build(), batch(rows=2, time=10)
     # At a higher rate the loss leaps now and then, at another step on another processor.
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
@@ -232,7 +232,7 @@ def test_perplexity_depends_on_neither_batch_size_nor_steps(layer):
 
 def test_the_whole_text_in_one_row_is_read_as_forward_reads_it(tmp_path):
     (tmp_path / "a.txt").write_text("a b c a b a\nb c\n" * 7)
-    data = TextStream(*[f"{tmp_path}/a.txt"] * 3, eval_rows=1, bptt=5)
+    data = LanguageModelingFiles(*[f"{tmp_path}/a.txt"] * 3, eval_batch_size=1, bptt=5)
     model = build(words=data.vocab_size).eval()
     ids = torch.tensor(data.split("valid").ids.tolist())
     logits, _ = model(ids[None, :-1])
@@ -338,7 +338,7 @@ def test_two_processes_train_and_measure_as_one(tmp_path):
 
     def run(devices, batch_size):
         seed_everything(3, verbose=False)
-        data = TextStream(*files, batch_size=batch_size, bptt=6, eval_rows=5)
+        data = LanguageModelingFiles(*files, batch_size=batch_size, bptt=6, eval_batch_size=5)
         model = build(words=data.vocab_size, optimizer=partial(torch.optim.SGD, lr=0.5))
         strategy = "ddp_fork" if devices > 1 else "auto"
         fit = trainer(max_epochs=2, devices=devices, strategy=strategy)
@@ -354,7 +354,7 @@ def test_two_processes_train_and_measure_as_one(tmp_path):
     ("options", "message"),
     [
         ({"layer": "LSTN"}, "no recurrent layer LSTN: did you mean LSTM"),
-        ({"layer_options": {"zone": 1}}, "LSTM has no option zone"),
+        ({"layer_kwargs": {"zone": 1}}, "LSTM has no option zone"),
         ({"input_dropout": 1.0}, "p must be at least 0 and below 1, got 1.0"),
         ({"weight_drop": 1.5}, "weight_drop must be at least 0 and below 1, got 1.5"),
         ({"label_smoothing": -1}, "label_smoothing must be 0 to below 1, got -1"),

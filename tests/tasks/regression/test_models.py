@@ -6,7 +6,7 @@ from lightning import Trainer
 
 from rnn_lab.datamodules import AddingProblem
 from rnn_lab.errors import UserError
-from rnn_lab.models import SeriesRegressor
+from rnn_lab.models import SequenceRegressor
 from rnn_lab.nn import LAYERS
 from rnn_lab.tasks.regression.batch import RegressionBatch
 
@@ -20,7 +20,7 @@ KINDS = [
 
 def build(**arguments):
     torch.manual_seed(0)
-    return SeriesRegressor(FEATURES, 16, NUMBERS, **arguments)
+    return SequenceRegressor(FEATURES, 16, NUMBERS, **arguments)
 
 
 def series(rows=8, time=7):
@@ -63,7 +63,7 @@ def test_every_parameter_gets_a_gradient(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_memorises_eight_examples(kind):
+def test_memorizes_eight_examples(kind):
     model, batch = build(**kind).eval(), series()
     optimizer = torch.optim.Adam(model.parameters(), 0.03)
     for _ in range(60):
@@ -84,7 +84,7 @@ def test_the_loss_is_the_mean_squared_error_over_rows_and_numbers():
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_any_layer_can_be_chosen(layer):
-    model = build(layer=layer, layer_options={"locked": True}, num_layers=2, layer_dropout=0.1)
+    model = build(layer=layer, layer_kwargs={"locked": True}, num_layers=2, layer_dropout=0.1)
     scores = model.step(series())
     scores.loss.backward()
     assert type(model.recurrent) is LAYERS[layer]
@@ -105,7 +105,7 @@ def test_a_saved_checkpoint_tells_the_same(tmp_path):
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.strategy.connect(model)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
-    again = SeriesRegressor.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True).eval()
+    again = SequenceRegressor.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True).eval()
     x, _, lengths = series()
     torch.testing.assert_close(again(x, lengths), model(x, lengths))
 
@@ -119,7 +119,7 @@ def test_noise_is_added_in_training_only():
 
 def test_saying_one_has_the_error_that_the_adding_problem_promises():
     data = AddingProblem(10, 10, 2000, 10, batch_size=500)
-    model = SeriesRegressor(data.input_dim, 8, data.output_dim)
+    model = SequenceRegressor(data.input_dim, 8, data.output_dim)
     with torch.no_grad():
         model.fc.weight.zero_()
         model.fc.bias.fill_(1)
@@ -136,21 +136,21 @@ def test_saying_one_has_the_error_that_the_adding_problem_promises():
         ({"hidden_dim": 0}, "hidden_dim must be at least 1, got 0"),
         ({"input_noise": -1.0}, "a deviation of at least 0, got -1.0"),
         ({"pooling": "median"}, "pooling must be of final, mean"),
-        ({"layer_options": {"zoneuot": 0.1}}, "LSTM has no option zoneuot"),
+        ({"layer_kwargs": {"zoneuot": 0.1}}, "LSTM has no option zoneuot"),
     ],
 )
 def test_arguments_without_meaning_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        SeriesRegressor(FEATURES, **arguments)
+        SequenceRegressor(FEATURES, **arguments)
 
 
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ((5, 8, 1), "SeriesRegressor reads 5 features a step, AddingProblem has 2"),
-        ((2, 8, 3), "SeriesRegressor tells 3 numbers, AddingProblem asks for 1"),
+        ((5, 8, 1), "SequenceRegressor reads 5 features a step, AddingProblem has 2"),
+        ((2, 8, 3), "SequenceRegressor tells 3 numbers, AddingProblem asks for 1"),
     ],
 )
 def test_data_of_other_sizes_is_refused(sizes, message):
     with pytest.raises(UserError, match=message):
-        SeriesRegressor(*sizes).check_data(AddingProblem(4, 4, 4, 4))
+        SequenceRegressor(*sizes).check_data(AddingProblem(4, 4, 4, 4))

@@ -8,10 +8,15 @@ from torch import nn
 from rnn_lab import models
 from rnn_lab.datamodules import SyntheticChirps
 from rnn_lab.errors import UserError
-from rnn_lab.models import BiGRUClassifier, GRUClassifier, LSTMSeriesClassifier, SeriesClassifier
-from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
+from rnn_lab.models import (
+    BiGRUClassifier,
+    GRUClassifier,
+    LSTMSequenceClassifier,
+    SequenceClassifier,
+)
+from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 
-ALL_MODELS = [GRUClassifier, LSTMSeriesClassifier, BiGRUClassifier, SeriesClassifier]
+ALL_MODELS = [GRUClassifier, LSTMSequenceClassifier, BiGRUClassifier, SequenceClassifier]
 FEATURES, CLASSES = 3, 2
 
 
@@ -27,12 +32,12 @@ def series(rows=8, time=7):
     lengths[0] = time
     real = torch.arange(time) < lengths.unsqueeze(1)
     values = torch.randn(rows, time, FEATURES).masked_fill(~real.unsqueeze(2), 0)
-    return SeriesBatch(values, torch.arange(rows) % CLASSES, lengths)
+    return SequenceBatch(values, torch.arange(rows) % CLASSES, lengths)
 
 
 def test_every_exported_architecture_is_under_these_laws():
     exported = {getattr(models, name) for name in models.__all__}
-    reading = {c for c in exported if c.batch_type is SeriesBatch}
+    reading = {c for c in exported if c.batch_type is SequenceBatch}
     assert reading == set(ALL_MODELS)
 
 
@@ -51,7 +56,7 @@ def test_a_row_is_scored_the_same_alone_in_a_batch_and_padded(cls):
 def test_padding_is_never_read_forward_or_backward(cls):
     model, (x, labels, lengths) = build(cls).eval(), series()
     x = x.requires_grad_()
-    model.step(SeriesBatch(x, labels, lengths)).loss.backward()
+    model.step(SequenceBatch(x, labels, lengths)).loss.backward()
     padding = torch.arange(x.shape[1]) >= lengths.unsqueeze(1)
     assert (x.grad[padding] == 0).all()
     assert (x.grad[~padding] != 0).any()
@@ -72,7 +77,7 @@ def test_every_parameter_gets_a_gradient(cls):
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
-def test_memorises_eight_examples(cls):
+def test_memorizes_eight_examples(cls):
     model, batch = build(cls).eval(), series()
     optimizer = torch.optim.Adam(model.parameters(), 0.03)
     for _ in range(60):
@@ -120,16 +125,16 @@ def test_gru_classifier_is_the_chapters_with_its_weights():
 
 def test_dropout_is_between_layers_and_in_the_bidirectional_one_after_them():
     found = {cls: (build(cls, num_layers=2).recurrent.dropout, build(cls).dropout.p) for cls in
-             (GRUClassifier, LSTMSeriesClassifier, BiGRUClassifier)}  # fmt: skip
+             (GRUClassifier, LSTMSequenceClassifier, BiGRUClassifier)}  # fmt: skip
     assert found == {
-        GRUClassifier: (0.3, 0), LSTMSeriesClassifier: (0.3, 0), BiGRUClassifier: (0.3, 0.3)
+        GRUClassifier: (0.3, 0), LSTMSequenceClassifier: (0.3, 0), BiGRUClassifier: (0.3, 0.3)
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("pooling", ["final", "mean", "max", "attention", "final+mean+max"])
 @pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
 def test_the_family_takes_any_layer_and_pooling(layer, pooling):
-    model = SeriesClassifier(
+    model = SequenceClassifier(
         FEATURES, 16, 3, 2, layer=layer, pooling=pooling, bidirectional=True, head_dropout=0.2,
         input_noise=0.2, label_smoothing=0.1, class_weights=[1, 2, 3],
     )  # fmt: skip
@@ -139,7 +144,7 @@ def test_the_family_takes_any_layer_and_pooling(layer, pooling):
 
 
 def test_noise_is_added_in_training_only():
-    model, batch = build(SeriesClassifier, input_noise=0.5), series()
+    model, batch = build(SequenceClassifier, input_noise=0.5), series()
     assert model.step(batch).loss != model.step(batch).loss
     model.eval()
     assert model.step(batch).loss == model.step(batch).loss
@@ -159,16 +164,16 @@ def test_noise_is_added_in_training_only():
 )
 def test_arguments_without_meaning_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        SeriesClassifier(FEATURES, **arguments)
+        SequenceClassifier(FEATURES, **arguments)
 
 
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ((5, 8, 4), "SeriesClassifier reads 5 features a step, SyntheticChirps has 2"),
-        ((2, 8, 3), "SeriesClassifier tells 3 classes, SyntheticChirps has 4"),
+        ((5, 8, 4), "SequenceClassifier reads 5 features a step, SyntheticChirps has 2"),
+        ((2, 8, 3), "SequenceClassifier tells 3 classes, SyntheticChirps has 4"),
     ],
 )
 def test_data_of_other_sizes_is_refused(sizes, message):
     with pytest.raises(UserError, match=message):
-        SeriesClassifier(*sizes).check_data(SyntheticChirps(4, 4, 4))
+        SequenceClassifier(*sizes).check_data(SyntheticChirps(4, 4, 4))

@@ -12,7 +12,7 @@ import torch
 
 import rnn_lab
 from rnn_lab.__main__ import main
-from rnn_lab.datamodules import UEA
+from rnn_lab.datamodules import LabeledSeriesFiles
 from rnn_lab.errors import UserError
 from rnn_lab.training import read_metrics
 
@@ -35,8 +35,8 @@ def write(path, some):
         ":".join(",".join("?" if np.isnan(v) else repr(float(v)) for v in one) for one in values.T)
         for values in some
     )
-    labelled = (f"{line}:{('up', 'down')[i % 2]}" for i, line in enumerate(lines))
-    path.write_text(HEADER + "\n".join(labelled) + "\n")
+    labeled = (f"{line}:{('up', 'down')[i % 2]}" for i, line in enumerate(lines))
+    path.write_text(HEADER + "\n".join(labeled) + "\n")
     return path
 
 
@@ -47,7 +47,12 @@ def folder(tmp_path_factory):
     write(folder / "train.ts", series(40, 0))
     write(folder / "test.ts", series(20, 1))
     words = [
-        *("fit", "--model=BiGRUClassifier", "--data=UEA", f"--data.train={folder}/train.ts"),
+        *(
+            "fit",
+            "--model=BiGRUClassifier",
+            "--data=LabeledSeriesFiles",
+            f"--data.train={folder}/train.ts",
+        ),
         *(f"--data.test={folder}/test.ts", "--data.valid_fraction=0", "--test=true"),
         *("--trainer.limit_val_batches=0", "--trainer.max_epochs=3", "--model.hidden_dim=8"),
         "--model.optimizer.lr=0.05",
@@ -93,7 +98,7 @@ def test_answers_are_in_order_and_sum_to_one(checkpoint):
         assert answer["missing"] == 0
 
 
-def test_a_series_is_labelled_the_same_alone_and_among_others(checkpoint):
+def test_a_series_is_labeled_the_same_alone_and_among_others(checkpoint):
     predictor, asked = rnn_lab.load(checkpoint), series(20, 1)
     together = predictor.predict(asked)
     for one, answer in zip(asked, together, strict=True):
@@ -103,7 +108,9 @@ def test_a_series_is_labelled_the_same_alone_and_among_others(checkpoint):
 
 def test_predictions_are_those_of_the_test(folder, checkpoint):
     predictor = rnn_lab.load(checkpoint)
-    split = UEA(test=str(folder / "test.ts"), reader_from=checkpoint).split("test")
+    split = LabeledSeriesFiles(
+        test=str(folder / "test.ts"), vocab_from_checkpoint=checkpoint
+    ).split("test")
     values, labels, lengths = split[np.arange(20)]
     with torch.no_grad():
         expected = predictor.task.probabilities(values, lengths)
@@ -196,15 +203,20 @@ def test_a_checkpoint_is_tested_without_its_training_series(folder, checkpoint, 
 
 
 def test_no_part_to_validate_on_is_said_before_training(folder, tmp_path, capsys):
-    words = ["fit", "--model=GRUClassifier", "--data=UEA", f"--data.train={folder}/train.ts"]
+    words = [
+        "fit",
+        "--model=GRUClassifier",
+        "--data=LabeledSeriesFiles",
+        f"--data.train={folder}/train.ts",
+    ]
     words += ["--data.valid_fraction=0", f"--trainer.default_root_dir={tmp_path}"]
     assert main(words) == 1
     line = capsys.readouterr().err.splitlines()[-1]
-    assert "UEA has no valid split" in line
+    assert "LabeledSeriesFiles has no valid split" in line
     assert "--trainer.limit_val_batches=0" in line
 
 
-def test_generated_series_are_labelled_unscaled(tmp_path):
+def test_generated_series_are_labeled_unscaled(tmp_path):
     words = [
         *("fit", "--model=GRUClassifier", "--data=SyntheticChirps", "--data.train_size=16"),
         *("--data.valid_size=8", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"),

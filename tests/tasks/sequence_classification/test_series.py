@@ -4,7 +4,7 @@ import torch
 
 from rnn_lab.datamodules import SyntheticChirps
 from rnn_lab.errors import UserError
-from rnn_lab.tasks.sequence_classification.batch import SeriesBatch
+from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 from rnn_lab.tasks.sequence_classification.series import SeriesSplit
 
 
@@ -34,7 +34,7 @@ def test_generated_series_have_the_sizes_asked_for() -> None:
     data = SyntheticChirps(train_size=40, valid_size=8, test_size=9, input_dim=3, batch_size=16)
     assert {name: len(data.split(name)) for name in data.sizes} == data.sizes
     batch = next(iter(data.val_dataloader()))
-    assert isinstance(batch, SeriesBatch)
+    assert isinstance(batch, SequenceBatch)
     assert batch.values.shape == (8, int(batch.lengths.max()), 3)
     assert batch.values.dtype == torch.float32
     assert data.num_classes == 4

@@ -41,7 +41,7 @@ def real(batch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_row_is_labelled_the_same_alone_in_a_batch_and_padded(kind):
+def test_a_row_is_labeled_the_same_alone_in_a_batch_and_padded(kind):
     model, (x, _, lengths) = build(**kind).eval(), sequences()
     wider = torch.cat([x, torch.ones_like(x[:, :3])], 1)
     together, padded = model(x, lengths), model(wider, lengths)
@@ -96,7 +96,7 @@ def test_every_parameter_gets_a_gradient(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_memorises_eight_examples(kind):
+def test_memorizes_eight_examples(kind):
     model, batch = build(**kind).eval(), sequences()
     optimizer = torch.optim.Adam(model.parameters(), 0.03)
     for _ in range(60):
@@ -109,7 +109,7 @@ def test_memorises_eight_examples(kind):
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_any_layer_can_be_chosen(layer):
-    model = build(layer=layer, layer_options={"locked": True}, num_layers=2, layer_dropout=0.1)
+    model = build(layer=layer, layer_kwargs={"locked": True}, num_layers=2, layer_dropout=0.1)
     scores = model.step(sequences())
     scores.loss.backward()
     assert type(model.recurrent) is LAYERS[layer]
@@ -141,7 +141,7 @@ def test_steps_that_are_not_blank_are_measured_alone():
     labels = torch.cat([batch.labels for batch in data.test_dataloader()])
     assert found["test/accuracy"] == pytest.approx(float((labels == 1).float().mean()))
     said = labels[labels != data.blank]
-    assert found["test/accuracy_unblank"] == pytest.approx(float((said == 1).float().mean()))
+    assert found["test/accuracy_nonblank"] == pytest.approx(float((said == 1).float().mean()))
 
 
 def test_without_a_blank_label_only_accuracy_is_measured():
@@ -160,7 +160,7 @@ def test_without_a_blank_label_only_accuracy_is_measured():
         ({"layer": "LSTN"}, "no recurrent layer LSTN: did you mean LSTM"),
         ({"embedding_dim": 0}, "embedding_dim must be at least 1, got 0"),
         ({"num_classes": None}, "needs num_classes"),
-        ({"layer_options": {"zoneuot": 0.1}}, "LSTM has no option zoneuot"),
+        ({"layer_kwargs": {"zoneuot": 0.1}}, "LSTM has no option zoneuot"),
     ],
 )
 def test_arguments_without_meaning_are_refused(arguments, message):

@@ -19,8 +19,8 @@ from rnn_lab.io import cache
 from rnn_lab.io.ragged import Flat
 from rnn_lab.io.records import Record
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
-from rnn_lab.tasks.text_classification.corpus import Corpus, Spool, build_corpus, prepare
-from rnn_lab.text.tokenizer import TextReader, TextSettings
+from rnn_lab.tasks.text_classification.corpus import Corpus, RawTextStore, build_corpus, prepare
+from rnn_lab.text.tokenizer import TextTokenizer, TokenizerConfig
 
 Rows = list[tuple[str, str]]  # label, text
 TRAIN = [("pos", "a good film"), ("neg", "a bad film <br /> really"), ("pos", "été 日本 !")] * 4
@@ -35,7 +35,7 @@ def records(rows: Rows) -> list[Record]:
 def built(folder: Path, rows: Mapping[str, Rows], settings: Any = None, **options: Any) -> Corpus:
     sources = {name: (lambda some=some: records(some)) for name, some in rows.items()}
     folder.mkdir()
-    build_corpus(folder, sources, TextSettings(**(settings or {})), **options)
+    build_corpus(folder, sources, TokenizerConfig(**(settings or {})), **options)
     return Corpus(folder)
 
 
@@ -138,7 +138,7 @@ def test_several_labels_are_refused_where_one_is_wished(
 ) -> None:
     read = {"train": lambda: [Record("good", ("a",)), Record("bad", labels)]}
     with pytest.raises(UserError, match=f"a text with {len(labels)} labels"):
-        build_corpus(tmp_path, read, TextSettings(), labels=["a", "b"])
+        build_corpus(tmp_path, read, TokenizerConfig(), labels=["a", "b"])
 
 
 def test_labels_are_numbered_in_natural_order(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_labels_that_are_given_keep_their_order_and_missing_ones_count_zero(
 def test_several_labels_become_zeros_and_ones(tmp_path: Path) -> None:
     rows = [Record("one two", ("b", "a")), Record("two", ("b",)), Record("none", ())]
     sources: dict[str, Callable[[], Iterable[Record]]] = {"train": lambda: rows}
-    build_corpus(tmp_path, {**sources, "valid": lambda: rows}, TextSettings(), multi_label=True)
+    build_corpus(tmp_path, {**sources, "valid": lambda: rows}, TokenizerConfig(), multi_label=True)
     split = Corpus(tmp_path).splits["train"]
     batch = split[np.arange(3)]
     assert batch.labels.tolist() == [[1, 1], [0, 1], [0, 0]]
@@ -168,7 +168,7 @@ def test_several_labels_become_zeros_and_ones(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_is_given_reads_all_splits(tmp_path: Path) -> None:
-    reader = TextReader.learn(TextSettings(), ["awful film"])
+    reader = TextTokenizer.learn(TokenizerConfig(), ["awful film"])
     one = built(tmp_path / "c", {"test": TEST}, reader=reader, labels=["neg", "pos"])
     assert one.reader.words == reader.words
     assert one.splits["test"][np.array([1])].tokens.tolist() == reader.encode(["awful"])
@@ -195,13 +195,13 @@ class TestDivision:
     def drawn(self, folder: Path, rows: Iterable[tuple[str, str]], seed: int = 0) -> Corpus:
         return built(folder, {"train": list(rows)}, valid_fraction=0.25, split_seed=seed)
 
-    def labelled(self, one: Corpus, split: str) -> list[tuple[str, str]]:
+    def labeled(self, one: Corpus, split: str) -> list[tuple[str, str]]:
         labels = [one.labels[label] for label in one.splits[split].labels]
         return list(zip(labels, texts(one, split), strict=True))
 
     def test_every_row_lies_on_one_side_in_its_old_order(self, tmp_path: Path) -> None:
         one = self.drawn(tmp_path / "c", self.ROWS)
-        train, valid = self.labelled(one, "train"), self.labelled(one, "valid")
+        train, valid = self.labeled(one, "train"), self.labeled(one, "valid")
         assert Counter(train + valid) == Counter(self.ROWS)
         assert train == [row for row in self.ROWS if row in set(train)]
 
@@ -211,12 +211,12 @@ class TestDivision:
 
     def test_equal_texts_of_a_label_go_to_the_same_side(self, tmp_path: Path) -> None:
         one = self.drawn(tmp_path / "c", self.ROWS)
-        assert not set(self.labelled(one, "train")) & set(self.labelled(one, "valid"))
+        assert not set(self.labeled(one, "train")) & set(self.labeled(one, "valid"))
 
     def test_it_depends_on_the_seed_and_the_texts_alone(self, tmp_path: Path) -> None:
-        first = sorted(self.labelled(self.drawn(tmp_path / "1", self.ROWS), "valid"))
-        again = sorted(self.labelled(self.drawn(tmp_path / "2", self.ROWS[::-1]), "valid"))
-        other = sorted(self.labelled(self.drawn(tmp_path / "3", self.ROWS, seed=-1), "valid"))
+        first = sorted(self.labeled(self.drawn(tmp_path / "1", self.ROWS), "valid"))
+        again = sorted(self.labeled(self.drawn(tmp_path / "2", self.ROWS[::-1]), "valid"))
+        other = sorted(self.labeled(self.drawn(tmp_path / "3", self.ROWS, seed=-1), "valid"))
         assert first == again
         assert first != other
 
@@ -238,7 +238,7 @@ class TestPreparation:
     def build(self, folder: Path) -> None:
         rows = {"train": TRAIN, "valid": VALID}
         sources = {name: (lambda some=some: records(some)) for name, some in rows.items()}
-        build_corpus(folder, sources, TextSettings())
+        build_corpus(folder, sources, TokenizerConfig())
 
     def test_the_second_opening_builds_nothing(self, tmp_path: Path) -> None:
         first = prepare(tmp_path, self.KEY, self.build)
@@ -298,7 +298,9 @@ class TestPreparation:
 
         with pytest.raises(UserError, match="line 2 is broken"):
             prepare(
-                tmp_path, self.KEY, lambda at: build_corpus(at, {"train": broken}, TextSettings())
+                tmp_path,
+                self.KEY,
+                lambda at: build_corpus(at, {"train": broken}, TokenizerConfig()),
             )
         assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
 
@@ -339,7 +341,7 @@ import itertools, os, signal, sys
 from pathlib import Path
 from rnn_lab.tasks.text_classification.corpus import Flat, build_corpus, prepare
 from rnn_lab.io.records import Record
-from rnn_lab.text.tokenizer import TextSettings
+from rnn_lab.text.tokenizer import TokenizerConfig
 
 folder, key, left = Path(sys.argv[1]), {"content": 0}, int(sys.argv[2])
 counted, append = itertools.count(), Flat.append
@@ -351,7 +353,8 @@ def mortal(flat, row):
 
 Flat.append = mortal
 rows = [Record(f"text {i}", (str(i % 2),)) for i in range(40)]
-corpus = prepare(folder, key, lambda at: build_corpus(at, {"train": lambda: rows}, TextSettings()))
+build = lambda at: build_corpus(at, {"train": lambda: rows}, TokenizerConfig())
+corpus = prepare(folder, key, build)
 print(sum(map(len, corpus.splits.values())))
 """
 
@@ -375,6 +378,6 @@ def test_what_a_kill_leaves_is_never_taken_for_whole(tmp_path: Path, left: int) 
 
 def test_a_spool_reads_back_what_it_was_given(tmp_path: Path) -> None:
     rows = [("a", f"text {i} " + "é" * i) for i in range(50)]
-    spool = Spool(tmp_path, "train", records(rows))
+    spool = RawTextStore(tmp_path, "train", records(rows))
     some = np.array([0, 3, 4, 49])
     assert list(spool.read(some)) == [rows[i][1] for i in some]

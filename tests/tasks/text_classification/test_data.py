@@ -17,7 +17,7 @@ from rnn_lab.tasks.text_classification import data as text
 from rnn_lab.tasks.text_classification.batch import TextBatch
 from rnn_lab.tasks.text_classification.corpus import build_corpus
 from rnn_lab.tasks.text_classification.data import read_back
-from rnn_lab.text.tokenizer import TextReader
+from rnn_lab.text.tokenizer import TextTokenizer
 
 CHIRPS = {"class_path": "rnn_lab.datamodules.SyntheticChirps", "init_args": {}}
 ROWS = [("bad" if i % 3 else "good", f"text {i} is read") for i in range(30)]
@@ -253,7 +253,7 @@ class TestFromACheckpoint:
 
     def test_a_test_file_alone_is_enough(self, tmp_path: Path, lines: str, checkpoint: str) -> None:
         path = written(tmp_path / "test.txt", "good new text 0 is read\n")
-        data = TextFiles(test=path, reader_from=checkpoint, max_length=3)
+        data = TextFiles(test=path, vocab_from_checkpoint=checkpoint, max_length=3)
         trained = TextFiles(train=lines, max_length=3)
         assert data.reader.words == trained.reader.words
         assert data.vocab_size == trained.vocab_size
@@ -268,24 +268,24 @@ class TestFromACheckpoint:
     ) -> None:
         test = written(tmp_path / "test.txt", "good film\n")
         Path(lines).unlink()
-        data = TextFiles(train=lines, test=test, reader_from=checkpoint)
+        data = TextFiles(train=lines, test=test, vocab_from_checkpoint=checkpoint)
         assert len(data.split("test")) == 1
 
     def test_a_label_the_checkpoint_lacks_is_named(self, tmp_path: Path, checkpoint: str) -> None:
         path = written(tmp_path / "test.txt", "fair so so\n")
         with pytest.raises(UserError, match="has the label 'fair'; known are bad, good"):
-            TextFiles(test=path, reader_from=checkpoint).split("test")
+            TextFiles(test=path, vocab_from_checkpoint=checkpoint).split("test")
 
     def test_no_path_of_this_machine_is_kept(self, tmp_path: Path, checkpoint: str) -> None:
         recipe = read_back(checkpoint)
         assert set(recipe["init_args"]).isdisjoint(TextFiles.local)
         assert str(tmp_path) not in repr(recipe["init_args"])
-        assert isinstance(recipe["reader"], TextReader)
+        assert isinstance(recipe["reader"], TextTokenizer)
 
     def test_a_checkpoint_without_texts_is_refused(self, tmp_path: Path) -> None:
         path = handmade.write(tmp_path / "series.ckpt", data=CHIRPS)
         with pytest.raises(UserError, match=r"labels no text: it was trained on .*SyntheticChirps"):
-            TextFiles(test="x.txt", reader_from=path)
+            TextFiles(test="x.txt", vocab_from_checkpoint=path)
 
 
 def test_word_vectors_are_those_of_known_words(tmp_path: Path, lines: str) -> None:

@@ -9,12 +9,12 @@ import pytest
 from rnn_lab.datamodules import IMDB, MR, R8, SST2, TREC, AGNews, Names
 from rnn_lab.errors import UserError
 from rnn_lab.io.downloads import RemoteFile
-from rnn_lab.tasks.text_classification.datasets import KnownTexts
+from rnn_lab.tasks.text_classification.datasets import BenchmarkTexts
 
 KNOWN = (IMDB, SST2, MR, TREC, R8, AGNews, Names)
 
 
-class Tiny(KnownTexts):
+class Tiny(BenchmarkTexts):
     """Three lines to train on, two to test on."""
 
     folder = "tiny"
@@ -62,7 +62,7 @@ def test_a_label_of_no_class_is_named(tiny: Path) -> None:
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.__name__)
 def test_every_dataset_states_its_source_its_licence_and_how_it_is_verified(
-    known: type[KnownTexts],
+    known: type[BenchmarkTexts],
 ) -> None:
     words = known.__doc__ or ""
     assert "Source: " in words
@@ -94,7 +94,7 @@ def notice(count: int) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("known", [IMDB, SST2, MR, TREC, R8], ids=lambda known: known.__name__)
 def test_splits_have_their_official_sizes_and_duplicates_are_counted(
-    known: type[KnownTexts], data_root: Path
+    known: type[BenchmarkTexts], data_root: Path
 ) -> None:
     data = known(root=str(data_root))
     sizes = {name: len(data.split(name)) for name in ("train", "valid", "test")}

@@ -68,7 +68,7 @@ def test_every_parameter_gets_a_gradient(cls):
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
-def test_memorises_eight_examples(cls):
+def test_memorizes_eight_examples(cls):
     model, batch = build(cls).eval(), texts()
     optimizer = torch.optim.Adam(model.parameters(), 0.03)
     for _ in range(60):

@@ -144,7 +144,7 @@ def test_several_processes_answer_in_order(checkpoint, tmp_path, capsys):
         (["--input={lines}", "--beam_size=3"], "does not translate: leave --beam_size out"),
         (["--input={lines}", "--references={lines}"], "does not translate: leave --references out"),
         ([], "input"),
-        (["--input={lines}", "--colour=red"], "colour"),
+        (["--input={lines}", "--color=red"], "color"),
     ],
 )
 def test_mistakes_cost_one_line(checkpoint, lines, capsys, words, wish, tmp_path, monkeypatch):
@@ -163,7 +163,7 @@ def test_mistakes_cost_one_line(checkpoint, lines, capsys, words, wish, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("model", "data"), [("SeriesRegressor", "AddingProblem"), ("SequenceTagger", "CopyMemory")]
+    ("model", "data"), [("SequenceRegressor", "AddingProblem"), ("SequenceTagger", "CopyMemory")]
 )
 def test_a_model_of_generated_tensors_is_measured_not_asked(model, data, lines, capsys, tmp_path):
     sizes = [f"--data.{split}_size=4" for split in ("train", "valid", "test")]

@@ -8,7 +8,7 @@ import pytest
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from rnn_lab.tasks.translation.corpus import Pair, PairCorpus, PairSplit, build_pair_corpus
-from rnn_lab.tasks.translation.tokenizer import SentenceSettings
+from rnn_lab.tasks.translation.tokenizer import SentenceTokenizerConfig
 
 Rows = list[tuple[str, str]]
 TRAIN: Rows = [
@@ -26,7 +26,7 @@ def built(
     sources = {
         name: (lambda some=some: [Pair(*row) for row in some]) for name, some in rows.items()
     }
-    one = SentenceSettings(**{"tokenizer": "words", "lowercase": False, **(settings or {})})
+    one = SentenceTokenizerConfig(**{"tokenizer": "words", "lowercase": False, **(settings or {})})
     folder.mkdir()
     build_pair_corpus(folder, sources, (one, one), **{"joint": False, **options})
     return PairCorpus(folder)

@@ -16,7 +16,7 @@ from rnn_lab.tasks.text_classification.data import read_back
 from rnn_lab.tasks.translation import data as pairs
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.corpus import build_pair_corpus
-from rnn_lab.tasks.translation.tokenizer import PAIR_WORDS, PairReader
+from rnn_lab.tasks.translation.tokenizer import PAIR_WORDS, TranslationTokenizer
 
 CHIRPS = {"class_path": "rnn_lab.datamodules.SyntheticChirps", "init_args": {}}
 ROWS = [(f"Sentence {i} is read.", f"Satz {i} wird gelesen.") for i in range(40)]
@@ -196,7 +196,7 @@ class TestParallelFiles:
         data = ParallelFiles(train=files, moses=True, source="en", target="de", lowercase=True)
         assert data.reader.source.settings.moses == "en"
         assert data.reader.target.settings.moses == "de"
-        assert data.reader.target.normalised("Ja, z.B.") == "ja , z.b."
+        assert data.reader.target.normalized("Ja, z.B.") == "ja , z.b."
 
 
 class TestPreparation:
@@ -266,9 +266,11 @@ class TestReaderFrom:
 
     def test_a_test_file_alone_is_enough(self, tmp_path: Path, checkpoint: str) -> None:
         rows = [("Sentence 1 is new", "Satz 1 ist neu"), ("", "leer")]
-        data = ParallelFiles(test=parallel(tmp_path / "new", rows), reader_from=checkpoint)
+        data = ParallelFiles(
+            test=parallel(tmp_path / "new", rows), vocab_from_checkpoint=checkpoint
+        )
         assert rows_of(data, "test") == rows
-        known = PairReader.from_state_dict(Checkpoint.open(checkpoint).data["reader"])
+        known = TranslationTokenizer.from_state_dict(Checkpoint.open(checkpoint).data["reader"])
         assert data.reader.source.words == known.source.words
         assert data.joint
         batch = next(iter(data.test_dataloader()))
@@ -280,7 +282,7 @@ class TestReaderFrom:
         self, tmp_path: Path, checkpoint: str
     ) -> None:
         test = parallel(tmp_path / "new", ROWS[:3])
-        data = ParallelFiles(train="missing.tsv", test=test, reader_from=checkpoint)
+        data = ParallelFiles(train="missing.tsv", test=test, vocab_from_checkpoint=checkpoint)
         assert len(data.split("test")) == 3
 
     def test_no_path_of_this_machine_is_kept(self, tmp_path: Path, checkpoint: str) -> None:
@@ -294,10 +296,10 @@ class TestReaderFrom:
         data = SyntheticReviews(train_size=20, valid_size=5, test_size=5)
         path = handmade.write(tmp_path / "reviews.ckpt", data=data.recipe())
         with pytest.raises(UserError, match=r"reads no pairs: it was trained on .*Reviews"):
-            ParallelFiles(test="x.tsv", reader_from=path)
+            ParallelFiles(test="x.tsv", vocab_from_checkpoint=path)
         path = handmade.write(tmp_path / "chirps.ckpt", data=CHIRPS)
         with pytest.raises(UserError, match=r"reads no pairs: it was trained on .*Chirps"):
-            ParallelFiles(test="x.tsv", reader_from=path)
+            ParallelFiles(test="x.tsv", vocab_from_checkpoint=path)
 
     def test_a_checkpoint_of_pairs_labels_no_text(self, checkpoint: str) -> None:
         with pytest.raises(UserError, match=r"labels no text: it was trained on .*ParallelFiles"):
@@ -306,7 +308,7 @@ class TestReaderFrom:
     def test_a_checkpoint_without_data_is_refused(self, tmp_path: Path) -> None:
         path = handmade.write(tmp_path / "loaders.ckpt")
         with pytest.raises(UserError, match="was trained without a data module"):
-            ParallelFiles(test="x.tsv", reader_from=path)
+            ParallelFiles(test="x.tsv", vocab_from_checkpoint=path)
 
 
 class TestSyntheticDates:

@@ -85,7 +85,7 @@ def test_both_directions_read_the_same_pairs(captions: Path) -> None:
 def test_captions_are_read_as_in_the_published_figures(captions: Path) -> None:
     reader = Multi30k(root=str(captions)).reader
     assert reader.joint
-    assert reader.target.normalised("Ein Hund, ca. drei.") == "ein hund , ca. drei ."
+    assert reader.target.normalized("Ein Hund, ca. drei.") == "ein hund , ca. drei ."
     assert reader.target.plain("ein hund , ca. drei .") == "ein hund, ca. drei."
     assert reader.source.settings.max_size == 10_000
 
@@ -152,7 +152,7 @@ def test_the_real_captions_have_their_official_sizes(data_root: Path) -> None:
     split, reader = data.split("test"), data.reader.target
     texts = [split.target(row) for row in range(len(split))]
     for text, ids in zip(texts, reader.encode(texts), strict=True):
-        assert reader.joined(ids).replace("<unk>", "") in reader.normalised(text) or 1 in ids
+        assert reader.joined(ids).replace("<unk>", "") in reader.normalized(text) or 1 in ids
 
 
 @pytest.mark.data

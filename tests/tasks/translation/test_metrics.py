@@ -20,7 +20,7 @@ class MosesReader:
     def __init__(self, lowercase=True, moses="en"):
         self.settings = SimpleNamespace(lowercase=lowercase, moses=moses)
 
-    def normalised(self, text):
+    def normalized(self, text):
         text = text.lower() if self.settings.lowercase else text
         return text.replace(",", " ,").replace(".", " .") if self.settings.moses else text
 
@@ -34,7 +34,7 @@ def lines(seed, count=30):
 
 
 PREDICTIONS, TARGETS = [text.lower() for text in lines(0)], lines(1)
-PREDICTIONS[:5] = ["", *(MosesReader().normalised(text) for text in TARGETS[1:5])]
+PREDICTIONS[:5] = ["", *(MosesReader().normalized(text) for text in TARGETS[1:5])]
 
 
 def scored(metric, size=30, predictions=PREDICTIONS, targets=TARGETS):
@@ -54,16 +54,16 @@ def test_scores_are_those_of_sacrebleu_however_the_lines_are_cut(size):
 
 
 @pytest.mark.parametrize("size", [1, 7, 30])
-def test_plain_scores_take_plain_text_and_tokenised_ones_what_the_model_wrote(size):
+def test_plain_scores_take_plain_text_and_tokenized_ones_what_the_model_wrote(size):
     reader = MosesReader()
     found = scored(TranslationScores(reader), size)
     plain = [reader.plain(text) for text in PREDICTIONS]
-    wished = [reader.normalised(text) for text in TARGETS]
+    wished = [reader.normalized(text) for text in TARGETS]
     assert found == {
         "bleu": BLEU(lowercase=True).corpus_score(plain, [TARGETS]).score,
         "chrf": CHRF(lowercase=True).corpus_score(plain, [TARGETS]).score,
         "ter": TER().corpus_score(plain, [TARGETS]).score,
-        "bleu_tokenised": BLEU(tokenize="none").corpus_score(PREDICTIONS, [wished]).score,
+        "bleu_tokenized": BLEU(tokenize="none").corpus_score(PREDICTIONS, [wished]).score,
         "exact": sum(map(str.__eq__, PREDICTIONS, wished)) / 30,
     }
     assert found["exact"] >= 4 / 30
@@ -81,13 +81,13 @@ def test_empty_and_strange_lines_score_as_sacrebleu_says(predictions, targets):
 
 def test_perfect_translations_have_perfect_scores():
     reader = MosesReader()
-    perfect = scored(TranslationScores(reader), 7, [reader.normalised(text) for text in TARGETS])
+    perfect = scored(TranslationScores(reader), 7, [reader.normalized(text) for text in TARGETS])
     hundred = pytest.approx(100)
     assert perfect == {
         "bleu": hundred,
         "chrf": hundred,
         "ter": 0,
-        "bleu_tokenised": hundred,
+        "bleu_tokenized": hundred,
         "exact": 1,
     }
 
@@ -125,9 +125,9 @@ def test_a_copy_counts_on_its_own():
 
 
 @pytest.mark.parametrize("moses", [None, "en"])
-def test_tokenised_bleu_is_measured_where_moses_rules(moses):
+def test_tokenized_bleu_is_measured_where_moses_rules(moses):
     found = scored(TranslationScores(MosesReader(moses=moses)))
-    assert ("bleu_tokenised" in found) == (moses is not None)
+    assert ("bleu_tokenized" in found) == (moses is not None)
 
 
 def test_ter_can_be_left_out():
@@ -137,11 +137,11 @@ def test_ter_can_be_left_out():
 @pytest.mark.parametrize(("lowercase", "case"), [(True, "case:lc"), (False, "case:mixed")])
 def test_signatures_say_how_a_score_was_made(lowercase, case):
     signatures = TranslationScores(MosesReader(lowercase)).signatures()
-    assert signatures.keys() == {"bleu", "chrf", "ter", "bleu_tokenised"}
+    assert signatures.keys() == {"bleu", "chrf", "ter", "bleu_tokenized"}
     assert "nrefs:1" in signatures["bleu"]
     assert "tok:13a" in signatures["bleu"]
-    assert "tok:none" in signatures["bleu_tokenised"]
-    assert all(case in signatures[name] for name in ("bleu", "bleu_tokenised", "chrf"))
+    assert "tok:none" in signatures["bleu_tokenized"]
+    assert all(case in signatures[name] for name in ("bleu", "bleu_tokenized", "chrf"))
 
 
 def test_a_signature_is_that_of_sacrebleu():

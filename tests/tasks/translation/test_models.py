@@ -9,9 +9,9 @@ from lightning import Trainer
 from rnn_lab.datamodules import ParallelFiles, SyntheticDates
 from rnn_lab.errors import UserError
 from rnn_lab.models import AttentionTranslator, Seq2SeqTranslator, Translator
-from rnn_lab.nn import Strategy
+from rnn_lab.nn import GenerationConfig
 from rnn_lab.tasks.translation.batch import PairBatch
-from rnn_lab.tasks.translation.reports import Translations
+from rnn_lab.tasks.translation.reports import TranslationReport
 
 VOCAB = 12
 ALL = {
@@ -54,7 +54,9 @@ def pick(batch, rows, wider=0):
 
 
 @every_translator
-@pytest.mark.parametrize("strategy", [Strategy(), Strategy(3)], ids=["greedy", "beam"])
+@pytest.mark.parametrize(
+    "strategy", [GenerationConfig(), GenerationConfig(3)], ids=["greedy", "beam"]
+)
 def test_a_translation_is_the_same_alone_padded_and_in_any_order(name, strategy):
     model, batch = build(name).eval(), batch_of()
     together = decoded(model, batch, strategy)
@@ -84,7 +86,7 @@ def test_every_parameter_gets_a_gradient(name):
 
 
 @every_translator
-def test_memorises_eight_examples(name):
+def test_memorizes_eight_examples(name):
     model, batch = build(name), batch_of()
     model.eval()
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
@@ -93,7 +95,7 @@ def test_memorises_eight_examples(name):
         model.net.loss(batch.src, batch.trg, 1.0, batch.src_lengths).backward()
         optimizer.step()
     wanted = [row[1 : n - 1].tolist() for row, n in zip(batch.trg, batch.trg_lengths, strict=True)]
-    assert decoded(model, batch, Strategy()) == wanted
+    assert decoded(model, batch, GenerationConfig()) == wanted
     assert decoded(model, batch) == wanted
 
 
@@ -114,7 +116,7 @@ def test_a_saved_checkpoint_translates_the_same(name, tmp_path):
 def test_the_family_takes_any_layer_with_every_dropout(name, layer):
     if not name.endswith("Translator"):
         rates = dict.fromkeys(
-            ("layer_dropout", "input_dropout", "memory_dropout", "output_dropout"), 0.3
+            ("layer_dropout", "input_dropout", "encoder_output_dropout", "output_dropout"), 0.3
         )
         model = build(
             name, layer=layer, embedding_dropout=0.1, locked=True, layer_norm=True,
@@ -168,7 +170,7 @@ def trainer(tmp_path, **options):
 def test_fit_and_test_measure_text(tmp_path):
     data = dates()
     model = AttentionTranslator(data.src_vocab_size, data.trg_vocab_size, 8, 16)
-    fit = trainer(tmp_path, max_epochs=1, callbacks=[Translations()])
+    fit = trainer(tmp_path, max_epochs=1, callbacks=[TranslationReport()])
     fit.fit(model, data)
     measured = {"loss", "perplexity", "bleu", "chrf", "ter", "exact"}
     assert {f"val/{name}" for name in measured} <= fit.callback_metrics.keys()
@@ -183,7 +185,7 @@ def test_fit_and_test_measure_text(tmp_path):
 def test_a_model_without_attention_leaves_no_map(tmp_path):
     data = dates()
     model = Seq2SeqTranslator(data.src_vocab_size, data.trg_vocab_size, 8, 16)
-    trainer(tmp_path, callbacks=[Translations()]).test(model, data, verbose=False)
+    trainer(tmp_path, callbacks=[TranslationReport()]).test(model, data, verbose=False)
     assert not (tmp_path / "attention").exists()
 
 
@@ -222,7 +224,7 @@ def test_an_empty_source_has_an_empty_translation(tmp_path):
         str(tmp_path / "train.tsv"), test=str(tmp_path / "test.tsv"), tokenizer="words"
     )
     model = AttentionTranslator(data.src_vocab_size, data.trg_vocab_size, 8, 16)
-    trainer(tmp_path, callbacks=[Translations(maps=0)]).test(model, data, verbose=False)
+    trainer(tmp_path, callbacks=[TranslationReport(maps=0)]).test(model, data, verbose=False)
     lines = (tmp_path / "translations.test.jsonl").read_text().splitlines()
     assert len(lines) == 2
     assert '"translation": ""' in lines[0]

@@ -14,7 +14,7 @@ import torch
 import rnn_lab
 from rnn_lab.__main__ import main
 from rnn_lab.errors import UserError
-from rnn_lab.nn import Strategy
+from rnn_lab.nn import GenerationConfig
 
 ENGLISH = ["one two three", "", "two", "   ", "four four one zebra", "three " * 12, "one"]
 TRAIN = "".join(
@@ -175,7 +175,7 @@ def test_unknown_words_are_taken_from_the_source(checkpoint):
     with torch.no_grad():
         predictor.task.net.decoder.fc.weight.zero_()
         predictor.task.net.decoder.fc.bias.zero_()[1] = 9.0  # always the unknown word
-    predictor.strategy = Strategy()
+    predictor.strategy = GenerationConfig()
     (plain,) = predictor.predict(["zebra"])
     predictor.replace_unknown = True
     (replaced,) = predictor.predict(["zebra"])

@@ -12,8 +12,8 @@ from torchmetrics import MetricCollection
 
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.metrics import TranslationScores
-from rnn_lab.tasks.translation.reports import Translations
-from rnn_lab.training import WandbRun
+from rnn_lab.tasks.translation.reports import TranslationReport
+from rnn_lab.training import OfflineWandbLogger
 
 SOURCES = [f'line "{i}",\nor {i}' for i in range(8)]
 REFERENCES = [f"Zeile {i}." for i in range(8)]
@@ -128,14 +128,14 @@ def expected():
 
 
 def test_every_test_line_is_written_in_the_order_of_the_file(make_trainer):
-    trainer = make_trainer(callbacks=Translations(rows=2))
+    trainer = make_trainer(callbacks=TranslationReport(rows=2))
     trainer.test(TinyTranslator(), TinyPairs(), verbose=False)
     assert lines_of(trainer) == expected()
 
 
 @pytest.mark.parametrize("rows", [1, 3, 20])
 def test_the_first_sentences_of_validation_are_shown_as_translated_last(rows, make_trainer):
-    trainer = make_trainer(max_epochs=2, callbacks=Translations(rows))
+    trainer = make_trainer(max_epochs=2, callbacks=TranslationReport(rows))
     trainer.fit(TinyTranslator(), TinyPairs())
     found = table(trainer)
     assert [row["source"] for row in found] == SOURCES[:rows]
@@ -145,13 +145,13 @@ def test_the_first_sentences_of_validation_are_shown_as_translated_last(rows, ma
 
 
 def test_a_validation_alone_writes_the_table_too(make_trainer):
-    trainer = make_trainer(callbacks=Translations())
+    trainer = make_trainer(callbacks=TranslationReport())
     trainer.validate(TinyTranslator(), TinyPairs(), verbose=False)
     assert len(table(trainer)) == 8
 
 
 def test_scores_are_kept_with_their_signatures(make_trainer):
-    trainer = make_trainer(callbacks=Translations())
+    trainer = make_trainer(callbacks=TranslationReport())
     model = TinyTranslator()
     trainer.test(model, TinyPairs(), verbose=False)
     kept = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
@@ -163,7 +163,7 @@ def test_scores_are_kept_with_their_signatures(make_trainer):
 def test_scores_of_no_number_are_null(make_trainer):
     model = TinyTranslator()
     model.metrics["test"].update = lambda *texts: None
-    trainer = make_trainer(callbacks=Translations())
+    trainer = make_trainer(callbacks=TranslationReport())
     trainer.test(model, TinyPairs(), verbose=False)
     kept = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
     assert kept["scores"]["bleu"] is None
@@ -171,7 +171,7 @@ def test_scores_of_no_number_are_null(make_trainer):
 
 @pytest.mark.parametrize("maps", [0, 2])
 def test_fit_and_test_draw_where_the_model_looks(maps, make_trainer):
-    trainer = make_trainer(max_epochs=1, callbacks=Translations(maps=maps))
+    trainer = make_trainer(max_epochs=1, callbacks=TranslationReport(maps=maps))
     model = TinyTranslator()
     trainer.fit(model, TinyPairs())
     trainer.test(model, TinyPairs(), verbose=False)
@@ -180,55 +180,61 @@ def test_fit_and_test_draw_where_the_model_looks(maps, make_trainer):
 
 
 def test_a_model_without_attention_leaves_no_maps(make_trainer):
-    trainer = make_trainer(max_epochs=1, callbacks=Translations())
+    trainer = make_trainer(max_epochs=1, callbacks=TranslationReport())
     trainer.fit(TinyTranslator(maps=False), TinyPairs())
     assert not (folder(trainer) / "attention").exists()
 
 
 def test_a_fit_without_validation_looks_for_no_validation_split(make_trainer):
-    trainer = make_trainer(max_epochs=1, limit_val_batches=0, callbacks=Translations())
+    trainer = make_trainer(max_epochs=1, limit_val_batches=0, callbacks=TranslationReport())
     trainer.fit(TinyTranslator(), TinyPairs())
     assert {path.name for path in folder(trainer).iterdir()} <= {"metrics.csv", "checkpoints"}
 
 
 def test_lines_that_a_limit_leaves_out_are_left_out(make_trainer):
-    trainer = make_trainer(limit_test_batches=1, callbacks=Translations())
+    trainer = make_trainer(limit_test_batches=1, callbacks=TranslationReport())
     trainer.test(TinyTranslator(), TinyPairs(), verbose=False)
     assert lines_of(trainer) == expected()[4:]
 
 
 def test_weights_and_biases_is_shown_tables_and_maps(make_trainer, monkeypatch):
     shown = []
-    monkeypatch.setattr(WandbRun, "log_metrics", lambda *args, **options: None)
-    monkeypatch.setattr(WandbRun, "log_graph", lambda *args, **options: None)
-    monkeypatch.setattr(WandbRun, "log_hyperparams", lambda *args, **options: None)
+    monkeypatch.setattr(OfflineWandbLogger, "log_metrics", lambda *args, **options: None)
+    monkeypatch.setattr(OfflineWandbLogger, "log_graph", lambda *args, **options: None)
+    monkeypatch.setattr(OfflineWandbLogger, "log_hyperparams", lambda *args, **options: None)
     monkeypatch.setattr(
-        WandbRun, "log_table", lambda self, key, columns, data: shown.append((key, len(data)))
+        OfflineWandbLogger,
+        "log_table",
+        lambda self, key, columns, data: shown.append((key, len(data))),
     )
-    monkeypatch.setattr(WandbRun, "log_image", lambda self, key, images: shown.append((key, 1)))
+    monkeypatch.setattr(
+        OfflineWandbLogger, "log_image", lambda self, key, images: shown.append((key, 1))
+    )
     trainer = make_trainer(
-        max_epochs=1, logger=WandbRun(mode="disabled"), callbacks=Translations(3, maps=1)
+        max_epochs=1,
+        logger=OfflineWandbLogger(mode="disabled"),
+        callbacks=TranslationReport(3, maps=1),
     )
     trainer.fit(TinyTranslator(), TinyPairs())
     assert shown == [("val/translations", 3), ("figures/attention/valid-0", 1)]
 
 
 def test_a_dry_run_leaves_no_translations(make_trainer):
-    trainer = make_trainer(fast_dev_run=True, callbacks=Translations())
+    trainer = make_trainer(fast_dev_run=True, callbacks=TranslationReport())
     trainer.fit(TinyTranslator(), TinyPairs())
     trainer.test(TinyTranslator(), TinyPairs(), verbose=False)
     assert not folder(trainer).exists()
 
 
 def test_a_task_that_does_not_translate_is_passed_over(task, data, make_trainer):
-    trainer = make_trainer(max_epochs=1, callbacks=Translations())
+    trainer = make_trainer(max_epochs=1, callbacks=TranslationReport())
     trainer.fit(task(), data())
     trainer.test(task(), data(), verbose=False)
     assert not list(folder(trainer).glob("translations*"))
 
 
 def test_a_test_without_a_data_module_is_passed_over(make_trainer):
-    trainer = make_trainer(callbacks=Translations())
+    trainer = make_trainer(callbacks=TranslationReport())
     trainer.test(TinyTranslator(), TinyPairs().loader(), verbose=False)
     assert not list(folder(trainer).glob("translations*"))
 
@@ -236,7 +242,7 @@ def test_a_test_without_a_data_module_is_passed_over(make_trainer):
 @pytest.mark.parametrize("option", ["rows", "maps"])
 def test_fewer_than_none_are_refused(option):
     with pytest.raises(UserError, match=f"{option} must be at least 0, got -1"):
-        Translations(**{option: -1})
+        TranslationReport(**{option: -1})
 
 
 def test_two_processes_write_every_line_once(make_trainer):
@@ -244,7 +250,7 @@ def test_two_processes_write_every_line_once(make_trainer):
     by_rank = module.plan("")[:1], module.plan("")[1:]
     module.plan = lambda split: by_rank[module.trainer.global_rank]
     trainer = make_trainer(
-        callbacks=Translations(maps=1),
+        callbacks=TranslationReport(maps=1),
         strategy="ddp_fork",
         devices=2,
         use_distributed_sampler=False,

@@ -9,10 +9,10 @@ from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from rnn_lab.tasks.translation.tokenizer import (
     PAIR_WORDS,
-    PairReader,
-    SentenceReader,
-    SentenceSettings,
-    normalise,
+    SentenceTokenizer,
+    SentenceTokenizerConfig,
+    TranslationTokenizer,
+    normalize,
 )
 
 ENGLISH = ["A dog isn't here, is it?", "two  dogs run over 3,000 hills", "Caf\u00e9 t-shirt - x"]
@@ -25,45 +25,45 @@ TOKENIZERS = ("words", "whitespace", "characters", "bpe", "unigram")
 LANGUAGES = (None, "en", "de")
 
 
-def settings(**options: Any) -> SentenceSettings:
-    return SentenceSettings(**{"lowercase": False, **options})
+def settings(**options: Any) -> SentenceTokenizerConfig:
+    return SentenceTokenizerConfig(**{"lowercase": False, **options})
 
 
-def learned(texts: list[str], **options: Any) -> SentenceReader:
+def learned(texts: list[str], **options: Any) -> SentenceTokenizer:
     wanted = settings(**options)
-    return SentenceReader.learn(wanted, [normalise(text, wanted) for text in texts])
+    return SentenceTokenizer.learn(wanted, [normalize(text, wanted) for text in texts])
 
 
-def pair(tokenizer: Any, joint: bool) -> PairReader:
+def pair(tokenizer: Any, joint: bool) -> TranslationTokenizer:
     source, target = settings(tokenizer=tokenizer, moses="en"), settings(tokenizer=tokenizer)
     sides = [
-        [normalise(text, source) for text in ENGLISH],
-        [normalise(text, target) for text in GERMAN],
+        [normalize(text, source) for text in ENGLISH],
+        [normalize(text, target) for text in GERMAN],
     ]
-    return PairReader.learn(source, target, *sides, joint=joint)
+    return TranslationTokenizer.learn(source, target, *sides, joint=joint)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_ids_join_back_to_the_normalised_text(tokenizer: Any, language: str | None) -> None:
+def test_ids_join_back_to_the_normalized_text(tokenizer: Any, language: str | None) -> None:
     texts = [*ENGLISH, *GERMAN, "a \u2581 b", " \t "]
     reader = learned(texts, tokenizer=tokenizer, moses=language)
     for text, ids in zip(texts, reader.encode(texts), strict=True):
-        assert reader.joined(ids) == reader.normalised(text)
+        assert reader.joined(ids) == reader.normalized(text)
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_reading_raw_text_is_reading_what_was_normalised(tokenizer: Any) -> None:
+def test_reading_raw_text_is_reading_what_was_normalized(tokenizer: Any) -> None:
     reader = learned(ENGLISH, tokenizer=tokenizer, lowercase=True, moses="en")
-    normal = list(map(reader.normalised, ENGLISH))
-    assert reader.encode(ENGLISH) == reader.encode_normalised(normal)
+    normal = list(map(reader.normalized, ENGLISH))
+    assert reader.encode(ENGLISH) == reader.encode_normalized(normal)
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_case_is_dropped_only_when_asked(tokenizer: Any) -> None:
     lower = learned(ENGLISH, tokenizer=tokenizer, lowercase=True)
     assert lower.encode(["TWO dogs"]) == lower.encode(["two DOGS"])
-    assert lower.normalised("TWO") == "two"
+    assert lower.normalized("TWO") == "two"
     kept = learned(ENGLISH, tokenizer=tokenizer)
     assert kept.encode(["TWO dogs"]) != kept.encode(["two dogs"])
 
@@ -86,7 +86,7 @@ def test_a_letter_has_one_spelling(tokenizer: Any) -> None:
     ],
 )
 def test_moses_rules_take_text_apart(text: str, language: str, expected: str) -> None:
-    assert normalise(text, settings(tokenizer="bpe", moses=language)) == expected
+    assert normalize(text, settings(tokenizer="bpe", moses=language)) == expected
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_moses_rules_take_text_apart(text: str, language: str, expected: str) ->
 )
 def test_what_moses_rules_took_apart_is_put_together(text: str, language: str) -> None:
     reader = learned([text], tokenizer="bpe", moses=language)
-    assert reader.plain(reader.normalised(text)) == text
+    assert reader.plain(reader.normalized(text)) == text
 
 
 def test_without_moses_written_text_is_left_as_it_is() -> None:
@@ -135,7 +135,7 @@ def test_a_saved_pair_of_readers_reads_the_same(tokenizer: Any, joint: bool) -> 
     file = io.BytesIO()
     torch.save(reader.state_dict(), file)
     file.seek(0)
-    loaded = PairReader.from_state_dict(torch.load(file, weights_only=True))
+    loaded = TranslationTokenizer.from_state_dict(torch.load(file, weights_only=True))
     for again in (loaded, pickle.loads(pickle.dumps(reader))):
         assert again.joint == joint
         texts = [*ENGLISH, *GERMAN, "<pad> new", ""]

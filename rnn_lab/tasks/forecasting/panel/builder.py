@@ -10,8 +10,8 @@ import numpy as np
 from rnn_lab.errors import UserError
 from rnn_lab.io.tables import Chunk, numbers, words
 from rnn_lab.tasks.forecasting.panel.frequency import calendar_features
-from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelSettings
-from rnn_lab.tasks.forecasting.panel.scanner import RowReader, SortedRows, Survey
+from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
+from rnn_lab.tasks.forecasting.panel.scanner import PanelScanner, RowReader, SortedRows
 
 BLOCK = 1 << 16  # rows that are worked on at once
 Table = Callable[[], Iterable[Chunk]]
@@ -19,7 +19,7 @@ Table = Callable[[], Iterable[Chunk]]
 
 def read_panel(
     table: Table,
-    settings: PanelSettings,
+    settings: PanelConfig,
     folder: Path | None = None,
     levels: Mapping[str, list[str]] | None = None,
 ) -> Panel:
@@ -41,7 +41,7 @@ def read_panel(
     """
     chunks = iter(table())
     first = next(chunks)
-    survey = Survey(first, settings, levels)
+    survey = PanelScanner(first, settings, levels)
     for chunk in chain([first], chunks):
         survey.add(chunk)
     writer = Writer(survey, folder)
@@ -58,7 +58,7 @@ class Writer:
         folder: Where the panel goes; None keeps it in memory.
     """
 
-    def __init__(self, survey: Survey, folder: Path | None) -> None:
+    def __init__(self, survey: PanelScanner, folder: Path | None) -> None:
         self.survey = survey
         self.folder = folder
         self.grid = survey.grid

@@ -110,7 +110,7 @@ class Steps:
         self.starts = self.ends = self.weekdays = not numbers
 
     def add(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Take in pairs of neighbouring times, int64, the second ones later."""
+        """Take in pairs of neighboring times, int64, the second ones later."""
         if not len(after):
             return
         self.least, self.common = _divisors(self.least, self.common, after - before)

@@ -19,7 +19,7 @@ IN_MEMORY = 256 << 20  # bytes of values that are held in memory, not mapped
 
 
 @dataclass(frozen=True)
-class PanelSettings:
+class PanelConfig:
     """Which column of a table is what.
 
     Args:
@@ -86,7 +86,7 @@ class Panel:
         notices: What was noticed on the way.
     """
 
-    settings: PanelSettings
+    settings: PanelConfig
     buffer: np.ndarray
     offsets: np.ndarray
     begins: np.ndarray
@@ -160,7 +160,7 @@ class Panel:
         arrays = {name: np.load(folder / f"{name}.npy") for name in ARRAYS}
         columns = sum(len(meta[name]) for name in ("targets", "known", "observed"))
         return cls(
-            settings=PanelSettings(**meta.pop("settings")),
+            settings=PanelConfig(**meta.pop("settings")),
             buffer=_values(folder / "rows.bin", columns),
             **arrays,
             **meta,

@@ -193,5 +193,5 @@ def _told(
         if len(series):
             where = f" in {len(series)} series, first {panel.ids[series[0]]!r}"
             told = where if panel.ids != [""] else ""
-            notices.append(f"{name} is constant in training{told}: centred, not scaled")
+            notices.append(f"{name} is constant in training{told}: centered, not scaled")
     return usable, notices

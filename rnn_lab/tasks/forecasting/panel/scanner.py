@@ -9,7 +9,7 @@ import numpy as np
 from rnn_lab.errors import UserError
 from rnn_lab.io.tables import Chunk, check_columns, is_text, is_words, numbers, times, words
 from rnn_lab.tasks.forecasting.panel.frequency import Grid, Steps
-from rnn_lab.tasks.forecasting.panel.panel import PanelSettings
+from rnn_lab.tasks.forecasting.panel.panel import PanelConfig
 
 
 class SortedRows(NamedTuple):
@@ -47,7 +47,7 @@ class RowReader:
         ids: Numbers of the series that are known; others get the next ones.
     """
 
-    def __init__(self, settings: PanelSettings, numbered: bool, ids: dict[str, int]) -> None:
+    def __init__(self, settings: PanelConfig, numbered: bool, ids: dict[str, int]) -> None:
         self.settings = settings
         self.numbered = numbered
         self.ids = ids
@@ -85,7 +85,7 @@ class RowReader:
         return moments
 
 
-class Survey:
+class PanelScanner:
     """What the first reading finds.
 
     Args:
@@ -95,7 +95,7 @@ class Survey:
     """
 
     def __init__(
-        self, first: Chunk, settings: PanelSettings, levels: Mapping[str, list[str]] | None
+        self, first: Chunk, settings: PanelConfig, levels: Mapping[str, list[str]] | None
     ) -> None:
         self.source = first.source
         self.given = levels
@@ -114,7 +114,7 @@ class Survey:
         self.begins = self.ends = np.zeros(0, np.int64)
         self.static: dict[str, np.ndarray] = {}
 
-    def _with_targets(self, chunk: Chunk, settings: PanelSettings) -> PanelSettings:
+    def _with_targets(self, chunk: Chunk, settings: PanelConfig) -> PanelConfig:
         if settings.targets is not None:
             return settings
         taken = {settings.time_column, settings.id_column, *settings.named, *settings.static}

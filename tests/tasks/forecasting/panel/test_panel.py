@@ -11,14 +11,14 @@ from rnn_lab.io import tables as frames
 from rnn_lab.io.tables import chunks_of, read_frames
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
 from rnn_lab.tasks.forecasting.panel.frequency import DAY, Grid, calendar_features
-from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelSettings
+from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
 
 WIDE: dict[str, Any] = {"time_column": "date"}
 LONG: dict[str, Any] = {"time_column": "ds", "id_column": "unique_id", "targets": ["y"]}
 
 
 def panel_of(frame: pd.DataFrame, **settings: Any) -> Panel:
-    return read_panel(lambda: chunks_of(frame, "it"), PanelSettings(**settings))
+    return read_panel(lambda: chunks_of(frame, "it"), PanelConfig(**settings))
 
 
 def wide(rows: int = 8, freq: str = "h", begin: str = "2024-01-01") -> pd.DataFrame:
@@ -71,7 +71,7 @@ def test_the_size_of_chunks_changes_nothing(
     table.to_csv(tmp_path / "it.csv", index=False)
     whole = panel_of(table, **LONG)
     monkeypatch.setattr(frames, "ROWS_AT_ONCE", at_once)
-    panel = read_panel(lambda: read_frames(tmp_path / "it.csv"), PanelSettings(**LONG))
+    panel = read_panel(lambda: read_frames(tmp_path / "it.csv"), PanelConfig(**LONG))
     np.testing.assert_array_equal(panel.buffer, whole.buffer)
     assert panel.ids == whole.ids
     assert (
@@ -179,7 +179,7 @@ def test_statics_are_numbers_or_categories_of_a_series() -> None:
 
 def test_levels_that_were_not_learned_are_unknown() -> None:
     frame = long(x=3).assign(kind="new", event=["a", "b", "a"])
-    settings = PanelSettings(**LONG, static=["kind"], known=["event"])
+    settings = PanelConfig(**LONG, static=["kind"], known=["event"])
     levels = {"kind": ["old"], "event": ["a"]}
     panel = read_panel(lambda: chunks_of(frame), settings, levels=levels)
     assert panel.categories.tolist() == [[0]]
@@ -225,7 +225,7 @@ def test_formats_give_the_same(name: str, tmp_path: Path) -> None:
         frame.to_parquet(path)
     else:
         frame.to_csv(path, index=False, sep="\t" if "tsv" in name else ",")
-    panel = read_panel(lambda: read_frames(path), PanelSettings(**LONG))
+    panel = read_panel(lambda: read_frames(path), PanelConfig(**LONG))
     np.testing.assert_array_equal(panel.buffer, panel_of(frame, **LONG).buffer)
 
 
@@ -233,7 +233,7 @@ def test_a_saved_panel_is_the_same_in_memory_and_mapped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = long(x=5, y=3).assign(kind="k", price=1.0)
-    settings = PanelSettings(**LONG, static=["kind"], known=["price"], calendar=["day"])
+    settings = PanelConfig(**LONG, static=["kind"], known=["price"], calendar=["day"])
     made = read_panel(lambda: chunks_of(frame), settings, tmp_path)
     opened = Panel.open(tmp_path)
     monkeypatch.setattr("rnn_lab.tasks.forecasting.panel.panel.IN_MEMORY", 0)
@@ -328,19 +328,19 @@ def test_columns_of_no_numbers_are_left_out_and_told() -> None:
 
 def test_wrong_settings_are_named() -> None:
     with pytest.raises(UserError, match="column 'a' is given two roles"):
-        PanelSettings("date", targets=["a"], known=["a"])
+        PanelConfig("date", targets=["a"], known=["a"])
     with pytest.raises(UserError, match="column 'date' is given two roles"):
-        PanelSettings("date", "date")
+        PanelConfig("date", "date")
     with pytest.raises(UserError, match="calendar has no 'moon': give some of minute, hour"):
-        PanelSettings("date", calendar=["moon"])
+        PanelConfig("date", calendar=["moon"])
     with pytest.raises(UserError, match="calendar needs timestamps, got numbered rows"):
-        PanelSettings(calendar=["hour"])
-    assert PanelSettings("date", "id", static=["id"]).static == ["id"]
+        PanelConfig(calendar=["hour"])
+    assert PanelConfig("date", "id", static=["id"]).static == ["id"]
 
 
 def broken(path: Path, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        read_panel(lambda: read_frames(path), PanelSettings(**WIDE))
+        read_panel(lambda: read_frames(path), PanelConfig(**WIDE))
 
 
 def test_files_that_are_no_tables_are_named(tmp_path: Path) -> None:
