@@ -43,7 +43,7 @@ format: $(READY)  ## Format the sources
 
 lint: $(READY)  ## Check format and lint
 	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 
 types: $(READY)  ## Check types
 	$(BIN)/mypy

@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-from rnn_lab.datamodules import Multi30k
 from torch import Tensor, nn
 
 from rnn_lab.core.loading import load
+from rnn_lab.datamodules import Multi30k
 from rnn_lab.nn import Seq2Seq
 from rnn_lab.nn.functional.linear import Linear
 from rnn_lab.nn.layers.fused import RecurrentLayer

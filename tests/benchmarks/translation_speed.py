@@ -25,9 +25,9 @@ import time
 from collections.abc import Callable
 
 import torch
-from rnn_lab.datamodules import Multi30k
 from torch import Tensor, nn
 
+from rnn_lab.datamodules import Multi30k
 from rnn_lab.nn import AttentionDecoder, Decoder, Encoder, GNMTDecoder, LuongDecoder, Seq2Seq
 
 SOURCE_WORDS, TARGET_WORDS, EMBEDDING, HIDDEN = 10_000, 8_000, 256, 512
