@@ -11,6 +11,7 @@ import numpy as np
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from rnn_lab.core.options import plain_options
 from rnn_lab.core.public_paths import public_path
 from rnn_lab.core.samplers import BucketBatchSampler
 from rnn_lab.errors import UserError
@@ -159,7 +160,7 @@ class LabDataModule(LightningDataModule, ABC):
         accepted = inspect.signature(type(self)).parameters.keys() - set(self.local)
         made: dict[str, Any] = {
             "class_path": public_path(type(self)),
-            "init_args": {k: v for k, v in self.hparams.items() if k in accepted},
+            "init_args": {k: plain_options(v) for k, v in self.hparams.items() if k in accepted},
         }
         if self.label_names:
             made["labels"] = self.label_names

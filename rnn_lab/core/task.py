@@ -18,6 +18,7 @@ import rnn_lab
 from rnn_lab.core.checkpoint import FORMAT
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.epoch_meter import EpochMeter
+from rnn_lab.core.options import plain_options
 from rnn_lab.core.public_paths import public_path
 from rnn_lab.errors import UserError
 
@@ -254,7 +255,7 @@ def recipe(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     Lightning also notes links to arguments that the class lacks, and callables of Python code.
     """
     accepted = inspect.signature(cls).parameters
-    kept = {k: v for k, v in arguments.items() if k in accepted and not callable(v)}
+    kept = {k: plain_options(v) for k, v in arguments.items() if k in accepted and not callable(v)}
     return {"class_path": public_path(cls), "init_args": kept}
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
 from importlib import import_module, invalidate_caches
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -174,5 +175,7 @@ def _plain_arguments(cls: Any) -> set[str]:
 def _is_plain(hint: Any) -> bool:
     if get_origin(hint) is Literal or hint in (str, int, float, bool, NoneType):
         return True
+    if is_dataclass(hint) and isinstance(hint, type):
+        return all(map(_is_plain, get_type_hints(hint).values()))
     parts = get_args(hint)
     return bool(parts) and get_origin(hint) is not type and all(map(_is_plain, parts))

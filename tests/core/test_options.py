@@ -1,0 +1,84 @@
+"""Groups of options survive a checkpoint, and wrong ones are refused in one line."""
+
+from dataclasses import asdict, dataclass
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
+
+from rnn_lab.core.options import as_options, plain_options
+from rnn_lab.core.task import StepOutput, Task
+from rnn_lab.core.trusted_imports import check_paths
+from rnn_lab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Inner:
+    name: str = "a.column"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group with fields of several kinds."""
+
+    size: int = 1
+    label: str = "x"
+    inner: Inner = Inner()
+
+
+class GroupedTask(Task):
+    batch_type = tuple
+
+    def __init__(self, group: Group | None = None) -> None:
+        super().__init__()
+        self.group = as_options(Group, group)
+        self.layer = nn.Linear(1, 1)
+
+    def step(self, batch: Tensor) -> StepOutput:
+        return StepOutput(self.layer(batch).square().mean(), (), (), len(batch))
+
+    def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
+        return {}
+
+
+@pytest.mark.parametrize("value", [None, Group(), {}, {"size": 1}])
+def test_an_instance_a_mapping_and_none_give_the_same_group(value):
+    assert as_options(Group, value) == Group()
+
+
+def test_a_mapping_sets_the_fields_it_names():
+    assert as_options(Group, {"size": 3}) == Group(size=3)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"sise": 3}, "Group has no option 'sise'; its options are size, label, inner"),
+        (3, "got int"),
+    ],
+)
+def test_what_is_no_group_is_refused(value, message):
+    with pytest.raises(UserError, match=message):
+        as_options(Group, value)
+
+
+def test_plain_options_convert_groups_at_any_depth():
+    found = plain_options({"a": [Group(2)], "b": (1, "c")})
+    assert found == {"a": [asdict(Group(2))], "b": (1, "c")}
+
+
+def test_a_task_stores_a_group_as_plain_values(tmp_path):
+    trainer = Trainer(accelerator="cpu", logger=False, barebones=True)
+    trainer.strategy.connect(GroupedTask(Group(size=4)))
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    stored = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    assert stored["rnn_lab"]["model"]["init_args"] == {"group": asdict(Group(size=4))}
+    again = GroupedTask.load_from_checkpoint(tmp_path / "a.ckpt")
+    assert again.group.size == 4
+
+
+def test_a_dotted_string_in_a_group_is_no_class_path():
+    recipe = GroupedTask(Group(label="os.system")).recipe()
+    check_paths(recipe, "a.ckpt")
