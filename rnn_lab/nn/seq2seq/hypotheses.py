@@ -35,6 +35,27 @@ class EncoderDecoder(Protocol):
 Models = EncoderDecoder | Sequence[EncoderDecoder]
 
 
+class DecodingRules(NamedTuple):
+    """Where decoding starts, which tokens it may produce and where it stops.
+
+    Attributes:
+        start: Id of the token that is read first.
+        end: Id of the token that ends a hypothesis; None: the vocabulary has no such token, and
+            every hypothesis has the maximum length unless `stopping` completes it earlier.
+        suppressed: Ids that are never produced.
+        stopping: Called with the tokens that were just appended, `(batch, hypotheses)`; returns a
+            mask of the hypotheses that are complete with them. None: no such criterion.
+    """
+
+    start: int = BOS_ID
+    end: int | None = EOS_ID
+    suppressed: tuple[int, ...] = (PAD_ID, BOS_ID)
+    stopping: Callable[[Tensor], Tensor] | None = None
+
+
+SEQ2SEQ_RULES = DecodingRules()
+
+
 class Hypothesis(NamedTuple):
     """A translation.
 
@@ -92,6 +113,7 @@ class HypothesisSearch:
         max_length: int | Tensor,
         attention: bool,
         *,
+        rules: DecodingRules = SEQ2SEQ_RULES,
         width: int = 1,
         slots: int = 1,
         cover: bool = False,
@@ -99,7 +121,7 @@ class HypothesisSearch:
         limits = length_limits(max_length, len(src))
         self.shortest, self.longest = (int(limit) for limit in limits.aminmax())
         self.look_every = LOOK_EVERY.get(src.device.type, 1)
-        self.models, self.attention = as_models(models), attention
+        self.models, self.attention, self.rules = as_models(models), attention, rules
         self.n = 0  # the step: tokens, end included, of what ends there
         self.sentences = torch.arange(len(src), device=src.device)
         self.memories, states = zip(*(m.encode(src, lengths) for m in self.models), strict=True)
@@ -113,14 +135,15 @@ class HypothesisSearch:
         self.left: list[tuple[Tensor, Finished]] = []
         self.node = torch.arange(len(src) * width, device=src.device).view(-1, width)
         self.nodes = self.node.numel()
-        self.tokens = [torch.full_like(self.node, BOS_ID).flatten()]
+        self.tokens = [torch.full_like(self.node, rules.start).flatten()]
         self.parents = [torch.full_like(self.node, -1).flatten()]
         self.weights: list[Tensor] = []
 
     def goes_on(self) -> bool:
         """Begin the next step, if a sentence is left and may grow."""
         self.n += 1
-        return len(self.sentences) > 0 and self.n <= self.longest + 1
+        steps = self.longest + (self.rules.end is not None)
+        return len(self.sentences) > 0 and self.n <= steps
 
     def logprobs(self) -> Tensor:
         """Read the last tokens: log-probabilities of the next, `(sentences, width, vocab)`."""
@@ -131,9 +154,10 @@ class HypothesisSearch:
         self._look(mean_weights(weights))
         logprobs = log_mean([log_softmax(x.squeeze(1), over=True) for x in logits])
         logprobs = logprobs.view(*self.node.shape, -1)
-        logprobs[..., PAD_ID] = logprobs[..., BOS_ID] = -torch.inf
-        if self.n > self.shortest:
-            others = torch.arange(logprobs.size(2), device=logprobs.device) != EOS_ID
+        for token in self.rules.suppressed:
+            logprobs[..., token] = -torch.inf
+        if self.rules.end is not None and self.n > self.shortest:
+            others = torch.arange(logprobs.size(2), device=logprobs.device) != self.rules.end
             full = (self.limits < self.n).unsqueeze(1)
             logprobs.masked_fill_((full & others).unsqueeze(1), -torch.inf)
         return logprobs
@@ -143,6 +167,29 @@ class HypothesisSearch:
             self.looked = self.looked + require_weights(weights).squeeze(1)
         if self.attention and weights is not None:
             self.weights.append(weights.squeeze(1))
+
+    def finish(self, complete: Tensor, logprob: Tensor) -> Tensor:
+        """Store the hypotheses that are complete, with the log-probability as their score.
+
+        Args:
+            complete: Mask of the hypotheses that are complete, `(batch, width)`.
+            logprob: Their log-probabilities, `(batch, width)`; -inf for those stored before.
+
+        Returns:
+            The log-probabilities of the other hypotheses, -inf for all that are complete.
+        """
+        new = complete & (self.logprob != -torch.inf)
+        now = zip((logprob, logprob, self.node), self.finished, strict=True)
+        self.finished = Finished(*(torch.where(new, a, b) for a, b in now))
+        return logprob.masked_fill(complete, -torch.inf)
+
+    def complete(self) -> Tensor:
+        """Mask the hypotheses that need no end token after their last one, `(batch, width)`."""
+        full = self.limits <= self.n if self.rules.end is None else torch.zeros_like(self.limits)
+        complete = full.bool().unsqueeze(1).expand_as(self.node)
+        if self.rules.stopping is None:
+            return complete
+        return complete | self.rules.stopping(self.tokens[-1].view_as(self.node))
 
     def rank(self, logprob: Tensor, beam: Tensor, penalties: Penalties) -> None:
         """Put what ends now, -inf where nothing does, among the best that have finished."""
@@ -239,7 +286,7 @@ def take(tree: Any, index: Tensor, axis: int) -> Any:
     if tree is None:
         return None
     if isinstance(tree, Tensor):
-        return tree.index_select(axis, index)
+        return tree.index_select(axis, index.to(tree.device))
     parts = [take(part, index, axis) for part in tree]
     return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from rnn_lab.nn.seq2seq.hypotheses import (
-    Finished,
+    SEQ2SEQ_RULES,
+    DecodingRules,
     Hypothesis,
     HypothesisSearch,
     Models,
@@ -24,6 +25,7 @@ def greedy_decode(
     *,
     max_length: int | Tensor,
     attention: bool = False,
+    rules: DecodingRules = SEQ2SEQ_RULES,
 ) -> list[Hypothesis]:
     """Take the likeliest token at every step.
 
@@ -33,6 +35,7 @@ def greedy_decode(
         lengths: Real tokens of each source, `(batch,)` int64 on the CPU; None: all are full.
         max_length: Tokens at most, without the end, which then is forced: a number or `(batch,)`.
         attention: Whether to keep where the model looked.
+        rules: First token, end token, suppressed tokens and stopping criterion.
 
     Returns:
         A hypothesis for each source; its score is the log-probability.
@@ -40,7 +43,7 @@ def greedy_decode(
     Raises:
         ValueError: If `max_length` is below 1.
     """
-    search = HypothesisSearch(models, src, lengths, max_length, attention)
+    search = HypothesisSearch(models, src, lengths, max_length, attention, rules=rules)
     return [only for (only,) in _walk(search, lambda logprobs: logprobs.argmax(1))]
 
 
@@ -57,6 +60,7 @@ def sample_decode(
     samples: int = 1,
     attention: bool = False,
     generator: torch.Generator | None = None,
+    rules: DecodingRules = SEQ2SEQ_RULES,
 ) -> list[list[Hypothesis]]:
     """Draw every token by its probability.
 
@@ -71,6 +75,7 @@ def sample_decode(
         samples: Hypotheses for each source.
         attention: Whether to keep where the model looked.
         generator: Where chance comes from, on the model's device; None: torch's own.
+        rules: First token, end token, suppressed tokens and stopping criterion.
 
     Returns:
         For each source its `samples` hypotheses in the order drawn; their score is the
@@ -84,7 +89,7 @@ def sample_decode(
     check_option(top_p is None or 0 < top_p <= 1, "top_p must be above 0 and at most 1", top_p)
     check_option(samples >= 1, "samples must be at least 1", samples)
     search = HypothesisSearch(
-        models, src, lengths, max_length, attention, width=samples, slots=samples
+        models, src, lengths, max_length, attention, rules=rules, width=samples, slots=samples
     )
     return _walk(search, lambda logprobs: draw(logprobs, temperature, top_k, top_p, generator))
 
@@ -152,17 +157,17 @@ def beam_search(
 
 
 def _walk(search: HypothesisSearch, choose: Callable[[Tensor], Tensor]) -> list[list[Hypothesis]]:
-    """Let every hypothesis grow on its own, by the tokens that are chosen."""
+    """Extend every hypothesis on its own by the tokens that are chosen."""
+    rules = search.rules
     while search.goes_on():
         logprobs = search.logprobs()
         token = choose(logprobs.flatten(0, 1)).view_as(search.node)
         logprob = search.logprob + logprobs.gather(2, token.unsqueeze(2)).squeeze(2)
-        ended = token == EOS_ID
-        new = ended & (search.logprob != -torch.inf)
-        now = zip((logprob, logprob, search.node), search.finished, strict=True)
-        search.finished = Finished(*(torch.where(new, a, b) for a, b in now))
-        logprob = logprob.masked_fill(ended, -torch.inf)
+        if rules.end is not None:
+            logprob = search.finish(token == rules.end, logprob)
         search.grow(token, logprob, done=(logprob == -torch.inf).all(1))
+        if rules.end is None or rules.stopping is not None:
+            search.logprob = search.finish(search.complete(), search.logprob)
     return search.read(search.node.size(1))
 
 
