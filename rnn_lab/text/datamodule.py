@@ -21,14 +21,14 @@ class CorpusDataModule(LabDataModule):
         super().__init__(batch_size)
         self._corpora: dict[tuple[str, ...], Any] = {}
 
-    _given: Any = None  # the reader of a checkpoint, where one is to be used
+    _restored: Any = None  # the reader of a checkpoint, where one is to be used
 
     @abstractmethod
     def sources(self) -> dict[str, Callable[[], Iterable[Any]]]:
         """Say how to read the records of each split that is given."""
 
     @abstractmethod
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """Say what the records of a split depend on, as plain values."""
 
     @abstractmethod
@@ -41,7 +41,7 @@ class CorpusDataModule(LabDataModule):
         With the reader of a checkpoint, a split that is given is prepared without the others.
         """
         sources = self.sources()
-        if self._given and split in sources and split != "train":
+        if self._restored and split in sources and split != "train":
             sources = {split: sources[split]}
         names = tuple(sources)
         if names not in self._corpora:
@@ -55,9 +55,11 @@ class CorpusDataModule(LabDataModule):
         given = self.sources()
         splits = self.corpus(name).splits if name in given or "train" in given else {}
         if name not in splits:
-            raise UserError(f"{type(self).__name__} has no {name} split: {self.wish(name)}")
+            raise UserError(
+                f"{type(self).__name__} has no {name} split: {self.missing_split_hint(name)}"
+            )
         return splits[name]
 
-    def wish(self, split: str) -> str:
+    def missing_split_hint(self, split: str) -> str:
         """Say what would give a split that is missing."""
         return f"it gives {', '.join(self.corpus(split).splits)}"

@@ -1,4 +1,4 @@
-"""From raw text to ids: tokenizers, vocabularies, and the reader that a checkpoint carries."""
+"""Tokenizers: split raw text into words or subwords, and map these to ids."""
 
 import heapq
 import itertools
@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import IO, Any, ClassVar, Literal, Self
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -17,18 +17,18 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.ragged import ENCODED_AT_ONCE
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
 
-SPECIAL_WORDS = ["<pad>", "<unk>"]
-COUNTED_AT_ONCE = 1_000_000  # distinct words held in memory while counting
-# Contractions are split as the Penn Treebank does ("do n't", "it 's"), so that raw text and
-# text that comes tokenized share their words. (Spelt out: IGNORECASE takes a third longer.)
+SPECIAL_TOKENS = ["<pad>", "<unk>"]
+MAX_COUNTED_WORDS = 1_000_000  # distinct words whose counts are held in memory
+# Contractions are split as in the Penn Treebank ("do n't", "it 's"), so that raw text and
+# tokenized text share their words. (Spelled out: IGNORECASE takes a third longer.)
 NOT = re.compile(r"[nN]'[tT]\b")
 WORD = re.compile(rf"{NOT.pattern}|\w+|'(?:[sSdDmM]|[rR][eE]|[vV][eE]|[lL][lL])\b|[^\w\s]")
 LINE_BREAK = re.compile(r"<br\s*/?>")
-TokenizerName = Literal["words", "whitespace", "characters", "bpe", "unigram"]
+TokenizerKind = Literal["words", "whitespace", "characters", "bpe", "unigram"]
 
 
 def split_words(text: str) -> list[str]:
-    """Split into words, contractions and single punctuation marks; HTML line breaks are space.
+    """Split text into words, contractions and punctuation marks; HTML line breaks are spaces.
 
     Example:
         >>> split_words("It isn't bad!<br />Really.")
@@ -51,77 +51,84 @@ SUBWORDS = ("bpe", "unigram")
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """How texts become ids.
+    """Options of a tokenizer and its vocabulary.
 
-    Attributes:
-        tokenizer: `words` (a regular expression), `whitespace`, `characters`, or subwords that
-            are learned on the training split: `bpe` (byte-pair encoding) or `unigram` (the
-            model of SentencePiece).
-        lowercase: Whether case is dropped first.
-        min_freq: How often a word must occur in the training split to have an id of its own;
-            `unigram` does not ask.
-        max_size: Words in the vocabulary at the most, the most frequent ones; None for no limit.
-        max_length: Words of a text that are read at the most; None for all.
-        keep: Which end of a longer text is read.
+    Args:
+        kind: `words` (a regular expression), `whitespace`, `characters`, or subwords learned
+            from the training split: `bpe` (byte-pair encoding) or `unigram` (the model of
+            SentencePiece). None: the default of the dataset.
+        lowercase: If True, convert text to lower case. None: the default of the dataset.
+        min_freq: Occurrences in the training split that a word needs to enter the vocabulary;
+            not used by `unigram`.
+        max_vocab_size: Limit on the words in the vocabulary, special tokens not counted; the
+            most frequent words are kept. For subwords special tokens count, and None is 8000.
+
+    Raises:
+        UserError: If an option has an invalid value.
     """
 
-    tokenizer: TokenizerName = "words"
-    lowercase: bool = True
+    kind: TokenizerKind | None = None
+    lowercase: bool | None = None
     min_freq: int = 1
-    max_size: int | None = None
-    max_length: int | None = None
-    keep: Literal["head", "tail"] = "head"
+    max_vocab_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.tokenizer not in (*SPLITTERS, *SUBWORDS):
+        if self.kind not in (None, *SPLITTERS, *SUBWORDS):
             known = ", ".join([*SPLITTERS, *SUBWORDS])
-            raise UserError(f"tokenizer must be one of {known}, got {self.tokenizer!r}")
-        for name, least in (("min_freq", 1), ("max_size", 1), ("max_length", 1)):
+            raise UserError(f"tokenizer.kind must be one of {known}, got {self.kind!r}")
+        self.check_minimum(min_freq=1, max_vocab_size=1)
+
+    def check_minimum(self, **minimums: int) -> None:
+        """Raise a UserError if an option is below its minimum."""
+        for name, minimum in minimums.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"{name} must be at least {least}, got {value}")
-        if self.keep not in ("head", "tail"):
-            raise UserError(f"keep must be head or tail, got {self.keep!r}")
+            if value is not None and value < minimum:
+                raise UserError(f"tokenizer.{name} must be at least {minimum}, got {value}")
+
+    def with_defaults(self, **defaults: Any) -> Self:
+        """Return a copy in which options that are None have these values."""
+        missing = {name: v for name, v in defaults.items() if getattr(self, name) is None}
+        return replace(self, **missing)
 
 
 class TextTokenizer:
-    """Turns raw text into ids; everything that prediction needs to read as training did.
+    """Convert raw text to ids; holds everything needed to tokenize as in training.
 
     Args:
-        settings: How texts become ids.
-        words: The vocabulary: the id of a word is its place in the list.
-        subwords: The learned subwords as `tokenizers` writes them, for these tokenizers only.
+        settings: Options; None stands for `words` in lower case.
+        words: The vocabulary: the id of a word is its index in the list.
+        subwords: The learned subword model as `tokenizers` serializes it; only for subwords.
     """
 
-    special_words: ClassVar[list[str]] = SPECIAL_WORDS
+    special_tokens: ClassVar[list[str]] = SPECIAL_TOKENS
     settings_class: ClassVar[type[TokenizerConfig]] = TokenizerConfig
 
     def __init__(
         self, settings: TokenizerConfig, words: list[str], subwords: str | None = None
     ) -> None:
-        self.settings = settings
+        self.settings = _resolved(settings)
         self.words = words
         self.subwords = subwords
-        special = range(len(self.special_words))
-        self._hidden = {i for i in special if i != UNK_ID}  # no text holds them
+        special = range(len(self.special_tokens))
+        self._hidden = {i for i in special if i != UNK_ID}  # never produced from text
         self._ids = {word: i for i, word in enumerate(words) if i not in self._hidden}
-        self._split = self.splitter(settings)
+        self._split = self.splitter(self.settings)
         self._model = Tokenizer.from_str(subwords) if subwords else None
         if self._model:
-            self._model.encode_special_tokens = True  # "<pad>" in a text is text
+            self._model.encode_special_tokens = True  # "<pad>" in a text is ordinary text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.settings, self.words, self.subwords)
 
     @classmethod
     def splitter(cls, settings: TokenizerConfig) -> Callable[[str], list[str]]:
-        """Say how a text becomes words, where they are no subwords."""
-        split = SPLITTERS.get(settings.tokenizer, str.split)
+        """Return the function that splits a text into words; unused for subwords."""
+        split = SPLITTERS.get(settings.kind or "words", str.split)
         return (lambda text: split(text.lower())) if settings.lowercase else split
 
     @classmethod
     def normalizer(cls, settings: TokenizerConfig) -> Any:
-        """Say what `tokenizers` does to a text before it looks for subwords."""
+        """Return the normalizer that `tokenizers` applies before it splits into subwords."""
         steps = [normalizers.Replace(Regex(LINE_BREAK.pattern), " "), normalizers.NFC()]
         return normalizers.Sequence(
             [*steps, normalizers.Lowercase()] if settings.lowercase else steps
@@ -131,104 +138,107 @@ class TextTokenizer:
     def learn(cls, settings: TokenizerConfig, texts: Iterable[str]) -> Self:
         """Learn the vocabulary from the texts of a training split.
 
-        Memory stays bounded: at most a million distinct words are counted at once, the rest
-        waits in a temporary file; the counts are exact.
+        Memory is bounded: the counts of at most a million distinct words are held in memory, the
+        others are in temporary files. Counts are exact.
         """
-        if settings.tokenizer in SUBWORDS:
-            learned = _learn_subwords(settings, texts, cls.special_words, cls.normalizer(settings))
-            ids = learned.get_vocab()
-            return cls(settings, sorted(ids, key=ids.__getitem__), learned.to_str())
+        settings = _resolved(settings)
+        if settings.kind in SUBWORDS:
+            normalizer = cls.normalizer(settings)
+            model = _learn_subwords(settings, texts, cls.special_tokens, normalizer)
+            ids = model.get_vocab()
+            return cls(settings, sorted(ids, key=ids.__getitem__), model.to_str())
         counts = _count(map(cls.splitter(settings), texts))
-        kept = (
+        frequent = (
             (-count, word)
             for word, count in counts
-            if count >= settings.min_freq and word not in cls.special_words
+            if count >= settings.min_freq and word not in cls.special_tokens
         )
-        if settings.max_size is None:
-            ranked = sorted(kept)
+        if settings.max_vocab_size is None:
+            ranked = sorted(frequent)
         else:
-            ranked = heapq.nsmallest(settings.max_size, kept)
-        return cls(settings, cls.special_words + [word for _, word in ranked])
+            ranked = heapq.nsmallest(settings.max_vocab_size, frequent)
+        return cls(settings, cls.special_tokens + [word for _, word in ranked])
 
     def __len__(self) -> int:
         return len(self.words)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Read texts as ids, cut to `max_length`; a text without a word gives an empty list."""
+        """Convert texts to ids; a text without words gives an empty list."""
         if self._model:
-            rows = self._look_up_pieces(self._model, list(map(str.strip, texts)))
-        else:
-            rows = [self._look_up(text) for text in texts]
-        limit = self.settings.max_length
-        if limit is None:
-            return rows
-        if self.settings.keep == "head":
-            return [row[:limit] for row in rows]
-        return [row[-limit:] for row in rows]
+            return self._encode_subwords(self._model, list(map(str.strip, texts)))
+        return [self._encode_words(text) for text in texts]
 
-    def _look_up(self, text: str) -> list[int]:
+    def _encode_words(self, text: str) -> list[int]:
         return list(map(self._ids.get, self._split(text), itertools.repeat(UNK_ID)))
 
-    def _look_up_pieces(self, model: Tokenizer, texts: list[str]) -> list[list[int]]:
+    def _encode_subwords(self, model: Tokenizer, texts: list[str]) -> list[list[int]]:
         rows = [encoding.ids for encoding in model.encode_batch_fast(texts)]
-        return [  # a special word may have been learned as a piece, too
+        return [  # a special token may have been learned as a subword, too
             [UNK_ID if i in self._hidden else i for i in row] if "<" in text else row
             for text, row in zip(texts, rows, strict=True)
         ]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """Name the words of some ids, padding left out."""
+        """Return the words of some ids without padding."""
         return [self.words[i] for i in ids if i != PAD_ID]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for a checkpoint."""
-        # Under "bpe" since the first checkpoints, which had no other subwords.
-        return {"settings": asdict(self.settings), "words": self.words, "bpe": self.subwords}
+        """Return options and vocabulary as plain values, for a checkpoint."""
+        return {
+            "settings": asdict(self.settings),
+            "words": self.words,
+            "subwords": self.subwords,
+        }
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        """Build a reader again from what `state_dict` told."""
-        return cls(cls.settings_class(**state["settings"]), list(state["words"]), state["bpe"])
+        """Create a tokenizer from the result of `state_dict`."""
+        settings = cls.settings_class(**state["settings"])
+        return cls(settings, list(state["words"]), state["subwords"])
+
+
+def _resolved(settings: TokenizerConfig) -> TokenizerConfig:
+    return settings.with_defaults(kind="words", lowercase=True)
 
 
 def _learn_subwords(
     settings: TokenizerConfig, texts: Iterable[str], special: list[str], normalizer: Any
 ) -> Tokenizer:
     options: dict[str, Any] = {
-        "vocab_size": settings.max_size or 8000,
+        "vocab_size": settings.max_vocab_size or 8000,
         "special_tokens": special,
         "show_progress": False,
     }
     unknown = special[UNK_ID]
-    if settings.tokenizer == "bpe":
-        learned = Tokenizer(models.BPE(unk_token=unknown))
+    if settings.kind == "bpe":
+        model = Tokenizer(models.BPE(unk_token=unknown))
         trainer: Any = trainers.BpeTrainer(min_frequency=settings.min_freq, **options)
     else:
-        learned = Tokenizer(models.Unigram())
+        model = Tokenizer(models.Unigram())
         trainer = trainers.UnigramTrainer(unk_token=unknown, **options)
     if normalizer is not None:
-        learned.normalizer = normalizer
-    learned.pre_tokenizer = pre_tokenizers.Metaspace()
-    learned.train_from_iterator(texts, trainer)
-    return learned if settings.tokenizer == "bpe" else _in_order(learned, len(special))
+        model.normalizer = normalizer
+    model.pre_tokenizer = pre_tokenizers.Metaspace()
+    model.train_from_iterator(texts, trainer)
+    return model if settings.kind == "bpe" else _sort_vocabulary(model, len(special))
 
 
-def _in_order(learned: Tokenizer, special: int) -> Tokenizer:
-    """Number subwords by their letters: the order of equally likely ones is left to chance."""
-    state = json.loads(learned.to_str())
-    pieces = state["model"]["vocab"]
-    state["model"]["vocab"] = pieces[:special] + sorted(pieces[special:])
+def _sort_vocabulary(model: Tokenizer, special: int) -> Tokenizer:
+    """Sort the subwords: the trainer orders those of equal probability at random."""
+    state = json.loads(model.to_str())
+    subwords = state["model"]["vocab"]
+    state["model"]["vocab"] = subwords[:special] + sorted(subwords[special:])
     return Tokenizer.from_str(json.dumps(state))
 
 
 def _count(rows: Iterable[list[str]]) -> Iterator[tuple[str, int]]:
-    """Count words exactly; what does not fit in memory is sorted into files and merged."""
+    """Count words exactly; counts beyond `MAX_COUNTED_WORDS` are sorted into files and merged."""
     counts: Counter[str] = Counter()
     spilled: list[IO[str]] = []
     with ExitStack() as files:
         for row in rows:
             counts.update(row)
-            if len(counts) > COUNTED_AT_ONCE:
+            if len(counts) > MAX_COUNTED_WORDS:
                 spilled.append(_spill(counts, files))
                 counts.clear()
         if not spilled:
@@ -237,8 +247,8 @@ def _count(rows: Iterable[list[str]]) -> Iterator[tuple[str, int]]:
         spilled.append(_spill(counts, files))
         counts.clear()
         merged = heapq.merge(*(map(json.loads, file) for file in spilled))
-        for word, same in itertools.groupby(merged, key=lambda pair: pair[0]):
-            yield word, sum(count for _, count in same)
+        for word, pairs in itertools.groupby(merged, key=lambda pair: pair[0]):
+            yield word, sum(count for _, count in pairs)
 
 
 def _spill(counts: Counter[str], files: ExitStack) -> IO[str]:
@@ -248,10 +258,14 @@ def _spill(counts: Counter[str], files: ExitStack) -> IO[str]:
     return file
 
 
-def in_chunks(
+def encode_in_chunks(
     encode: Callable[[list[str]], list[list[int]]], texts: Iterable[str]
 ) -> Iterator[tuple[int, list[list[int]]]]:
-    """Encode in chunks: the number of the first text of a chunk and its ids."""
+    """Encode texts in chunks.
+
+    Yields:
+        The index of the first text of a chunk, and the ids of its texts.
+    """
     chunk: list[str] = []
     first = 0
     for text in texts:

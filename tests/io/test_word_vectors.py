@@ -6,9 +6,9 @@ import pytest
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.word_vectors import read_vectors
-from rnn_lab.text.tokenizer import SPECIAL_WORDS
+from rnn_lab.text.tokenizer import SPECIAL_TOKENS
 
-WORDS = [*SPECIAL_WORDS, "good", "été", "rare"]
+WORDS = [*SPECIAL_TOKENS, "good", "été", "rare"]
 GLOVE = "the 9 9 9\nété 1 2.5 -3e-1\n. . 7 7 7\ngood 4 5 6\n"
 FASTTEXT = "4 3\n" + GLOVE.replace("\n", " \n")
 
@@ -57,7 +57,7 @@ def test_a_cut_line_and_what_is_no_number_are_named(tmp_path: Path) -> None:
 
 def test_a_file_of_other_words_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has none of the 2 words of the vocabulary"):
-        read_vectors(written(tmp_path, GLOVE), list(SPECIAL_WORDS), 3)
+        read_vectors(written(tmp_path, GLOVE), list(SPECIAL_TOKENS), 3)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from rnn_lab.special_tokens import IGNORED, UNK_ID
 from rnn_lab.tasks.language_modeling.batch import LMBatch
 from rnn_lab.tasks.language_modeling.sampler import Span
 from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
-from rnn_lab.text.tokenizer import TokenizerConfig, in_chunks
+from rnn_lab.text.tokenizer import TokenizerConfig, encode_in_chunks
 
 FORMAT = 1  # raise it when anything below changes what is written
 Lines = Callable[[], Iterable[str]]
@@ -109,5 +109,5 @@ def build_streams(
 
 
 def _encoded(reader: LMTokenizer, lines: Iterable[str]) -> Iterator[list[int]]:
-    for _, rows in in_chunks(reader.encode, lines):
+    for _, rows in encode_in_chunks(reader.encode, lines):
         yield [i for row in rows for i in (*row, LINE_END)]

@@ -25,7 +25,7 @@ from rnn_lab.tasks.language_modeling.sampler import SPREAD, BPTTSampler
 from rnn_lab.tasks.language_modeling.tokenizer import LMTokenizer
 from rnn_lab.text.datamodule import CorpusDataModule
 from rnn_lab.text.reviews import reviews
-from rnn_lab.text.tokenizer import TokenizerConfig, TokenizerName
+from rnn_lab.text.tokenizer import TokenizerConfig, TokenizerKind
 
 
 class LanguageModelingDataModule(CorpusDataModule):
@@ -49,8 +49,8 @@ class LanguageModelingDataModule(CorpusDataModule):
             dataset's own.
         lowercase: Whether case is dropped; None is the dataset's own.
         min_freq: How often a word must occur in training to be known.
-        max_size: Known words at the most, the most frequent ones; None for no limit. Perplexities
-            of unlike vocabularies cannot be compared.
+        max_vocab_size: Known words at the most, the most frequent ones; None for no limit.
+            Perplexities of unlike vocabularies cannot be compared.
         vocab_from_checkpoint: Checkpoint whose vocabulary is used instead of learning one.
 
     Raises:
@@ -61,7 +61,7 @@ class LanguageModelingDataModule(CorpusDataModule):
     linked = ("vocab_size",)
     checkpoint_argument = "vocab_from_checkpoint"
     local: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
-    default_tokenizer: ClassVar[TokenizerName] = "words"
+    default_tokenizer: ClassVar[TokenizerKind] = "words"
     default_lowercase: ClassVar[bool] = False
 
     def __init__(
@@ -72,10 +72,10 @@ class LanguageModelingDataModule(CorpusDataModule):
         vary: bool = False,
         eval_batch_size: int = 10,
         root: str | None = None,
-        tokenizer: TokenizerName | None = None,
+        tokenizer: TokenizerKind | None = None,
         lowercase: bool | None = None,
         min_freq: int = 1,
-        max_size: int | None = None,
+        max_vocab_size: int | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(batch_size)
@@ -91,20 +91,20 @@ class LanguageModelingDataModule(CorpusDataModule):
             tokenizer or self.default_tokenizer,
             self.default_lowercase if lowercase is None else lowercase,
             min_freq,
-            max_size,
+            max_vocab_size,
         )
-        self._given = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
+        self._restored = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
 
     def _prepare(self, sources: dict[str, Lines]) -> LMCorpus:
         folder = prepared(
             user_cache_path("rnn_lab") / "prepared",
             {
                 "stream": FORMAT,
-                "content": {name: self.content(name) for name in sources},
+                "content": {name: self.fingerprint(name) for name in sources},
                 "settings": asdict(self.settings),
-                "reader": self._given.state_dict() if self._given else None,
+                "reader": self._restored.state_dict() if self._restored else None,
             },
-            lambda folder: build_streams(folder, sources, self.settings, self._given),
+            lambda folder: build_streams(folder, sources, self.settings, self._restored),
         )
         return LMCorpus(folder)
 
@@ -127,7 +127,7 @@ class LanguageModelingDataModule(CorpusDataModule):
     @property
     def reader(self) -> LMTokenizer:
         """Reads raw text as in training, and writes text."""
-        return self._given or self.corpus().reader
+        return self._restored or self.corpus().reader
 
     @property
     def vocab_size(self) -> int:
@@ -174,10 +174,10 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         bptt: int = 35,
         vary: bool = False,
         eval_batch_size: int = 10,
-        tokenizer: TokenizerName | None = None,
+        tokenizer: TokenizerKind | None = None,
         lowercase: bool | None = None,
         min_freq: int = 1,
-        max_size: int | None = None,
+        max_vocab_size: int | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
@@ -188,7 +188,7 @@ class LanguageModelingFiles(LanguageModelingDataModule):
             tokenizer=tokenizer,
             lowercase=lowercase,
             min_freq=min_freq,
-            max_size=max_size,
+            max_vocab_size=max_vocab_size,
             vocab_from_checkpoint=vocab_from_checkpoint,
         )
         if train is None and not vocab_from_checkpoint:
@@ -215,13 +215,13 @@ class LanguageModelingFiles(LanguageModelingDataModule):
             found["valid"] = partial(stretch, whole, cut, 1.0)
         return found
 
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """The digest of the file, and how it is read."""
         own = split in self.files
         part = None if "valid" in self.files or split == "test" else self.valid_fraction
         return [file_sha256(self.files[split if own else "train"]), self.encoding, part]
 
-    def wish(self, split: str) -> str:
+    def missing_split_hint(self, split: str) -> str:
         """Name the option that would give the split."""
         return f"give --data.{split}=FILE"
 
@@ -272,7 +272,7 @@ class SyntheticText(LanguageModelingDataModule):
         bptt: int = 35,
         vary: bool = False,
         eval_batch_size: int = 10,
-        tokenizer: TokenizerName | None = None,
+        tokenizer: TokenizerKind | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
@@ -297,6 +297,6 @@ class SyntheticText(LanguageModelingDataModule):
         for text, _ in reviews(self.sizes[split], self.data_seed, split):
             yield text
 
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """The version of the grammar, the size and the seed."""
         return ["SyntheticText", rnn_lab.__version__, self.sizes[split], self.data_seed]

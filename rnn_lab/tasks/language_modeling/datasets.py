@@ -10,7 +10,7 @@ from rnn_lab.io.downloads import RemoteFile, locate
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.tasks.language_modeling.corpus import Lines
 from rnn_lab.tasks.language_modeling.data import LanguageModelingDataModule, lines_of, stretch
-from rnn_lab.text.tokenizer import TokenizerName
+from rnn_lab.text.tokenizer import TokenizerKind
 
 EXAMPLES = (
     "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2/"
@@ -22,13 +22,13 @@ class WikiText2(LanguageModelingDataModule):
     """Good articles of Wikipedia: 2,088,628 / 217,646 / 245,569 words, line ends counted.
 
     The publisher's words are read as they are, rare ones already replaced by `<unk>`: a vocabulary
-    of 33,278. Published perplexities are over all of them; with `max_size` or `min_freq` they
+    of 33,278. Published perplexities are over all of them; with `max_vocab_size` or `min_freq` they
     cannot be compared.
 
     Source: Merity et al. (2017), https://arxiv.org/abs/1609.07843; CC BY-SA 3.0.
     """
 
-    default_tokenizer: ClassVar[TokenizerName] = "whitespace"
+    default_tokenizer: ClassVar[TokenizerKind] = "whitespace"
     lines: ClassVar = {"train": 36_718, "valid": 3760, "test": 4358}
     files: ClassVar = {
         "train": RemoteFile("wiki.train.tokens", (f"{EXAMPLES}train.txt",), size=10_797_148),
@@ -40,7 +40,7 @@ class WikiText2(LanguageModelingDataModule):
         """Read each split from where it lies."""
         return {name: partial(self._counted, name) for name in self.files}
 
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """The digest of the file."""
         return ["WikiText2", file_sha256(self._path(split))]
 
@@ -68,7 +68,7 @@ class TinyShakespeare(LanguageModelingDataModule):
     Source: Karpathy (2015), https://github.com/karpathy/char-rnn; the text is in the public domain.
     """
 
-    default_tokenizer: ClassVar[TokenizerName] = "characters"
+    default_tokenizer: ClassVar[TokenizerKind] = "characters"
     file: ClassVar = RemoteFile("input.txt", (f"{CHAR_RNN}input.txt",), size=1_115_394)
     parts: ClassVar = {"train": (0.0, 0.9), "valid": (0.9, 0.95), "test": (0.95, 1.0)}
 
@@ -77,7 +77,7 @@ class TinyShakespeare(LanguageModelingDataModule):
         read = partial(lines_of, self._path())
         return {name: partial(stretch, read, *part) for name, part in self.parts.items()}
 
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """The digest of the file, and the part."""
         return ["TinyShakespeare", file_sha256(self._path()), self.parts[split]]
 

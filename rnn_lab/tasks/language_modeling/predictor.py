@@ -138,7 +138,7 @@ class LanguagePredictor(RecordPredictor):
     def _joined(self, prompt: str, row: list[int]) -> str:
         """Put what was written after the prompt."""
         added = self.reader.text(row)
-        apart = self.reader.settings.tokenizer != "characters"
+        apart = self.reader.settings.kind != "characters"
         if apart and prompt and not prompt[-1].isspace() and added[:1].strip():
             return f"{prompt} {added}"
         return prompt + added

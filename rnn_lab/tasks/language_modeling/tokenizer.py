@@ -11,7 +11,7 @@ LINE_END = 0  # its id: where a line of the text ends
 class LMTokenizer(TextTokenizer):
     """Turns lines into ids, each closed by a line end, and ids back into text."""
 
-    special_words: ClassVar[list[str]] = ["<eos>", "<unk>"]
+    special_tokens: ClassVar[list[str]] = ["<eos>", "<unk>"]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Name the words of some ids, line ends among them."""
@@ -32,8 +32,8 @@ class LMTokenizer(TextTokenizer):
         return "\n".join(map(self._joined, lines))
 
     def _joined(self, words: list[str]) -> str:
-        if self.settings.tokenizer == "characters":
+        if self.settings.kind == "characters":
             return "".join(words)
-        if self.settings.tokenizer in SUBWORDS:
+        if self.settings.kind in SUBWORDS:
             return "".join(words).replace("▁", " ").strip()
         return " ".join(words)

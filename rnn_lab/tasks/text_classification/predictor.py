@@ -8,7 +8,7 @@ import torch
 from rnn_lab.classification.predictor import LabelPredictor
 from rnn_lab.core.predictor import Answer, bucket_by_length, check_known_sizes, padded
 from rnn_lab.tasks.text_classification.models import BaseTextClassifier
-from rnn_lab.text.tokenizer import TextTokenizer
+from rnn_lab.tasks.text_classification.tokenizer import TruncatingTokenizer
 
 WORDS_AT_ONCE = 16_384  # in a batch, padding included
 
@@ -29,7 +29,7 @@ class TextPredictor(LabelPredictor):
     columns = ("text", "label")
 
     def __init__(
-        self, task: BaseTextClassifier, reader: TextTokenizer, labels: Sequence[str]
+        self, task: BaseTextClassifier, reader: TruncatingTokenizer, labels: Sequence[str]
     ) -> None:
         self.task = task
         self.reader = reader
@@ -39,7 +39,7 @@ class TextPredictor(LabelPredictor):
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
         """Read vocabulary and labels."""
-        reader = TextTokenizer.from_state_dict(data["reader"])
+        reader = TruncatingTokenizer.from_state_dict(data["reader"])
         check_known_sizes(task, vocab_size=reader, num_classes=data["labels"])
         return cls(task, reader, data["labels"])
 

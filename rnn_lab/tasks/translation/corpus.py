@@ -26,7 +26,7 @@ from rnn_lab.tasks.translation.tokenizer import (
     normalize,
 )
 from rnn_lab.text.padding import gather_padded
-from rnn_lab.text.tokenizer import in_chunks
+from rnn_lab.text.tokenizer import encode_in_chunks
 
 FORMAT = 1  # raise it when anything below changes what is written
 SIDES = ("source", "target")
@@ -238,7 +238,7 @@ def _encoded(
     """Read rows of both sides as ids, in order."""
     encoders = (reader.encode_sources, reader.encode_targets)
     chunks = (
-        in_chunks(partial(encode, normalized=True), texts.read(rows))
+        encode_in_chunks(partial(encode, normalized=True), texts.read(rows))
         for encode, texts in zip(encoders, spool.normal, strict=True)
     )
     sides = (chain.from_iterable(ids for _, ids in side) for side in chunks)

@@ -25,7 +25,7 @@ from rnn_lab.tasks.translation.tokenizer import (
     TranslationTokenizer,
 )
 from rnn_lab.text.datamodule import CorpusDataModule
-from rnn_lab.text.tokenizer import SUBWORDS, TokenizerName
+from rnn_lab.text.tokenizer import SUBWORDS, TokenizerKind
 
 PairSources = dict[str, Callable[[], Iterable[Pair]]]
 
@@ -74,7 +74,7 @@ class PairDataModule(CorpusDataModule):
         source: str | None = None,
         target: str | None = None,
         root: str | None = None,
-        tokenizer: TokenizerName = "bpe",
+        tokenizer: TokenizerKind = "bpe",
         vocab_size: int | None = 8000,
         min_freq: int = 1,
         lowercase: bool = False,
@@ -119,13 +119,13 @@ class PairDataModule(CorpusDataModule):
             )
             for language in (source, target)
         ]
-        self._given = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
+        self._restored = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
 
     @property
     def settings(self) -> tuple[SentenceTokenizerConfig, SentenceTokenizerConfig]:
         """How sources and targets become ids."""
-        if self._given:
-            return self._given.source.settings, self._given.target.settings
+        if self._restored:
+            return self._restored.source.settings, self._restored.target.settings
         return self._settings[0], self._settings[1]
 
     def _prepare(self, sources: Mapping[str, Callable[[], Iterable[Pair]]]) -> PairCorpus:
@@ -141,14 +141,14 @@ class PairDataModule(CorpusDataModule):
             user_cache_path("rnn_lab") / "prepared",
             {
                 "pairs": FORMAT,
-                "content": {name: self.content(name) for name in sources},
+                "content": {name: self.fingerprint(name) for name in sources},
                 "settings": [asdict(one) for one in settings],
                 "moses": version("sacremoses") if any(one.moses for one in settings) else None,
-                "reader": self._given.state_dict() if self._given else None,
+                "reader": self._restored.state_dict() if self._restored else None,
                 **options,
             },
             lambda folder: build_pair_corpus(
-                folder, sources, settings, reader=self._given, **options
+                folder, sources, settings, reader=self._restored, **options
             ),
         )
         return PairCorpus(folder)
@@ -156,12 +156,12 @@ class PairDataModule(CorpusDataModule):
     @property
     def reader(self) -> TranslationTokenizer:
         """Reads raw sentences as in training, and writes translations."""
-        return self._given or self.corpus().reader
+        return self._restored or self.corpus().reader
 
     @property
     def joint(self) -> bool:
         """Whether both languages share one vocabulary."""
-        return self._given.joint if self._given else self._joint
+        return self._restored.joint if self._restored else self._joint
 
     @property
     def src_vocab_size(self) -> int:
@@ -211,7 +211,7 @@ class ParallelFiles(PairDataModule):
         batch_tokens: int | None = None,
         source: str | None = None,
         target: str | None = None,
-        tokenizer: TokenizerName = "bpe",
+        tokenizer: TokenizerKind = "bpe",
         vocab_size: int | None = 8000,
         min_freq: int = 1,
         lowercase: bool = False,
@@ -258,11 +258,11 @@ class ParallelFiles(PairDataModule):
             return read_tabbed(paths[0], self.encoding)
         return read_parallel(paths[0], paths[1], self.encoding)
 
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """The digests of the files, and how they are read."""
         return [[file_sha256(path) for path in self.files[split]], self.encoding]
 
-    def wish(self, split: str) -> str:
+    def missing_split_hint(self, split: str) -> str:
         """Name the option that would give the split."""
         return f"give --data.{split}='[SOURCES,TARGETS]'"
 
@@ -325,7 +325,7 @@ class SyntheticDates(PairDataModule):
         size = self.sizes[split]
         return itertools.starmap(Pair, dates(size, self.data_seed, split, self.written_as))
 
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """The versions of what draws, the size, the seed and the target."""
         versions = [rnn_lab.__version__, source_version()]
         return ["SyntheticDates", versions, self.sizes[split], self.data_seed, self.written_as]

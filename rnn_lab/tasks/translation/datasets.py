@@ -12,7 +12,7 @@ from rnn_lab.io.downloads import RemoteFile, locate
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.tasks.translation.corpus import Pair
 from rnn_lab.tasks.translation.data import PairDataModule, PairSources, read_parallel
-from rnn_lab.text.tokenizer import TokenizerName
+from rnn_lab.text.tokenizer import TokenizerKind
 
 MULTI30K = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/"
 SEQ2SEQ = "https://raw.githubusercontent.com/genimind/seq2seq/master/"
@@ -50,7 +50,7 @@ class Multi30k(PairDataModule):
         source: str = "en",
         target: str = "de",
         root: str | None = None,
-        tokenizer: TokenizerName = "bpe",
+        tokenizer: TokenizerKind = "bpe",
         vocab_size: int | None = 10_000,
         min_freq: int = 1,
         lowercase: bool = True,
@@ -80,7 +80,7 @@ class Multi30k(PairDataModule):
         """Read each split from its two files."""
         return {name: partial(self._read, name) for name in self.names}
 
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """The digests of the two files of a split."""
         return ["Multi30k", [file_sha256(path) for path in self.paths(split)]]
 
@@ -138,7 +138,7 @@ class Tatoeba(PairDataModule):
         source: str = "en",
         target: str = "fr",
         root: str | None = None,
-        tokenizer: TokenizerName = "words",
+        tokenizer: TokenizerKind = "words",
         vocab_size: int | None = 10_000,
         min_freq: int = 1,
         lowercase: bool = True,
@@ -172,7 +172,7 @@ class Tatoeba(PairDataModule):
         """Read all pairs as training; the other splits are drawn from it."""
         return {"train": self._read}
 
-    def content(self, split: str) -> Any:
+    def fingerprint(self, split: str) -> Any:
         """The digest of the archive and the direction."""
         return ["Tatoeba", file_sha256(self.path), self.columns]
 

@@ -9,14 +9,15 @@ from typing import Any, ClassVar, Self
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import BOS_ID, EOS_ID
 from rnn_lab.text.tokenizer import (
-    SPECIAL_WORDS,
+    SPECIAL_TOKENS,
     SUBWORDS,
     TextTokenizer,
     TokenizerConfig,
+    TokenizerKind,
     split_words,
 )
 
-PAIR_WORDS = [*SPECIAL_WORDS, "<bos>", "<eos>"]
+PAIR_WORDS = [*SPECIAL_TOKENS, "<bos>", "<eos>"]
 SPACE = "\u2581"  # how subwords write the space before a word
 
 
@@ -30,6 +31,8 @@ class SentenceTokenizerConfig(TokenizerConfig):
             the words that these rules give. None leaves the text as it is.
     """
 
+    kind: TokenizerKind = "words"
+    lowercase: bool = True
     moses: str | None = None
 
     def __post_init__(self) -> None:
@@ -79,11 +82,11 @@ def normalize(text: str, settings: SentenceTokenizerConfig) -> str:
     if settings.lowercase:
         text = text.lower()
     text = unicodedata.normalize("NFC", text)
-    if settings.tokenizer in SUBWORDS:
+    if settings.kind in SUBWORDS:
         text = text.replace(SPACE, " ")
     if settings.moses is not None:
         text = moses(settings.moses).tokenize(text)
-    elif settings.tokenizer == "words":
+    elif settings.kind == "words":
         return " ".join(split_words(text))
     return " ".join(text.split())
 
@@ -98,13 +101,13 @@ class SentenceTokenizer(TextTokenizer):
     """
 
     settings: SentenceTokenizerConfig
-    special_words = PAIR_WORDS
+    special_tokens = PAIR_WORDS
     settings_class: ClassVar[type[TokenizerConfig]] = SentenceTokenizerConfig
 
     @classmethod
     def splitter(cls, settings: TokenizerConfig) -> Callable[[str], list[str]]:
         """Say how a normalized sentence becomes words, where they are no subwords."""
-        return list if settings.tokenizer == "characters" else str.split
+        return list if settings.kind == "characters" else str.split
 
     @classmethod
     def normalizer(cls, settings: TokenizerConfig) -> None:
@@ -133,8 +136,8 @@ class SentenceTokenizer(TextTokenizer):
         Raises:
             UserError: If these are pieces of words: hardly one is unknown.
         """
-        if self.settings.tokenizer in SUBWORDS:
-            raise UserError(f"{self.settings.tokenizer} knows pieces: there is no word to replace")
+        if self.settings.kind in SUBWORDS:
+            raise UserError(f"{self.settings.kind} knows pieces: there is no word to replace")
         return self.splitter(self.settings)(normalized)
 
     def joined(self, ids: Iterable[int], known: Mapping[int, str] | None = None) -> str:
@@ -150,9 +153,9 @@ class SentenceTokenizer(TextTokenizer):
             for place, i in enumerate(ids)
             if place in known or i not in self._hidden
         ]
-        if self.settings.tokenizer in SUBWORDS:
+        if self.settings.kind in SUBWORDS:
             return "".join(words).replace(SPACE, " ").strip()
-        return ("" if self.settings.tokenizer == "characters" else " ").join(words)
+        return ("" if self.settings.kind == "characters" else " ").join(words)
 
     def plain(self, normalized: str) -> str:
         """Write normalized text as people do: what Moses' rules took apart is put together."""

@@ -20,7 +20,10 @@ from rnn_lab.io.ragged import Flat
 from rnn_lab.io.records import Record
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
 from rnn_lab.tasks.text_classification.corpus import Corpus, RawTextStore, build_corpus, prepare
-from rnn_lab.text.tokenizer import TextTokenizer, TokenizerConfig
+from rnn_lab.tasks.text_classification.tokenizer import (
+    TruncatingTokenizer,
+    TruncatingTokenizerConfig,
+)
 
 Rows = list[tuple[str, str]]  # label, text
 TRAIN = [("pos", "a good film"), ("neg", "a bad film <br /> really"), ("pos", "été 日本 !")] * 4
@@ -35,7 +38,7 @@ def records(rows: Rows) -> list[Record]:
 def built(folder: Path, rows: Mapping[str, Rows], settings: Any = None, **options: Any) -> Corpus:
     sources = {name: (lambda some=some: records(some)) for name, some in rows.items()}
     folder.mkdir()
-    build_corpus(folder, sources, TokenizerConfig(**(settings or {})), **options)
+    build_corpus(folder, sources, TruncatingTokenizerConfig(**(settings or {})), **options)
     return Corpus(folder)
 
 
@@ -138,7 +141,7 @@ def test_several_labels_are_refused_where_one_is_wished(
 ) -> None:
     read = {"train": lambda: [Record("good", ("a",)), Record("bad", labels)]}
     with pytest.raises(UserError, match=f"a text with {len(labels)} labels"):
-        build_corpus(tmp_path, read, TokenizerConfig(), labels=["a", "b"])
+        build_corpus(tmp_path, read, TruncatingTokenizerConfig(), labels=["a", "b"])
 
 
 def test_labels_are_numbered_in_natural_order(tmp_path: Path) -> None:
@@ -159,7 +162,9 @@ def test_labels_that_are_given_keep_their_order_and_missing_ones_count_zero(
 def test_several_labels_become_zeros_and_ones(tmp_path: Path) -> None:
     rows = [Record("one two", ("b", "a")), Record("two", ("b",)), Record("none", ())]
     sources: dict[str, Callable[[], Iterable[Record]]] = {"train": lambda: rows}
-    build_corpus(tmp_path, {**sources, "valid": lambda: rows}, TokenizerConfig(), multi_label=True)
+    build_corpus(
+        tmp_path, {**sources, "valid": lambda: rows}, TruncatingTokenizerConfig(), multi_label=True
+    )
     split = Corpus(tmp_path).splits["train"]
     batch = split[np.arange(3)]
     assert batch.labels.tolist() == [[1, 1], [0, 1], [0, 0]]
@@ -168,7 +173,7 @@ def test_several_labels_become_zeros_and_ones(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_is_given_reads_all_splits(tmp_path: Path) -> None:
-    reader = TextTokenizer.learn(TokenizerConfig(), ["awful film"])
+    reader = TruncatingTokenizer.learn(TruncatingTokenizerConfig(), ["awful film"])
     one = built(tmp_path / "c", {"test": TEST}, reader=reader, labels=["neg", "pos"])
     assert one.reader.words == reader.words
     assert one.splits["test"][np.array([1])].tokens.tolist() == reader.encode(["awful"])
@@ -238,7 +243,7 @@ class TestPreparation:
     def build(self, folder: Path) -> None:
         rows = {"train": TRAIN, "valid": VALID}
         sources = {name: (lambda some=some: records(some)) for name, some in rows.items()}
-        build_corpus(folder, sources, TokenizerConfig())
+        build_corpus(folder, sources, TruncatingTokenizerConfig())
 
     def test_the_second_opening_builds_nothing(self, tmp_path: Path) -> None:
         first = prepare(tmp_path, self.KEY, self.build)
@@ -300,7 +305,7 @@ class TestPreparation:
             prepare(
                 tmp_path,
                 self.KEY,
-                lambda at: build_corpus(at, {"train": broken}, TokenizerConfig()),
+                lambda at: build_corpus(at, {"train": broken}, TruncatingTokenizerConfig()),
             )
         assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
 
@@ -341,7 +346,7 @@ import itertools, os, signal, sys
 from pathlib import Path
 from rnn_lab.tasks.text_classification.corpus import Flat, build_corpus, prepare
 from rnn_lab.io.records import Record
-from rnn_lab.text.tokenizer import TokenizerConfig
+from rnn_lab.tasks.text_classification.tokenizer import TruncatingTokenizerConfig
 
 folder, key, left = Path(sys.argv[1]), {"content": 0}, int(sys.argv[2])
 counted, append = itertools.count(), Flat.append
@@ -353,7 +358,7 @@ def mortal(flat, row):
 
 Flat.append = mortal
 rows = [Record(f"text {i}", (str(i % 2),)) for i in range(40)]
-build = lambda at: build_corpus(at, {"train": lambda: rows}, TokenizerConfig())
+build = lambda at: build_corpus(at, {"train": lambda: rows}, TruncatingTokenizerConfig())
 corpus = prepare(folder, key, build)
 print(sum(map(len, corpus.splits.values())))
 """

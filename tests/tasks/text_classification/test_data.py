@@ -17,7 +17,7 @@ from rnn_lab.tasks.text_classification import data as text
 from rnn_lab.tasks.text_classification.batch import TextBatch
 from rnn_lab.tasks.text_classification.corpus import build_corpus
 from rnn_lab.tasks.text_classification.data import read_back
-from rnn_lab.text.tokenizer import TextTokenizer
+from rnn_lab.tasks.text_classification.tokenizer import TruncatingTokenizer
 
 CHIRPS = {"class_path": "rnn_lab.datamodules.SyntheticChirps", "init_args": {}}
 ROWS = [("bad" if i % 3 else "good", f"text {i} is read") for i in range(30)]
@@ -213,9 +213,9 @@ class TestPreparation:
         "option",
         [
             {"min_freq": 2},
-            {"max_size": 5},
+            {"max_vocab_size": 5},
             {"max_length": 2},
-            {"keep": "tail"},
+            {"truncation_side": "left"},
             {"lowercase": False},
             {"tokenizer": "characters"},
             {"valid_fraction": 0.2},
@@ -280,7 +280,7 @@ class TestFromACheckpoint:
         recipe = read_back(checkpoint)
         assert set(recipe["init_args"]).isdisjoint(TextFiles.local)
         assert str(tmp_path) not in repr(recipe["init_args"])
-        assert isinstance(recipe["reader"], TextTokenizer)
+        assert isinstance(recipe["reader"], TruncatingTokenizer)
 
     def test_a_checkpoint_without_texts_is_refused(self, tmp_path: Path) -> None:
         path = handmade.write(tmp_path / "series.ckpt", data=CHIRPS)

@@ -26,7 +26,7 @@ def built(
     sources = {
         name: (lambda some=some: [Pair(*row) for row in some]) for name, some in rows.items()
     }
-    one = SentenceTokenizerConfig(**{"tokenizer": "words", "lowercase": False, **(settings or {})})
+    one = SentenceTokenizerConfig(**{"kind": "words", "lowercase": False, **(settings or {})})
     folder.mkdir()
     build_pair_corpus(folder, sources, (one, one), **{"joint": False, **options})
     return PairCorpus(folder)
@@ -102,7 +102,7 @@ def test_the_vocabulary_comes_from_the_training_split_alone(
     tmp_path: Path, tokenizer: str, joint: bool
 ) -> None:
     valid = [("\u65e5", "\u672c")]
-    settings = {"tokenizer": tokenizer}
+    settings = {"kind": tokenizer}
     one = built(tmp_path / "c", {"train": TRAIN, "valid": valid}, settings, joint=joint)
     assert UNK_ID in one.splits["valid"][np.array([0])].src
     assert UNK_ID in one.splits["valid"][np.array([0])].trg

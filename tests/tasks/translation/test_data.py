@@ -165,7 +165,7 @@ class TestParallelFiles:
             ({"vocab_size": 4}, "vocab_size must be at least 5, got 4"),
             ({"moses": True}, "moses needs to know the languages: give --data.source=en"),
             ({"moses": True, "source": "en", "target": "German"}, "got 'German'"),
-            ({"tokenizer": "word"}, "tokenizer must be one of words, .*, got 'word'"),
+            ({"tokenizer": "word"}, "tokenizer.kind must be one of words, .*, got 'word'"),
         ],
     )
     def test_a_wrong_option_is_named(

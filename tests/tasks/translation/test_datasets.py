@@ -87,7 +87,7 @@ def test_captions_are_read_as_in_the_published_figures(captions: Path) -> None:
     assert reader.joint
     assert reader.target.normalized("Ein Hund, ca. drei.") == "ein hund , ca. drei ."
     assert reader.target.plain("ein hund , ca. drei .") == "ein hund, ca. drei."
-    assert reader.source.settings.max_size == 10_000
+    assert reader.source.settings.max_vocab_size == 10_000
 
 
 def test_a_file_that_lacks_pairs_is_named(captions: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def learned(texts: list[str], **options: Any) -> SentenceTokenizer:
 
 
 def pair(tokenizer: Any, joint: bool) -> TranslationTokenizer:
-    source, target = settings(tokenizer=tokenizer, moses="en"), settings(tokenizer=tokenizer)
+    source, target = settings(kind=tokenizer, moses="en"), settings(kind=tokenizer)
     sides = [
         [normalize(text, source) for text in ENGLISH],
         [normalize(text, target) for text in GERMAN],
@@ -47,30 +47,30 @@ def pair(tokenizer: Any, joint: bool) -> TranslationTokenizer:
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_ids_join_back_to_the_normalized_text(tokenizer: Any, language: str | None) -> None:
     texts = [*ENGLISH, *GERMAN, "a \u2581 b", " \t "]
-    reader = learned(texts, tokenizer=tokenizer, moses=language)
+    reader = learned(texts, kind=tokenizer, moses=language)
     for text, ids in zip(texts, reader.encode(texts), strict=True):
         assert reader.joined(ids) == reader.normalized(text)
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_reading_raw_text_is_reading_what_was_normalized(tokenizer: Any) -> None:
-    reader = learned(ENGLISH, tokenizer=tokenizer, lowercase=True, moses="en")
+    reader = learned(ENGLISH, kind=tokenizer, lowercase=True, moses="en")
     normal = list(map(reader.normalized, ENGLISH))
     assert reader.encode(ENGLISH) == reader.encode_normalized(normal)
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_case_is_dropped_only_when_asked(tokenizer: Any) -> None:
-    lower = learned(ENGLISH, tokenizer=tokenizer, lowercase=True)
+    lower = learned(ENGLISH, kind=tokenizer, lowercase=True)
     assert lower.encode(["TWO dogs"]) == lower.encode(["two DOGS"])
     assert lower.normalized("TWO") == "two"
-    kept = learned(ENGLISH, tokenizer=tokenizer)
+    kept = learned(ENGLISH, kind=tokenizer)
     assert kept.encode(["TWO dogs"]) != kept.encode(["two dogs"])
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_a_letter_has_one_spelling(tokenizer: Any) -> None:
-    reader = learned(["caf\u00e9"] * 3, tokenizer=tokenizer)
+    reader = learned(["caf\u00e9"] * 3, kind=tokenizer)
     assert reader.encode(["cafe\u0301"]) == reader.encode(["caf\u00e9"])
 
 
@@ -86,7 +86,7 @@ def test_a_letter_has_one_spelling(tokenizer: Any) -> None:
     ],
 )
 def test_moses_rules_take_text_apart(text: str, language: str, expected: str) -> None:
-    assert normalize(text, settings(tokenizer="bpe", moses=language)) == expected
+    assert normalize(text, settings(kind="bpe", moses=language)) == expected
 
 
 @pytest.mark.parametrize(
@@ -99,23 +99,23 @@ def test_moses_rules_take_text_apart(text: str, language: str, expected: str) ->
     ],
 )
 def test_what_moses_rules_took_apart_is_put_together(text: str, language: str) -> None:
-    reader = learned([text], tokenizer="bpe", moses=language)
+    reader = learned([text], kind="bpe", moses=language)
     assert reader.plain(reader.normalized(text)) == text
 
 
 def test_without_moses_written_text_is_left_as_it_is() -> None:
-    assert learned(ENGLISH, tokenizer="bpe").plain("it 's me .") == "it 's me ."
+    assert learned(ENGLISH, kind="bpe").plain("it 's me .") == "it 's me ."
 
 
 def test_the_words_of_moses_are_not_taken_apart_again() -> None:
-    reader = learned(["it isn't 3,000"], tokenizer="words", moses="en")
+    reader = learned(["it isn't 3,000"], kind="words", moses="en")
     assert set(reader.words) - set(PAIR_WORDS) == {"it", "isn", "'t", "3,000"}
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_what_stands_for_no_word_is_never_read_and_never_written(tokenizer: Any) -> None:
     text = "x<bos>y <pad> <eos> z"
-    reader = learned([text, *ENGLISH] * 5, tokenizer=tokenizer)
+    reader = learned([text, *ENGLISH] * 5, kind=tokenizer)
     assert not {PAD_ID, BOS_ID, EOS_ID} & set(reader.encode([text])[0])
     (ids,) = reader.encode([ENGLISH[0]])
     assert reader.joined([BOS_ID, *ids, EOS_ID, PAD_ID]) == reader.joined(ids)
@@ -123,8 +123,8 @@ def test_what_stands_for_no_word_is_never_read_and_never_written(tokenizer: Any)
 
 
 def test_an_unknown_word_is_written_as_one() -> None:
-    assert learned(ENGLISH, tokenizer="words").joined([UNK_ID, UNK_ID]) == "<unk> <unk>"
-    reader = learned(ENGLISH, tokenizer="bpe")
+    assert learned(ENGLISH, kind="words").joined([UNK_ID, UNK_ID]) == "<unk> <unk>"
+    reader = learned(ENGLISH, kind="bpe")
     assert reader.joined(reader.encode(["dog \u65e5"])[0]) == "dog <unk>"
 
 
