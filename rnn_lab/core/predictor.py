@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
-from rnn_lab.io.records import ENDINGS, read_records
+from rnn_lab.io.records import FORMAT_BY_SUFFIX, read_records
 from rnn_lab.special_tokens import PAD_ID
 
 TEXTS_AT_ONCE = 2048  # read ahead, so that texts of like lengths share a batch
@@ -75,7 +75,7 @@ class RecordPredictor(Predictor):
             text_column: Name of the column that holds texts.
             encoding: Encoding of the text, such as `utf-8`.
         """
-        known = source == "-" or Path(source.removesuffix(".gz")).suffix.lower() in ENDINGS
+        known = source == "-" or Path(source.removesuffix(".gz")).suffix.lower() in FORMAT_BY_SUFFIX
         records = read_records(
             source,
             format=format or (None if known else "txt"),

@@ -1,1 +1,1 @@
-"""Reading and writing of files, without torch: downloads, records, tables, caches, digests."""
+"""File input and output without torch: downloads, records, tables, caches, hashes."""

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are complete."""
+"""Atomic writes: a file appears under its name only when it is complete."""
 
 import os
 from collections.abc import Iterator
@@ -11,35 +11,35 @@ from rnn_lab.errors import UserError
 
 @contextmanager
 def atomic_path(path: Path, tag: str = "") -> Iterator[Path]:
-    """Give a path to write to, which becomes `path` when the block ends without an error.
+    """Yield a temporary path, which is renamed to `path` when the block ends without an error.
 
-    The folder is made. A crash leaves `path` as it was, and a hidden file beside it that the next
-    writer of the same tag replaces.
+    The parent folder is created. A crash leaves `path` unchanged, and a hidden temporary file next
+    to it, which the next writer with the same tag replaces.
 
     Args:
-        path: The file.
-        tag: Tells apart the hidden files of several writers of the same file.
+        path: The file to write.
+        tag: Distinguishes the temporary files of several writers of the same file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}{tag}.part")
+    temporary = path.with_name(f".{path.name}{tag}.part")
     try:
-        yield part
-        os.replace(part, path)
+        yield temporary
+        os.replace(temporary, path)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[str]]:
-    """Open a file for text that appears under its name when the block ends without an error.
+    """Open a text file that appears under its name when the block ends without an error.
 
     Raises:
-        UserError: If it cannot be written.
+        UserError: If the file cannot be written.
     """
     try:
         with (
-            atomic_path(path, f".{os.getpid()}") as part,
-            open(part, "w", encoding="utf-8", newline="") as file,  # closed before it is renamed
+            atomic_path(path, f".{os.getpid()}") as temporary,
+            open(temporary, "w", encoding="utf-8", newline="") as file,  # closed before renaming
         ):
             yield file
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Prepared data in a cache folder: built once by one process, found by all others."""
+"""A cache of preprocessed data: one process builds an entry, all others reuse it."""
 
 import hashlib
 import json
@@ -13,25 +13,25 @@ from filelock import FileLock
 
 from rnn_lab.errors import UserError
 
-FORMAT = 1  # raise it when anything below changes what is written
+FORMAT = 1  # increase it when a change below changes the written files
 
 
-def prepared(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-    """Find the corpus that the key describes; build it first if it is not there.
+def get_or_build(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    """Return the cache entry of a key; build it first if it does not exist.
 
-    Several processes may ask at once: one builds, the others wait. A process that is killed
-    leaves a folder that nobody takes for a corpus, and the next one removes it.
+    Concurrent processes are safe: one builds, the others wait. A process that is killed leaves a
+    temporary folder, which is never taken for an entry and which the next build removes.
 
     Args:
-        folder: Where corpora lie.
-        key: Everything that the corpus depends on, as plain values.
-        build: Writes the corpus into an empty folder.
+        folder: The cache folder.
+        key: Everything that the entry depends on, as plain values.
+        build: Writes the entry into an empty folder.
 
     Returns:
-        The folder of the corpus.
+        The folder of the entry.
 
     Raises:
-        UserError: If the folder cannot be written, for example on a full disk.
+        UserError: If the cache folder cannot be written, for example on a full disk.
     """
     name = hashlib.sha256(json.dumps([FORMAT, key], sort_keys=True).encode()).hexdigest()[:24]
     target = folder / name
@@ -39,21 +39,21 @@ def prepared(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"{name}.lock"):
             if not target.is_dir():
-                _build_beside(target, build)
+                _build_atomically(target, build)
     except OSError as error:
         raise UserError(
-            f"the texts cannot be prepared in {folder}: {error.strerror or error}"
+            f"the data cannot be prepared in {folder}: {error.strerror or error}"
         ) from error
     return target
 
 
-def _build_beside(target: Path, build: Callable[[Path], None]) -> None:
-    for left in target.parent.glob(f"{target.name}.*.part"):
-        shutil.rmtree(left)
-    part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
-    part.mkdir()
+def _build_atomically(target: Path, build: Callable[[Path], None]) -> None:
+    for stale in target.parent.glob(f"{target.name}.*.part"):
+        shutil.rmtree(stale)
+    temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
+    temporary.mkdir()
     try:
-        build(part)
-        os.rename(part, target)
+        build(temporary)
+        os.rename(temporary, target)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)

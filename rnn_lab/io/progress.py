@@ -1,4 +1,4 @@
-"""Progress on long work: a bar on a terminal, silence elsewhere."""
+"""Progress bars, shown only on a terminal."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,12 +18,12 @@ Item = TypeVar("Item")
 
 
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Pass the items on and count them on standard error while it is a terminal.
+    """Yield items, with a progress bar on standard error if it is a terminal.
 
     Args:
-        items: What is worked through.
-        description: What is being done, for people.
-        total: How many items there will be, if known.
+        items: The items to process.
+        description: Label of the progress bar.
+        total: Number of items, if known.
 
     Yields:
         The items, in order.

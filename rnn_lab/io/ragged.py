@@ -1,4 +1,4 @@
-"""Rows of different lengths in flat files with offsets, opened memory-mapped."""
+"""Ragged arrays: rows of different lengths in flat files with offsets, read memory-mapped."""
 
 from array import array
 from collections.abc import Iterator
@@ -6,47 +6,53 @@ from pathlib import Path
 
 import numpy as np
 
-ENCODED_AT_ONCE = 1024  # texts
-WRITTEN_AT_ONCE = 1 << 20  # bytes
+ENCODE_CHUNK_SIZE = 1024  # texts
+BUFFER_SIZE = 1 << 20  # bytes
 
 
-class Flat:
-    """Writes rows of numbers or bytes end to end, with the offset of each; memory is bounded."""
+class RaggedArrayWriter:
+    """Write rows of numbers or bytes end to end, with the offset of each, in bounded memory.
+
+    Args:
+        folder: Folder of the files.
+        name: Name of the files: `name.bin` and `name.offsets.bin`.
+        typecode: Type of the numbers, as in `array.array`.
+    """
 
     def __init__(self, folder: Path, name: str, typecode: str) -> None:
-        self._values = open(folder / f"{name}.bin", "wb", WRITTEN_AT_ONCE)  # noqa: SIM115
-        self._offsets = open(folder / f"{name}.offsets.bin", "wb", WRITTEN_AT_ONCE)  # noqa: SIM115
+        self._values = open(folder / f"{name}.bin", "wb", BUFFER_SIZE)  # noqa: SIM115
+        self._offsets = open(folder / f"{name}.offsets.bin", "wb", BUFFER_SIZE)  # noqa: SIM115
         self._typecode = typecode
         self._end = 0
         self._offsets.write(array("q", [0]).tobytes())
 
     def append(self, row: bytes | list[int]) -> None:
-        """Add a row."""
+        """Append a row."""
         self._end += len(row)
         self._values.write(row if isinstance(row, bytes) else array(self._typecode, row).tobytes())
         self._offsets.write(self._end.to_bytes(8, "little"))
 
     def close(self) -> None:
-        """Write what is left and let go of the files."""
+        """Flush and close both files."""
         try:
-            self._values.close()  # fails where the disk is full
+            self._values.close()  # fails if the disk is full
         finally:
             self._offsets.close()
 
 
 def open_memmap(path: Path, dtype: str) -> np.ndarray:
     """Map a file of numbers into memory, read-only."""
-    if path.stat().st_size == 0:  # the system refuses to map an empty file
+    if path.stat().st_size == 0:  # an empty file cannot be mapped
         return np.empty(0, dtype)
     return np.memmap(path, dtype, "r")
 
 
-class Texts:
-    """The texts that a `Flat` of bytes has written.
+class TextStore:
+    """Texts that a `RaggedArrayWriter` has written as bytes.
 
     Args:
-        folder: The folder of the corpus.
-        name: What they were written as.
+        folder: Folder of the files.
+        name: Name under which they were written.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -62,10 +68,10 @@ class Texts:
         return bytes(self._bytes[start:end]).decode()
 
     def read(self, rows: np.ndarray) -> Iterator[str]:
-        """Read some rows, in ascending order, from the file: what was read takes no memory."""
-        with open(self._path, "rb", WRITTEN_AT_ONCE) as file:
-            for first in range(0, len(rows), ENCODED_AT_ONCE):
-                some = rows[first : first + ENCODED_AT_ONCE]
-                for start, end in zip(self._offsets[some], self._offsets[some + 1], strict=True):
+        """Read rows, in ascending order, from the file, without keeping them in memory."""
+        with open(self._path, "rb", BUFFER_SIZE) as file:
+            for first in range(0, len(rows), ENCODE_CHUNK_SIZE):
+                chunk = rows[first : first + ENCODE_CHUNK_SIZE]
+                for start, end in zip(self._offsets[chunk], self._offsets[chunk + 1], strict=True):
                     file.seek(start)
                     yield file.read(end - start).decode()

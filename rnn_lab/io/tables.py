@@ -1,4 +1,4 @@
-"""Tables in chunks: CSV, TSV and Parquet as frames, and what their columns hold."""
+"""Tables read in chunks: CSV, TSV and Parquet as data frames, with typed access to columns."""
 
 import warnings
 from collections.abc import Generator, Iterator
@@ -8,64 +8,64 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.archives import damage_named, open_bytes
+from rnn_lab.io.archives import open_bytes, read_errors_named
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-ROWS_AT_ONCE = 1 << 16
+CHUNK_ROWS = 1 << 16
 SEPARATORS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 
 
 class Chunk(NamedTuple):
-    """Some rows of a table.
+    """Consecutive rows of a table.
 
     Attributes:
         frame: The rows, `(rows, columns)`.
-        source: What error messages call the table.
-        first: Number of the first row in the table, from 1.
+        source: Name of the table in error messages.
+        first_row: 1-based number of the first row in the table.
     """
 
     frame: "pd.DataFrame"
     source: str
-    first: int
+    first_row: int
 
     def where(self, row: int) -> str:
-        """Name a row of the chunk in an error message."""
-        return f"{self.source} row {self.first + row}"
+        """Return the location of a row of the chunk, for error messages."""
+        return f"{self.source} row {self.first_row + row}"
 
 
 def read_frames(path: Path, names: list[str] | None = None) -> Generator[Chunk, None, None]:
-    """Read a table chunk by chunk; memory stays bounded.
+    """Read a table chunk by chunk, in bounded memory.
 
     Args:
-        path: File ending in `.csv`, `.tsv`, `.txt` (each also as `.gz`) or `.parquet`.
-        names: The columns, where the first row does not name them.
+        path: File ending in `.csv`, `.tsv`, `.txt` (optionally with `.gz`) or `.parquet`.
+        names: Column names, if the first row does not contain them.
 
     Raises:
-        UserError: If the file is missing, damaged, empty, not UTF-8, or not such a table.
+        UserError: If the file is missing, damaged, empty, not UTF-8, or not a table of that format.
     """
-    ending = Path(str(path).removesuffix(".gz")).suffix.lower()
-    if ending != ".parquet" and ending not in SEPARATORS:
-        raise UserError(f"{path} does not tell its format: give .csv, .tsv or .parquet")
+    suffix = Path(str(path).removesuffix(".gz")).suffix.lower()
+    if suffix != ".parquet" and suffix not in SEPARATORS:
+        raise UserError(f"cannot infer the format of {path}: expected .csv, .tsv or .parquet")
     if not path.is_file():
-        raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is no file")
-    parquet = ending == ".parquet"
-    first = 1
-    for frame in _parquet(path) if parquet else _delimited(path, SEPARATORS[ending], names):
+        raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    is_parquet = suffix == ".parquet"
+    row = 1
+    for frame in _parquet(path) if is_parquet else _delimited(path, SEPARATORS[suffix], names):
         if len(frame):
-            yield Chunk(frame, str(path), first)
-            first += len(frame)
-    if first == 1:
-        raise UserError(f"{path} is empty, wanted rows of numbers")
+            yield Chunk(frame, str(path), row)
+            row += len(frame)
+    if row == 1:
+        raise UserError(f"{path} is empty, expected rows of numbers")
 
 
 def _delimited(path: Path, separator: str, names: list[str] | None) -> Iterator["pd.DataFrame"]:
     import pandas as pd
 
     with open_bytes(path) as file, warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop fields
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # else fields would be dropped
         try:
             yield from pd.read_csv(
                 file,
@@ -73,8 +73,8 @@ def _delimited(path: Path, separator: str, names: list[str] | None) -> Iterator[
                 names=names,
                 header=None if names else 0,
                 index_col=False,
-                chunksize=ROWS_AT_ONCE,
-                low_memory=False,  # one type for each column of a chunk
+                chunksize=CHUNK_ROWS,
+                low_memory=False,  # infer one type per column of a chunk
             )
         except pd.errors.EmptyDataError:
             return
@@ -84,7 +84,7 @@ def _delimited(path: Path, separator: str, names: list[str] | None) -> Iterator[
             ) from error
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
             reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
-            raise UserError(f"{path} is no table: {reason}") from error
+            raise UserError(f"{path} is not a table: {reason}") from error
 
 
 def _parquet(path: Path) -> Iterator["pd.DataFrame"]:
@@ -92,88 +92,88 @@ def _parquet(path: Path) -> Iterator["pd.DataFrame"]:
     from pyarrow import parquet
 
     try:
-        # What is buffered beforehand is the whole file.
-        with damage_named(path), parquet.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE):
+        # Prebuffering would read the whole file.
+        with read_errors_named(path), parquet.ParquetFile(path, pre_buffer=False) as file:
+            for batch in file.iter_batches(CHUNK_ROWS):
                 yield batch.to_pandas()
     except pa.ArrowInvalid as error:
-        raise UserError(f"{path} is no Parquet file, or a damaged one: {error}") from error
+        raise UserError(f"{path} is not a Parquet file, or it is damaged: {error}") from error
 
 
-def chunks_of(frame: "pd.DataFrame", source: str = "the frame") -> Iterator[Chunk]:
-    """Take a frame as a table of one chunk.
+def as_chunks(frame: "pd.DataFrame", source: str = "the frame") -> Iterator[Chunk]:
+    """Yield a data frame as a single chunk.
 
     Raises:
-        UserError: If it has no rows.
+        UserError: If the frame has no rows.
     """
     if len(frame) == 0:
-        raise UserError(f"{source} is empty, wanted rows of numbers")
+        raise UserError(f"{source} is empty, expected rows of numbers")
     yield Chunk(frame, source, 1)
 
 
-def check_columns(chunk: Chunk, wanted: list[str]) -> None:
-    """Refuse a table that lacks a column.
+def check_columns(chunk: Chunk, required: list[str]) -> None:
+    """Check that a table has the required columns.
 
     Raises:
-        UserError: Naming the first one that is missing and those there are.
+        UserError: If a column is missing; the message lists the existing ones.
     """
-    for column in wanted:
+    for column in required:
         if column not in chunk.frame.columns:
-            there = ", ".join(map(str, chunk.frame.columns))
-            raise UserError(f"{chunk.source} has no column {column!r}; it has: {there}")
+            existing = ", ".join(map(str, chunk.frame.columns))
+            raise UserError(f"{chunk.source} has no column {column!r}; it has: {existing}")
 
 
 def is_text(values: "pd.Series[Any]") -> bool:
-    """Whether a column holds anything but numbers."""
+    """Return whether a column contains anything but numbers."""
     from pandas.api import types
 
     return not types.is_numeric_dtype(values.dtype) and bool(values.notna().any())
 
 
-def is_words(values: "pd.Series[Any]") -> bool:
-    """Whether no value of a column is a number: it is another thing, not a number misspelt."""
-    return is_text(values) and not _converted(values).notna().any()
+def is_categorical(values: "pd.Series[Any]") -> bool:
+    """Return whether no value of a text column is a number, so it is not numbers with typos."""
+    return is_text(values) and not _to_numeric(values).notna().any()
 
 
-def _converted(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Read numbers that are written as text; missing where it is none."""
+def _to_numeric(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Parse numbers from text; values that are not numbers become missing."""
     import pandas as pd
 
     return pd.to_numeric(values.astype("string"), errors="coerce")
 
 
-def numbers(chunk: Chunk, column: str, everywhere: bool = False) -> np.ndarray:
-    """Read a column of numbers, `(rows,)` float32, NaN where there is none.
+def read_numbers(chunk: Chunk, column: str, required: bool = False) -> np.ndarray:
+    """Return a column of numbers, `(rows,)` float32, NaN if missing.
 
     Args:
         chunk: The rows.
         column: Name of the column.
-        everywhere: Whether none may be missing.
+        required: If True, no value may be missing.
 
     Raises:
-        UserError: If a value is text or not finite, naming its row.
+        UserError: If a value is text, not finite, or missing though required.
     """
     values = chunk.frame[column]
     if is_text(values):
-        read = _converted(values)
-        for bad in np.flatnonzero((read.isna() & values.notna()).to_numpy())[:1]:
-            found = f"column {column!r} holds {str(values.iloc[bad])!r:.50}"
-            raise UserError(f"{chunk.where(bad)}: {found}, wanted a number")
-        values = read
+        parsed = _to_numeric(values)
+        for bad in np.flatnonzero((parsed.isna() & values.notna()).to_numpy())[:1]:
+            value = f"column {column!r} contains {str(values.iloc[bad])!r:.50}"
+            raise UserError(f"{chunk.where(bad)}: {value}, expected a number")
+        values = parsed
     with np.errstate(over="ignore"):
         array = values.to_numpy(np.float64, na_value=np.nan).astype(np.float32)
     for bad in np.flatnonzero(np.isinf(array))[:1]:
         raise UserError(
-            f"{chunk.where(bad)}: column {column!r} is {values.iloc[bad]}, wanted a finite number "
-            "(leave the field empty where nothing was observed)"
+            f"{chunk.where(bad)}: column {column!r} is {values.iloc[bad]}, expected a finite "
+            "number (leave the field empty if the value is missing)"
         )
-    for bad in np.flatnonzero(np.isnan(array))[:1] if everywhere else []:
-        raise UserError(f"{chunk.where(bad)}: column {column!r} is missing, wanted a number")
+    for bad in np.flatnonzero(np.isnan(array))[:1] if required else []:
+        raise UserError(f"{chunk.where(bad)}: column {column!r} is missing, expected a number")
     return array
 
 
-def words(chunk: Chunk, column: str) -> np.ndarray:
-    """Read a column of text, `(rows,)` objects.
+def read_strings(chunk: Chunk, column: str) -> np.ndarray:
+    """Return a column of text, `(rows,)` objects.
 
     Raises:
         UserError: If a value is missing.
@@ -181,19 +181,19 @@ def words(chunk: Chunk, column: str) -> np.ndarray:
     values = chunk.frame[column]
     bad = np.flatnonzero(values.isna().to_numpy())
     if len(bad):
-        raise UserError(f"{chunk.where(bad[0])}: column {column!r} is missing, wanted a value")
+        raise UserError(f"{chunk.where(bad[0])}: column {column!r} is missing, expected a value")
     return values.astype(str).to_numpy(object)
 
 
-def times(chunk: Chunk, column: str) -> tuple[np.ndarray, bool]:
-    """Read a column of times.
+def read_times(chunk: Chunk, column: str) -> tuple[np.ndarray, bool]:
+    """Return a column of times.
 
     Returns:
-        Times `(rows,)` int64, of timestamps the nanoseconds since 1970, UTC where they tell their
-        zone; and whether they are plain numbers.
+        Times `(rows,)` int64, for timestamps in nanoseconds since 1970 (UTC if they have a time
+        zone); and whether they are plain integers.
 
     Raises:
-        UserError: If a value is no time, naming its row.
+        UserError: If a value is missing or not a time.
     """
     from pandas.api import types
 
@@ -203,31 +203,31 @@ def times(chunk: Chunk, column: str) -> tuple[np.ndarray, bool]:
         raise UserError(f"{chunk.where(bad[0])}: the time in {column!r} is missing")
     if types.is_integer_dtype(values.dtype):
         return values.to_numpy(np.int64), True
-    moments = _moments(values)
-    bad = np.flatnonzero(moments.isna().to_numpy())
+    timestamps = _parse_timestamps(values)
+    bad = np.flatnonzero(timestamps.isna().to_numpy())
     if len(bad):
         raise UserError(
             f"{chunk.where(bad[0])}: the time {str(values.iloc[bad[0]])!r:.50} in {column!r} "
-            "cannot be read, wanted one such as 2024-01-31 or 2024-01-31 23:00 (or an integer)"
+            "cannot be parsed, expected one such as 2024-01-31 or 2024-01-31 23:00 (or an integer)"
         )
-    return moments.to_numpy("datetime64[ns]").astype(np.int64), False
+    return timestamps.to_numpy("datetime64[ns]").astype(np.int64), False
 
 
-def _moments(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Read timestamps, all of the form of the first one; missing where one is none."""
+def _parse_timestamps(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Parse timestamps in the format of the first one; other values become missing."""
     import pandas as pd
     from pandas.api import types
 
     if types.is_datetime64_any_dtype(values.dtype):
-        zoned = getattr(values.dt, "tz", None) is not None
-        return values.dt.tz_convert("UTC").dt.tz_localize(None) if zoned else values
+        has_zone = getattr(values.dt, "tz", None) is not None
+        return values.dt.tz_convert("UTC").dt.tz_localize(None) if has_zone else values
     if types.is_float_dtype(values.dtype) or types.is_bool_dtype(values.dtype):
         return pd.Series(pd.NaT, index=values.index)
     text = values.astype(str)
-    read = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    if read.isna().iloc[0]:
-        form = pd.tseries.api.guess_datetime_format(text.iloc[0])
-        if form is not None:
-            read = pd.to_datetime(text, format=form, errors="coerce", utc=True)
+    parsed = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+    if parsed.isna().iloc[0]:
+        format = pd.tseries.api.guess_datetime_format(text.iloc[0])
+        if format is not None:
+            parsed = pd.to_datetime(text, format=format, errors="coerce", utc=True)
     bounds = pd.Timestamp.min.tz_localize("UTC"), pd.Timestamp.max.tz_localize("UTC")
-    return read.where(read.between(*bounds)).dt.tz_localize(None)
+    return parsed.where(parsed.between(*bounds)).dt.tz_localize(None)

@@ -1,4 +1,4 @@
-"""Word vectors that others have trained, in the text form of GloVe and fastText."""
+"""Pretrained word vectors in the text format of GloVe and fastText."""
 
 from pathlib import Path
 
@@ -11,42 +11,42 @@ from rnn_lab.special_tokens import PAD_ID
 
 
 def read_vectors(path: Path, words: list[str], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read the vectors of some words; of all others nothing is kept.
+    """Read the vectors of the words of a vocabulary; all other lines are skipped.
 
     Args:
-        path: File of lines `word number number ...`, also as `.gz`; a first line of two
-            numbers (fastText) is passed over.
-        words: What to look for, in the order of their ids.
-        size: Features of a word.
+        path: File of lines `word number number ...`, optionally compressed as `.gz`; a first line
+            of two numbers (the header of fastText) is skipped.
+        words: The vocabulary, in the order of its ids.
+        size: Dimension of a vector.
 
     Returns:
-        Ids of the words found, `(found,)` int64, and their vectors, `(found, size)` float32.
+        Ids of the words in the file, `(words,)` int64, and their vectors, `(words, size)` float32.
 
     Raises:
-        UserError: If a line has another number of features, or no word is found.
+        UserError: If a line has a vector of another size, or no word is in the file.
     """
-    wanted = {word.encode(): i for i, word in enumerate(words) if i != PAD_ID}
-    found: dict[int, np.ndarray] = {}
+    ids = {word.encode(): i for i, word in enumerate(words) if i != PAD_ID}
+    vectors: dict[int, np.ndarray] = {}
     with open_bytes(path) as file:
         for number, line in enumerate(progress(file, f"reading {path.name}"), 1):
-            parts = line.rstrip().split(b" ")
-            if number == 1 and len(parts) == 2:
+            fields = line.rstrip().split(b" ")
+            if number == 1 and len(fields) == 2:
                 continue
-            word = b" ".join(parts[:-size])  # a few words of GloVe hold spaces
-            if len(parts) <= size or (number <= 2 and len(parts) != size + 1):
+            word = b" ".join(fields[:-size])  # a few words of GloVe contain spaces
+            if len(fields) <= size or (number <= 2 and len(fields) != size + 1):
                 raise UserError(
-                    f"{path} line {number} has {len(parts) - 1} features, wanted {size}: "
-                    "give --model.embedding_dim as the file has it"
+                    f"{path} line {number} has {len(fields) - 1} features, expected {size}: "
+                    "set --model.embedding_dim to the size of the vectors in the file"
                 )
-            if word in wanted:
-                found[wanted[word]] = _numbers(parts[-size:], f"{path} line {number}")
-    if not found:
+            if word in ids:
+                vectors[ids[word]] = _parse_vector(fields[-size:], f"{path} line {number}")
+    if not vectors:
         raise UserError(f"{path} has none of the {len(words)} words of the vocabulary")
-    return np.array(list(found)), np.stack(list(found.values()))
+    return np.array(list(vectors)), np.stack(list(vectors.values()))
 
 
-def _numbers(parts: list[bytes], where: str) -> np.ndarray:
+def _parse_vector(fields: list[bytes], location: str) -> np.ndarray:
     try:
-        return np.array([float(part) for part in parts], np.float32)
+        return np.array([float(field) for field in fields], np.float32)
     except ValueError as error:
-        raise UserError(f"{where} holds what is no number: {error}") from error
+        raise UserError(f"{location} contains a value that is not a number: {error}") from error

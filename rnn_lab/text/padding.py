@@ -8,7 +8,7 @@ from rnn_lab.special_tokens import PAD_ID
 
 
 def gather_padded(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Gather rows of a `Flat` of ids, none of them empty.
+    """Gather rows of a `RaggedArrayWriter` of ids, none of them empty.
 
     Returns:
         The ids `(rows, time)` int64, `PAD_ID` after the end of a row, and the lengths `(rows,)`.

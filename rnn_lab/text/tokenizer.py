@@ -14,7 +14,7 @@ from typing import IO, Any, ClassVar, Literal, Self
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.ragged import ENCODED_AT_ONCE
+from rnn_lab.io.ragged import ENCODE_CHUNK_SIZE
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
 
 SPECIAL_TOKENS = ["<pad>", "<unk>"]
@@ -270,7 +270,7 @@ def encode_in_chunks(
     first = 0
     for text in texts:
         chunk.append(text)
-        if len(chunk) == ENCODED_AT_ONCE:
+        if len(chunk) == ENCODE_CHUNK_SIZE:
             yield first, encode(chunk)
             first += len(chunk)
             chunk = []

@@ -1,4 +1,4 @@
-"""Files are complete under their name, or as they were."""
+"""Atomic writes: a file is complete, or unchanged."""
 
 import pytest
 
@@ -16,13 +16,13 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_error_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path, error):
+def test_an_error_leaves_the_file_unchanged_and_no_temporary_file(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("before")
 
     def interrupted():
-        with atomic_path(path) as part:
-            part.write_text("half")
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
             raise error
 
     with pytest.raises(error):
@@ -31,14 +31,14 @@ def test_an_error_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path, erro
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_writer_left_is_replaced(tmp_path):
+def test_the_temporary_file_of_a_killed_writer_is_replaced(tmp_path):
     (tmp_path / ".a.txt.part").write_text("half of another")
-    with atomic_path(tmp_path / "a.txt") as part:
-        part.write_text("whole")
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("complete")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_folder_that_takes_no_file_is_one_line(tmp_path):
+def test_an_unwritable_folder_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"), atomic_write(tmp_path / "file/a"):
         pass

@@ -1,3 +1,5 @@
+"""Readers of text records: every format, its options and its errors."""
+
 import codecs
 import gzip
 import io
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from rnn_lab.errors import UserError
-from rnn_lab.io import records as readers
+from rnn_lab.io import records as module
 from rnn_lab.io.records import Record, read_members, read_records
 
 CSV = 'id,text,label\n1,"good, ""very""\nmuch so",pos\n2,bad,neg\n'
@@ -48,8 +50,8 @@ def read(folder: Path, name: str, content: str | bytes, **options: Any) -> list[
     return list(read_records(written(folder, name, content), **options))
 
 
-def complaint(folder: Path, name: str, content: str | bytes, **options: Any) -> str:
-    """What the error about a file says, after the file's name."""
+def error_of(folder: Path, name: str, content: str | bytes, **options: Any) -> str:
+    """Return the error message about a file, after the file's name."""
     with pytest.raises(UserError) as error:
         read(folder, name, content, **options)
     message = str(error.value)
@@ -58,23 +60,23 @@ def complaint(folder: Path, name: str, content: str | bytes, **options: Any) -> 
     return message.removeprefix(str(folder / name)).strip()
 
 
-@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("ending", FORMATS)
-def test_every_format_gives_its_records(tmp_path: Path, ending: str, packed: str) -> None:
+def test_every_format_is_read(tmp_path: Path, ending: str, suffix: str) -> None:
     content, records = FORMATS[ending]
-    assert read(tmp_path, f"a.{ending}{packed}", content) == records
+    assert read(tmp_path, f"a.{ending}{suffix}", content) == records
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_line_ends_of_windows_and_a_byte_order_mark_change_nothing(
+def test_windows_line_endings_and_a_byte_order_mark_change_nothing(
     tmp_path: Path, ending: str
 ) -> None:
     content, records = FORMATS[ending]
     data = codecs.BOM_UTF8 + content.replace("\n", "\r\n").encode()
-    wanted = [Record(r.text.replace("\n", "\r\n") if ending == "csv" else r.text, r.labels)
+    expected = [Record(r.text.replace("\n", "\r\n") if ending == "csv" else r.text, r.labels)
               for r in records]  # fmt: skip
     for encoding in ("utf-8", "utf-8-sig"):
-        assert read(tmp_path, f"a.{ending}", data, encoding=encoding) == wanted
+        assert read(tmp_path, f"a.{ending}", data, encoding=encoding) == expected
 
 
 @pytest.mark.parametrize("ending", FORMATS)
@@ -88,7 +90,7 @@ def test_only_a_line_feed_ends_a_line(tmp_path: Path, ending: str) -> None:
     assert read(tmp_path, f"a.{ending}", content) == [Record(odd, ("pos",))]
 
 
-def test_a_given_format_wins_over_the_ending(tmp_path: Path) -> None:
+def test_an_explicit_format_overrides_the_suffix(tmp_path: Path) -> None:
     assert read(tmp_path, "TREC.train.all", TXT, format="txt") == FROM_TXT
 
 
@@ -99,7 +101,7 @@ def test_unlabeled_records_need_no_label_column(tmp_path: Path, ending: str) -> 
     assert found == [Record(record.text, ()) for record in records]
 
 
-def test_unlabeled_lines_are_texts_and_empty_ones_count(tmp_path: Path) -> None:
+def test_unlabeled_lines_are_texts_even_if_empty(tmp_path: Path) -> None:
     found = read(tmp_path, "a.txt", "one two\n\nthree\r\nfour", labeled=False)
     assert [record.text for record in found] == ["one two", "", "three", "four"]
 
@@ -110,7 +112,7 @@ def test_an_empty_file_without_header_has_no_records(tmp_path: Path) -> None:
     assert read(tmp_path, "a.csv", "", header=False, text_column=1, label_column=2) == []
 
 
-def test_columns_are_told_by_number_and_several_texts_joined(tmp_path: Path) -> None:
+def test_columns_are_selected_by_number_and_several_texts_joined(tmp_path: Path) -> None:
     content = '"3","Title","Some text"\n"1","Other","More"\n'
     found = read(
         tmp_path, "a.csv", content, header=False, text_column=[2, "3"], label_column="1"
@@ -118,7 +120,7 @@ def test_columns_are_told_by_number_and_several_texts_joined(tmp_path: Path) -> 
     assert found == [Record("Title Some text", ("3",)), Record("Other More", ("1",))]
 
 
-def test_a_name_in_the_header_wins_over_a_number(tmp_path: Path) -> None:
+def test_a_name_in_the_header_takes_precedence_over_a_number(tmp_path: Path) -> None:
     content = "2,1\nx,y\n"
     assert read(tmp_path, "a.csv", content, text_column="1", label_column=1)[0].text == "y"
     assert read(tmp_path, "b.csv", "a,b\nx,y\n", text_column="2", label_column=1)[0].text == "y"
@@ -148,12 +150,12 @@ def test_a_separator_splits_labels(tmp_path: Path, name: str, content: str) -> N
     assert found == [Record("x", ("p", "q")), Record("y", ()), Record("z", ("q",))]
 
 
-def test_blank_lines_between_rows_are_no_rows(tmp_path: Path) -> None:
+def test_blank_lines_are_not_rows(tmp_path: Path) -> None:
     assert len(read(tmp_path, "a.csv", "text,label\n\nx,y\n\n")) == 1
     assert len(read(tmp_path, "a.tsv", "text\tlabel\n\nx\ty\n\n")) == 1
     assert len(read(tmp_path, "a.txt", "\n1 x\n\n")) == 1
-    only = read(tmp_path, "b.csv", "text\nx\n\ny\n", labeled=False)
-    assert [record.text for record in only] == ["x", "", "y"]
+    single_column = read(tmp_path, "b.csv", "text\nx\n\ny\n", labeled=False)
+    assert [record.text for record in single_column] == ["x", "", "y"]
 
 
 def test_a_folder_per_class_is_read_in_order(tmp_path: Path) -> None:
@@ -175,21 +177,21 @@ def test_members_of_an_archive_are_labeled_by_their_folder(tmp_path: Path) -> No
             info = tarfile.TarInfo(name)
             info.size = len(name)
             target.addfile(info, io.BytesIO(name.encode()))
-    wanted = [Record("d/train/pos/0.txt", ("pos",)), Record("d/train/neg/1.txt", ("neg",))]
-    assert list(read_records(tmp_path / "a.tar.gz")) == wanted
-    assert list(read_members([(r.text, r.text.encode()) for r in wanted])) == wanted
+    expected = [Record("d/train/pos/0.txt", ("pos",)), Record("d/train/neg/1.txt", ("neg",))]
+    assert list(read_records(tmp_path / "a.tar.gz")) == expected
+    assert list(read_members([(r.text, r.text.encode()) for r in expected])) == expected
 
 
 def test_standard_input_is_read_and_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.BytesIO("größe\nzwei\n".encode())
-    monkeypatch.setattr(readers.sys, "stdin", SimpleNamespace(buffer=stdin))
+    monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(buffer=stdin))
     assert [r.text for r in read_records("-", labeled=False)] == ["größe", "zwei"]
     assert not stdin.closed
-    with pytest.raises(UserError, match="standard input have no labels"):
+    with pytest.raises(UserError, match="cannot be read from standard input"):
         read_records("-")
 
 
-def test_the_encoding_can_be_told(tmp_path: Path) -> None:
+def test_the_encoding_can_be_set(tmp_path: Path) -> None:
     data = "0 caf\xe9 \x85 gr\xfc\xdfe\n".encode("latin-1")
     assert read(tmp_path, "a.txt", data, encoding="cp1252") == [Record("café … grüße", ("0",))]
 
@@ -204,34 +206,36 @@ def test_the_encoding_can_be_told(tmp_path: Path) -> None:
         ("a.txt.gz", b"0 x\n1 y\n0 caf\xe9"),
     ],
 )
-def test_wrong_encoding_names_line_and_byte(tmp_path: Path, name: str, content: bytes) -> None:
-    assert complaint(tmp_path, name, content) == (
+def test_a_wrong_encoding_is_reported_with_line_and_byte(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    assert error_of(tmp_path, name, content) == (
         "is not utf-8 at line 3 (byte 0xe9): "
-        "give its encoding (--data.encoding, in predict --encoding), such as cp1252"
+        "set its encoding (--data.encoding, or --encoding of predict), such as cp1252"
     )
 
 
-def test_wrong_encoding_inside_a_folder_names_the_file(tmp_path: Path) -> None:
+def test_a_wrong_encoding_in_a_folder_is_reported_with_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, "pos/a.txt", b"one\ntwo \xe9")
     with pytest.raises(UserError, match=r"pos/a\.txt is not utf-8 at line 2 \(byte 0xe9\)"):
         list(read_records(path.parent.parent))
 
 
-def test_another_encoding_is_proposed_than_the_one_that_failed(tmp_path: Path) -> None:
-    message = complaint(tmp_path, "a.txt", b"0 \x81\n", encoding="cp1252")
+def test_the_suggested_encoding_differs_from_the_failed_one(tmp_path: Path) -> None:
+    message = error_of(tmp_path, "a.txt", b"0 \x81\n", encoding="cp1252")
     assert message.startswith("is not cp1252 at line 1 (byte 0x81): ")
     assert message.endswith("such as latin-1")
 
 
 @pytest.mark.parametrize("encoding", ["utf-9", "utf-16", "rot13", ""])
-def test_an_encoding_that_cannot_serve_is_refused(tmp_path: Path, encoding: str) -> None:
+def test_an_unsupported_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(UserError, match=f"encoding '{encoding}' "):
         read_records(written(tmp_path, "a.txt", TXT), encoding=encoding)
 
 
 MALFORMED = {
-    "too many fields": ("text,label\na,b\n\na,b,c\n", "row 4 (line 4): 3 fields, wanted 2"),
-    "too few fields": ('text,label\n"a\nb",c\nd\n', "row 3 (line 4): 1 fields, wanted 2"),
+    "too many fields": ("text,label\na,b\n\na,b,c\n", "row 4 (line 4): 3 fields, expected 2"),
+    "too few fields": ('text,label\n"a\nb",c\nd\n', "row 3 (line 4): 1 fields, expected 2"),
     "unclosed quote": ('text,label\na,b\n"c,d\ne,f\n', "row 3 (line 3): a quote is not closed"),
     "text after a quote": (
         'text,label\n"a" b,c\n',
@@ -241,97 +245,99 @@ MALFORMED = {
     "empty label": ("text,label\na,\n", "row 2 (line 2): the label is empty"),
     "no such column": ("words,label,x\na,b,c\n", "has no column 'text'; it has: words, label, x"),
     "the same name twice": ("text,text,label\na,b,c\n", "has more than one column 'text'"),
-    "empty file": ("", "is empty, wanted a row of column names"),
+    "empty file": ("", "is empty, expected a row of column names"),
 }
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_malformed_csv_names_row_and_reason(tmp_path: Path, case: str) -> None:
-    content, wanted = MALFORMED[case]
-    assert complaint(tmp_path, "a.csv", content).startswith(wanted)
+def test_malformed_csv_is_reported_with_row_and_reason(tmp_path: Path, case: str) -> None:
+    content, expected = MALFORMED[case]
+    assert error_of(tmp_path, "a.csv", content).startswith(expected)
 
 
-def test_malformed_tsv_names_line_and_reason(tmp_path: Path) -> None:
-    message = complaint(tmp_path, "a.tsv", "text\tlabel\na\tb\nc\n")
-    assert message == "line 3: 1 fields, wanted 2"
+def test_malformed_tsv_is_reported_with_line_and_reason(tmp_path: Path) -> None:
+    message = error_of(tmp_path, "a.tsv", "text\tlabel\na\tb\nc\n")
+    assert message == "line 3: 1 fields, expected 2"
 
 
 def test_a_column_name_without_a_header_is_refused(tmp_path: Path) -> None:
-    message = complaint(tmp_path, "a.csv", "1,x\n", header=False)
-    assert message == "has no column 'text': without a header give 1 to 2"
-    message = complaint(
+    message = error_of(tmp_path, "a.csv", "1,x\n", header=False)
+    assert message == "has no column 'text': without a header give a number from 1 to 2"
+    message = error_of(
         tmp_path, "a.csv", "1,x\n", header=False, text_column=3, label_column=1
     )  # fmt: skip
-    assert message == "has no column 3: without a header give 1 to 2"
+    assert message == "has no column 3: without a header give a number from 1 to 2"
 
 
-def test_a_long_field_is_read_and_an_endless_one_refused(
+def test_a_long_field_is_read_but_one_above_the_limit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = "x" * 1_000_000
     assert read(tmp_path, "a.csv", f'text,label\n"{long}",y\n')[0].text == long
-    monkeypatch.setattr(readers, "FIELD_LIMIT", 1000)
-    readers.csv.field_size_limit(1000)
-    message = complaint(tmp_path, "a.csv", f'text,label\n"{long}",y\n')
+    monkeypatch.setattr(module, "FIELD_LIMIT", 1000)
+    module.csv.field_size_limit(1000)
+    message = error_of(tmp_path, "a.csv", f'text,label\n"{long}",y\n')
     assert message == "row 2 (line 2): field larger than field limit (1000)"
 
 
 @pytest.mark.parametrize(
-    ("line", "wanted"),
+    ("line", "expected"),
     [
         ("{", "line 2 is not JSON: Expecting property name"),
         ("[" * 100_000, "line 2 is not JSON: "),
         ('["x"]', "line 2 is not an object such as"),
         ('{"label": 1, "words": "x"}', "line 2 has no key 'text'; it has: label, words"),
         ('{"text": "x"}', "line 2 has no key 'label'; it has: text"),
-        ('{"text": null, "label": 1}', "line 2: 'text' is None, wanted a string"),
-        ('{"text": "\\ud800", "label": 1}', "line 2: 'text' holds half a character"),
-        ('{"text": "x", "label": null}', "line 2: label None, wanted a string or an integer"),
-        ('{"text": "x", "label": [0.5]}', "line 2: label 0.5, wanted a string or an integer"),
+        ('{"text": null, "label": 1}', "line 2: 'text' is None, expected a string"),
+        ('{"text": "\\ud800", "label": 1}', "line 2: 'text' contains an unpaired surrogate"),
+        ('{"text": "x", "label": null}', "line 2: label None, expected a string or an integer"),
+        ('{"text": "x", "label": [0.5]}', "line 2: label 0.5, expected a string or an integer"),
         ('{"text": "x", "label": ""}', "line 2: the label is empty"),
     ],
 )
-def test_malformed_jsonl_names_line_and_reason(tmp_path: Path, line: str, wanted: str) -> None:
+def test_malformed_jsonl_is_reported_with_line_and_reason(
+    tmp_path: Path, line: str, expected: str
+) -> None:
     content = f'{{"text": "x", "label": 1}}\n{line}\n'
-    assert complaint(tmp_path, "a.jsonl", content).startswith(wanted)
+    assert error_of(tmp_path, "a.jsonl", content).startswith(expected)
 
 
 @pytest.mark.parametrize(
-    ("content", "wanted"),
+    ("content", "expected"),
     [
         ("1 x\nword\n", "line 2: no space or tab after the label"),
         ("1 x\n y\n", "line 2: the label is empty"),
     ],
 )
-def test_malformed_lines_are_named(tmp_path: Path, content: str, wanted: str) -> None:
-    assert complaint(tmp_path, "a.txt", content) == wanted
+def test_malformed_lines_are_reported(tmp_path: Path, content: str, expected: str) -> None:
+    assert error_of(tmp_path, "a.txt", content) == expected
 
 
-def test_a_cut_gz_is_named_after_its_last_whole_line(tmp_path: Path) -> None:
+def test_a_truncated_gz_is_reported(tmp_path: Path) -> None:
     path = written(tmp_path, "a.txt.gz", "".join(f"{i} text\n" for i in range(99)))
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(UserError, match=r"a\.txt\.gz is truncated or damaged"):
         list(read_records(path))
 
 
-def test_wrong_paths_and_formats_are_refused_at_once(tmp_path: Path) -> None:
+def test_invalid_paths_and_formats_are_refused_immediately(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"gone\.csv does not exist"):
         read_records(tmp_path / "gone.csv")
-    with pytest.raises(UserError, match=r"a\.dat does not tell its format: give one of csv, "):
+    with pytest.raises(UserError, match=r"cannot infer the format of .*a\.dat: give one of csv, "):
         read_records(written(tmp_path, "a.dat", ""))
     with pytest.raises(UserError, match="format 'xml' is unknown: give one of csv, "):
         read_records(written(tmp_path, "a.csv", CSV), format="xml")
-    with pytest.raises(UserError, match=r"empty holds no file <label>/\*\.txt"):
+    with pytest.raises(UserError, match=r"empty contains no file <label>/\*\.txt"):
         list(read_records(tmp_path / "empty"))
 
 
-def test_records_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_are_read_lazily(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def endless() -> Iterator[bytes]:
         while True:
             yield b"x\ty\n"
 
-    monkeypatch.setattr(readers.sys, "stdin", SimpleNamespace(buffer=endless()))
+    monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(buffer=endless()))
     for kind, options in {"tsv": {"text_column": 1}, "csv": {"text_column": 1}, "txt": {}}.items():
         records = read_records("-", format=kind, labeled=False, **options)  # type: ignore[arg-type]
         assert len(list(islice(records, 1000))) == 1000

@@ -1,3 +1,5 @@
+"""Readers of time series: `.ts` files and JSON lines."""
+
 import gzip
 import io
 from pathlib import Path
@@ -9,7 +11,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.ts_files import TSFile, read_series
 
 HEADER = """\
-#Two sensors, by hand
+#Two sensors
 @problemName Tiny
 @timeStamps false
 @missing true
@@ -28,7 +30,7 @@ def written(folder: Path, content: str | bytes, name: str = "a.ts") -> Path:
     return path
 
 
-def test_a_case_is_its_steps_and_its_label(tmp_path: Path) -> None:
+def test_a_series_has_its_steps_and_its_label(tmp_path: Path) -> None:
     archive = TSFile(written(tmp_path, HEADER + CASES))
     assert (archive.classes, archive.dimensions) == (["up", "down"], 2)
     first, second = archive
@@ -48,42 +50,42 @@ def test_a_case_is_its_steps_and_its_label(tmp_path: Path) -> None:
             "latin-1"
         ),
     ],
-    ids=["bare", "capitals", "byte order mark", "comment in another encoding"],
+    ids=["minimal", "uppercase", "byte order mark", "comment in another encoding"],
 )
-def test_headers_come_in_many_forms(tmp_path: Path, content: str | bytes) -> None:
-    cases = list(TSFile(written(tmp_path, content)))
-    assert [case.label for case in cases] == ["0", "1"]
-    assert [case.values.ravel().tolist() for case in cases] == [[1, 2, 3], [4, 5, 6]]
+def test_headers_are_read_in_all_common_forms(tmp_path: Path, content: str | bytes) -> None:
+    series = list(TSFile(written(tmp_path, content)))
+    assert [each.label for each in series] == ["0", "1"]
+    assert [each.values.ravel().tolist() for each in series] == [[1, 2, 3], [4, 5, 6]]
 
 
-def test_a_compressed_file_reads_alike(tmp_path: Path) -> None:
+def test_a_compressed_file_is_read_the_same(tmp_path: Path) -> None:
     path = written(tmp_path, gzip.compress((HEADER + CASES).encode()), "a.ts.gz")
-    assert [case.label for case in TSFile(path)] == ["up", "down"]
+    assert [series.label for series in TSFile(path)] == ["up", "down"]
     assert len(list(read_series(path))) == 2
 
 
 @pytest.mark.parametrize(
-    ("case", "message"),
+    ("line", "message"),
     [
-        ("1,2:3,4", r"line 10: no label after the last colon, wanted one of up, down"),
+        ("1,2:3,4", r"line 10: no label after the last colon, expected one of up, down"),
         ("1,2:3,4:", r"line 10: no label after the last colon"),
         ("1,2:3,4:left", r"line 10: label 'left' is not in the header, which has up, down"),
-        ("1,2:up", r"line 10: 1 dimensions, wanted 2"),
-        ("1:2:3:up", r"line 10: 3 dimensions, wanted 2"),
-        ("up", r"line 10: 0 dimensions, wanted 2"),
-        ("1,2:3:up", r"line 10: the dimensions have unequal lengths: 2, 1"),
-        ("1,2:3,x4:up", r"line 10: 'x4' is no finite number"),
-        ("1,2:3,inf:up", r"line 10: 'inf' is no finite number"),
-        ("1,2:3,:up", r"line 10: '' is no finite number"),
-        (":1:up", r"line 10: '' is no finite number"),
+        ("1,2:up", r"line 10: 1 dimensions, expected 2"),
+        ("1:2:3:up", r"line 10: 3 dimensions, expected 2"),
+        ("up", r"line 10: 0 dimensions, expected 2"),
+        ("1,2:3:up", r"line 10: the dimensions have different lengths: 2, 1"),
+        ("1,2:3,x4:up", r"line 10: 'x4' is not a finite number"),
+        ("1,2:3,inf:up", r"line 10: 'inf' is not a finite number"),
+        ("1,2:3,:up", r"line 10: '' is not a finite number"),
+        (":1:up", r"line 10: '' is not a finite number"),
         ("1,2:3,4:up\n1,2:3,4", r"line 11: no label"),
         (b"1,2:3,\xe9:up", r"line 10: byte 0xe9 is not UTF-8"),
     ],
 )
-def test_a_damaged_case_is_named_by_its_line(
-    tmp_path: Path, case: str | bytes, message: str
+def test_a_malformed_series_is_reported_with_its_line(
+    tmp_path: Path, line: str | bytes, message: str
 ) -> None:
-    content = HEADER.encode() + (case if isinstance(case, bytes) else case.encode())
+    content = HEADER.encode() + (line if isinstance(line, bytes) else line.encode())
     path = written(tmp_path, content)
     with pytest.raises(UserError, match=rf"a\.ts {message}"):
         list(TSFile(path))
@@ -92,52 +94,62 @@ def test_a_damaged_case_is_named_by_its_line(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("@timeStamps false", "@timeStamps true", "line 3: series with timestamps are not read"),
-        ("@timeStamps false", "@timeStamps no", "line 3: @timestamps is true or false, got 'no'"),
-        ("@dimensions 2", "@dimensions two", "line 6: @dimensions is a number from 1, got 'two'"),
-        ("@dimensions 2", "@dimensions 0", "line 6: @dimensions is a number from 1, got '0'"),
-        ("@classLabel true up down", "@classLabel true", "line 8: @classLabel true lists"),
-        ("@classLabel true up down", "@classLabel true up up", "line 8: .* each once"),
-        ("@classLabel true up down", "@classLabel false", "says @classLabel false: its series"),
+        ("@timeStamps false", "@timeStamps true", "line 3: timestamps are not supported"),
+        (
+            "@timeStamps false",
+            "@timeStamps no",
+            "line 3: @timestamps must be true or false, got 'no'",
+        ),
+        (
+            "@dimensions 2",
+            "@dimensions two",
+            "line 6: @dimensions must be an integer of at least 1, got 'two'",
+        ),
+        (
+            "@dimensions 2",
+            "@dimensions 0",
+            "line 6: @dimensions must be an integer of at least 1, got '0'",
+        ),
+        ("@classLabel true up down", "@classLabel true", "line 8: @classLabel true must be"),
+        ("@classLabel true up down", "@classLabel true up up", "line 8: .* distinct labels"),
+        ("@classLabel true up down", "@classLabel false", "sets @classLabel false: its series"),
         ("@classLabel true up down\n", "", "has no line @classLabel: its series have no labels"),
-        ("@classLabel true up down", "@targetLabel true", "line 8: numbers as targets"),
+        ("@classLabel true up down", "@targetLabel true", "line 8: numeric targets"),
         ("@data\n", "", "line 9: a value before @data"),
-        (HEADER + CASES, "#nothing\n", "has no line @data: it is no .ts file, or cut short"),
+        (HEADER + CASES, "#nothing\n", "has no line @data: it is not a .ts file, or truncated"),
         (HEADER + CASES, "", "has no line @data"),
-        ("@equalLength false", "@equalLength true", "line 13: 2 steps, wanted 3"),
+        ("@equalLength false", "@equalLength true", "line 13: 2 steps, expected 3"),
         (
             "@equalLength false",
             "@equalLength true\n@seriesLength 4",
-            "line 11: 3 steps, wanted 4: the header says @equalLength",
+            "line 11: 3 steps, expected 4: the header sets @equalLength",
         ),
     ],
 )
-def test_a_header_that_does_not_fit_is_named(
-    tmp_path: Path, old: str, new: str, message: str
-) -> None:
+def test_an_invalid_header_is_reported(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in HEADER + CASES
     path = written(tmp_path, (HEADER + CASES).replace(old, new))
     with pytest.raises(UserError, match=rf"a\.ts {message}"):
         list(TSFile(path))
 
 
-def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no\.ts cannot be read"):
         TSFile(tmp_path / "no.ts")
-    packed = gzip.compress((HEADER + CASES).encode())
+    compressed = gzip.compress((HEADER + CASES).encode())
     with pytest.raises(UserError, match=r"a\.ts\.gz is truncated or damaged"):
-        list(TSFile(written(tmp_path, packed[:-9], "a.ts.gz")))
+        list(TSFile(written(tmp_path, compressed[:-9], "a.ts.gz")))
 
 
 def test_series_are_read_with_or_without_labels(tmp_path: Path) -> None:
     labeled = written(tmp_path, HEADER + CASES)
-    bare = HEADER.replace("@classLabel true up down", "@classLabel false")
-    unlabeled = written(tmp_path, bare + CASES.replace(":up", "").replace(":down", ""), "b.ts")
+    header = HEADER.replace("@classLabel true up down", "@classLabel false")
+    unlabeled = written(tmp_path, header + CASES.replace(":up", "").replace(":down", ""), "b.ts")
     for one, two in zip(read_series(labeled), read_series(unlabeled), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
-def test_json_lines_hold_a_list_for_each_step(
+def test_json_lines_contain_a_list_for_each_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = b'{"values": [[1, 4], [2, null]]}\n\n{"values": [[0.5, 1]]}\n'
@@ -154,25 +166,25 @@ def test_json_lines_hold_a_list_for_each_step(
         ("[1, 2]", "line 2 is not an object such as"),
         ("{", "line 2 is not JSON"),
         ('{"value": [[1, 2]]}', "line 2 is not an object such as"),
-        ('{"values": []}', r"line 2 has shape \(0,\), wanted \(time, features\)"),
+        ('{"values": []}', r"line 2 has shape \(0,\), expected \(time, features\)"),
         ('{"values": [[]]}', r"line 2 has shape \(1, 0\)"),
         ('{"values": [1, 2]}', r"line 2 has shape \(2,\)"),
-        ('{"values": [[1, 2], [3]]}', "line 2: wanted an equally long list of numbers"),
-        ('{"values": [["a", 2]]}', "line 2: wanted an equally long list of numbers"),
-        ('{"values": [[Infinity, 2]]}', "line 2 holds an infinite value"),
-        ('{"values": [[1, 2, 3]]}', "line 2: 3 features a step, wanted 2"),
+        ('{"values": [[1, 2], [3]]}', "line 2: expected lists of numbers of the same length"),
+        ('{"values": [["a", 2]]}', "line 2: expected lists of numbers of the same length"),
+        ('{"values": [[Infinity, 2]]}', "line 2 contains an infinite value"),
+        ('{"values": [[1, 2, 3]]}', "line 2: 3 features, expected 2"),
     ],
 )
-def test_a_damaged_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+def test_a_malformed_json_line_is_reported(tmp_path: Path, line: str, message: str) -> None:
     path = written(tmp_path, '{"values": [[1, 2]]}\n' + line, "a.jsonl")
     with pytest.raises(UserError, match=rf"a\.jsonl {message}"):
         list(read_series(path))
 
 
-def test_a_format_that_is_no_format_of_series_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a\.csv does not tell how it holds series"):
+def test_an_unknown_format_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot infer the series format of a\.csv"):
         read_series("a.csv")
-    with pytest.raises(UserError, match=r"from ts or jsonl, got format 'csv'"):
+    with pytest.raises(UserError, match=r"must be ts or jsonl, got 'csv'"):
         read_series("a.csv", "csv")
-    with pytest.raises(UserError, match="- does not tell how it holds series"):
+    with pytest.raises(UserError, match="cannot infer the series format of -"):
         read_series("-")

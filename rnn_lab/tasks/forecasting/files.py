@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from platformdirs import user_cache_path
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.cache import prepared
+from rnn_lab.io.cache import get_or_build
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.io.progress import progress
-from rnn_lab.io.tables import Chunk, read_frames, times
+from rnn_lab.io.tables import Chunk, read_frames, read_times
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
 from rnn_lab.tasks.forecasting.panel.panel import FORMAT, Panel, PanelConfig
@@ -45,7 +45,7 @@ class FileDataModule(ForecastDataModule):
             "names": self.names,
             "settings": asdict(settings),
         }
-        folder = prepared(
+        folder = get_or_build(
             user_cache_path("rnn_lab") / "prepared",
             key,
             lambda folder: self._build(folder, path, settings),
@@ -163,6 +163,6 @@ def _refuse(chunk: Chunk) -> str:
 
 def _holds_times(chunk: Chunk, column: str) -> bool:
     try:
-        return not times(chunk, column)[1]
+        return not read_times(chunk, column)[1]
     except UserError:
         return False

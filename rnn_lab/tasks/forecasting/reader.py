@@ -8,7 +8,7 @@ import numpy as np
 
 from rnn_lab.core.checkpoint import check_form
 from rnn_lab.errors import UserError
-from rnn_lab.io.tables import chunks_of
+from rnn_lab.io.tables import as_chunks
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
 from rnn_lab.tasks.forecasting.panel.frequency import calendar_features
 from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
@@ -136,7 +136,7 @@ class SeriesReader:
         """
         frame = self._with_times(frame)
         settings = replace(self.settings, static=self._statics(frame))
-        panel = read_panel(lambda: chunks_of(frame, source), settings, levels=self.levels)
+        panel = read_panel(lambda: as_chunks(frame, source), settings, levels=self.levels)
         number = {name: n for n, name in enumerate(self.ids)}
         numbers = np.array([number.get(name, -1) for name in panel.ids])
         origins = _origins(panel)

@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 import rnn_lab
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
-from rnn_lab.io.cache import prepared
+from rnn_lab.io.cache import get_or_build
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.io.records import read_records
 from rnn_lab.tasks.language_modeling.batch import LMBatch
@@ -96,7 +96,7 @@ class LanguageModelingDataModule(CorpusDataModule):
         self._restored = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
 
     def _prepare(self, sources: dict[str, Lines]) -> LMCorpus:
-        folder = prepared(
+        folder = get_or_build(
             user_cache_path("rnn_lab") / "prepared",
             {
                 "stream": FORMAT,

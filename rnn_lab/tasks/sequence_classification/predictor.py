@@ -9,7 +9,7 @@ import torch
 from rnn_lab.classification.predictor import LabelPredictor
 from rnn_lab.core.predictor import Answer, bucket_by_length, check_known_sizes
 from rnn_lab.errors import UserError
-from rnn_lab.io.ts_files import checked_values, read_series
+from rnn_lab.io.ts_files import read_series, to_series_array
 from rnn_lab.tasks.sequence_classification.models import BaseSequenceClassifier
 from rnn_lab.tasks.sequence_classification.series import SeriesScaler, SeriesSplit
 
@@ -56,7 +56,7 @@ class SequencePredictor(LabelPredictor):
         return cls(task, scaler, data["labels"])
 
     def _checked(self, raw: Any) -> np.ndarray:
-        values, wanted = checked_values(raw), len(self.scaler.mean)
+        values, wanted = to_series_array(raw), len(self.scaler.mean)
         if values.shape[1] != wanted:
             raise UserError(f"a series has {values.shape[1]} features a step, wanted {wanted}")
         return values

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.cache import prepared
+from rnn_lab.io.cache import get_or_build
 from rnn_lab.io.hashing import hash64, sample_by_hash
 from rnn_lab.io.progress import progress
-from rnn_lab.io.ragged import Flat, Texts, open_memmap
+from rnn_lab.io.ragged import RaggedArrayWriter, TextStore, open_memmap
 from rnn_lab.io.records import Record
 from rnn_lab.special_tokens import UNK_ID
 from rnn_lab.tasks.text_classification.batch import TextBatch
@@ -51,7 +51,7 @@ class Split:
             self.labels = self.labels.reshape(-1, num_classes)
         self._rows = open_memmap(folder / f"{name}.rows.bin", "<i8")
         spool = (folder / f"{name}.spool").read_text()
-        self._texts = Texts(folder, f"spool.{spool}")
+        self._texts = TextStore(folder, f"spool.{spool}")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -98,8 +98,8 @@ class Corpus:
 
 
 def prepare(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> Corpus:
-    """Open the corpus that the key describes; see `prepared`, which builds it where it must."""
-    return Corpus(prepared(folder, key, build))
+    """Open the corpus that the key describes; see `get_or_build`, which builds it where it must."""
+    return Corpus(get_or_build(folder, key, build))
 
 
 class RawTextStore:
@@ -109,13 +109,13 @@ class RawTextStore:
         self.name = name
         digests, self.labels = array("Q"), array("q")
         self.label_names: dict[tuple[str, ...], int] = {}
-        with closing(Flat(folder, f"spool.{name}", "B")) as texts:
+        with closing(RaggedArrayWriter(folder, f"spool.{name}", "B")) as texts:
             for text, labels in progress(records, f"reading {name}"):
                 raw = text.encode()
                 texts.append(raw)
                 digests.append(hash64(raw))
                 self.labels.append(self.label_names.setdefault(labels, len(self.label_names)))
-        self._texts = Texts(folder, f"spool.{name}")
+        self._texts = TextStore(folder, f"spool.{name}")
         self.digests = np.frombuffer(digests, np.uint64)
 
     def __len__(self) -> int:
@@ -223,7 +223,7 @@ def _write_split(
     empty = 0
     kept = array("q")
     texts = progress(spool.read(rows), f"encoding {name}", len(rows))
-    with closing(Flat(folder, f"{name}.ids", "i")) as ids:
+    with closing(RaggedArrayWriter(folder, f"{name}.ids", "i")) as ids:
         for first, encoded in encode_in_chunks(reader.encode, texts):
             for row, words in zip(rows[first:], encoded, strict=False):
                 if not words:

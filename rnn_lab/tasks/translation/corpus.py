@@ -18,7 +18,7 @@ import numpy as np
 from rnn_lab.errors import UserError
 from rnn_lab.io.hashing import hash64, sample_by_hash
 from rnn_lab.io.progress import progress
-from rnn_lab.io.ragged import Flat, Texts, open_memmap
+from rnn_lab.io.ragged import RaggedArrayWriter, TextStore, open_memmap
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.tokenizer import (
     SentenceTokenizerConfig,
@@ -56,7 +56,9 @@ class PairSplit:
         ]
         self._rows = open_memmap(folder / f"{name}.rows.bin", "<i8")
         spool = (folder / f"{name}.spool").read_text()
-        self._sources, self._targets = (Texts(folder, f"spool.{spool}.{side}") for side in SIDES)
+        self._sources, self._targets = (
+            TextStore(folder, f"spool.{spool}.{side}") for side in SIDES
+        )
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -117,13 +119,15 @@ class RawPairStore:
         names = [f"{kind}.{name}.{side}" for kind in ("spool", "normal") for side in SIDES]
         digests = array("Q")
         with ExitStack() as files:
-            flats = [files.enter_context(closing(Flat(folder, one, "B"))) for one in names]
+            flats = [
+                files.enter_context(closing(RaggedArrayWriter(folder, one, "B"))) for one in names
+            ]
             for pair in progress(pairs, f"reading {name}"):
                 normal = map(normalize, pair, settings)
                 for flat, text in zip(flats, (*pair, *normal), strict=True):
                     flat.append(text.encode())
                 digests.append(hash64(pair.source.encode()))
-        self.normal = [Texts(folder, one) for one in names[2:]]
+        self.normal = [TextStore(folder, one) for one in names[2:]]
         self.digests = np.frombuffer(digests, np.uint64)
 
     def __len__(self) -> int:
@@ -209,7 +213,10 @@ def _write_split(
     kept = array("q")
     empty = long = 0
     with ExitStack() as files:
-        flats = [files.enter_context(closing(Flat(folder, f"{name}.{s}", "i"))) for s in SIDES]
+        flats = [
+            files.enter_context(closing(RaggedArrayWriter(folder, f"{name}.{s}", "i")))
+            for s in SIDES
+        ]
         for row, sides in zip(rows, _encoded(spool, rows, reader, name), strict=True):
             words = [len(ids) - ends for ids, ends in zip(sides, ENDS, strict=True)]
             empty += min(words) == 0

@@ -13,7 +13,7 @@ from platformdirs import user_cache_path
 import rnn_lab
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
-from rnn_lab.io.cache import prepared
+from rnn_lab.io.cache import get_or_build
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.io.records import read_records
 from rnn_lab.tasks.translation.batch import PairBatch
@@ -137,7 +137,7 @@ class PairDataModule(CorpusDataModule):
             "test_fraction": self.test_fraction,
             "split_seed": self.split_seed,
         }
-        folder = prepared(
+        folder = get_or_build(
             user_cache_path("rnn_lab") / "prepared",
             {
                 "pairs": FORMAT,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.tables import chunks_of
+from rnn_lab.io.tables import as_chunks
 from rnn_lab.tasks.forecasting.panel import scaling
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
 from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
@@ -48,7 +48,7 @@ def some_panel(*lengths: int, seed: int = 0) -> Panel:
         observed=["observed"],
         static=["size", "id"],
     )
-    return read_panel(lambda: chunks_of(frame), settings)
+    return read_panel(lambda: as_chunks(frame), settings)
 
 
 def windows_of(

@@ -160,11 +160,11 @@ def test_missing_values_are_read_as_the_mean_and_said(checkpoint):
     ("asked", "message"),
     [
         ("up", "got one string"),
-        (np.zeros((3, 2)), r"a series has shape \(2,\), wanted \(time, features\)"),
+        (np.zeros((3, 2)), r"a series has shape \(2,\), expected \(time, features\)"),
         ([np.zeros((3, 3))], "a series has 3 features a step, wanted 2"),
         ([np.zeros((0, 2))], r"a series has shape \(0, 2\)"),
-        ([np.array([[1, np.inf]])], "a series holds an infinite value"),
-        (["up"], "a series: wanted an equally long list of numbers for each step"),
+        ([np.array([[1, np.inf]])], "a series contains an infinite value"),
+        (["up"], "a series: expected lists of numbers of the same length for all steps"),
     ],
 )
 def test_what_is_no_list_of_series_is_refused(checkpoint, asked, message):
@@ -176,9 +176,9 @@ def test_what_is_no_list_of_series_is_refused(checkpoint, asked, message):
     ("words", "wish"),
     [
         (["--input=no.ts"], "no.ts cannot be read"),
-        (["--input=a.csv"], "a.csv does not tell how it holds series"),
+        (["--input=a.csv"], "cannot infer the series format of a.csv"),
         (["--input=wide.jsonl"], "a series has 3 features a step, wanted 2"),
-        (["--input=bad.ts"], "bad.ts line 3: 'x' is no finite number"),
+        (["--input=bad.ts"], "bad.ts line 3: 'x' is not a finite number"),
         (["--input=bad.ts", "--beam_size=3"], "does not translate: leave --beam_size out"),
     ],
 )

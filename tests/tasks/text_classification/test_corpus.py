@@ -16,7 +16,7 @@ import pytest
 
 from rnn_lab.errors import UserError
 from rnn_lab.io import cache
-from rnn_lab.io.ragged import Flat
+from rnn_lab.io.ragged import RaggedArrayWriter
 from rnn_lab.io.records import Record
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
 from rnn_lab.tasks.text_classification.corpus import Corpus, RawTextStore, build_corpus, prepare
@@ -69,7 +69,7 @@ def test_a_corpus_holds_what_encoding_each_text_gives(given: Corpus) -> None:
 def test_more_texts_than_are_encoded_at_once_keep_their_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rnn_lab.text.tokenizer.ENCODED_AT_ONCE", 3)
+    monkeypatch.setattr("rnn_lab.text.tokenizer.ENCODE_CHUNK_SIZE", 3)
     rows = [("a", "" if i % 4 == 0 else f"w{i} " * (i + 1)) for i in range(23)]
     one = built(tmp_path / "c", {"train": rows, "valid": rows})
     kept = [text for _, text in rows if text]
@@ -271,15 +271,15 @@ class TestPreparation:
     def test_a_full_disk_is_one_line_and_leaves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
     ) -> None:
-        append, count = Flat.append, iter(range(writes))
+        append, count = RaggedArrayWriter.append, iter(range(writes))
 
-        def full(flat: Flat, row: Any) -> None:
+        def full(flat: RaggedArrayWriter, row: Any) -> None:
             if next(count, None) is None:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             append(flat, row)
 
         with monkeypatch.context() as patched:
-            patched.setattr(Flat, "append", full)
+            patched.setattr(RaggedArrayWriter, "append", full)
             with pytest.raises(UserError, match=r"cannot be prepared in .*: No space left"):
                 prepare(tmp_path, self.KEY, self.build)
         assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
@@ -311,7 +311,7 @@ class TestPreparation:
 
     def test_a_folder_that_cannot_be_written_is_one_line(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(UserError, match=r"the texts cannot be prepared in .*file"):
+        with pytest.raises(UserError, match=r"the data cannot be prepared in .*file"):
             prepare(tmp_path / "file" / "prepared", self.KEY, self.build)
 
 
@@ -344,19 +344,19 @@ def test_several_processes_at_once_build_once(tmp_path: Path) -> None:
 KILLED = """
 import itertools, os, signal, sys
 from pathlib import Path
-from rnn_lab.tasks.text_classification.corpus import Flat, build_corpus, prepare
+from rnn_lab.tasks.text_classification.corpus import RaggedArrayWriter, build_corpus, prepare
 from rnn_lab.io.records import Record
 from rnn_lab.tasks.text_classification.tokenizer import TruncatingTokenizerConfig
 
 folder, key, left = Path(sys.argv[1]), {"content": 0}, int(sys.argv[2])
-counted, append = itertools.count(), Flat.append
+counted, append = itertools.count(), RaggedArrayWriter.append
 
 def mortal(flat, row):
     append(flat, row)
     if next(counted) == left:
         os.kill(os.getpid(), signal.SIGKILL)
 
-Flat.append = mortal
+RaggedArrayWriter.append = mortal
 rows = [Record(f"text {i}", (str(i % 2),)) for i in range(40)]
 build = lambda at: build_corpus(at, {"train": lambda: rows}, TruncatingTokenizerConfig())
 corpus = prepare(folder, key, build)

@@ -144,7 +144,7 @@ def test_what_was_noticed_is_told(
 
 def test_other_encodings_are_read_when_named(tmp_path: Path) -> None:
     path = written(tmp_path / "texts.txt", "good d\u00e9j\u00e0 \u201cvu\u201d\n" * 9, "cp1252")
-    with pytest.raises(UserError, match=r"is not utf-8 at line 1 .*give its encoding"):
+    with pytest.raises(UserError, match=r"is not utf-8 at line 1 .*set its encoding"):
         TextFiles(train=path).split("train")
     data = TextFiles(train=path, encoding="cp1252", valid=path)
     assert data.split("train").text(0) == "d\u00e9j\u00e0 \u201cvu\u201d"

@@ -157,7 +157,7 @@ class TestDrawnParts:
 def test_more_pairs_than_are_encoded_at_once_keep_their_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rnn_lab.text.tokenizer.ENCODED_AT_ONCE", 3)
+    monkeypatch.setattr("rnn_lab.text.tokenizer.ENCODE_CHUNK_SIZE", 3)
     rows = [("" if i % 4 == 0 else f"w{i}", "v " * (i % 5)) for i in range(23)]
     one = built(tmp_path / "c", {"train": rows, "valid": rows})
     assert rows_of(one.splits["valid"]) == rows

@@ -137,7 +137,7 @@ class TestParallelFiles:
 
     def test_other_encodings_are_read_when_named(self, tmp_path: Path) -> None:
         path = written(tmp_path / "pairs.tsv", "a\tb\nd\u00e9j\u00e0\tschon\n" * 20, "cp1252")
-        with pytest.raises(UserError, match=r"pairs\.tsv is not utf-8 at line 2 .*give its enc"):
+        with pytest.raises(UserError, match=r"pairs\.tsv is not utf-8 at line 2 .*set its enc"):
             ParallelFiles(train=path).split("train")
         data = ParallelFiles(train=path, valid=path, encoding="cp1252")
         assert data.split("train").source(1) == "d\u00e9j\u00e0"

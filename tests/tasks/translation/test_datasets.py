@@ -98,7 +98,7 @@ def test_a_file_that_lacks_pairs_is_named(captions: Path, monkeypatch: pytest.Mo
 
 def test_another_file_of_the_name_is_refused(captions: Path) -> None:
     (captions / "multi30k/val.de.gz").write_bytes(gzip.compress(b"x\ny\nz\n"))
-    with pytest.raises(UserError, match=r"val\.de\.gz holds 6 bytes, wanted"):
+    with pytest.raises(UserError, match=r"val\.de\.gz has 6 bytes, expected"):
         Multi30k(root=str(captions)).split("train")
 
 

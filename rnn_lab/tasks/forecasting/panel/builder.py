@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.tables import Chunk, numbers, words
+from rnn_lab.io.tables import Chunk, read_numbers, read_strings
 from rnn_lab.tasks.forecasting.panel.frequency import calendar_features
 from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
 from rnn_lab.tasks.forecasting.panel.scanner import PanelScanner, RowReader, SortedRows
@@ -125,19 +125,19 @@ class Writer:
         values = np.full((len(places), self.buffer.shape[1]), np.nan, np.float32)
         values[:, : self.calendar.start] = np.concatenate(list(self._given(chunk)), 1)
         for column, name in enumerate(self.observed, self.calendar.stop):
-            values[:, column] = numbers(chunk, name)
+            values[:, column] = read_numbers(chunk, name)
         self.buffer[self.offsets[rows.codes] + places] = values[rows.order]
 
     def _given(self, chunk: Chunk) -> Iterator[np.ndarray]:
         """Targets and what is known but for the calendar, `(rows, some)` each."""
         for column in self.targets:
-            yield numbers(chunk, column)[:, None]
+            yield read_numbers(chunk, column)[:, None]
         for column in self.settings.known:
             if column in self.levels:
                 levels = np.array(self.levels[column], object)
-                yield (words(chunk, column)[:, None] == levels).astype(np.float32)
+                yield (read_strings(chunk, column)[:, None] == levels).astype(np.float32)
             else:
-                yield numbers(chunk, column, True)[:, None]
+                yield read_numbers(chunk, column, True)[:, None]
 
     def _refuse_place(self, chunk: Chunk, rows: SortedRows, bad: int) -> None:
         survey, series = self.survey, rows.codes[bad]

@@ -7,7 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.tables import Chunk, check_columns, is_text, is_words, numbers, times, words
+from rnn_lab.io.tables import (
+    Chunk,
+    check_columns,
+    is_categorical,
+    is_text,
+    read_numbers,
+    read_strings,
+    read_times,
+)
 from rnn_lab.tasks.forecasting.panel.frequency import Grid, Steps
 from rnn_lab.tasks.forecasting.panel.panel import PanelConfig
 
@@ -74,12 +82,12 @@ class RowReader:
             return np.zeros(len(chunk.frame), np.int64)
         import pandas as pd
 
-        codes, names = pd.factorize(words(chunk, self.settings.id_column))
+        codes, names = pd.factorize(read_strings(chunk, self.settings.id_column))
         numbers = [self.ids.setdefault(name, len(self.ids)) for name in names]
         return np.array(numbers, np.int64)[codes]
 
     def _times(self, chunk: Chunk, column: str) -> np.ndarray:
-        moments, numbered = times(chunk, column)
+        moments, numbered = read_times(chunk, column)
         if numbered != self.numbered:
             raise UserError(f"{chunk.where(0)}: {column!r} mixes numbers with timestamps")
         return moments
@@ -104,7 +112,7 @@ class PanelScanner:
         check_columns(first, [column for column in wanted if column is not None])
         self.settings = self._with_targets(first, settings)
         time = settings.time_column
-        self.numbered = time is None or times(first, time)[1]
+        self.numbered = time is None or read_times(first, time)[1]
         self._check_kind()
         columns = (*settings.known, *settings.static)
         self.words: dict[str, set[str]] = {c: set() for c in columns if self._says_text(first, c)}
@@ -119,7 +127,7 @@ class PanelScanner:
             return settings
         taken = {settings.time_column, settings.id_column, *settings.named, *settings.static}
         free = [str(column) for column in chunk.frame.columns if column not in taken]
-        other = [column for column in free if is_words(chunk.frame[column])]
+        other = [column for column in free if is_categorical(chunk.frame[column])]
         if other:
             self.notices.append(f"left out, as they hold no numbers: {', '.join(other)}")
         targets = [column for column in free if column not in other]
@@ -150,7 +158,7 @@ class PanelScanner:
             self._add_static(chunk, rows, column, known)
         if self.given is None:
             for column in self.words.keys() & set(self.settings.known):
-                self.words[column].update(words(chunk, column))
+                self.words[column].update(read_strings(chunk, column))
 
     def _add_times(self, chunk: Chunk, rows: SortedRows, known: int) -> None:
         """Compare each row with the one before it in its series, perhaps in an earlier chunk."""
@@ -175,7 +183,11 @@ class PanelScanner:
         raise UserError(f"{where} {fault}")
 
     def _add_static(self, chunk: Chunk, rows: SortedRows, column: str, known: int) -> None:
-        values = words(chunk, column) if column in self.words else numbers(chunk, column, True)
+        values = (
+            read_strings(chunk, column)
+            if column in self.words
+            else read_numbers(chunk, column, True)
+        )
         values = values[rows.order]
         kept = extended(self.static.get(column, values[:0]), len(self.ids), values[0])
         new = rows.series >= known

@@ -8,7 +8,7 @@ import pytest
 
 from rnn_lab.errors import UserError
 from rnn_lab.io import tables as frames
-from rnn_lab.io.tables import chunks_of, read_frames
+from rnn_lab.io.tables import as_chunks, read_frames
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
 from rnn_lab.tasks.forecasting.panel.frequency import DAY, Grid, calendar_features
 from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
@@ -18,7 +18,7 @@ LONG: dict[str, Any] = {"time_column": "ds", "id_column": "unique_id", "targets"
 
 
 def panel_of(frame: pd.DataFrame, **settings: Any) -> Panel:
-    return read_panel(lambda: chunks_of(frame, "it"), PanelConfig(**settings))
+    return read_panel(lambda: as_chunks(frame, "it"), PanelConfig(**settings))
 
 
 def wide(rows: int = 8, freq: str = "h", begin: str = "2024-01-01") -> pd.DataFrame:
@@ -70,7 +70,7 @@ def test_the_size_of_chunks_changes_nothing(
     table = table[(table.unique_id != "z") | (table.ds != "2024-01-05")]
     table.to_csv(tmp_path / "it.csv", index=False)
     whole = panel_of(table, **LONG)
-    monkeypatch.setattr(frames, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(frames, "CHUNK_ROWS", at_once)
     panel = read_panel(lambda: read_frames(tmp_path / "it.csv"), PanelConfig(**LONG))
     np.testing.assert_array_equal(panel.buffer, whole.buffer)
     assert panel.ids == whole.ids
@@ -181,7 +181,7 @@ def test_levels_that_were_not_learned_are_unknown() -> None:
     frame = long(x=3).assign(kind="new", event=["a", "b", "a"])
     settings = PanelConfig(**LONG, static=["kind"], known=["event"])
     levels = {"kind": ["old"], "event": ["a"]}
-    panel = read_panel(lambda: chunks_of(frame), settings, levels=levels)
+    panel = read_panel(lambda: as_chunks(frame), settings, levels=levels)
     assert panel.categories.tolist() == [[0]]
     assert panel.buffer[:, 1].tolist() == [1, 0, 1]
 
@@ -234,7 +234,7 @@ def test_a_saved_panel_is_the_same_in_memory_and_mapped(
 ) -> None:
     frame = long(x=5, y=3).assign(kind="k", price=1.0)
     settings = PanelConfig(**LONG, static=["kind"], known=["price"], calendar=["day"])
-    made = read_panel(lambda: chunks_of(frame), settings, tmp_path)
+    made = read_panel(lambda: as_chunks(frame), settings, tmp_path)
     opened = Panel.open(tmp_path)
     monkeypatch.setattr("rnn_lab.tasks.forecasting.panel.panel.IN_MEMORY", 0)
     mapped = Panel.open(tmp_path)
@@ -271,7 +271,7 @@ def test_what_is_wrong_with_times_is_named() -> None:
     fails(off, "row 2: 2024-01-01 01:00:00 is not at a step of 40min from", **WIDE)
     fails(off, "row 3: .* is not at a step of h from 2024-01-01 00:00:00", **WIDE, freq="h")
     fails(frame.iloc[:1], "it has a single row for each series", **WIDE)
-    fails(frame.assign(date=1.5), "row 1: the time '1.5' in 'date' cannot be read", **WIDE)
+    fails(frame.assign(date=1.5), "row 1: the time '1.5' in 'date' cannot be parsed", **WIDE)
     fails(frame, "it has timestamps for times, wanted numbers", **WIDE, freq="2")
     numbers = frame.assign(date=range(6))
     fails(numbers, "it has numbers for times, wanted timestamps at steps of h", **WIDE, freq="h")
@@ -289,11 +289,11 @@ def test_series_of_unlike_steps_are_named() -> None:
 def test_what_is_wrong_with_values_is_named() -> None:
     frame = wide(4)
     text = changed(frame, 2, "a", "n/k")
-    fails(text, "row 3: column 'a' holds 'n/k', wanted a number", **WIDE)
-    fails(frame.assign(a="x"), "row 1: column 'a' holds 'x'", **WIDE, targets=["a"])
-    fails(frame.assign(a=pd.Timestamp(0)), "column 'a' holds '1970", **WIDE, targets=["a"])
-    fails(changed(frame, 1, "b", np.inf), "row 2: column 'b' is inf, wanted a finite", **WIDE)
-    fails(changed(frame, 1, "b", 1e60), r"row 2: column 'b' is 1e\+60, wanted a finite", **WIDE)
+    fails(text, "row 3: column 'a' contains 'n/k', expected a number", **WIDE)
+    fails(frame.assign(a="x"), "row 1: column 'a' contains 'x'", **WIDE, targets=["a"])
+    fails(frame.assign(a=pd.Timestamp(0)), "column 'a' contains '1970", **WIDE, targets=["a"])
+    fails(changed(frame, 1, "b", np.inf), "row 2: column 'b' is inf, expected a finite", **WIDE)
+    fails(changed(frame, 1, "b", 1e60), r"row 2: column 'b' is 1e\+60, expected a finite", **WIDE)
     fails(frame, "it has no column 'c'; it has: date, a, b", **WIDE, targets=["c"])
     fails(frame[["date"]], "it has no column of numbers to forecast", **WIDE)
     fails(frame.iloc[:0], "it is empty", **WIDE)
@@ -346,7 +346,7 @@ def broken(path: Path, message: str) -> None:
 def test_files_that_are_no_tables_are_named(tmp_path: Path) -> None:
     path = tmp_path / "it.csv"
     broken(path, r"it\.csv does not exist")
-    broken(tmp_path / "it.xlsx", "does not tell its format: give .csv, .tsv or .parquet")
+    broken(tmp_path / "it.xlsx", "cannot infer the format of .*: expected .csv, .tsv or .parquet")
     path.write_bytes(b"")
     broken(path, r"it\.csv is empty")
     path.write_bytes(b"date,a\n")
@@ -354,20 +354,20 @@ def test_files_that_are_no_tables_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"date,a\n2024-01-01,1\n2024-01-02,caf\xe9\n")
     broken(path, r"it\.csv is not utf-8 \(byte 0xe9\)")
     path.write_bytes(b"date,a\n2024-01-01,1\n2024-01-02,1,5\n")
-    broken(path, r"it\.csv is no table: ")
+    broken(path, r"it\.csv is not a table: ")
     (tmp_path / "it.csv.gz").write_bytes(gzip.compress(b"date,a\n" * 9000)[:-20])
     broken(tmp_path / "it.csv.gz", r"it\.csv\.gz is truncated or damaged")
     (tmp_path / "it.parquet").write_bytes(b"PAR1 and no more")
-    broken(tmp_path / "it.parquet", r"it\.parquet is no Parquet file")
+    broken(tmp_path / "it.parquet", r"it\.parquet is not a Parquet file")
 
 
 def test_a_mistake_in_a_later_chunk_is_named_by_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(frames, "CHUNK_ROWS", 2)
     path = tmp_path / "it.csv"
     changed(wide(7), 5, "a", "bad").to_csv(path, index=False)
-    broken(path, r"it\.csv row 6: column 'a' holds 'bad'")
+    broken(path, r"it\.csv row 6: column 'a' contains 'bad'")
     changed(wide(7), 4, "date", "2024-01-01 03:00:00").to_csv(path, index=False)
     broken(path, r"it\.csv row 5: 2024-01-01 03:00:00 is there twice")
     changed(wide(5).assign(date=range(5)), 4, "date", "2024-01-01").to_csv(path, index=False)
