@@ -43,7 +43,12 @@ FEW = ["--trainer.limit_train_batches=5", "--trainer.limit_val_batches=3"]
 AVERAGED = "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"
 REVIEWS = ["--data=SyntheticReviews", "--data.train_size=80", "--data.valid_size=40"]
 DATES = ["--data=SyntheticDates", "--data.train_size=80", "--data.valid_size=20"]
-STREAM = ["--data=SyntheticText", "--data.batch_size=3", "--data.bptt=10", "--data.vary=true"]
+STREAM = [
+    "--data=SyntheticText",
+    "--data.batch_size=3",
+    "--data.bptt=10",
+    "--data.variable_bptt=true",
+]
 TASKS = {
     "labels": ["--model=LSTMClassifier", *SMALL, *REVIEWS, "--data.batch_size=16"],
     "words": ["--model=AWDLSTM", *SMALL, "--model.num_layers=2", *STREAM, *FEW],

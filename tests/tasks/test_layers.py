@@ -117,7 +117,7 @@ def test_every_task_hands_options_to_its_layer(layer):
         Translator(
             WORDS, WORDS, 8, 16, 2, encoder_layer=layer, encoder_kwargs=options
         ).net.encoder.recurrent,
-        LanguageModel(WORDS, 8, 16, 1, layer=layer, zoneout=0.1, weight_drop=0.2).layers[0],
+        LanguageModel(WORDS, 8, 16, 1, layer=layer, dropouts=options).layers[0],
     ]
     assert {getattr(each, "lstm", each).weight_drop for each in built} == {0.2}
     with pytest.raises(ValueError, match="has no option zonout; it has zoneout"):

@@ -7,23 +7,23 @@ from torch import Tensor
 
 
 class LMBatch(NamedTuple):
-    """The next steps of texts that go on from batch to batch, one text a row.
+    """A segment of consecutive tokens of each row of a text; the next batch continues the rows.
 
     Attributes:
-        tokens: Word ids, `(batch, time)` int64.
-        targets: The word after each, `(batch, time)` int64; `IGNORED` where a row's text is over.
-        fresh: Whether the rows begin here: what was read before has nothing to do with them.
-        weight: Steps over the usual number, where the number varies; the learning rate of the
-            batch is to be multiplied by it.
+        tokens: Token ids, `(batch, time)` int64.
+        targets: The token after each, `(batch, time)` int64; `IGNORED` after the end of a row.
+        reset_state: If True, the recurrent state is reset before the batch.
+        lr_scale: Factor of the learning rate of the batch: with a variable length, its number of
+            steps divided by the usual number.
     """
 
     tokens: Tensor
     targets: Tensor
-    fresh: bool
-    weight: float = 1.0
+    reset_state: bool
+    lr_scale: float = 1.0
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Self:
-        """Move the words to the device."""
+        """Move tokens and targets to the device."""
         return self._replace(
             tokens=self.tokens.to(device, non_blocking=non_blocking),
             targets=self.targets.to(device, non_blocking=non_blocking),

@@ -45,8 +45,8 @@ class Stream:
         return LMBatch(
             torch.from_numpy(np.ascontiguousarray(tokens)),
             torch.from_numpy(targets),
-            span.fresh,
-            span.weight,
+            span.reset_state,
+            span.lr_scale,
         )
 
 

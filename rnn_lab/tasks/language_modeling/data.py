@@ -39,8 +39,8 @@ class LanguageModelingDataModule(CorpusDataModule):
     Args:
         batch_size: Rows that one process trains on side by side.
         bptt: Steps of a batch, at the most; gradients go no further back.
-        vary: Whether the steps of a training batch are drawn anew for each epoch, about `bptt` of
-            them and now and then half as many; the learning rate follows them.
+        variable_bptt: If True, the number of steps of each training batch is sampled: about `bptt`,
+            sometimes half of it. The learning rate is scaled with it.
         eval_batch_size: Rows that validation and test are cut into, over all processes, whatever
             the batch size is. Each begins without knowing what came before: with one, nothing is
             read so, and it takes longest.
@@ -69,7 +69,7 @@ class LanguageModelingDataModule(CorpusDataModule):
         batch_size: int = 20,
         bptt: int = 35,
         *,
-        vary: bool = False,
+        variable_bptt: bool = False,
         eval_batch_size: int = 10,
         root: str | None = None,
         tokenizer: TokenizerKind | None = None,
@@ -79,13 +79,13 @@ class LanguageModelingDataModule(CorpusDataModule):
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(batch_size)
-        least = 2 * SPREAD if vary else 2
+        least = 2 * SPREAD if variable_bptt else 2
         if bptt < least:
-            wish = "with vary=true" if vary else "to carry a gradient"
-            raise UserError(f"bptt must be at least {least:.0f} {wish}, got {bptt}")
+            mode = " with variable_bptt=true" if variable_bptt else ""
+            raise UserError(f"bptt must be at least {least:.0f}{mode}, got {bptt}")
         if eval_batch_size < 1:
             raise UserError(f"eval_batch_size must be at least 1, got {eval_batch_size}")
-        self.bptt, self.vary, self.eval_batch_size = bptt, vary, eval_batch_size
+        self.bptt, self.variable_bptt, self.eval_batch_size = bptt, variable_bptt, eval_batch_size
         self.root = root
         self.settings = TokenizerConfig(
             tokenizer or self.default_tokenizer,
@@ -116,7 +116,7 @@ class LanguageModelingDataModule(CorpusDataModule):
                 len(self.split(name)),
                 rows,
                 self.bptt,
-                vary=self.vary and shuffle,
+                variable_bptt=self.variable_bptt and shuffle,
                 seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # what seed_everything was given
                 rank=self.trainer.global_rank if self.trainer else 0,
                 world=world,
@@ -172,7 +172,7 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         valid_fraction: float = 0.1,
         batch_size: int = 20,
         bptt: int = 35,
-        vary: bool = False,
+        variable_bptt: bool = False,
         eval_batch_size: int = 10,
         tokenizer: TokenizerKind | None = None,
         lowercase: bool | None = None,
@@ -183,7 +183,7 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         super().__init__(
             batch_size,
             bptt,
-            vary=vary,
+            variable_bptt=variable_bptt,
             eval_batch_size=eval_batch_size,
             tokenizer=tokenizer,
             lowercase=lowercase,
@@ -270,7 +270,7 @@ class SyntheticText(LanguageModelingDataModule):
         *,
         batch_size: int = 20,
         bptt: int = 35,
-        vary: bool = False,
+        variable_bptt: bool = False,
         eval_batch_size: int = 10,
         tokenizer: TokenizerKind | None = None,
         vocab_from_checkpoint: str | None = None,
@@ -278,7 +278,7 @@ class SyntheticText(LanguageModelingDataModule):
         super().__init__(
             batch_size,
             bptt,
-            vary=vary,
+            variable_bptt=variable_bptt,
             eval_batch_size=eval_batch_size,
             tokenizer=tokenizer,
             vocab_from_checkpoint=vocab_from_checkpoint,

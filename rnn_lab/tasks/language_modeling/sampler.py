@@ -18,15 +18,15 @@ class Span(NamedTuple):
         starts: Where each row goes on, `(batch,)`.
         ends: Where the part of each row ends, `(batch,)`.
         steps: Steps of the batch.
-        fresh: Whether it is the first of its epoch.
-        weight: Steps over the usual number, where the number varies.
+        reset_state: If True, it is the first of its epoch.
+        lr_scale: Steps divided by the usual number, where the number varies; else 1.
     """
 
     starts: np.ndarray
     ends: np.ndarray
     steps: int
-    fresh: bool
-    weight: float
+    reset_state: bool
+    lr_scale: float
 
 
 class BPTTSampler(Sampler[Span]):
@@ -39,7 +39,7 @@ class BPTTSampler(Sampler[Span]):
         words: Words of the stream.
         rows: Rows of all processes together; fewer where there are fewer words to predict.
         bptt: Steps of a batch at the most; about, where they vary.
-        vary: Whether the steps of a batch are drawn by the seed and the epoch.
+        variable_bptt: Whether the steps of a batch are drawn by the seed and the epoch.
         seed: What the draw depends on, together with the epoch.
         rank: Number of this process.
         world: Number of processes.
@@ -54,7 +54,7 @@ class BPTTSampler(Sampler[Span]):
         rows: int,
         bptt: int,
         *,
-        vary: bool = False,
+        variable_bptt: bool = False,
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
@@ -65,7 +65,7 @@ class BPTTSampler(Sampler[Span]):
         bounds = (words - 1) * np.arange(rows + 1) // rows
         self.starts, self.ends = bounds[:-1][rank::world], bounds[1:][rank::world]
         self.length = math.ceil((words - 1) / rows)
-        self.bptt, self.vary, self.seed = bptt, vary, seed
+        self.bptt, self.variable_bptt, self.seed = bptt, variable_bptt, seed
         self.epoch = 0
         self.start = 0
 
@@ -74,7 +74,7 @@ class BPTTSampler(Sampler[Span]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        if not self.vary:
+        if not self.variable_bptt:
             return math.ceil(self.length / self.bptt)
         return max(1, round(self.length / (self.bptt * (1 - HALVED / 2))))
 
@@ -90,8 +90,8 @@ class BPTTSampler(Sampler[Span]):
                 self.starts + begin,
                 self.ends,
                 end - begin,
-                fresh=begin == 0,
-                weight=(end - begin) / self.bptt if self.vary else 1.0,
+                reset_state=begin == 0,
+                lr_scale=(end - begin) / self.bptt if self.variable_bptt else 1.0,
             )
             for begin, end in zip([0, *cuts[:-1]], cuts, strict=True)
         ]
@@ -99,7 +99,7 @@ class BPTTSampler(Sampler[Span]):
     def _cuts(self, epoch: int) -> list[int]:
         """Where the batches end; what is drawn is stretched a little to fill the rows."""
         count = len(self)
-        if not self.vary:
+        if not self.variable_bptt:
             return [self.length * i // count for i in range(1, count + 1)]
         rng = np.random.default_rng((self.seed, epoch))
         usual = np.where(rng.random(count) < HALVED, self.bptt / 2, self.bptt)

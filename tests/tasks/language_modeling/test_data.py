@@ -55,22 +55,22 @@ def pairs_of(ids):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 500])
-@pytest.mark.parametrize(("bptt", "vary"), [(2, False), (35, False), (10, True)])
+@pytest.mark.parametrize(("bptt", "variable_bptt"), [(2, False), (35, False), (10, True)])
 def test_every_word_after_the_first_is_predicted_once_after_the_word_before(
-    file, batch_size, bptt, vary
+    file, batch_size, bptt, variable_bptt
 ):
-    data = numbered(file, batch_size=batch_size, bptt=bptt, vary=vary)
+    data = numbered(file, batch_size=batch_size, bptt=bptt, variable_bptt=variable_bptt)
     for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
         batches = list(loader)
         assert len(batches) == len(loader)
         assert sorted(predicted(batches)) == pairs_of(ids_of(data))
 
 
-@pytest.mark.parametrize("vary", [False, True])
-def test_rows_go_on_where_the_last_batch_stopped(file, vary):
-    data = numbered(file, batch_size=3, bptt=10, vary=vary)
+@pytest.mark.parametrize("variable_bptt", [False, True])
+def test_rows_go_on_where_the_last_batch_stopped(file, variable_bptt):
+    data = numbered(file, batch_size=3, bptt=10, variable_bptt=variable_bptt)
     batches = list(data.train_dataloader())
-    assert [batch.fresh for batch in batches] == [True] + [False] * (len(batches) - 1)
+    assert [batch.reset_state for batch in batches] == [True] + [False] * (len(batches) - 1)
     ids = ids_of(data)
     rows = torch.cat([batch.tokens for batch in batches], 1).tolist()
     starts = [len(ids[:-1]) * row // 3 for row in range(3)]
@@ -96,7 +96,7 @@ def test_no_batch_is_longer_than_asked_or_much_shorter_than_the_others(file):
 
 def test_lengths_vary_by_seed_and_epoch_and_no_epoch_has_more_batches():
     def steps(seed, epoch):
-        plan = BPTTSampler(200_000, 10, 70, vary=True, seed=seed)
+        plan = BPTTSampler(200_000, 10, 70, variable_bptt=True, seed=seed)
         return [span.steps for span in plan.plan(epoch)]
 
     drawn = steps(0, 0)
@@ -111,13 +111,13 @@ def test_lengths_vary_by_seed_and_epoch_and_no_epoch_has_more_batches():
 
 
 def test_a_varied_batch_says_how_long_it_is_and_evaluation_never_varies(file):
-    data = numbered(file, batch_size=2, bptt=10, vary=True)
+    data = numbered(file, batch_size=2, bptt=10, variable_bptt=True)
     for batch in data.train_dataloader():
-        assert batch.weight == batch.tokens.shape[1] / 10
+        assert batch.lr_scale == batch.tokens.shape[1] / 10
     steps = {batch.tokens.shape[1] for batch in data.val_dataloader()}
     assert max(steps) - min(steps) <= 1
-    assert {batch.weight for batch in data.val_dataloader()} == {1.0}
-    assert {batch.weight for batch in numbered(file).train_dataloader()} == {1.0}
+    assert {batch.lr_scale for batch in data.val_dataloader()} == {1.0}
+    assert {batch.lr_scale for batch in numbered(file).train_dataloader()} == {1.0}
 
 
 def test_evaluation_is_cut_by_eval_rows_alone(file):
@@ -130,13 +130,19 @@ def test_evaluation_is_cut_by_eval_rows_alone(file):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
-@pytest.mark.parametrize(("bptt", "vary"), [(2, False), (35, False), (12, True)])
-def test_processes_share_the_words_in_equally_many_batches(file, batch_size, bptt, vary):
+@pytest.mark.parametrize(("bptt", "variable_bptt"), [(2, False), (35, False), (12, True)])
+def test_processes_share_the_words_in_equally_many_batches(file, batch_size, bptt, variable_bptt):
     given = {"train_dataloader": [], "val_dataloader": []}
     for name, batches in given.items():
         counts = set()
         for rank in range(3):
-            data = numbered(file, batch_size=batch_size, bptt=bptt, vary=vary, eval_batch_size=1)
+            data = numbered(
+                file,
+                batch_size=batch_size,
+                bptt=bptt,
+                variable_bptt=variable_bptt,
+                eval_batch_size=1,
+            )
             data.trainer = SimpleNamespace(global_rank=rank, world_size=3)
             mine = list(getattr(data, name)())
             assert all((batch.targets != IGNORED).any() for batch in mine)
@@ -146,23 +152,23 @@ def test_processes_share_the_words_in_equally_many_batches(file, batch_size, bpt
         assert sorted(predicted(batches)) == pairs_of(ids_of(data))
 
 
-@pytest.mark.parametrize("vary", [False, True])
-def test_a_resumed_epoch_gives_the_rest_exactly(file, vary):
+@pytest.mark.parametrize("variable_bptt", [False, True])
+def test_a_resumed_epoch_gives_the_rest_exactly(file, variable_bptt):
     def epoch(data, number=2):
         loader = data.train_dataloader()
         loader.sampler.set_epoch(number)
         return loader
 
-    whole = list(epoch(numbered(file, batch_size=2, bptt=10, vary=vary)))
-    first = numbered(file, batch_size=2, bptt=10, vary=vary)
+    whole = list(epoch(numbered(file, batch_size=2, bptt=10, variable_bptt=variable_bptt)))
+    first = numbered(file, batch_size=2, bptt=10, variable_bptt=variable_bptt)
     batches = iter(epoch(first))
     for _ in range(3):
         next(batches)
-    second = numbered(file, batch_size=2, bptt=10, vary=vary)
+    second = numbered(file, batch_size=2, bptt=10, variable_bptt=variable_bptt)
     second.load_state_dict(first.state_dict())
     rest = list(epoch(second))
     assert [batch.tokens.tolist() for batch in rest] == [b.tokens.tolist() for b in whole[3:]]
-    assert not rest[0].fresh
+    assert not rest[0].reset_state
 
 
 def test_validation_takes_the_end_of_the_training_text_where_there_is_no_file(file):
@@ -215,8 +221,11 @@ def test_generated_text_is_the_same_for_a_seed():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bptt": 1}, "bptt must be at least 2 to carry a gradient, got 1"),
-        ({"bptt": 9, "vary": True}, "bptt must be at least 10 with vary=true, got 9"),
+        ({"bptt": 1}, "bptt must be at least 2, got 1"),
+        (
+            {"bptt": 9, "variable_bptt": True},
+            "bptt must be at least 10 with variable_bptt=true, got 9",
+        ),
         ({"eval_batch_size": 0}, "eval_batch_size must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"valid_fraction": 1.0}, "valid_fraction must be between 0 and 1, got 1.0"),
