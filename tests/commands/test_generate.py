@@ -210,12 +210,12 @@ def test_training_starts_from_the_weights_and_words_of_another(checkpoint, tmp_p
     ("options", "message"),
     [
         ({"length": 0}, "length must be at least 1, got 0"),
-        ({"temperature": -1.0}, "temperature must be above 0, got -1.0"),
+        ({"temperature": -1.0}, "temperature must be at least 0, got -1.0"),
         ({"top_k": 0}, "top_k must be at least 1, got 0"),
         ({"top_p": 1.5}, "top_p must be above 0 and at most 1, got 1.5"),
         ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
-        ({"temperature": 0, "top_k": 3}, "top_k means nothing at temperature 0"),
-        ({"temperature": 0, "num_samples": 2}, "all texts are the same at temperature 0"),
+        ({"temperature": 0, "top_k": 3}, "top_k has no effect at temperature 0"),
+        ({"temperature": 0, "num_samples": 2}, "all samples are equal at temperature 0"),
     ],
 )
 def test_numbers_without_a_meaning_are_refused(checkpoint, options, message):
@@ -244,6 +244,6 @@ def test_wrong_checkpoints_are_one_line(checkpoint, classifier, capsys, tmp_path
 
 def test_models_and_data_that_do_not_fit_are_refused(capsys):
     line = refused(capsys, "fit", "--model=LSTMClassifier", "--data=SyntheticText")
-    assert "LSTMClassifier reads text; SyntheticText gives stream; try" in line
+    assert "LSTMClassifier reads text; SyntheticText gives lm; try" in line
     line = refused(capsys, "fit", "--model=LanguageModel", "--data=SyntheticReviews")
-    assert "LanguageModel reads stream; SyntheticReviews gives text" in line
+    assert "LanguageModel reads lm; SyntheticReviews gives text" in line

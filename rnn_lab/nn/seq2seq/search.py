@@ -166,7 +166,7 @@ def _walk(search: HypothesisSearch, choose: Callable[[Tensor], Tensor]) -> list[
         if rules.end is not None:
             logprob = search.finish(token == rules.end, logprob)
         search.grow(token, logprob, done=(logprob == -torch.inf).all(1))
-        if rules.end is None or rules.stopping is not None:
+        if len(search.sentences) and (rules.end is None or rules.stopping is not None):
             search.logprob = search.finish(search.complete(), search.logprob)
     return search.read(search.node.size(1))
 

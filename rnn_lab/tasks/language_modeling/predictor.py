@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Self
 
 import torch
-from torch import Tensor
 
 from rnn_lab.core.predictor import Answer, RecordPredictor, bucket_by_length, check_known_sizes
 from rnn_lab.errors import UserError
-from rnn_lab.nn import GenerationConfig
-from rnn_lab.nn.seq2seq.search import draw
+from rnn_lab.nn.seq2seq.hypotheses import DecodingRules
+from rnn_lab.nn.seq2seq.search import greedy_decode, sample_decode
 from rnn_lab.special_tokens import IGNORED, UNK_ID
-from rnn_lab.tasks.language_modeling.models import LanguageModel
+from rnn_lab.tasks.language_modeling.base import BaseLanguageModel
+from rnn_lab.tasks.language_modeling.generation import PromptDecoder, StopString
 from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
 
 SCORES_AT_ONCE = 1 << 24  # of a batch: words, padding included, times the vocabulary
@@ -33,7 +34,7 @@ class LanguagePredictor(RecordPredictor):
     columns = ("text", "log_probability", "perplexity")
     line = "perplexity"
 
-    def __init__(self, task: LanguageModel, reader: LMTokenizer) -> None:
+    def __init__(self, task: BaseLanguageModel, reader: LMTokenizer) -> None:
         self.task = task
         self.reader = reader
 
@@ -106,85 +107,64 @@ class LanguagePredictor(RecordPredictor):
         Raises:
             UserError: If a number has no meaning.
         """
-        strategy = _strategy(temperature, top_k, top_p, num_samples)
-        if length < 1:
-            raise UserError(f"length must be at least 1, got {length}")
-        given = self._read(prompt)
-        tokens = torch.tensor([[LINE_END, *given]], device=self.task.device)
-        logits, state = self.task(tokens.expand(num_samples, -1))
-        logits = logits[:, -1]
-        generator = torch.Generator().manual_seed(seed)
-        written: list[list[int]] = [[] for _ in range(num_samples)]
-        texts: list[str | None] = [None] * num_samples
-        for _ in range(length):
-            chosen = _choose(logits, strategy, unknown, generator)
-            for row, word in zip(written, chosen.tolist(), strict=True):
-                row.append(word)
-            if stop is not None:
-                for i, row in enumerate(written):
-                    texts[i] = texts[i] or self._stopped(prompt, row, stop)
-                if all(text is not None for text in texts):
-                    break
-            logits, state = self.task.decode_step(chosen.to(self.task.device), state)
-        return [
-            self._joined(prompt, row) if text is None else text
-            for row, text in zip(written, texts, strict=True)
-        ]
+        _check_options(length, temperature, top_k, top_p, num_samples)
+        ids = [LINE_END, *self._read(prompt)]
+        to_text = partial(self._continuation, prompt)
+        stopping = None if stop is None else StopString(to_text, stop, num_samples)
+        rules = DecodingRules(ids[-1], None, () if unknown else (UNK_ID,), stopping)
+        source = PromptDecoder(self.task), torch.tensor([ids]), None
+        if temperature == 0:
+            rows = [greedy_decode(*source, max_length=length, rules=rules)]
+        else:
+            rows = sample_decode(
+                *source,
+                max_length=length,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                samples=num_samples,
+                generator=torch.Generator().manual_seed(seed),
+                rules=rules,
+            )
+        texts = [to_text(hypothesis.tokens) for hypothesis in rows[0]]
+        if stop is not None:
+            texts = [text[: text.index(stop)] if stop in text else text for text in texts]
+        return [prompt + text for text in texts]
 
     def _read(self, prompt: str) -> list[int]:
-        """Read a prompt: a line feed in it is a line end."""
+        """Return the ids of a prompt; a line feed in it is a line end."""
         return self.reader.encode_lines(self._checked(prompt).split("\n"))[:-1]
 
-    def _joined(self, prompt: str, row: list[int]) -> str:
-        """Put what was written after the prompt."""
-        added = self.reader.text(row)
-        apart = self.reader.settings.kind != "characters"
-        if apart and prompt and not prompt[-1].isspace() and added[:1].strip():
-            return f"{prompt} {added}"
-        return prompt + added
-
-    def _stopped(self, prompt: str, row: list[int], stop: str) -> str | None:
-        """The text up to where it stops; None where it goes on."""
-        text = self._joined(prompt, row)
-        place = text.find(stop, len(prompt))
-        return None if place < 0 else text[:place]
+    def _continuation(self, prompt: str, ids: list[int]) -> str:
+        """Return what is appended to a prompt: the text of generated ids."""
+        text = self.reader.text(ids)
+        separated = self.reader.settings.kind != "characters"
+        if separated and prompt and not prompt[-1].isspace() and text[:1].strip():
+            return f" {text}"
+        return text
 
 
-def _strategy(
-    temperature: float, top_k: int | None, top_p: float | None, num_samples: int
-) -> GenerationConfig:
-    """Check what was asked for.
+def _check_options(
+    length: int, temperature: float, top_k: int | None, top_p: float | None, num_samples: int
+) -> None:
+    """Refuse options that are out of range or would have no effect.
 
     Raises:
-        UserError: If a number has no meaning, or goes unheard.
+        UserError: If so.
     """
-    if num_samples < 1:
-        raise UserError(f"num_samples must be at least 1, got {num_samples}")
-    if temperature == 0:
-        for name, value in (("top_k", top_k), ("top_p", top_p)):
-            if value is not None:
-                raise UserError(f"{name} means nothing at temperature 0: leave it out")
-        if num_samples > 1:
-            raise UserError(f"all texts are the same at temperature 0: no {num_samples} of them")
-        return GenerationConfig()
-    try:
-        return GenerationConfig(
-            sampling=True, temperature=temperature, top_k=top_k, top_p=top_p, n_best=num_samples
-        ).checked()
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _choose(
-    logits: Tensor, strategy: GenerationConfig, unknown: bool, generator: torch.Generator
-) -> Tensor:
-    """Choose the next word of each row, `(rows,)` on the CPU, from scores `(rows, vocab)`."""
-    logits = logits.double().cpu()
-    if not unknown:
-        logits[:, UNK_ID] = -torch.inf
-    if not strategy.sampling:
-        return logits.argmax(1)
-    drawn = draw(
-        logits.log_softmax(1), strategy.temperature, strategy.top_k, strategy.top_p, generator
-    )
-    return drawn.squeeze(1)
+    for name, count in (("length", length), ("num_samples", num_samples), ("top_k", top_k)):
+        if count is not None and count < 1:
+            raise UserError(f"{name} must be at least 1, got {count}")
+    if not temperature >= 0:
+        raise UserError(f"temperature must be at least 0, got {temperature}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise UserError(f"top_p must be above 0 and at most 1, got {top_p}")
+    if temperature > 0:
+        return
+    for name, value in (("top_k", top_k), ("top_p", top_p)):
+        if value is not None:
+            raise UserError(f"{name} has no effect at temperature 0: leave it out")
+    if num_samples > 1:
+        raise UserError(
+            f"all samples are equal at temperature 0: num_samples must be 1, got {num_samples}"
+        )
