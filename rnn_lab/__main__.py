@@ -24,7 +24,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, 1 for a mistake in what the user gave, 2 for one in the command line,
-        130 when interrupted, 128 and its number when left because of another signal.
+        130 when interrupted, 128 and its number when preempted by another signal.
     """
     words = list(sys.argv[1:] if args is None else args)
     try:

@@ -25,16 +25,16 @@ class Preempted(Exception):
 
     def __init__(self, signum: int, path: str) -> None:
         self.signum, self.path = signum, path
-        goes_on = f"{path} is where the same command with --ckpt_path=last goes on"
-        end = goes_on if path else "nothing is kept of it"
-        super().__init__(f"left because of {signal.Signals(signum).name}: {end}")
+        resumable = f"{path} is resumed by the same command with --ckpt_path=last"
+        end = resumable if path else "nothing was saved"
+        super().__init__(f"preempted by {signal.Signals(signum).name}: {end}")
 
 
 @contextmanager
 def handle_signals() -> Iterator[None]:
     """Listen as long as this lasts; then all is as it was before."""
     before = {wish: signal.getsignal(wish) for wish in SIGNALS}
-    listen()
+    install_handlers()
     try:
         yield
     finally:
@@ -43,7 +43,7 @@ def handle_signals() -> Iterator[None]:
             signal.signal(wish, handler)
 
 
-def listen() -> None:
+def install_handlers() -> None:
     """Note these signals from now on instead of dying of them; children they do not concern."""
     here = os.getpid()
 

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Trainer
 from tiny import TinyData, TinyTask
 
-from rnn_lab.training import CSVMetricsLogger, place_loggers
+from rnn_lab.training import CSVMetricsLogger, configure_loggers
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def make_trainer(tmp_path: Path):
         fixed = dict(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
         steps = dict(log_every_n_steps=1, default_root_dir=str(tmp_path / folder))
         trainer = Trainer(**(fixed | steps | {"logger": CSVMetricsLogger()} | options))
-        place_loggers(trainer)
+        configure_loggers(trainer)
         return trainer
 
     return make

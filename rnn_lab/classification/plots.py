@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rnn_lab.training.plots import GREY
+from rnn_lab.training.plots import GRAY
 
 
 def confusion_matrix(matrix: Sequence[Sequence[int]] | np.ndarray, labels: Sequence[str]) -> Figure:
@@ -38,7 +38,7 @@ def confusion_matrix(matrix: Sequence[Sequence[int]] | np.ndarray, labels: Seque
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
     right = np.trace(counts) / max(counts.sum(), 1)
-    axes.set_title(f"{right:.1%} of {counts.sum():,} right", fontsize=10, color=GREY)
+    axes.set_title(f"{right:.1%} of {counts.sum():,} right", fontsize=10, color=GRAY)
     return figure
 
 

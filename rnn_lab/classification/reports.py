@@ -9,7 +9,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from rnn_lab.errors import UserError
-from rnn_lab.training.reports import data_of, from_all_ranks, place, save, wandb_runs, writes
+from rnn_lab.training.reports import (
+    gather_from_all_ranks,
+    get_datamodule,
+    report_path,
+    save_figure,
+    should_write,
+    wandb_loggers,
+)
 
 
 class ConfusionPlot(Callback):
@@ -24,13 +31,13 @@ class ConfusionPlot(Callback):
         if "test" not in metrics or "confusion" not in metrics["test"]:
             return
         matrix = metrics["test"]["confusion"].compute()  # on every rank: it gathers
-        if matrix.ndim != 2 or not writes(trainer):  # several labels a text have a matrix each
+        if matrix.ndim != 2 or not should_write(trainer):  # several labels: one matrix per label
             return
         from rnn_lab.classification.plots import confusion_matrix
 
         counts, labels = matrix.cpu().numpy(), _labels(trainer, len(matrix))
-        save(confusion_matrix(counts, labels), trainer, "confusion_matrix.png")
-        for run in wandb_runs(trainer):
+        save_figure(confusion_matrix(counts, labels), trainer, "confusion_matrix.png")
+        for run in wandb_loggers(trainer):
             run.log_confusion_matrix("test/confusion_matrix", counts.tolist(), labels)
 
 
@@ -57,7 +64,7 @@ class MisclassifiedExamples(Callback):
         self._plan: list[Any] = []  # examples of each batch, in the loader's order
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = data_of(trainer)
+        data = get_datamodule(trainer)
         has_text = data is not None and hasattr(data.split("test"), "text")
         self._plan = list(data.plan("test")) if has_text else []
         self._worst = []
@@ -79,18 +86,18 @@ class MisclassifiedExamples(Callback):
             self._worst = heapq.nlargest(self.rows, self._worst + wrong)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        worst = heapq.nlargest(self.rows, from_all_ranks(trainer, self._worst))
-        if not self._plan or not writes(trainer):
+        worst = heapq.nlargest(self.rows, gather_from_all_ranks(trainer, self._worst))
+        if not self._plan or not should_write(trainer):
             return
-        data = data_of(trainer)
+        data = get_datamodule(trainer)
         text, labels = data.split("test").text, data.label_names
         table = [
             [text(example), labels[truth], labels[answer], round(probability, 4)]
             for probability, example, truth, answer in worst
         ]
-        with open(place(trainer, "mistakes.csv"), "w", newline="", encoding="utf-8") as file:
+        with open(report_path(trainer, "mistakes.csv"), "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([self.COLUMNS, *table])
-        for run in wandb_runs(trainer):
+        for run in wandb_loggers(trainer):
             run.log_table("test/mistakes", columns=list(self.COLUMNS), data=table)
 
 
@@ -106,5 +113,5 @@ def _wrong(
 
 
 def _labels(trainer: Trainer, number: int) -> list[str]:
-    data = data_of(trainer)
+    data = get_datamodule(trainer)
     return data.label_names if data is not None else [str(i) for i in range(number)]

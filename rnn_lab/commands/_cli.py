@@ -47,11 +47,11 @@ from rnn_lab.tasks.translation.models import Translator
 from rnn_lab.tasks.translation.predictor import load_ensemble
 from rnn_lab.training.checkpoints import find_resume_checkpoint
 from rnn_lab.training.runs import (
-    CHOSEN,
-    claim,
+    RUN_DIR_ENV,
     ensure_unused,
+    new_run_dir,
+    prepare_run_dir,
     run_dir_of,
-    run_folder,
 )
 
 log = logging.getLogger("rnn_lab")
@@ -216,25 +216,25 @@ class LabCLI(LightningCLI):
     def _last(self, config: Any, model: type, data: type) -> str | None:
         if config.name is None and config.trainer.default_root_dir is None:
             raise UserError("--ckpt_path=last needs --name: which run is to go on?")
-        folder = config.trainer.default_root_dir or run_folder(
+        folder = config.trainer.default_root_dir or new_run_dir(
             config.experiment or data.__name__, config.name, model.__name__
         )
         self.opened = find_resume_checkpoint(Path(folder, "checkpoints"))
         return self.opened.path if self.opened else None
 
     def _folder(self, config: Any, model: type, data: type, goes_on: bool) -> Path:
-        if int(os.environ.get("LOCAL_RANK", "0")) > 0 and CHOSEN in os.environ:
-            return Path(os.environ[CHOSEN])
+        if int(os.environ.get("LOCAL_RANK", "0")) > 0 and RUN_DIR_ENV in os.environ:
+            return Path(os.environ[RUN_DIR_ENV])
         folder = Path(
             config.trainer.default_root_dir
             or (not config.name and config.ckpt_path and run_dir_of(Path(config.ckpt_path)))
-            or run_folder(config.experiment or data.__name__, config.name, model.__name__)
+            or new_run_dir(config.experiment or data.__name__, config.name, model.__name__)
         )
         if config.ensemble and not config.trainer.default_root_dir:
             folder = folder / "ensemble"  # beside the results of the one model
         if self.subcommand == "fit" and not config.ckpt_path and not config.overwrite:
             ensure_unused(folder, started=goes_on)
-        os.environ[CHOSEN] = str(folder)
+        os.environ[RUN_DIR_ENV] = str(folder)
         return folder
 
     def instantiate_classes(self) -> None:
@@ -282,7 +282,7 @@ class LabCLI(LightningCLI):
         if self.config[self.subcommand].trainer.limit_val_batches == 0:
             trainer.limit_val_batches = 0  # fast_dev_run would overrule it
         name = "metrics.csv" if self.subcommand == "fit" else f"metrics.{self.subcommand}.csv"
-        training.place_loggers(trainer, name)
+        training.configure_loggers(trainer, name)
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
@@ -332,7 +332,7 @@ class LabCLI(LightningCLI):
         """Take the run's folder."""
         config = self.config["fit"]
         if not (config.ckpt_path or config.trainer.fast_dev_run or _get_rank()):
-            claim(Path(config.trainer.default_root_dir))
+            prepare_run_dir(Path(config.trainer.default_root_dir))
         self._announce()
         self._began = time.monotonic()
 

@@ -11,7 +11,7 @@ from rnn_lab.commands._checks import class_of
 from rnn_lab.commands._cli import LabCLI
 from rnn_lab.commands._parsing import value_of
 from rnn_lab.errors import UserError
-from rnn_lab.training.runs import CHOSEN, next_name
+from rnn_lab.training.runs import RUN_DIR_ENV, next_run_name
 
 FILES = (
     "train",
@@ -86,12 +86,12 @@ class FitDryRun(LabCLI):
             self._fix_name(config)
         config.ckpt_path = None if config.overwrite else "last"
         super().before_instantiate_classes()
-        os.environ.pop(CHOSEN, None)
+        os.environ.pop(RUN_DIR_ENV, None)
 
     def _fix_name(self, config: Any) -> None:
         config.experiment = config.experiment or class_of(config, "data").__name__
         parent = Path("runs", config.experiment)
-        self.base = config.name or next_name(parent, class_of(config, "model").__name__)
+        self.base = config.name or next_run_name(parent, class_of(config, "model").__name__)
         config.name = self.base + self.suffix
 
     def _set_seed(self) -> None:
@@ -105,7 +105,7 @@ class FitDryRun(LabCLI):
             data(**given)
         except ValueError as error:
             raise UserError(str(error)) from error
-        for name in (name for name in FILES if name in data.local):
+        for name in (name for name in FILES if name in data.machine_specific):
             paths = given[name] if isinstance(given[name], list) else [given[name]]
             for path in paths:
                 if path is not None and not Path(path).expanduser().exists():

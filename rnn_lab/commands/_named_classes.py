@@ -45,7 +45,7 @@ class NamedClasses:
         self.checkpoint = _named_checkpoint(command, options)
         if self.checkpoint is not None:
             model = self.checkpoint.model["class_path"]
-            model_class = trusted_imports.named_class(model, self.checkpoint.path)
+            model_class = trusted_imports.import_trusted_class(model, self.checkpoint.path)
             self._found.setdefault("model", model_class)
             if self.checkpoint.has_data:
                 self._found.setdefault("data", self.checkpoint.data_class)
@@ -86,7 +86,7 @@ def _checked(key: str, path: str) -> type:
     Raises:
         UserError: If it is of another kind, or abstract.
     """
-    cls = trusted_imports.typed_class(path)
+    cls = trusted_imports.import_user_class(path)
     base = {"model": LightningModule, "data": LightningDataModule}[key]
     if not issubclass(cls, base):
         raise UserError(f"--{key}={path} is no {base.__name__}")

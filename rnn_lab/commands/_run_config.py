@@ -8,7 +8,7 @@ from lightning import Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
 from rnn_lab import training
-from rnn_lab.training.runs import artifact, own
+from rnn_lab.training.runs import artifact_path, record_artifacts
 
 OF_THIS_RUN = ("name", "overwrite", "ckpt_path")  # what the config of another run does not share
 
@@ -36,8 +36,8 @@ class RunConfig(SaveConfigCallback):
             name, metrics = f"config.{stage}.yaml", f"metrics.{stage}.csv"
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         folder = Path(trainer.default_root_dir)
-        artifact(folder, name).write_text(text, encoding="utf-8")
-        own(folder, metrics, "checkpoints", "wandb")
+        artifact_path(folder, name).write_text(text, encoding="utf-8")
+        record_artifacts(folder, metrics, "checkpoints", "wandb")
         for logger in trainer.loggers:
             if isinstance(logger, training.OfflineWandbLogger):
                 logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)

@@ -28,7 +28,7 @@ from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.forecasting.reader import SeriesReader
 from rnn_lab.tasks.forecasting.reports import to_panels
-from rnn_lab.training.runs import artifact, run_dir_of
+from rnn_lab.training.runs import artifact_path, run_dir_of
 
 log = logging.getLogger("rnn_lab")
 
@@ -116,7 +116,7 @@ def _folder(checkpoint: str) -> Path:
     run = run_dir_of(Path(checkpoint))
     if run is None:
         raise UserError(f"{checkpoint} lies in no run's folder: give --output=FOLDER")
-    return artifact(run, "backtest")
+    return artifact_path(run, "backtest")
 
 
 def _data(args: Namespace, checkpoint: Checkpoint) -> ForecastDataModule:

@@ -19,7 +19,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.loading import load, predictor_class
-from rnn_lab.core.predictor import TEXTS_AT_ONCE, Answer, RecordPredictor
+from rnn_lab.core.predictor import CHUNK_SIZE, Answer, RecordPredictor
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
 from rnn_lab.io.progress import progress
@@ -215,7 +215,7 @@ def _with_references(
         raise UserError(f"{args.ckpt_path} does not translate: leave --references out")
     records = read_records(args.references, format="txt", encoding=args.encoding, labeled=False)
     references = (record.text for record in records)
-    while chunk := list(islice(answers, TEXTS_AT_ONCE)):
+    while chunk := list(islice(answers, CHUNK_SIZE)):
         targets = list(islice(references, len(chunk)))
         if len(targets) < len(chunk):
             raise UserError(f"{args.references} has fewer lines than {args.input}")
@@ -272,7 +272,7 @@ def _in_order(pool: ProcessPoolExecutor, texts: Iterator[str], ahead: int) -> It
     """Keep a few chunks under way, and give their answers in the order of the texts."""
     waiting: deque[Future[list[Answer]]] = deque()
     while True:
-        while len(waiting) < ahead and (chunk := list(islice(texts, TEXTS_AT_ONCE))):
+        while len(waiting) < ahead and (chunk := list(islice(texts, CHUNK_SIZE))):
             waiting.append(pool.submit(_work, chunk))
         if not waiting:
             return

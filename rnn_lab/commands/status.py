@@ -19,10 +19,10 @@ from rnn_lab.errors import UserError
 
 STATE, SUBMISSION = "state.json", "submit.json"  # of the run itself, and of its job
 EVIDENCE = {STATE, SUBMISSION, "metrics.csv", "checkpoints"}  # of a run in a folder
-SHOWN = ("state", "reason", "step", "epoch", "max_epochs", "monitor", "best", "job", "signed")
+SHOWN = ("state", "reason", "step", "epoch", "max_epochs", "monitor", "best", "job", "heartbeat")
 KINDS = {"state": str, "step": int, "epoch": int, "host": str, "pid": int, "began": float,
-         "signed": float, "job": str | None}  # fmt: skip
-HEAD = ["run", "state", "step", "epoch", "best", "last sign", "job", ""]
+         "heartbeat": float, "job": str | None}  # fmt: skip
+HEAD = ["run", "state", "step", "epoch", "best", "last heartbeat", "job", ""]
 STARTS = 60.0  # seconds by which clocks may differ about when a process began
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -45,7 +45,7 @@ def main(options: Sequence[str]) -> None:
     parser = StatusParser(
         prog="rnn-lab status",
         description="Show which runs there are and how they are doing, as they last wrote it: "
-        "running, finished, left (because of a signal), interrupted or failed. The queue of SLURM "
+        "running, finished, preempted (by a signal), interrupted or failed. The queue of SLURM "
         "and the processes of this machine know better: queued, starting, killed, or lost (its job "
         "is gone). A run marked ? has not told.",
     )
@@ -108,7 +108,7 @@ def _state(record: Facts, submission: Facts, jobs: dict[str, str] | None) -> str
                 continue
             case "PENDING":
                 return "queued"
-            case "RUNNING" if killed or written in ("?", "left") or job != record.get("job"):
+            case "RUNNING" if killed or written in ("?", "preempted") or job != record.get("job"):
                 return "starting"
         return written
     if killed:
@@ -204,7 +204,7 @@ def _from_metrics(path: Path) -> Facts:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         validated = [row for row in rows if row.get("val/loss")]
-        told: Facts = {"step": int(rows[-1]["step"]), "signed": path.stat().st_mtime}
+        told: Facts = {"step": int(rows[-1]["step"]), "heartbeat": path.stat().st_mtime}
         if validated:
             told |= {"epoch": int(validated[-1]["epoch"]) + 1, "monitor": "val/loss"}
             told["best"] = min(float(row["val/loss"]) for row in validated)
@@ -233,7 +233,7 @@ def _row(run: Facts) -> list[str]:
         run["step"],
         f"{epoch}/{last}" if known else epoch,
         f"{run['monitor']} {best:.4g}" if isinstance(best, float) else None,
-        _ago(run["signed"]) if isinstance(run["signed"], float) else None,
+        _ago(run["heartbeat"]) if isinstance(run["heartbeat"], float) else None,
         run["job"],
         run["reason"] or "",
     ]

@@ -16,7 +16,7 @@ from rnn_lab.commands._dry_run import Run, planned
 from rnn_lab.commands._parsing import ConciseErrorsMixin, split_options
 from rnn_lab.commands.status import SUBMISSION, refuse_running
 from rnn_lab.errors import UserError
-from rnn_lab.training.runs import claim
+from rnn_lab.training.runs import prepare_run_dir
 
 PLAIN = {
     "nodes": (int, "computers"),
@@ -69,7 +69,7 @@ def main(options: Sequence[str]) -> None:
         return
     for run in plan.runs:
         if run.overwrite:
-            claim(run.folder)
+            prepare_run_dir(run.folder)
     job = _submitted(plan.folder / "submit.sh", script)
     for number, run in enumerate(plan.runs):
         _note(run.folder, f"{job}_{number}" if args.array else job)

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from rnn_lab.core.trusted_imports import check_paths, named_class
+from rnn_lab.core.trusted_imports import check_class_paths, import_trusted_class
 from rnn_lab.errors import UserError
 
 Built = TypeVar("Built")
@@ -101,9 +101,9 @@ class Checkpoint:
         Raises:
             UserError: If there was none.
         """
-        return named_class(self.data["class_path"], self.path)
+        return import_trusted_class(self.data["class_path"], self.path)
 
-    def revive(self, build: Callable[[Any], Built], state: Any) -> Built:
+    def restore(self, build: Callable[[Any], Built], state: Any) -> Built:
         """Build what the checkpoint describes, such as a tokenizer.
 
         Raises:
@@ -129,13 +129,13 @@ def _read(path: str) -> dict[str, Any]:
     _check_form(content, path, damaged)
     try:
         for spec in (content["rnn_lab"][name] or {} for name in ("model", "data")):
-            check_paths({k: spec[k] for k in spec.keys() & {"class_path", "init_args"}}, path)
+            check_class_paths({k: spec[k] for k in spec.keys() & {"class_path", "init_args"}}, path)
     except RecursionError as error:
         raise UserError(damaged) from error
     return content
 
 
-def check_form(values: dict[str, Any], forms: dict[str, Any]) -> None:
+def check_types(values: dict[str, Any], forms: dict[str, Any]) -> None:
     """Refuse values that are not what they are annotated as.
 
     Args:

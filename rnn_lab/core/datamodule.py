@@ -21,7 +21,7 @@ FORK_GRACE_SECONDS = (
 )
 
 
-class Rows(Protocol):
+class SplitDataset(Protocol):
     """The rows of one split: how long they are, and batches of them by one gather."""
 
     @property
@@ -42,19 +42,19 @@ class ResumableLoader(DataLoader[Any]):
         buckets: Plans the batches.
     """
 
-    def __init__(self, rows: Rows, buckets: BucketBatchSampler) -> None:
+    def __init__(self, rows: SplitDataset, buckets: BucketBatchSampler) -> None:
         super().__init__(cast(Dataset[Any], rows), sampler=buckets, batch_size=None)
         self.buckets = buckets
-        self.handed_out = 0
+        self.num_batches_served = 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises a class of its own
         if self.num_workers:
             # Python 3.11 hangs in a worker that is forked while a thread which Python has not
             # started, such as one of Gloo's, is just asking for the interpreter.
             time.sleep(FORK_GRACE_SECONDS)
-        self.handed_out = self.buckets.start
+        self.num_batches_served = self.buckets.start
         for batch in super().__iter__():
-            self.handed_out += 1
+            self.num_batches_served += 1
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
@@ -84,7 +84,9 @@ class LabDataModule(LightningDataModule, ABC):
     linked: ClassVar[tuple[str, ...]] = ()
     labels: ClassVar[Mapping[str, str] | None] = None  # names of the labels, by what files say
     checkpoint_argument: ClassVar[str | None] = None
-    local: ClassVar[tuple[str, ...]] = ()  # arguments that mean something on this machine alone
+    machine_specific: ClassVar[
+        tuple[str, ...]
+    ] = ()  # arguments that mean something on this machine alone
     batch_tokens: int | None = None  # steps in a training batch of one process, where that is asked
 
     def __init__(self, batch_size: int = 64) -> None:
@@ -97,7 +99,7 @@ class LabDataModule(LightningDataModule, ABC):
         self._resume = 0
 
     @abstractmethod
-    def split(self, name: str) -> Rows:
+    def split(self, name: str) -> SplitDataset:
         """Open a split, `train`, `valid` or `test`."""
 
     @property
@@ -112,26 +114,26 @@ class LabDataModule(LightningDataModule, ABC):
 
     def plan(self, name: str) -> list[np.ndarray]:
         """The rows of each batch of this process in evaluation, in the order of the loader."""
-        return self._buckets(name, shuffle=False).plan()
+        return self._make_sampler(name, shuffle=False).plan()
 
     def train_dataloader(self) -> DataLoader:
         """Batches of like lengths in an order drawn from the seed and the epoch."""
-        self._loader = self._load("train", shuffle=True)
+        self._loader = self._make_loader("train", shuffle=True)
         self._loader.buckets.start, self._resume = self._resume, 0
         return self._loader
 
     def val_dataloader(self) -> DataLoader:
         """Validation batches, each row once over all processes."""
-        return self._load("valid", shuffle=False)
+        return self._make_loader("valid", shuffle=False)
 
     def test_dataloader(self) -> DataLoader:
         """Test batches, each row once over all processes."""
-        return self._load("test", shuffle=False)
+        return self._make_loader("test", shuffle=False)
 
-    def _load(self, name: str, shuffle: bool) -> ResumableLoader:
-        return ResumableLoader(self.split(name), self._buckets(name, shuffle))
+    def _make_loader(self, name: str, shuffle: bool) -> ResumableLoader:
+        return ResumableLoader(self.split(name), self._make_sampler(name, shuffle))
 
-    def _buckets(self, name: str, shuffle: bool) -> BucketBatchSampler:
+    def _make_sampler(self, name: str, shuffle: bool) -> BucketBatchSampler:
         return BucketBatchSampler(
             self.split(name).lengths,
             self.batch_size,
@@ -139,25 +141,25 @@ class LabDataModule(LightningDataModule, ABC):
             shuffle=shuffle,
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # what seed_everything was given
             rank=self.trainer.global_rank if self.trainer else 0,
-            world=self.trainer.world_size if self.trainer else 1,
+            world_size=self.trainer.world_size if self.trainer else 1,
         )
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the training epoch."""
         if self._loader is None:
-            return {"handed_out": self._resume}
+            return {"num_batches_served": self._resume}
         epoch = len(self._loader)
         if self.trainer:  # limit_train_batches may end it earlier
             epoch = int(min(epoch, self.trainer.num_training_batches))
-        return {"handed_out": self._loader.handed_out % epoch}
+        return {"num_batches_served": self._loader.num_batches_served % epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the position that `state_dict` told."""
-        self._resume = state_dict["handed_out"]
+        self._resume = state_dict["num_batches_served"]
 
-    def recipe(self) -> dict[str, Any]:
+    def build_spec(self) -> dict[str, Any]:
         """Say how to build this module elsewhere and how it reads raw input, as plain values."""
-        accepted = inspect.signature(type(self)).parameters.keys() - set(self.local)
+        accepted = inspect.signature(type(self)).parameters.keys() - set(self.machine_specific)
         made: dict[str, Any] = {
             "class_path": public_path(type(self)),
             "init_args": {k: plain_options(v) for k, v in self.hparams.items() if k in accepted},

@@ -35,7 +35,7 @@ class GeneratedDataset:
     ) -> None:
         self.lengths = np.full(count, length)
         self.batch_type = gives
-        self.draw = draw
+        self.generate = draw
         self.seed = seed
         self._kept: tuple[int, tuple[Tensor, Tensor]] | None = None
 
@@ -44,13 +44,13 @@ class GeneratedDataset:
 
     def __getitem__(self, rows: np.ndarray) -> object:
         """Gather rows of the first epoch into one batch."""
-        return self.of_epoch(0, rows)
+        return self.gather(0, rows)
 
-    def of_epoch(self, epoch: int, rows: np.ndarray) -> object:
+    def gather(self, epoch: int, rows: np.ndarray) -> object:
         """Gather rows of an epoch into one batch; the rows of one epoch are kept."""
         if self._kept is None or self._kept[0] != epoch:
             self._kept = None  # never two epochs in memory
-            self._kept = epoch, self.draw(np.random.default_rng([*self.seed, epoch]), len(self))
+            self._kept = epoch, self.generate(np.random.default_rng([*self.seed, epoch]), len(self))
         inputs, targets = self._kept[1]
         chosen = torch.from_numpy(rows)
         return self.batch_type(
@@ -75,7 +75,7 @@ class RegeneratedEachEpoch:
         return len(self.rows)
 
     def __getitem__(self, rows: np.ndarray) -> object:
-        return self.rows.of_epoch(self.buckets.epoch, rows)
+        return self.rows.gather(self.buckets.epoch, rows)
 
 
 class LongRangeDataModule(LabDataModule):
@@ -107,7 +107,7 @@ class LongRangeDataModule(LabDataModule):
         """Loss of the best guess that remembers nothing."""
 
     @abstractmethod
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+    def generate(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Draw inputs and targets of a number of rows."""
 
     def split(self, name: str) -> GeneratedDataset:
@@ -121,16 +121,18 @@ class LongRangeDataModule(LabDataModule):
     def _opened(self) -> Iterator[tuple[str, GeneratedDataset]]:
         for number, name in enumerate(SPLITS):
             seed = self.data_seed, number
-            rows = GeneratedDataset(self.sizes[name], self.steps, self.batch_type, self.draw, *seed)
+            rows = GeneratedDataset(
+                self.sizes[name], self.steps, self.batch_type, self.generate, *seed
+            )
             yield name, rows
 
-    def _load(self, name: str, shuffle: bool) -> ResumableLoader:
-        buckets = self._buckets(name, shuffle)
+    def _make_loader(self, name: str, shuffle: bool) -> ResumableLoader:
+        buckets = self._make_sampler(name, shuffle)
         rows = self.split(name)
         return ResumableLoader(RegeneratedEachEpoch(rows, buckets) if shuffle else rows, buckets)
 
 
-def check_draw(count: int, split: str) -> None:
+def check_generation_args(count: int, split: str) -> None:
     if split not in SPLITS:
         raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if count < 0:

@@ -8,7 +8,7 @@ from typing import Any
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.predictor import Predictor
 from rnn_lab.core.task import Task
-from rnn_lab.core.trusted_imports import named_class
+from rnn_lab.core.trusted_imports import import_trusted_class
 from rnn_lab.errors import UserError
 
 
@@ -36,9 +36,9 @@ def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any
     checkpoint = Checkpoint.open(path)
     kind = predictor_class(checkpoint)
     task = load_task(checkpoint).to(device).eval()
-    predictor = checkpoint.revive(partial(kind.from_checkpoint, task), checkpoint.data)
+    predictor = checkpoint.restore(partial(kind.from_checkpoint, task), checkpoint.data)
     if ensemble:
-        predictor.join(checkpoint, ensemble)
+        predictor.add_ensemble(checkpoint, ensemble)
     return predictor
 
 
@@ -49,7 +49,7 @@ def predictor_class(checkpoint: Checkpoint) -> type[Predictor]:
         UserError: If the checkpoint was trained without a data module, or its task names none.
     """
     source = checkpoint.data["class_path"].rpartition(".")[2]
-    task = named_class(checkpoint.model["class_path"], checkpoint.path)
+    task = import_trusted_class(checkpoint.model["class_path"], checkpoint.path)
     if not issubclass(task, Task):
         raise UserError(
             f"{checkpoint.path} is of a {task.__name__}, a plain LightningModule: only a Task "
@@ -76,7 +76,7 @@ def load_task(checkpoint: Checkpoint) -> Any:
     Raises:
         UserError: If it cannot be built, or the weights have other shapes.
     """
-    task = build(checkpoint.model, checkpoint.path)
+    task = instantiate_task(checkpoint.model, checkpoint.path)
     load_weights(task, checkpoint)
     task.on_load_checkpoint(checkpoint.content)
     return task
@@ -94,21 +94,19 @@ def load_weights(task: Task, checkpoint: Checkpoint) -> None:
         raise UserError(f"the weights of {checkpoint.path} are of other sizes: {error}") from error
 
 
-def build(recipe: dict[str, Any], source: str = "the checkpoint") -> Any:
+def instantiate_task(spec: dict[str, Any], source: str = "the checkpoint") -> Any:
     """Build the task that a checkpoint describes, with first weights.
 
     Args:
-        recipe: Its class path and arguments.
+        spec: Its class path and arguments.
         source: The checkpoint, for messages.
 
     Raises:
         UserError: If there is no such class here, it may not be named, or does not take the
             arguments.
     """
-    cls = task_class(recipe, source)
-    arguments = {
-        k: v for k, v in recipe["init_args"].items() if k not in ("optimizer", "scheduler")
-    }
+    cls = task_class(spec, source)
+    arguments = {k: v for k, v in spec["init_args"].items() if k not in ("optimizer", "scheduler")}
     try:
         return cls(**arguments)
     except UserError:
@@ -117,13 +115,13 @@ def build(recipe: dict[str, Any], source: str = "the checkpoint") -> Any:
         raise UserError(f"the {cls.__name__} of {source} cannot be built: {error}") from error
 
 
-def task_class(recipe: dict[str, Any], source: str) -> type[Task]:
+def task_class(spec: dict[str, Any], source: str) -> type[Task]:
     """Import the class of the task that a checkpoint describes.
 
     Raises:
         UserError: If there is no such class here, it may not be named, or is no task.
     """
-    cls = named_class(recipe["class_path"], source)
+    cls = import_trusted_class(spec["class_path"], source)
     if not (isinstance(cls, type) and issubclass(cls, Task)):
-        raise UserError(f"{source} names {recipe['class_path']}, which is no model of ours")
+        raise UserError(f"{source} names {spec['class_path']}, which is no model of ours")
     return cls

@@ -14,7 +14,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.records import FORMAT_BY_SUFFIX, read_records
 from rnn_lab.special_tokens import PAD_ID
 
-TEXTS_AT_ONCE = 2048  # read ahead, so that texts of like lengths share a batch
+CHUNK_SIZE = 2048  # read ahead, so that texts of like lengths share a batch
 Answer = dict[str, Any]
 
 
@@ -40,7 +40,7 @@ class Predictor(ABC):
             UserError: If the two do not fit together.
         """
 
-    def join(self, checkpoint: Checkpoint, others: Sequence[str]) -> None:
+    def add_ensemble(self, checkpoint: Checkpoint, others: Sequence[str]) -> None:
         """Take further checkpoints into an ensemble with this one.
 
         Raises:
@@ -114,7 +114,7 @@ class RecordPredictor(Predictor):
             An answer for each, see the subclass.
         """
         checked = map(self._checked, texts)
-        while chunk := list(itertools.islice(checked, TEXTS_AT_ONCE)):
+        while chunk := list(itertools.islice(checked, CHUNK_SIZE)):
             yield from self._answer(chunk)
 
     def _checked(self, raw: Any) -> Any:
@@ -132,7 +132,7 @@ class RecordPredictor(Predictor):
         """Answer some records, in their order."""
 
 
-def check_known_sizes(task: Any, **known: Sized) -> None:
+def check_data_sizes(task: Any, **known: Sized) -> None:
     """Refuse a task of other sizes than what its checkpoint knows of its data.
 
     Raises:
@@ -152,7 +152,7 @@ def bucket_by_length(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
         order = order[:-size]
 
 
-def padded(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+def pad_ids(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
     lengths = torch.tensor([len(row) for row in rows])
     longest = int(lengths.max())
     return torch.tensor([row + [PAD_ID] * (longest - len(row)) for row in rows]), lengths

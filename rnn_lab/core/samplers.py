@@ -28,7 +28,7 @@ class BucketBatchSampler(Sampler[np.ndarray]):
         shuffle: Whether to draw the order (training).
         seed: What the order depends on, together with the epoch.
         rank: Number of this process.
-        world: Number of processes.
+        world_size: Number of processes.
 
     Raises:
         ValueError: If there are fewer rows to train on than processes.
@@ -43,21 +43,23 @@ class BucketBatchSampler(Sampler[np.ndarray]):
         shuffle: bool,
         seed: int = 0,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
     ) -> None:
         for name, value in (("batch_size", batch_size), ("batch_tokens", batch_tokens)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if shuffle and len(lengths) < world:
-            raise ValueError(f"{len(lengths)} rows cannot train {world} processes")
+        if shuffle and len(lengths) < world_size:
+            raise ValueError(f"{len(lengths)} rows cannot train {world_size} processes")
         self.lengths = lengths[:, None] if lengths.ndim == 1 else lengths
         self.pool = POOL * self.lengths.shape[1] ** 2  # two lengths agree more rarely than one
-        self.batch_size = batch_size if shuffle else min(batch_size, max(1, len(lengths) // world))
+        self.batch_size = (
+            batch_size if shuffle else min(batch_size, max(1, len(lengths) // world_size))
+        )
         self.batch_tokens = batch_tokens
         self.shuffle = shuffle
         self.seed = seed
         self.rank = rank
-        self.world = world
+        self.world_size = world_size
         self.epoch = 0
         self.start = 0
 
@@ -68,7 +70,7 @@ class BucketBatchSampler(Sampler[np.ndarray]):
     def __len__(self) -> int:
         if not self.shuffle:
             batches = math.ceil(len(self.lengths) / self.batch_size)
-            return len(range(self.rank, batches, self.world))
+            return len(range(self.rank, batches, self.world_size))
         return len(self._cuts()) if self.batch_tokens is None else self._token_batches()
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -85,12 +87,12 @@ class BucketBatchSampler(Sampler[np.ndarray]):
             order = self._longest_first(np.arange(len(self.lengths)))
             return [
                 order[i * self.batch_size : (i + 1) * self.batch_size]
-                for i in range(self.rank, math.ceil(len(order) / self.batch_size), self.world)
+                for i in range(self.rank, math.ceil(len(order) / self.batch_size), self.world_size)
             ]
         rng = np.random.default_rng((self.seed, epoch))
         order = rng.permutation(len(self.lengths))
         batches = self._by_size(order) if self.batch_tokens is None else self._by_tokens(order)
-        return [batches[i][self.rank :: self.world] for i in rng.permutation(len(batches))]
+        return [batches[i][self.rank :: self.world_size] for i in rng.permutation(len(batches))]
 
     def _longest_first(self, rows: np.ndarray) -> np.ndarray:
         first, last = self.lengths[rows, 0], self.lengths[rows, -1]
@@ -99,24 +101,24 @@ class BucketBatchSampler(Sampler[np.ndarray]):
         return rows[np.lexsort((np.where(last % 2, first, -first), -last))]
 
     def _by_size(self, order: np.ndarray) -> list[np.ndarray]:
-        pool = self.batch_size * self.world * self.pool
+        pool = self.batch_size * self.world_size * self.pool
         for i in range(0, len(order), pool):
             order[i : i + pool] = self._longest_first(order[i : i + pool])
         return np.split(order, self._cuts()[:-1])
 
     def _cuts(self) -> list[int]:
         """Where batches end, all processes together; the last takes a rest that is too small."""
-        rows, size = len(self.lengths), self.batch_size * self.world
+        rows, size = len(self.lengths), self.batch_size * self.world_size
         cuts = list(range(size, rows, size))
-        if cuts and rows - cuts[-1] < self.world:
+        if cuts and rows - cuts[-1] < self.world_size:
             cuts.pop()
         return [*cuts, rows]
 
     def _token_batches(self) -> int:
         """How many batches there are, whatever the order: all tokens over the wish."""
-        wish = (self.batch_tokens or 1) * self.world
+        wish = (self.batch_tokens or 1) * self.world_size
         batches = math.ceil(int(self.lengths[:, -1].sum()) / wish)
-        return min(batches, len(self.lengths) // self.world)
+        return min(batches, len(self.lengths) // self.world_size)
 
     def _by_tokens(self, order: np.ndarray) -> list[np.ndarray]:
         """Cut pools of a fixed number of rows into a fixed number of batches each."""
@@ -136,6 +138,6 @@ class BucketBatchSampler(Sampler[np.ndarray]):
         tokens = np.cumsum(self.lengths[pool, -1])
         numbers = np.arange(1, batches)
         cuts = np.searchsorted(tokens, tokens[-1] * numbers / batches) + 1
-        least = self.world * numbers
+        least = self.world_size * numbers
         cuts = np.maximum.accumulate(np.maximum(cuts - least, 0)) + least
         return np.split(pool, np.minimum(cuts, len(pool) - least[::-1]))

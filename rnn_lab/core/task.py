@@ -220,20 +220,20 @@ class Task(LightningModule, ABC):
             },
         }
 
-    def recipe(self) -> dict[str, Any]:
+    def build_spec(self) -> dict[str, Any]:
         """Return how to build this task again: its class path and constructor arguments."""
-        return recipe(type(self), dict(self.hparams))
+        return build_spec(type(self), dict(self.hparams))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add how to build the task, how its input is read, and the epoch so far."""
         loop = self.trainer.fit_loop.epoch_loop if self._trainer else None
         amid = loop is not None and not loop.batch_progress.is_last_batch
         if amid or self._evaluating or not self._meter.reported:
-            checkpoint["epoch_so_far"] = self._all_gather(self._meter.state()).tolist()
-        made = self.recipe()
+            checkpoint["partial_epoch"] = self._all_gather(self._meter.state()).tolist()
+        made = self.build_spec()
         checkpoint["hyper_parameters"] = {"_class_path": made["class_path"], **made["init_args"]}
         datamodule = getattr(self._trainer, "datamodule", None)
-        data = datamodule.recipe() if isinstance(datamodule, LabDataModule) else None
+        data = datamodule.build_spec() if isinstance(datamodule, LabDataModule) else None
         version = {"format": FORMAT, "version": rnn_lab.__version__}
         checkpoint["rnn_lab"] = {**version, "model": made, "data": data}
         if data is not None:
@@ -243,13 +243,13 @@ class Task(LightningModule, ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the epoch so far."""
-        found = torch.tensor(checkpoint.get("epoch_so_far", []), dtype=torch.double)
+        found = torch.tensor(checkpoint.get("partial_epoch", []), dtype=torch.double)
         if self._trainer is None or self.trainer.state.fn != TrainerFn.FITTING or not len(found):
             return
         self._meter.load_state(found, self.trainer.global_rank, self.trainer.world_size)
 
 
-def recipe(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
+def build_spec(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     """Keep what the constructor of a class accepts and a checkpoint may hold.
 
     Lightning also notes links to arguments that the class lacks, and callables of Python code.

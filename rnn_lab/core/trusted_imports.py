@@ -29,7 +29,7 @@ WORD = re.compile(r"[\w-]*")  # names no module: an import path has a dot
 _typed: set[str] = set()  # packages that the user named on the command line
 
 
-def named_class(path: str, source: str) -> Any:
+def import_trusted_class(path: str, source: str) -> Any:
     """Import the class that a file from elsewhere names.
 
     Nothing is imported but from `rnn_lab`, `lightning`, `torch.nn`, `torch.optim` and
@@ -66,7 +66,7 @@ def named_class(path: str, source: str) -> Any:
     return found
 
 
-def typed_class(path: str) -> type:
+def import_user_class(path: str) -> type:
     """Import a class that the user typed; its package is trusted from then on.
 
     Raises:
@@ -120,7 +120,7 @@ def _import(module: str) -> Any:
         return import_module(module)
 
 
-def check_paths(recipe: Any, source: str, *, strictly: bool = False) -> None:
+def check_class_paths(recipe: Any, source: str, *, strictly: bool = False) -> None:
     """Refuse a recipe in which something from outside the allowed packages is named.
 
     The command line's parser imports every `class_path` below a recipe, and where an argument
@@ -135,22 +135,22 @@ def check_paths(recipe: Any, source: str, *, strictly: bool = False) -> None:
         UserError: If so.
     """
     if isinstance(recipe, Mapping) and "class_path" in recipe:
-        plain = _plain_arguments(named_class(str(recipe["class_path"]), source))
+        plain = _plain_arguments(import_trusted_class(str(recipe["class_path"]), source))
         for key, value in recipe.items():
             if key == "init_args" and isinstance(value, Mapping):
                 for name, argument in value.items():
-                    check_paths(argument, source, strictly=strictly or name not in plain)
+                    check_class_paths(argument, source, strictly=strictly or name not in plain)
             elif key != "class_path":
-                check_paths(value, source, strictly=True)
+                check_class_paths(value, source, strictly=True)
     elif isinstance(recipe, Mapping):
         for value in recipe.values():
-            check_paths(value, source, strictly=strictly)
+            check_class_paths(value, source, strictly=strictly)
     elif isinstance(recipe, list | tuple):
         for value in recipe:
-            check_paths(value, source, strictly=strictly)
+            check_class_paths(value, source, strictly=strictly)
     elif strictly and isinstance(recipe, str):
         if not WORD.fullmatch(recipe):
-            named_class(recipe, source)
+            import_trusted_class(recipe, source)
         if os.path.isfile(recipe):
             raise UserError(f"{source} names the file {recipe!r} where a class or a word belongs")
 

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from math import prod
 from string import Formatter
 
-from rnn_lab.core.generated import SPLITS, check_draw
+from rnn_lab.core.generated import SPLITS, check_generation_args
 from rnn_lab.errors import UserError
 
 REVIEW_LABELS = ("negative", "positive")
@@ -88,7 +88,7 @@ def reviews(count: int, seed: int, split: str) -> Iterator[tuple[str, str]]:
         UserError: If the split is unknown or the count is negative or more than a tenth of a
             split's distinct texts.
     """
-    check_draw(count, split)
+    check_generation_args(count, split)
     limit = review_space() // len(SPLITS) // 10
     if count > limit:
         raise UserError(f"reviews can draw up to {limit} distinct texts a split, got {count}")

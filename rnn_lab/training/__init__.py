@@ -14,14 +14,14 @@ from rnn_lab.training.launch import check_world_size
 from rnn_lab.training.loggers import (
     CSVMetricsLogger,
     OfflineWandbLogger,
-    place_loggers,
+    configure_loggers,
     read_metrics,
 )
 from rnn_lab.training.preemption import Preemption
-from rnn_lab.training.randomness import RNGStateCheckpoint
 from rnn_lab.training.reports import LearningCurves
+from rnn_lab.training.rng_state import RNGStateCheckpoint
 from rnn_lab.training.schedules import CosineDecay, LinearDecay
-from rnn_lab.training.state import StatusFile
+from rnn_lab.training.status_file import StatusFile
 
 __all__ = [
     "NTASGD",
@@ -42,6 +42,6 @@ __all__ = [
     "TimeBudget",
     "ValidationEarlyStopping",
     "check_world_size",
-    "place_loggers",
+    "configure_loggers",
     "read_metrics",
 ]

@@ -20,17 +20,17 @@ class TimeBudget(Callback):
 
     Args:
         minutes: Time to train for; give `max_epochs: -1` for no other end.
-        falling: Lower the learning rate; if not, it is left to the task.
+        anneal_lr: Lower the learning rate; if not, it is left to the task.
 
     Raises:
         UserError: If `minutes` is not above zero, or the task has a schedule of its own.
     """
 
-    def __init__(self, minutes: float, falling: bool = True) -> None:
+    def __init__(self, minutes: float, anneal_lr: bool = True) -> None:
         if not minutes > 0:
             raise UserError(f"TimeBudget: minutes must be above 0, got {minutes}")
         self.minutes = minutes
-        self.falling = falling
+        self.anneal_lr = anneal_lr
         self.spent = 0.0  # seconds
         self.rates: list[float] = []  # of the optimizer's groups, at the beginning
         self._clock = time.process_time
@@ -42,7 +42,7 @@ class TimeBudget(Callback):
         Raises:
             UserError: If there is another schedule, or more than one optimizer.
         """
-        if self.falling and (trainer.lr_scheduler_configs or len(trainer.optimizers) != 1):
+        if self.anneal_lr and (trainer.lr_scheduler_configs or len(trainer.optimizers) != 1):
             raise UserError("TimeBudget lowers the learning rate: leave the scheduler out")
         if pl_module.device.type != "cpu":
             self._clock = time.monotonic
@@ -52,7 +52,7 @@ class TimeBudget(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Set the learning rate."""
-        if not self.falling:
+        if not self.anneal_lr:
             return
         share = min(1.0, self.spent / (60 * self.minutes))
         factor = 0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2

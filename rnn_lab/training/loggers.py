@@ -21,7 +21,7 @@ METRICS_FILE = "metrics.csv"
 INIT_TIMEOUT = 5.0  # seconds; without a network wandb then gives up in about three times as long
 
 
-def place_loggers(trainer: Trainer, metrics_file: str = METRICS_FILE) -> None:
+def configure_loggers(trainer: Trainer, metrics_file: str = METRICS_FILE) -> None:
     """Put a `CSVMetricsLogger` beside the Trainer's loggers and give ours the run's folder.
 
     Does nothing in a `fast_dev_run`, which leaves no files.
@@ -32,7 +32,7 @@ def place_loggers(trainer: Trainer, metrics_file: str = METRICS_FILE) -> None:
         trainer.loggers = [*trainer.loggers, CSVMetricsLogger(filename=metrics_file)]
     for logger in trainer.loggers:
         if isinstance(logger, CSVMetricsLogger | OfflineWandbLogger):
-            logger.settle(trainer.default_root_dir)
+            logger.set_run_dir(trainer.default_root_dir)
 
 
 def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float | None]]:
@@ -55,7 +55,7 @@ class CSVMetricsLogger(Logger):
     folder goes on below; nothing is ever removed.
 
     Args:
-        save_dir: Folder of the file; None means the run's folder (see `place_loggers`).
+        save_dir: Folder of the file; None means the run's folder (see `configure_loggers`).
         filename: Name of the file, such as `metrics.test.csv` for a later test.
     """
 
@@ -86,10 +86,12 @@ class CSVMetricsLogger(Logger):
             ValueError: If no folder was given yet.
         """
         if self._folder is None:
-            raise ValueError("CSVMetricsLogger has no folder: give save_dir or call place_loggers")
+            raise ValueError(
+                "CSVMetricsLogger has no folder: give save_dir or call configure_loggers"
+            )
         return Path(self._folder, self._filename)
 
-    def settle(self, folder: str) -> None:
+    def set_run_dir(self, folder: str) -> None:
         """Write into this folder, unless one was given."""
         self._folder = self._folder or folder
 
@@ -166,7 +168,7 @@ class OfflineWandbLogger(WandbLogger):
         notes: A sentence about the run.
         id: Go on with this W&B run (online only: sending an offline one replaces the earlier).
         mode: `auto`, `online`, `offline`, or `disabled` to record nothing.
-        save_dir: Where the `wandb` folder goes; None means the run's folder (see `place_loggers`).
+        save_dir: Parent of the `wandb` folder; None means the run's (see `configure_loggers`).
         log_model: Send checkpoints: the last ones when training ends, or `all` at once.
     """
 
@@ -198,7 +200,7 @@ class OfflineWandbLogger(WandbLogger):
         self._wandb_init.pop("anonymous")  # deprecated, warns even when None
         self._wandb_init["dir"] = self._save_dir = save_dir
 
-    def settle(self, folder: str) -> None:
+    def set_run_dir(self, folder: str) -> None:
         """Take the folder, and name and group after it, unless they were given."""
         self._wandb_init["dir"] = self._save_dir = self._save_dir or folder
         for key, default in (("name", Path(folder).name), ("group", Path(folder).parent.name)):
@@ -240,7 +242,7 @@ class OfflineWandbLogger(WandbLogger):
     _latest: Any = None  # the wandb run that a OfflineWandbLogger of this process began last
 
     @rank_zero_only
-    def leave(self, exit_code: int) -> None:
+    def finish_preempted(self, exit_code: int) -> None:
         """Let wandb end, whole, as one that will go on; it is not waited for when Python ends.
 
         Args:

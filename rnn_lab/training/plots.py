@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 # Okabe & Ito (2008): told apart by color-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-GREY = "#595959"
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+GRAY = "#595959"
 Column = Sequence[float | None]
 
 
-def curves(frame: Mapping[str, Column]) -> Figure:
+def plot_learning_curves(frame: Mapping[str, Column]) -> Figure:
     """Draw how a run learned: losses on the left, validation metrics on the right.
 
     Args:
@@ -42,7 +42,7 @@ def _points(frame: Mapping[str, Column], name: str) -> tuple[np.ndarray, np.ndar
 
 
 def _draw_curves(axes: Axes, panel: Mapping[str, tuple[np.ndarray, np.ndarray]], what: str) -> None:
-    colors = COLOURS * 9 if what == "loss" else COLOURS[2:] * 9
+    colors = COLORS * 9 if what == "loss" else COLORS[2:] * 9
     for (name, (steps, values)), color in zip(panel.items(), colors, strict=False):
         if len(steps) > 40:  # by step: noise behind, its running mean in front
             axes.plot(steps, values, color=color, alpha=0.22, linewidth=0.8)
@@ -53,7 +53,7 @@ def _draw_curves(axes: Axes, panel: Mapping[str, tuple[np.ndarray, np.ndarray]],
     axes.set(xlabel="step", ylabel=what)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    tidy(axes)
+    despine(axes)
     axes.grid(color="#E5E5E5", linewidth=0.8)
     if panel:
         axes.legend(frameon=False)
@@ -64,7 +64,7 @@ def _running_mean(x: np.ndarray, y: np.ndarray, width: int) -> tuple[np.ndarray,
     return np.convolve(x, kernel, "valid"), np.convolve(y, kernel, "valid")
 
 
-def tidy(axes: Axes) -> None:
+def despine(axes: Axes) -> None:
     """Leave out the lines above and on the right."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
@@ -73,7 +73,7 @@ def tidy(axes: Axes) -> None:
 LEAST = 1e-16  # below, a gradient is lost in the rounding of double precision
 
 
-def gradients(curves: Mapping[str, Sequence[float] | np.ndarray]) -> Figure:
+def plot_gradient_decay(curves: Mapping[str, Sequence[float] | np.ndarray]) -> Figure:
     """Draw how the gradient of the last output fades with the distance of an input.
 
     Args:
@@ -85,12 +85,12 @@ def gradients(curves: Mapping[str, Sequence[float] | np.ndarray]) -> Figure:
     figure = Figure(figsize=(5.6, 3.4), dpi=150, layout="constrained")
     axes = figure.subplots()
     for number, (name, norms) in enumerate(curves.items()):
-        style = ("-", "--", ":")[number // len(COLOURS) % 3]
-        axes.plot(norms, style, color=COLOURS[number % len(COLOURS)], label=name)
+        style = ("-", "--", ":")[number // len(COLORS) % 3]
+        axes.plot(norms, style, color=COLORS[number % len(COLORS)], label=name)
     axes.set(xlabel="steps between input and output", ylabel="share of the gradient left")
     axes.set(yscale="log", xlim=(0, None))
     axes.set_ylim(bottom=LEAST)
-    tidy(axes)
+    despine(axes)
     axes.grid(color="#E5E5E5", linewidth=0.8)
     axes.legend(frameon=False, loc="lower left", fontsize=8)
     return figure

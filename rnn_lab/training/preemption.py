@@ -14,15 +14,15 @@ from torch.distributed import ReduceOp
 from rnn_lab import signals
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.signals import Preempted
-from rnn_lab.training.reports import wandb_runs
+from rnn_lab.training.reports import wandb_loggers
 
 NOT_STARTED = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
-BEGUN = {
+STARTED = {
     **NOT_STARTED,
     "ready": 1,
     "started": 1,
 }  # Lightning runs such a validation when it goes on
-VALIDATION_START = {"total": BEGUN, "current": NOT_STARTED, "is_last_batch": False}
+VALIDATION_START = {"total": STARTED, "current": NOT_STARTED, "is_last_batch": False}
 
 
 class Preemption(Callback):
@@ -44,7 +44,7 @@ class Preemption(Callback):
         """Listen, and let Lightning listen no more: it is about to register its handlers."""
         self._training |= stage == "fit"
         connector = trainer._signal_connector
-        connector.register_signal_handlers = signals.listen  # type: ignore[method-assign]
+        connector.register_signal_handlers = signals.install_handlers  # type: ignore[method-assign]
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Save and leave if asked to, unless validation or the end of the epoch comes first."""
@@ -112,8 +112,8 @@ class Preemption(Callback):
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.save()
-            for run in wandb_runs(trainer):
-                run.leave(128 + signum)
+            for run in wandb_loggers(trainer):
+                run.finish_preempted(128 + signum)
         trainer.strategy.barrier()  # one that is gone may be the end of all
         raise Preempted(signum, path)
 

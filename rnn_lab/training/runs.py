@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rnn_lab.errors import UserError
 
-CHOSEN = "RNN_LAB_RUN"  # tells processes that this one starts which folder was chosen
+RUN_DIR_ENV = "RNN_LAB_RUN"  # tells processes that this one starts which folder was chosen
 MANIFEST = ".artifacts"  # names of what a run has written into its folder, a line each
 
 
-def run_folder(experiment: str, name: str | None, model: str) -> Path:
+def new_run_dir(experiment: str, name: str | None, model: str) -> Path:
     """Choose the folder of a new run below `runs`.
 
     Args:
@@ -32,10 +32,10 @@ def run_folder(experiment: str, name: str | None, model: str) -> Path:
     job = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID")
     if job:
         return parent / f"{model}-{job}"
-    return parent / next_name(parent, model)
+    return parent / next_run_name(parent, model)
 
 
-def next_name(parent: Path, model: str) -> str:
+def next_run_name(parent: Path, model: str) -> str:
     """The model's name and the next free number in a folder."""
     number = 1
     while (parent / f"{model}-{number}").exists():
@@ -43,7 +43,7 @@ def next_name(parent: Path, model: str) -> str:
     return f"{model}-{number}"
 
 
-def own(folder: Path, *names: str) -> None:
+def record_artifacts(folder: Path, *names: str) -> None:
     """Note in a run's folder that the run writes these files or folders directly below it.
 
     A folder that no run has claimed is left alone.
@@ -54,11 +54,11 @@ def own(folder: Path, *names: str) -> None:
             file.writelines(f"{name}\n" for name in names if name not in _owned(folder))
 
 
-def artifact(folder: Path, name: str) -> Path:
+def artifact_path(folder: Path, name: str) -> Path:
     """Return the path of a file that a run writes; its folder is made and the run owns it."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    own(folder, Path(name).parts[0])
+    record_artifacts(folder, Path(name).parts[0])
     return path
 
 
@@ -93,7 +93,7 @@ def ensure_unused(folder: Path, started: bool = False) -> None:
         )
 
 
-def claim(folder: Path) -> None:
+def prepare_run_dir(folder: Path) -> None:
     """Make the folder of a new run; what an earlier run wrote into it is removed.
 
     Raises:

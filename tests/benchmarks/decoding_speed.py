@@ -95,10 +95,10 @@ def layer_of_torch(layer: RecurrentLayer, x: Tensor, lengths=None, state=None):
 
 def ways(predictor: TranslationPredictor, texts: list[str]) -> dict[str, Callable[[], list[float]]]:
     """The three ways; each gives the scores of all sentences."""
-    at_once, width = translations.HYPOTHESES_AT_ONCE, predictor.strategy.beam_size
+    at_once, width = translations.MAX_BATCH_HYPOTHESES, predictor.strategy.beam_size
 
     def batched(size: int) -> list[float]:
-        translations.HYPOTHESES_AT_ONCE = size
+        translations.MAX_BATCH_HYPOTHESES = size
         return [answer["score"] for answer in predictor.predict(texts)]
 
     def textbook() -> list[float]:

@@ -108,7 +108,10 @@ def result(task: str, layer: str, args: argparse.Namespace) -> dict | None:
         *([f"--model.layer_kwargs={longest}"] if layer == "IndRNN" else []),
         *(f"--model.layer={layer}", f"--seed_everything={args.seed}", "--ckpt_path=last"),
         *("--experiment=long_memory", f"--name={name}", f"--data.data_seed={args.seed}"),
-        *("--trainer.callbacks+=rnn_lab.training.TimeBudget", "--trainer.callbacks.falling=false"),
+        *(
+            "--trainer.callbacks+=rnn_lab.training.TimeBudget",
+            "--trainer.callbacks.anneal_lr=false",
+        ),
         f"--trainer.callbacks.minutes={args.minutes}",
         f"--trainer.max_epochs={max(1, args.steps // EPOCH)}",
         "--trainer.accelerator=cpu",
@@ -146,7 +149,7 @@ def read(folder: Path, puzzle: Puzzle) -> dict:
 def gradients(layers: Sequence[str], seed: int, size: int = 64, draws: int = 5) -> None:
     """Print and draw which share of the gradient is left at each distance."""
     from rnn_lab.nn.diagnostics import gradient_by_distance
-    from rnn_lab.training.plots import gradients as drawn
+    from rnn_lab.training.plots import plot_gradient_decay as drawn
 
     curves = {}
     print(f"| Steps before | {' | '.join(map(str, DISTANCES))} |")

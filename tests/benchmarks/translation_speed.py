@@ -166,7 +166,7 @@ def on_multi30k(rounds: int) -> None:
     data = Multi30k(batch_size=64, vocab_size=10_000)
     sizes = (data.src_vocab_size, data.trg_vocab_size)
     torch.manual_seed(0)
-    split, plan = data.split("train"), data._buckets("train", shuffle=True).plan()
+    split, plan = data.split("train"), data._make_sampler("train", shuffle=True).plan()
     chosen = [split[rows] for rows in plan[:rounds]]
 
     def ours(decoder: Decoder) -> Seq2Seq:

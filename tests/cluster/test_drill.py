@@ -24,8 +24,8 @@ from lightning.pytorch.callbacks import Callback
 from rnn_lab.datamodules import SyntheticReviews
 
 class Reviews(SyntheticReviews):
-    def _load(self, name, shuffle):
-        loader = super()._load(name, shuffle)
+    def _make_loader(self, name, shuffle):
+        loader = super()._make_loader(name, shuffle)
         if workers := int(os.environ["WORKERS"]):
             loader.num_workers, loader.prefetch_factor = workers, 2
         return loader

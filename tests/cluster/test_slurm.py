@@ -145,7 +145,7 @@ def test_a_run_makes_room_for_another_and_comes_back(slurm, here, whole):
     finished(slurm, job, "roomy")
     assert slurm.ended(other) == "COMPLETED"
     assert restarts(slurm, job) == 1
-    assert "left because of SIGUSR1" in said("roomy")
+    assert "preempted by SIGUSR1" in said("roomy")
     assert f"requeueing SLURM job {job}\n" in said("roomy")
     same("roomy", whole)
     parts = sorted(folder("roomy").glob("wandb/offline-run-*/*.wandb"))
@@ -158,7 +158,7 @@ def test_a_run_whose_time_is_over_goes_on_in_another_turn(slurm, here, whole):
     held("timed")
     finished(slurm, job, "timed")
     assert restarts(slurm, job) == 1
-    assert "left because of SIGUSR1" in said("timed")
+    assert "preempted by SIGUSR1" in said("timed")
     same("timed", whole)
 
 

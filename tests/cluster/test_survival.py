@@ -14,7 +14,7 @@ import torch
 
 from rnn_lab.__main__ import main
 from rnn_lab.training import read_metrics
-from rnn_lab.training.runs import artifact, claim
+from rnn_lab.training.runs import artifact_path, prepare_run_dir
 
 KICKER = '''
 """Sends this process a signal, once, at a moment that the environment names."""
@@ -121,9 +121,7 @@ def test_a_run_that_was_told_to_go_goes_on_to_the_same_weights(
     monkeypatch.setenv("KICK", f"{moment} {step} 0 {int(wish)}")
     assert fit("left") == 128 + wish
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith(
-        f"rnn-lab: left because of {wish.name}: runs/drill/left/checkpoints/last"
-    )
+    assert told.startswith(f"rnn-lab: preempted by {wish.name}: runs/drill/left/checkpoints/last")
     assert fit("left") == 0
     same("whole", "left")
 
@@ -191,7 +189,7 @@ def test_what_measures_a_checkpoint_leaves_too(command, monkeypatch, capsys):
     path = "--ckpt_path=runs/drill/whole/checkpoints/last.ckpt"
     kicked = ["--trainer.accelerator=cpu", "--trainer.callbacks+=kicker.Kicker"]
     assert main([command, path, *kicked]) == 128 + signal.SIGTERM
-    told = "rnn-lab: left because of SIGTERM: nothing is kept of it"
+    told = "rnn-lab: preempted by SIGTERM: nothing was saved"
     assert capsys.readouterr().err.splitlines()[-1] == told
     assert [signal.getsignal(wish) for wish in SIGNALS] == before
 
@@ -241,12 +239,10 @@ def test_a_job_has_said_and_kept_all_before_it_is_requeued(tmp_path, monkeypatch
     status, told = launched("left", *logger)
     assert status == -signal.SIGKILL
     left, requeueing = told.splitlines()[-2:]
-    assert left.startswith(
-        "rnn-lab: left because of SIGUSR1: runs/drill/left/checkpoints/last.ckpt"
-    )
+    assert left.startswith("rnn-lab: preempted by SIGUSR1: runs/drill/left/checkpoints/last.ckpt")
     assert requeueing == "rnn-lab: requeueing SLURM job 7"
     folder = Path("runs/drill/left")
-    assert json.loads((folder / "state.json").read_text())["state"] == "left"
+    assert json.loads((folder / "state.json").read_text())["state"] == "preempted"
     (part,) = folder.glob("wandb/offline-run-*/*.wandb")
     inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", part]
     kept = subprocess.run(inspect, check=True, capture_output=True, text=True).stdout
@@ -261,7 +257,7 @@ def test_two_processes_leave_together_whichever_of_them_was_told(rank, monkeypat
     monkeypatch.setenv("KICK", f"train 2 {rank} {int(signal.SIGUSR1)}")
     status, told = launched("left", *two)
     assert status == 128 + signal.SIGUSR1, told
-    assert told.count("left because of SIGUSR1") == 1
+    assert told.count("preempted by SIGUSR1") == 1
     assert "Warning" not in told
     assert "deprecated" not in told
     monkeypatch.delenv("KICK")
@@ -308,9 +304,9 @@ def test_a_killed_run_goes_on_from_the_epoch_before(moment, step, monkeypatch):
 
 def test_a_run_that_ended_before_its_first_checkpoint_starts_afresh_by_the_same_command(capsys):
     folder = Path("runs/drill/left")
-    claim(folder)
-    artifact(folder, "metrics.csv").write_text("step,epoch\n")
-    artifact(folder, "config.yaml").write_text("{}")
+    prepare_run_dir(folder)
+    artifact_path(folder, "metrics.csv").write_text("step,epoch\n")
+    artifact_path(folder, "config.yaml").write_text("{}")
     assert fit("left") == 0
     (folder / "checkpoints/last.ckpt").rename(folder / "checkpoints/mine.ckpt")
     (folder / "checkpoints/best.ckpt").unlink()
@@ -323,9 +319,9 @@ def test_a_signal_in_the_midst_of_imports_is_not_lost(monkeypatch):
     early = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
     Path("early.py").write_text(early)
     code = (
-        "import sys, types; import rnn_lab.signals as s; listen = s.listen\n"
+        "import sys, types; import rnn_lab.signals as s; listen = s.install_handlers\n"
         "def first():\n    listen(); import early\n"
-        "s.listen = first\n"
+        "s.install_handlers = first\n"
         f"from rnn_lab.__main__ import main; sys.exit(main({words('left')!r}))"
     )
     finished = subprocess.run(

@@ -15,7 +15,7 @@ NOW = time.time()
 RUNNING = {
     "state": "running", "reason": None, "step": 12, "epoch": 2, "max_epochs": 5,
     "monitor": "val/loss", "best": 0.25, "host": "elsewhere", "pid": 1, "job": None,
-    "began": NOW - 100, "signed": NOW - 61,
+    "began": NOW - 100, "heartbeat": NOW - 61,
 }  # fmt: skip
 
 
@@ -76,14 +76,14 @@ def dead():
 
 def test_a_table_has_a_row_for_each_run(capsys):
     run("texts/a", step=12)
-    run("texts/b", state="failed", reason="out of memory", best=None, signed=NOW - 7300)
+    run("texts/b", state="failed", reason="out of memory", best=None, heartbeat=NOW - 7300)
     head, a, b = (" ".join(line.split()) for line in status(capsys).splitlines())
-    assert head == "run state step epoch best last sign job"
+    assert head == "run state step epoch best last heartbeat job"
     assert a == "texts/a running 12 2/5 val/loss 0.25 1 min ago -"
     assert b == "texts/b failed 12 2/5 - 2 h ago - out of memory"
 
 
-@pytest.mark.parametrize("written", ["running", "finished", "left", "interrupted", "failed"])
+@pytest.mark.parametrize("written", ["running", "finished", "preempted", "interrupted", "failed"])
 def test_without_better_knowledge_a_run_is_what_it_wrote(written, capsys):
     run("e/a", state=written)
     assert state(capsys) == written
@@ -93,9 +93,14 @@ def test_a_process_of_this_machine_lives_or_was_killed(capsys, dead):
     here = {"host": os.uname().nodename}
     run("e/alive", **here, pid=os.getpid(), began=NOW)
     run("e/dead", **here, pid=dead)
-    run("e/left", **here, pid=dead, state="left")
+    run("e/preempted", **here, pid=dead, state="preempted")
     run("e/another", **here, pid=os.getpid(), began=NOW - 1e8)  # a later process, of this number
-    wanted = {"e/alive": "running", "e/another": "killed", "e/dead": "killed", "e/left": "left"}
+    wanted = {
+        "e/alive": "running",
+        "e/another": "killed",
+        "e/dead": "killed",
+        "e/preempted": "preempted",
+    }
     assert states(capsys) == wanted
 
 
@@ -111,17 +116,17 @@ def test_a_process_that_nobody_has_buried_is_dead(capsys):
 @pytest.mark.parametrize(
     ("queue", "facts", "wanted"),
     [
-        ("7 PENDING", {"state": "left"}, "queued"),
+        ("7 PENDING", {"state": "preempted"}, "queued"),
         ("7 PENDING", {"state": "running"}, "queued"),
         ("7 PENDING", {}, "queued"),
         ("7 RUNNING", {}, "starting"),
-        ("7 RUNNING", {"state": "left"}, "starting"),
+        ("7 RUNNING", {"state": "preempted"}, "starting"),
         ("7 RUNNING", {"state": "running"}, "running"),
         ("7 RUNNING", {"state": "finished"}, "finished"),
         ("7 RUNNING", {"state": "running", "job": "6"}, "starting"),
-        ("7 COMPLETING", {"state": "left"}, "left"),
+        ("7 COMPLETING", {"state": "preempted"}, "preempted"),
         ("", {"state": "running"}, "lost"),
-        ("", {"state": "left"}, "left"),
+        ("", {"state": "preempted"}, "preempted"),
         ("", {"state": "finished"}, "finished"),
         ("", {}, "lost"),
     ],
@@ -169,7 +174,7 @@ def test_a_run_from_before_is_told_by_its_metrics(capsys):
     (folder / "metrics.csv").write_text("\n".join(rows))
     run("e/b/checkpoints")
     (entry, other) = json.loads(status(capsys, "--json"))
-    assert entry["signed"] == (folder / "metrics.csv").stat().st_mtime
+    assert entry["heartbeat"] == (folder / "metrics.csv").stat().st_mtime
     assert [entry[k] for k in ("state", "step", "epoch", "best")] == ["?", 12, 3, 0.25]
     assert (other["run"], other["state"], other["step"]) == ("runs/e/b", "?", None)
     (folder / "metrics.csv").write_text("step,epoch\nmany\n")

@@ -74,5 +74,5 @@ def test_a_description_of_another_form_names_the_file(path):
         return state["absent"]
 
     with pytest.raises(UserError, match=r"a\.ckpt is damaged, its input cannot be read: KeyError"):
-        Checkpoint.open(path).revive(build, {})
+        Checkpoint.open(path).restore(build, {})
     assert module.is_intact(path)

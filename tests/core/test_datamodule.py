@@ -104,11 +104,11 @@ def test_a_resumed_epoch_gives_the_rest_exactly(read: int) -> None:
 
 def test_a_state_tells_the_place_after_a_resume_too() -> None:
     data = NumberedData(batch_size=4)
-    data.load_state_dict({"handed_out": 5})
-    assert data.state_dict() == {"handed_out": 5}
+    data.load_state_dict({"num_batches_served": 5})
+    assert data.state_dict() == {"num_batches_served": 5}
     batches = iter(data.train_dataloader())
     next(batches)
-    assert data.state_dict() == {"handed_out": 6}
+    assert data.state_dict() == {"num_batches_served": 6}
 
 
 class Recorder(LightningModule):
@@ -176,7 +176,7 @@ def test_lightning_sets_the_epoch() -> None:
 
 def test_a_recipe_rebuilds_the_module(tmp_path: Path) -> None:
     data = SyntheticReviews(train_size=50, valid_size=5, test_size=5, batch_size=7)
-    recipe = Checkpoint.open(handmade.write(tmp_path / "a.ckpt", data=data.recipe())).data
+    recipe = Checkpoint.open(handmade.write(tmp_path / "a.ckpt", data=data.build_spec())).data
     assert recipe["class_path"] == "rnn_lab.SyntheticReviews"
     again = SyntheticReviews(**recipe["init_args"])
     assert (again.sizes, again.batch_size) == (data.sizes, 7)
@@ -187,8 +187,8 @@ def test_a_recipe_names_labels_only_where_there_are_some() -> None:
     class Unlabeled(NumberedData):
         label_names = ()  # type: ignore[assignment]
 
-    assert "labels" not in Unlabeled().recipe()
-    assert NumberedData().recipe()["labels"] == ["no", "yes"]
+    assert "labels" not in Unlabeled().build_spec()
+    assert NumberedData().build_spec()["labels"] == ["no", "yes"]
 
 
 def test_batches_by_tokens_count_the_steps_of_training_alone() -> None:

@@ -131,7 +131,7 @@ def test_a_resumed_epoch_gives_the_rest_exactly(make: Any, read: int) -> None:
 @pytest.mark.parametrize(("make", "gives"), [(adding, RegressionBatch), (copying, TaggingBatch)])
 def test_a_recipe_rebuilds_the_module(make: Any, gives: type) -> None:
     data = make(data_seed=3)
-    again = type(data)(**data.recipe()["init_args"])
+    again = type(data)(**data.build_spec()["init_args"])
     batch, other = rows_of(data), rows_of(again)
     assert isinstance(batch, gives)
     assert torch.equal(batch[0], other[0])

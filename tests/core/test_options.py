@@ -10,7 +10,7 @@ from torchmetrics import Metric, MetricCollection
 
 from rnn_lab.core.options import as_options, plain_options
 from rnn_lab.core.task import StepOutput, Task
-from rnn_lab.core.trusted_imports import check_paths
+from rnn_lab.core.trusted_imports import check_class_paths
 from rnn_lab.errors import UserError
 
 
@@ -80,5 +80,5 @@ def test_a_task_stores_a_group_as_plain_values(tmp_path):
 
 
 def test_a_dotted_string_in_a_group_is_no_class_path():
-    recipe = GroupedTask(Group(label="os.system")).recipe()
-    check_paths(recipe, "a.ckpt")
+    recipe = GroupedTask(Group(label="os.system")).build_spec()
+    check_class_paths(recipe, "a.ckpt")

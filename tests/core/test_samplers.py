@@ -17,7 +17,7 @@ def some_lengths(rows: int) -> np.ndarray:
 def ranks(rows: int, batch: int, world: int, shuffle: bool) -> list[BucketBatchSampler]:
     lengths = some_lengths(rows)
     return [
-        BucketBatchSampler(lengths, batch, shuffle=shuffle, rank=rank, world=world)
+        BucketBatchSampler(lengths, batch, shuffle=shuffle, rank=rank, world_size=world)
         for rank in range(world)
     ]
 
@@ -89,7 +89,7 @@ def test_a_fifth_of_what_a_random_order_pads_is_padded_at_the_most(world: int) -
         return sum(int((lengths[rows].max() - lengths[rows]).sum()) for rows in batches)
 
     random = np.random.default_rng(1).permutation(len(lengths))[::world].reshape(-1, 32)
-    plan = BucketBatchSampler(lengths, 32, shuffle=True, world=world).plan()
+    plan = BucketBatchSampler(lengths, 32, shuffle=True, world_size=world).plan()
     assert padded(plan) < padded(list(random)) / 5
 
 
@@ -133,7 +133,7 @@ class TestTokens:
     ) -> list[list[np.ndarray]]:
         return [
             BucketBatchSampler(
-                lengths, 1, batch_tokens=tokens, shuffle=True, rank=rank, world=world
+                lengths, 1, batch_tokens=tokens, shuffle=True, rank=rank, world_size=world
             ).plan(epoch)
             for rank in range(world)
         ]
@@ -146,7 +146,9 @@ class TestTokens:
             if rows < world:
                 continue
             lengths = some_pairs(rows)
-            buckets = BucketBatchSampler(lengths, 1, batch_tokens=tokens, shuffle=True, world=world)
+            buckets = BucketBatchSampler(
+                lengths, 1, batch_tokens=tokens, shuffle=True, world_size=world
+            )
             for epoch in (0, 1, 7):
                 plans = self.plans(lengths, tokens, world, epoch)
                 assert {len(plan) for plan in plans} == {len(buckets)}
@@ -204,4 +206,4 @@ def test_wrong_sizes_are_named() -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         BucketBatchSampler(some_lengths(3), 0, shuffle=True)
     with pytest.raises(ValueError, match="3 rows cannot train 4 processes"):
-        BucketBatchSampler(some_lengths(3), 1, shuffle=True, world=4)
+        BucketBatchSampler(some_lengths(3), 1, shuffle=True, world_size=4)

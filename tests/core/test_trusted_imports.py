@@ -14,7 +14,7 @@ from rnn_lab.commands._checks import known_classes
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.task import Task
-from rnn_lab.core.trusted_imports import check_paths, named_class, typed_class
+from rnn_lab.core.trusted_imports import check_class_paths, import_trusted_class, import_user_class
 from rnn_lab.errors import UserError
 from rnn_lab.models import LSTMClassifier, TextClassifier
 from rnn_lab.tasks.translation.predictor import load_ensemble
@@ -228,8 +228,8 @@ def test_a_package_that_the_user_allows_is_run(way, trained, foreign, tmp_path, 
 def test_a_package_is_allowed_alone_without_those_whose_names_begin_alike(foreign, monkeypatch):
     monkeypatch.setenv("RNN_LAB_ALLOW", "foreign,foreign_b")
     with pytest.raises(UserError, match="RNN_LAB_ALLOW=foreign_a"):
-        named_class("foreign_a.Model", "a.ckpt")
-    assert named_class("foreign_b.Model", "a.ckpt").__name__ == "Model"
+        import_trusted_class("foreign_a.Model", "a.ckpt")
+    assert import_trusted_class("foreign_b.Model", "a.ckpt").__name__ == "Model"
     assert not foreign.exists()
 
 
@@ -253,7 +253,7 @@ def test_a_class_that_is_loaded_already_needs_no_leave(trained, tmp_path):
 )  # fmt: skip
 def test_what_is_no_model_data_optimizer_or_schedule_is_refused(path):
     with pytest.raises(UserError, match=r"a\.ckpt names "):
-        named_class(path, "a.ckpt")
+        import_trusted_class(path, "a.ckpt")
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_what_is_no_model_data_optimizer_or_schedule_is_refused(path):
     ],
 )
 def test_ours_and_those_of_torch_are_allowed(path, name):
-    assert named_class(path, "a.ckpt").__name__ == name
+    assert import_trusted_class(path, "a.ckpt").__name__ == name
 
 
 def test_only_optimizer_and_schedule_of_ours_take_what_is_imported():
@@ -277,14 +277,14 @@ def test_only_optimizer_and_schedule_of_ours_take_what_is_imported():
         path = f"{cls.__module__}.{cls.__name__}"
         for name in hints.keys() - {"optimizer", "scheduler", "return"}:
             if not name.endswith("_kwargs"):
-                check_paths({"class_path": path, "init_args": {name: "a.column"}}, "a.ckpt")
+                check_class_paths({"class_path": path, "init_args": {name: "a.column"}}, "a.ckpt")
 
 
 def test_recipes_of_ours_pass(trained):
     for part in ("model", "data"):
         made = trained["rnn_lab"][part]
-        check_paths({k: made[k] for k in ("class_path", "init_args")}, "a.ckpt")
-    check_paths(TextClassifier(9, layer_kwargs={"zoneout": 0.1}).recipe(), "a.ckpt")
+        check_class_paths({k: made[k] for k in ("class_path", "init_args")}, "a.ckpt")
+    check_class_paths(TextClassifier(9, layer_kwargs={"zoneout": 0.1}).build_spec(), "a.ckpt")
 
 
 def test_a_config_cannot_have_a_command_run_in_place_of_an_optimizer(tmp_path, monkeypatch, capsys):
@@ -300,6 +300,6 @@ def test_a_config_cannot_have_a_command_run_in_place_of_an_optimizer(tmp_path, m
 
 
 def test_typing_one_of_our_classes_trusts_no_more_of_ours_than_before():
-    typed_class("rnn_lab.LSTMClassifier")
+    import_user_class("rnn_lab.LSTMClassifier")
     with pytest.raises(UserError, match="which is no model, data, optimizer or schedule"):
-        named_class("rnn_lab.core.loading.import_module", "a.ckpt")
+        import_trusted_class("rnn_lab.core.loading.import_module", "a.ckpt")

@@ -11,7 +11,7 @@ from torch import nn
 
 from rnn_lab.nn import build_layer
 from rnn_lab.nn.diagnostics import gradient_by_distance
-from rnn_lab.training.plots import gradients
+from rnn_lab.training.plots import plot_gradient_decay
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "long_memory.py"
 
@@ -55,7 +55,7 @@ def test_an_lstm_keeps_more_of_its_gradient_than_a_simple_network():
 
 def test_the_figure_draws_each_layer_on_a_logarithmic_scale():
     curves = {f"layer {i}": 0.5 ** np.arange(9) for i in range(8)}
-    (axes,) = gradients(curves).axes
+    (axes,) = plot_gradient_decay(curves).axes
     assert axes.get_yscale() == "log"
     assert [line.get_label() for line in axes.lines] == list(curves)
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 8
@@ -123,7 +123,7 @@ def test_a_run_that_solves_its_task_is_read_back(benchmark, monkeypatch):
     words += ["--model.optimizer.lr=0.01", "--trainer.accelerator=cpu", "--trainer.max_epochs=3"]
     words += [f"--trainer.default_root_dir={folder}"]
     words += ["--trainer.callbacks+=rnn_lab.training.TimeBudget", "--trainer.callbacks.minutes=1"]
-    words += ["--trainer.callbacks.falling=false"]
+    words += ["--trainer.callbacks.anneal_lr=false"]
     assert main(["fit", *words]) == 0
     found = benchmark.read(folder, benchmark.TASKS["adding-200"])
     assert (found["solved"], found["steps"], found["parameters"]) == (True, 300, 17473)

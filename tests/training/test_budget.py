@@ -101,7 +101,7 @@ def test_another_schedule_beside_it_is_refused(tmp_path, clock):
 
 
 def test_a_rate_that_does_not_fall_is_left_to_the_task(tmp_path, clock):
-    model, budget = Timed(clock, scheduled=True), TimeBudget(0.5, falling=False)
+    model, budget = Timed(clock, scheduled=True), TimeBudget(0.5, anneal_lr=False)
     trainer = trained(tmp_path, model, budget)
     assert trainer.global_step == 30 / SECONDS_A_STEP
     assert model.rates == pytest.approx([2 / 3] * 10)  # as ConstantLR has it in five epochs

@@ -12,7 +12,7 @@ from rnn_lab.training import (
     BestCheckpoint,
     CSVMetricsLogger,
     OfflineWandbLogger,
-    place_loggers,
+    configure_loggers,
     read_metrics,
 )
 
@@ -74,7 +74,7 @@ def test_small_numbers_keep_the_digits_of_float32(tmp_path):
 def test_a_metrics_file_without_a_folder_says_so():
     logger = CSVMetricsLogger()
     logger.log_metrics({"a": 1.0}, 0)
-    with pytest.raises(ValueError, match="give save_dir or call place_loggers"):
+    with pytest.raises(ValueError, match="give save_dir or call configure_loggers"):
         logger.save()
 
 
@@ -93,8 +93,8 @@ def test_a_metrics_file_lies_beside_any_logger(tmp_path):
     folder = str(tmp_path / "exp" / "model-1")
     wandb_run = OfflineWandbLogger(mode="disabled")
     trainer = Trainer(accelerator="cpu", logger=wandb_run, default_root_dir=folder)
-    place_loggers(trainer)
-    place_loggers(trainer)
+    configure_loggers(trainer)
+    configure_loggers(trainer)
     assert [type(logger) for logger in trainer.loggers] == [OfflineWandbLogger, CSVMetricsLogger]
     assert {logger.save_dir for logger in trainer.loggers} == {folder}
     assert trainer.log_dir == folder
@@ -103,13 +103,13 @@ def test_a_metrics_file_lies_beside_any_logger(tmp_path):
 def test_a_dry_run_gets_no_metrics_file(tmp_path):
     options = {"accelerator": "cpu", "fast_dev_run": True, "default_root_dir": str(tmp_path)}
     trainer = Trainer(**options, logger=CSVMetricsLogger())
-    place_loggers(trainer)
+    configure_loggers(trainer)
     assert not any(isinstance(logger, CSVMetricsLogger) for logger in trainer.loggers)
 
 
 def test_a_folder_that_was_given_is_kept():
     logger = CSVMetricsLogger("mine")
-    logger.settle("run")
+    logger.set_run_dir("run")
     assert logger.save_dir == "mine"
 
 
@@ -140,7 +140,7 @@ callbacks = [GradNormAndLRMonitor(), ConfusionPlot(), MisclassifiedExamples(), L
 trainer = Trainer(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
     log_every_n_steps=1, max_epochs=2, default_root_dir=sys.argv[2], callbacks=callbacks,
     enable_checkpointing=False, logger=OfflineWandbLogger(mode=sys.argv[3]))
-place_loggers(trainer)
+configure_loggers(trainer)
 trainer.logger.experiment.config.update({"data": {"name": "tiny"}})
 trainer.fit(TinyTask(), TinyData())
 trainer.test(trainer.lightning_module, TinyData())
@@ -249,7 +249,7 @@ def begun(monkeypatch):
 
 def begin(folder, mode="online", **options):
     run = OfflineWandbLogger(mode=mode, **{"tags": [], **options})
-    run.settle(str(folder))
+    run.set_run_dir(str(folder))
     return run.experiment
 
 

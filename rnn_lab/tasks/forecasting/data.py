@@ -54,7 +54,7 @@ class ForecastDataModule(LabDataModule):
         "category_sizes",
         "season",
     )
-    local: ClassVar[tuple[str, ...]] = ("root",)
+    machine_specific: ClassVar[tuple[str, ...]] = ("root",)
     default_split: ClassVar[Split] = [0.7, 0.1, 0.2]
 
     def __init__(
@@ -200,20 +200,20 @@ class ForecastDataModule(LabDataModule):
             f"{need}"
         )
 
-    def _load(self, name: str, shuffle: bool) -> ResumableLoader:
+    def _make_loader(self, name: str, shuffle: bool) -> ResumableLoader:
         windows = self.split(name)
         if self.trainer:
             windows = windows.to(self.trainer.strategy.root_device)
-        return ResumableLoader(windows, self._buckets(name, shuffle))
+        return ResumableLoader(windows, self._make_sampler(name, shuffle))
 
-    def _buckets(self, name: str, shuffle: bool) -> BucketBatchSampler:
+    def _make_sampler(self, name: str, shuffle: bool) -> BucketBatchSampler:
         order = WindowBatchSampler(
             len(self.split(name)),
             self.batch_size if shuffle else self.eval_batch_size,
             shuffle=shuffle,
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # what seed_everything was given
             rank=self.trainer.global_rank if self.trainer else 0,
-            world=self.trainer.world_size if self.trainer else 1,
+            world_size=self.trainer.world_size if self.trainer else 1,
         )
         return cast(BucketBatchSampler, order)  # it plans alike
 
@@ -234,9 +234,9 @@ class ForecastDataModule(LabDataModule):
             season=self.season,
         )
 
-    def recipe(self) -> dict[str, Any]:
+    def build_spec(self) -> dict[str, Any]:
         """Say how to build this module elsewhere and how it reads series, as plain values."""
-        return {**super().recipe(), "series": self.reader.state_dict()}
+        return {**super().build_spec(), "series": self.reader.state_dict()}
 
 
 class SyntheticSeries(ForecastDataModule):

@@ -81,7 +81,7 @@ class ForecastingFiles(FileDataModule):
         split: See `ForecastDataModule`, as all that follow.
     """
 
-    local = (*FileDataModule.local, "file")
+    machine_specific = (*FileDataModule.machine_specific, "file")
 
     def __init__(
         self,

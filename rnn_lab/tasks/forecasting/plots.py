@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from rnn_lab.training.plots import COLOURS, GREY, tidy
+from rnn_lab.training.plots import COLORS, GRAY, despine
 
 
 class ForecastPanel(NamedTuple):
@@ -60,23 +60,23 @@ def _draw_outlook(axes: Axes, window: ForecastPanel) -> None:
     # The line of what was observed goes on without a gap.
     times = np.concatenate([window.past_times[shown], window.times])
     seen = np.concatenate([window.past[shown], window.future])
-    axes.plot(times, seen, color=GREY, linewidth=1.0, label="observed")
+    axes.plot(times, seen, color=GRAY, linewidth=1.0, label="observed")
     for coverage, (low, high) in sorted(window.bands.items(), reverse=True):
         shade = 0.32 if coverage == min(window.bands) else 0.16
         axes.fill_between(
-            window.times, low, high, color=COLOURS[0], alpha=shade, linewidth=0,
+            window.times, low, high, color=COLORS[0], alpha=shade, linewidth=0,
             label=f"{coverage:.0%} interval",
         )  # fmt: skip
-    axes.plot(window.times, window.point, color=COLOURS[0], linewidth=1.4, label="forecast")
-    axes.axvline(window.times[0], color=GREY, linewidth=0.6, linestyle=":")
-    axes.set_title(window.title, fontsize=9, color=GREY)
+    axes.plot(window.times, window.point, color=COLORS[0], linewidth=1.4, label="forecast")
+    axes.axvline(window.times[0], color=GRAY, linewidth=0.6, linestyle=":")
+    axes.set_title(window.title, fontsize=9, color=GRAY)
     if np.issubdtype(times.dtype, np.datetime64):
         locator = AutoDateLocator(minticks=3, maxticks=8)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.tick_params(labelsize=8)
     axes.margins(x=0.01)
-    tidy(axes)
+    despine(axes)
 
 
 def errors_by_step(errors: Mapping[str, np.ndarray], what: str = "MSE") -> Figure:
@@ -93,15 +93,15 @@ def errors_by_step(errors: Mapping[str, np.ndarray], what: str = "MSE") -> Figur
     axes = figure.subplots()
     marker = "o" if max(map(len, errors.values())) < 13 else ""
     for number, (name, values) in enumerate(errors.items()):
-        color = COLOURS[number % len(COLOURS)]
+        color = COLORS[number % len(COLORS)]
         width = 2.0 if number == 0 else 1.2
-        style = "-" if number < len(COLOURS) else "--"  # a color may come again
+        style = "-" if number < len(COLORS) else "--"  # a color may come again
         steps = np.arange(1, len(values) + 1)
         axes.plot(steps, values, style, color=color, linewidth=width, marker=marker, label=name)
     axes.set(xlabel="steps ahead", ylabel=what)
     axes.set_ylim(bottom=0)
     axes.grid(color="#E5E5E5", linewidth=0.8)
-    tidy(axes)
+    despine(axes)
     axes.legend(frameon=False, fontsize=8)
     return figure
 
@@ -120,11 +120,11 @@ def residuals(histograms: Mapping[str, np.ndarray], edges: np.ndarray) -> Figure
     axes = figure.subplots()
     for number, (name, counts) in enumerate(histograms.items()):
         density = counts / max(counts.sum(), 1) / np.diff(edges)
-        axes.stairs(density, edges, color=COLOURS[number % len(COLOURS)], label=name)
-    axes.axvline(0, color=GREY, linewidth=0.6)
+        axes.stairs(density, edges, color=COLORS[number % len(COLORS)], label=name)
+    axes.axvline(0, color=GRAY, linewidth=0.6)
     axes.set(xlabel="what came less the forecast (training deviations)", ylabel="density")
     axes.set_xlim(*_most_of_it(histograms, edges))
-    tidy(axes)
+    despine(axes)
     axes.legend(frameon=False, fontsize=8)
     return figure
 

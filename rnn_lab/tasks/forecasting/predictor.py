@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnn_lab.core.predictor import Predictor, check_known_sizes
+from rnn_lab.core.predictor import Predictor, check_data_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.metrics import INTERVALS, Calibration, Forecast, ends, widened
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-WINDOWS_AT_ONCE = 256
+MAX_BATCH_WINDOWS = 256
 
 
 class ForecastPredictor(Predictor):
@@ -47,7 +47,7 @@ class ForecastPredictor(Predictor):
         """Read how series are read, and the errors of the last validation, if there are any."""
         reader = SeriesReader.from_state_dict(data["series"])
         steps = {"input_length": range(reader.input_length), "horizon": range(reader.horizon)}
-        check_known_sizes(task, **steps)
+        check_data_sizes(task, **steps)
         found = task.calibration
         if found is not None:
             wanted = Calibration(reader.horizon, len(reader.targets)).histogram
@@ -191,4 +191,4 @@ def _check_seen(windows: Windows, rows: np.ndarray) -> None:
 def chunks(windows: Windows) -> list[np.ndarray]:
     """Cut all windows into batches, in order."""
     rows = np.arange(len(windows))
-    return [rows[i : i + WINDOWS_AT_ONCE] for i in range(0, len(rows), WINDOWS_AT_ONCE)]
+    return [rows[i : i + MAX_BATCH_WINDOWS] for i in range(0, len(rows), MAX_BATCH_WINDOWS)]

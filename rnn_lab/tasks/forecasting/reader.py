@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
-from rnn_lab.core.checkpoint import check_form
+from rnn_lab.core.checkpoint import check_types
 from rnn_lab.errors import UserError
 from rnn_lab.io.tables import as_chunks
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
@@ -80,8 +80,8 @@ class SeriesReader:
         Raises:
             UserError: If it is something else.
         """
-        check_form(state, FORM)
-        check_form(state["settings"], get_type_hints(PanelConfig))
+        check_types(state, FORM)
+        check_types(state["settings"], get_type_hints(PanelConfig))
         series = len(state["ids"])
         made = cls(
             **{

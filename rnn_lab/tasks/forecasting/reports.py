@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.metrics import INTERVALS, Forecast, ends
-from rnn_lab.training.reports import data_of, place, save, writes
+from rnn_lab.training.reports import get_datamodule, report_path, save_figure, should_write
 
 EDGES = np.linspace(-6, 6, 241)  # of residuals, in training deviations; what lies beyond is cut
 
@@ -46,7 +46,7 @@ class ForecastReport(Callback):
         self._validated = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._validated and _reports(trainer, pl_module) and writes(trainer):
+        if self._validated and _reports(trainer, pl_module) and should_write(trainer):
             self._draw(trainer, pl_module, "valid", "forecasts.valid.png")
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -79,7 +79,7 @@ class ForecastReport(Callback):
         counts = {step: _summed(trainer, counts) for step, counts in self._counts.items()}
         errors = pl_module.metrics["test"]["forecast"]
         scores, by_step = errors.compute(), errors.by_step()  # on every rank: it gathers
-        if not writes(trainer):
+        if not should_write(trainer):
             return
         from rnn_lab.tasks.forecasting.plots import errors_by_step, residuals
 
@@ -88,17 +88,17 @@ class ForecastReport(Callback):
             "by_step": {name: [_number(v) for v in value] for name, value in by_step.items()},
         }
         text = json.dumps(found, indent=2)
-        place(trainer, "scores.json").write_text(text + "\n", encoding="utf-8")
+        report_path(trainer, "scores.json").write_text(text + "\n", encoding="utf-8")
         mse = {type(pl_module).__name__: by_step["mse"].cpu().numpy()}
-        save(errors_by_step(mse), trainer, "errors_by_step.png")
+        save_figure(errors_by_step(mse), trainer, "errors_by_step.png")
         named = {f"step {step + 1}": count for step, count in counts.items()}
-        save(residuals(named, EDGES), trainer, "residuals.png")
+        save_figure(residuals(named, EDGES), trainer, "residuals.png")
         self._draw(trainer, pl_module, "test", "forecasts.png")
 
     def _draw(self, trainer: Trainer, task: Any, split: str, name: str) -> None:
         from rnn_lab.tasks.forecasting.plots import outlooks
 
-        windows = data_of(trainer).split(split)
+        windows = get_datamodule(trainer).split(split)
         rows = np.unique(np.linspace(0, len(windows) - 1, self.panels).astype(np.int64))
         batch = windows[rows].to(task.device)
         training = task.training
@@ -106,7 +106,7 @@ class ForecastReport(Callback):
             task.eval()
             forecast = task.forecast(batch)
             task.train(training)
-        save(outlooks(to_panels(windows, rows, batch, forecast)), trainer, name)
+        save_figure(outlooks(to_panels(windows, rows, batch, forecast)), trainer, name)
 
 
 def to_panels(windows: Any, rows: np.ndarray, batch: WindowBatch, forecast: Forecast) -> list[Any]:
@@ -158,7 +158,7 @@ def _reports(trainer: Trainer, task: LightningModule) -> bool:
     """Whether there is something to report; every process comes to the same answer."""
     if trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
         return False
-    return hasattr(task, "forecast") and data_of(trainer) is not None
+    return hasattr(task, "forecast") and get_datamodule(trainer) is not None
 
 
 def _summed(trainer: Trainer, counts: torch.Tensor) -> np.ndarray:

@@ -221,7 +221,7 @@ class WindowBatchSampler(Sampler[np.ndarray]):
         shuffle: Whether to draw the order (training).
         seed: What the order depends on, together with the epoch.
         rank: Number of this process.
-        world: Number of processes.
+        world_size: Number of processes.
 
     Raises:
         ValueError: If there are fewer windows to train on than processes.
@@ -235,18 +235,18 @@ class WindowBatchSampler(Sampler[np.ndarray]):
         shuffle: bool,
         seed: int = 0,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if shuffle and rows < world:
-            raise ValueError(f"{rows} windows cannot train {world} processes")
+        if shuffle and rows < world_size:
+            raise ValueError(f"{rows} windows cannot train {world_size} processes")
         self.rows = rows
-        self.batch_size = batch_size if shuffle else min(batch_size, max(1, rows // world))
+        self.batch_size = batch_size if shuffle else min(batch_size, max(1, rows // world_size))
         self.shuffle = shuffle
         self.seed = seed
         self.rank = rank
-        self.world = world
+        self.world_size = world_size
         self.epoch = 0
         self.start = 0
 
@@ -256,10 +256,10 @@ class WindowBatchSampler(Sampler[np.ndarray]):
 
     def __len__(self) -> int:
         if self.shuffle:
-            size = self.batch_size * self.world
+            size = self.batch_size * self.world_size
             whole, rest = divmod(self.rows, size)
-            return max(whole + (rest >= self.world), 1)  # a smaller rest joins the last batch
-        return len(range(self.rank, math.ceil(self.rows / self.batch_size), self.world))
+            return max(whole + (rest >= self.world_size), 1)  # a smaller rest joins the last batch
+        return len(range(self.rank, math.ceil(self.rows / self.batch_size), self.world_size))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         start, self.start = self.start, 0
@@ -287,12 +287,12 @@ class WindowBatchSampler(Sampler[np.ndarray]):
 
     def _places(self, first: int, end: int) -> np.ndarray:
         """The places in the order of the epoch that this process has in some training batches."""
-        size = self.batch_size * self.world
+        size = self.batch_size * self.world_size
         last = self.rows if end == len(self) else end * size
-        return np.arange(first * size + self.rank, last, self.world)
+        return np.arange(first * size + self.rank, last, self.world_size)
 
     def _in_turn(self, number: int) -> np.ndarray:
-        first = (number * self.world + self.rank) * self.batch_size
+        first = (number * self.world_size + self.rank) * self.batch_size
         return np.arange(first, min(first + self.batch_size, self.rows))
 
 

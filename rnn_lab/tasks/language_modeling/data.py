@@ -60,7 +60,7 @@ class LanguageModelingDataModule(CorpusDataModule):
     batch_type = LMBatch
     linked = ("vocab_size",)
     checkpoint_argument = "vocab_from_checkpoint"
-    local: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
+    machine_specific: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
     default_tokenizer: ClassVar[TokenizerKind] = "words"
     default_lowercase: ClassVar[bool] = False
 
@@ -108,7 +108,7 @@ class LanguageModelingDataModule(CorpusDataModule):
         )
         return LMCorpus(folder)
 
-    def _buckets(self, name: str, shuffle: bool) -> Any:
+    def _make_sampler(self, name: str, shuffle: bool) -> Any:
         world = self.trainer.world_size if self.trainer else 1
         rows = self.batch_size * world if shuffle else max(self.eval_batch_size, world)
         try:
@@ -119,7 +119,7 @@ class LanguageModelingDataModule(CorpusDataModule):
                 variable_bptt=self.variable_bptt and shuffle,
                 seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # what seed_everything was given
                 rank=self.trainer.global_rank if self.trainer else 0,
-                world=world,
+                world_size=world,
             )
         except ValueError as error:
             raise UserError(f"{type(self).__name__}, {name}: {error}") from error
@@ -134,9 +134,9 @@ class LanguageModelingDataModule(CorpusDataModule):
         """Words in the vocabulary, the unknown word and the line end included."""
         return len(self.reader)
 
-    def recipe(self) -> dict[str, Any]:
+    def build_spec(self) -> dict[str, Any]:
         """Say how to build this module elsewhere and how it reads raw text, as plain values."""
-        return {**super().recipe(), "reader": {"stream": self.reader.state_dict()}}
+        return {**super().build_spec(), "reader": {"stream": self.reader.state_dict()}}
 
 
 def read_back(checkpoint: str) -> LMTokenizer:
@@ -145,7 +145,7 @@ def read_back(checkpoint: str) -> LMTokenizer:
     if not issubclass(opened.data_class, LanguageModelingDataModule):
         source = opened.data["class_path"]
         raise UserError(f"{checkpoint} models no text: it was trained on {source}")
-    return opened.revive(LMTokenizer.from_state_dict, opened.data["reader"]["stream"])
+    return opened.restore(LMTokenizer.from_state_dict, opened.data["reader"]["stream"])
 
 
 class LanguageModelingFiles(LanguageModelingDataModule):
@@ -160,7 +160,7 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         batch_size: See `LanguageModelingDataModule`, as all that follow.
     """
 
-    local = (*LanguageModelingDataModule.local, "train", "valid", "test")
+    machine_specific = (*LanguageModelingDataModule.machine_specific, "train", "valid", "test")
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import torch
 
-from rnn_lab.core.predictor import Answer, RecordPredictor, bucket_by_length, check_known_sizes
+from rnn_lab.core.predictor import Answer, RecordPredictor, bucket_by_length, check_data_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn.seq2seq.hypotheses import DecodingRules
 from rnn_lab.nn.seq2seq.search import greedy_decode, sample_decode
@@ -16,7 +16,7 @@ from rnn_lab.tasks.language_modeling.base import BaseLanguageModel
 from rnn_lab.tasks.language_modeling.generation import PromptDecoder, StopString
 from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
 
-SCORES_AT_ONCE = 1 << 24  # of a batch: words, padding included, times the vocabulary
+MAX_BATCH_LOGITS = 1 << 24  # of a batch: words, padding included, times the vocabulary
 
 
 class LanguagePredictor(RecordPredictor):
@@ -42,12 +42,12 @@ class LanguagePredictor(RecordPredictor):
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
         """Read the vocabulary."""
         reader = LMTokenizer.from_state_dict(data["reader"]["stream"])
-        check_known_sizes(task, vocab_size=reader)
+        check_data_sizes(task, vocab_size=reader)
         return cls(task, reader)
 
     def _answer(self, texts: list[str]) -> list[Answer]:
         rows = [[*row, LINE_END] for row in self.reader.encode(texts)]
-        most = max(1, SCORES_AT_ONCE // len(self.reader))
+        most = max(1, MAX_BATCH_LOGITS // len(self.reader))
         answers: list[Answer] = [{"text": text} for text in texts]
         for batch in bucket_by_length(list(map(len, rows)), most):
             each = self._log_probabilities([rows[i] for i in batch])

@@ -42,7 +42,7 @@ class BPTTSampler(Sampler[Span]):
         variable_bptt: Whether the steps of a batch are drawn by the seed and the epoch.
         seed: What the draw depends on, together with the epoch.
         rank: Number of this process.
-        world: Number of processes.
+        world_size: Number of processes.
 
     Raises:
         ValueError: If there is no word to predict for one of the processes.
@@ -57,13 +57,13 @@ class BPTTSampler(Sampler[Span]):
         variable_bptt: bool = False,
         seed: int = 0,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
     ) -> None:
         rows = min(rows, words - 1)
-        if rows < world:
-            raise ValueError(f"a text of {words} words is too short for {world} processes")
+        if rows < world_size:
+            raise ValueError(f"a text of {words} words is too short for {world_size} processes")
         bounds = (words - 1) * np.arange(rows + 1) // rows
-        self.starts, self.ends = bounds[:-1][rank::world], bounds[1:][rank::world]
+        self.starts, self.ends = bounds[:-1][rank::world_size], bounds[1:][rank::world_size]
         self.length = math.ceil((words - 1) / rows)
         self.bptt, self.variable_bptt, self.seed = bptt, variable_bptt, seed
         self.epoch = 0

@@ -58,7 +58,7 @@ class AddingProblem(LongRangeDataModule):
         """Mean squared error of saying 1 always: twice the variance of a number."""
         return 2 / 12
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+    def generate(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Draw numbers with markers `(count, length, 2)`, and sums `(count, 1)`."""
         half, rows = self.steps // 2, np.arange(count)
         inputs = np.zeros((count, self.steps, 2), np.float32)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from rnn_lab.core.generated import SPLITS, check_draw
+from rnn_lab.core.generated import SPLITS, check_generation_args
 from rnn_lab.errors import UserError
 
 CHIRP_LABELS = ("rising", "falling", "rise then fall", "fall then rise")
@@ -38,7 +38,7 @@ def chirps(
     Raises:
         UserError: If the split is unknown, the count or noise negative, or there is no channel.
     """
-    check_draw(count, split)
+    check_generation_args(count, split)
     if input_dim < 1:
         raise UserError(f"input_dim must be at least 1, got {input_dim}")
     if not noise >= 0:

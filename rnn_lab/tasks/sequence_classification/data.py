@@ -76,7 +76,7 @@ class ArchiveDataModule(LabDataModule):
     batch_type = SequenceBatch
     linked = ("input_dim", "num_classes", "class_counts")
     checkpoint_argument = "vocab_from_checkpoint"
-    local: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
+    machine_specific: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
 
     def __init__(
         self,
@@ -204,10 +204,10 @@ class ArchiveDataModule(LabDataModule):
             return self._restored["class_counts"]
         return self.split("train").class_counts(self.num_classes)
 
-    def recipe(self) -> dict[str, Any]:
+    def build_spec(self) -> dict[str, Any]:
         """Say how to build this module elsewhere and how it reads series, as plain values."""
         return {
-            **super().recipe(),
+            **super().build_spec(),
             "input_dim": self.input_dim,
             "scaler": self.scaler.state_dict(),
             "class_counts": self.class_counts,
@@ -220,7 +220,7 @@ def _read_back(checkpoint: str) -> dict[str, Any]:
     if not issubclass(opened.data_class, ArchiveDataModule):
         source = opened.data["class_path"]
         raise UserError(f"{checkpoint} labels no series: it was trained on {source}")
-    return opened.revive(_taken_up, opened.data)
+    return opened.restore(_taken_up, opened.data)
 
 
 def _taken_up(data: dict[str, Any]) -> dict[str, Any]:
@@ -249,7 +249,7 @@ class LabeledSeriesFiles(ArchiveDataModule):
         batch_size: See `ArchiveDataModule`, as all that follow.
     """
 
-    local = (*ArchiveDataModule.local, "train", "valid", "test")
+    machine_specific = (*ArchiveDataModule.machine_specific, "train", "valid", "test")
 
     def __init__(
         self,
@@ -340,6 +340,6 @@ class SyntheticChirps(LabDataModule):
         series, labels = zip(*drawn, strict=True)
         return SeriesSplit(series, [self.label_names.index(label) for label in labels])
 
-    def recipe(self) -> dict[str, Any]:
+    def build_spec(self) -> dict[str, Any]:
         """Say how to build this module elsewhere, as plain values."""
-        return {**super().recipe(), "input_dim": self.input_dim}
+        return {**super().build_spec(), "input_dim": self.input_dim}

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from rnn_lab.classification.predictor import LabelPredictor
-from rnn_lab.core.predictor import Answer, bucket_by_length, check_known_sizes
+from rnn_lab.core.predictor import Answer, bucket_by_length, check_data_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.io.ts_files import read_series, to_series_array
 from rnn_lab.tasks.sequence_classification.models import BaseSequenceClassifier
 from rnn_lab.tasks.sequence_classification.series import SeriesScaler, SeriesSplit
 
-STEPS_AT_ONCE = 16_384  # in a batch, padding included
+MAX_BATCH_STEPS = 16_384  # in a batch, padding included
 
 
 class SequencePredictor(LabelPredictor):
@@ -52,7 +52,7 @@ class SequencePredictor(LabelPredictor):
         else:
             scaler = SeriesScaler.identity(data["input_dim"])
         for each in (scaler.mean, scaler.deviation):
-            check_known_sizes(task, input_dim=each, num_classes=data["labels"])
+            check_data_sizes(task, input_dim=each, num_classes=data["labels"])
         return cls(task, scaler, data["labels"])
 
     def _checked(self, raw: Any) -> np.ndarray:
@@ -64,7 +64,7 @@ class SequencePredictor(LabelPredictor):
     def _answer(self, raw: list[np.ndarray]) -> list[Answer]:
         rows = SeriesSplit(list(map(self.scaler.apply, raw)), [0] * len(raw))
         found: list[list[float]] = [[]] * len(raw)
-        for batch in bucket_by_length(rows.lengths.tolist(), STEPS_AT_ONCE):
+        for batch in bucket_by_length(rows.lengths.tolist(), MAX_BATCH_STEPS):
             for i, probabilities in zip(batch, self._read(rows, batch), strict=True):
                 found[i] = probabilities
         return [self._say(*each) for each in zip(raw, found, strict=True)]

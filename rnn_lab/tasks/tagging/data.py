@@ -87,7 +87,7 @@ class CopyMemory(LongRangeDataModule):
         """Loss, in nats a step, of blanks at the right steps and symbols at random."""
         return self.copied * log(self.symbols) / self.steps
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+    def generate(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Draw ids that are read and labels that are to be said, `(count, time)` each."""
         drawn = torch.from_numpy(rng.integers(self.symbols, size=(count, self.copied)))
         tokens = torch.full((count, self.steps), BLANK)

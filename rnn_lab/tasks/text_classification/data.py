@@ -55,7 +55,7 @@ class TextDataModule(CorpusDataModule):
     batch_type = TextBatch
     linked = ("vocab_size", "num_classes", "class_counts", "multi_label")
     checkpoint_argument = "vocab_from_checkpoint"
-    local: ClassVar[tuple[str, ...]] = ("root", "vectors", "vocab_from_checkpoint")
+    machine_specific: ClassVar[tuple[str, ...]] = ("root", "vectors", "vocab_from_checkpoint")
     default_tokenizer: ClassVar[TokenizerKind] = "words"
     default_lowercase: ClassVar[bool] = True
     default_max_length: ClassVar[int | None] = None
@@ -152,10 +152,10 @@ class TextDataModule(CorpusDataModule):
         ids, values = read_vectors(Path(self.vectors), self.reader.words, size)
         return torch.from_numpy(ids), torch.from_numpy(values)
 
-    def recipe(self) -> dict[str, Any]:
+    def build_spec(self) -> dict[str, Any]:
         """Say how to build this module elsewhere and how it reads raw text, as plain values."""
         return {
-            **super().recipe(),
+            **super().build_spec(),
             "reader": self.reader.state_dict(),
             "class_counts": self.class_counts,
         }
@@ -167,7 +167,7 @@ def read_back(checkpoint: str) -> dict[str, Any]:
     if not issubclass(opened.data_class, TextDataModule):
         source = opened.data["class_path"]
         raise UserError(f"{checkpoint} labels no text: it was trained on {source}")
-    return opened.revive(_taken_up, opened.data)
+    return opened.restore(_taken_up, opened.data)
 
 
 def _taken_up(data: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class TextFiles(TextDataModule):
         batch_size: See `TextDataModule`, as all that follow.
     """
 
-    local = (*TextDataModule.local, "train", "valid", "test")
+    machine_specific = (*TextDataModule.machine_specific, "train", "valid", "test")
 
     def __init__(
         self,

@@ -6,11 +6,11 @@ from typing import Any, Self
 import torch
 
 from rnn_lab.classification.predictor import LabelPredictor
-from rnn_lab.core.predictor import Answer, bucket_by_length, check_known_sizes, padded
+from rnn_lab.core.predictor import Answer, bucket_by_length, check_data_sizes, pad_ids
 from rnn_lab.tasks.text_classification.models import BaseTextClassifier
 from rnn_lab.tasks.text_classification.tokenizer import TruncatingTokenizer
 
-WORDS_AT_ONCE = 16_384  # in a batch, padding included
+MAX_BATCH_TOKENS = 16_384  # in a batch, padding included
 
 
 class TextPredictor(LabelPredictor):
@@ -40,7 +40,7 @@ class TextPredictor(LabelPredictor):
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
         """Read vocabulary and labels."""
         reader = TruncatingTokenizer.from_state_dict(data["reader"])
-        check_known_sizes(task, vocab_size=reader, num_classes=data["labels"])
+        check_data_sizes(task, vocab_size=reader, num_classes=data["labels"])
         return cls(task, reader, data["labels"])
 
     def _answer(self, texts: list[str]) -> list[Answer]:
@@ -49,7 +49,7 @@ class TextPredictor(LabelPredictor):
         ]
         rows = self.reader.encode(texts)
         known = [i for i, row in enumerate(rows) if row]
-        for batch in bucket_by_length([len(rows[i]) for i in known], WORDS_AT_ONCE):
+        for batch in bucket_by_length([len(rows[i]) for i in known], MAX_BATCH_TOKENS):
             chosen = [known[i] for i in batch]
             for i, probabilities in zip(chosen, self._read([rows[i] for i in chosen]), strict=True):
                 answers[i]["label"] = self._decide(probabilities)
@@ -59,7 +59,7 @@ class TextPredictor(LabelPredictor):
     @torch.inference_mode()
     def _read(self, rows: list[list[int]]) -> list[list[float]]:
         """Probabilities of each class for each row, as numbers."""
-        tokens, lengths = padded(rows)
+        tokens, lengths = pad_ids(rows)
         return self.task.probabilities(tokens.to(self.task.device), lengths).tolist()
 
     def _decide(self, probabilities: list[float]) -> str | list[str]:

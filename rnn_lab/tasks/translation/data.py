@@ -63,7 +63,7 @@ class PairDataModule(CorpusDataModule):
     linked = ("src_vocab_size", "trg_vocab_size")
     checkpoint_argument = "vocab_from_checkpoint"
     languages: ClassVar[tuple[str, ...]] = ()  # what there is to choose from; none where any goes
-    local: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
+    machine_specific: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
     test_fraction: ClassVar[float] = 0.0  # where the publisher gives no test split
 
     def __init__(
@@ -173,9 +173,9 @@ class PairDataModule(CorpusDataModule):
         """Words in the vocabulary of the target, special ones included."""
         return len(self.reader.target)
 
-    def recipe(self) -> dict[str, Any]:
+    def build_spec(self) -> dict[str, Any]:
         """Say how to build this module elsewhere and how it reads raw text, as plain values."""
-        return {**super().recipe(), "reader": self.reader.state_dict()}
+        return {**super().build_spec(), "reader": self.reader.state_dict()}
 
 
 def read_back(checkpoint: str) -> TranslationTokenizer:
@@ -184,7 +184,7 @@ def read_back(checkpoint: str) -> TranslationTokenizer:
     if not issubclass(opened.data_class, PairDataModule):
         source = opened.data["class_path"]
         raise UserError(f"{checkpoint} reads no pairs: it was trained on {source}")
-    return opened.revive(TranslationTokenizer.from_state_dict, opened.data["reader"])
+    return opened.restore(TranslationTokenizer.from_state_dict, opened.data["reader"])
 
 
 class ParallelFiles(PairDataModule):
@@ -198,7 +198,7 @@ class ParallelFiles(PairDataModule):
         batch_size: See `PairDataModule`, as all that follow.
     """
 
-    local = (*PairDataModule.local, "train", "valid", "test")
+    machine_specific = (*PairDataModule.machine_specific, "train", "valid", "test")
 
     def __init__(
         self,

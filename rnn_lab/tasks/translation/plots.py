@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 from matplotlib.ticker import MaxNLocator
 
-from rnn_lab.training.plots import GREY
+from rnn_lab.training.plots import GRAY
 
 # What can write Chinese, Japanese, Korean, Hindi ...: asked after matplotlib's own font.
 FONTS = (
@@ -70,7 +70,7 @@ def attention_map(
             shrink=min(1, 2 / high),
             aspect=16,
         )
-        bar.set_label("weight", fontsize=8, color=GREY)
+        bar.set_label("weight", fontsize=8, color=GRAY)
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=7, length=2)
     return figure

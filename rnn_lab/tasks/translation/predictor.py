@@ -10,12 +10,12 @@ import torch
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.loading import load_task, task_class
 from rnn_lab.core.predictor import (
-    TEXTS_AT_ONCE,
+    CHUNK_SIZE,
     Answer,
     RecordPredictor,
     bucket_by_length,
-    check_known_sizes,
-    padded,
+    check_data_sizes,
+    pad_ids,
 )
 from rnn_lab.errors import UserError
 from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
@@ -24,8 +24,8 @@ from rnn_lab.special_tokens import UNK_ID
 from rnn_lab.tasks.translation.models import Translator
 from rnn_lab.tasks.translation.tokenizer import TranslationTokenizer
 
-HYPOTHESES_AT_ONCE = 1024  # in a batch: all beams of all its sentences
-WORDS_AT_ONCE = 2048  # in a batch whose translations are given, padding included
+MAX_BATCH_HYPOTHESES = 1024  # in a batch: all beams of all its sentences
+MAX_BATCH_TOKENS = 2048  # in a batch whose translations are given, padding included
 
 
 class TranslationPredictor(RecordPredictor):
@@ -64,10 +64,10 @@ class TranslationPredictor(RecordPredictor):
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
         """Read the vocabularies."""
         reader = TranslationTokenizer.from_state_dict(data["reader"])
-        check_known_sizes(task, src_vocab_size=reader.source, trg_vocab_size=reader.target)
+        check_data_sizes(task, src_vocab_size=reader.source, trg_vocab_size=reader.target)
         return cls(task, reader)
 
-    def join(self, checkpoint: Checkpoint, others: Sequence[str]) -> None:
+    def add_ensemble(self, checkpoint: Checkpoint, others: Sequence[str]) -> None:
         """Average the probabilities of further translators with those of this one."""
         self.task.partners = load_ensemble(checkpoint, others)
 
@@ -92,7 +92,7 @@ class TranslationPredictor(RecordPredictor):
 
         @torch.inference_mode()
         def decode(batch: list[int]) -> list[list[Hypothesis]]:
-            src, lengths = padded([rows[i] for i in batch])
+            src, lengths = pad_ids([rows[i] for i in batch])
             return self.task.decode(
                 src.to(self.task.device),
                 lengths,
@@ -119,7 +119,7 @@ class TranslationPredictor(RecordPredictor):
         known = [i for i, row in enumerate(rows) if len(row) > 1]
         known.sort(key=lambda i: len(rows[i]), reverse=True)
         width = max(self.strategy.beam_size, self.strategy.n_best)
-        size = max(1, HYPOTHESES_AT_ONCE // width)
+        size = max(1, MAX_BATCH_HYPOTHESES // width)
         return (known[i : i + size] for i in range(0, len(known), size))
 
     def _say(self, text: str, normal: str, row: list[int], found: list[Hypothesis]) -> Answer:
@@ -163,13 +163,13 @@ class TranslationPredictor(RecordPredictor):
             The score of each; None where a side is empty.
         """
         pairs = iter(pairs)
-        while chunk := list(itertools.islice(pairs, TEXTS_AT_ONCE)):
+        while chunk := list(itertools.islice(pairs, CHUNK_SIZE)):
             sources, targets = zip(*chunk, strict=True)
             src_rows = self.reader.encode_sources(list(sources))
             trg_rows = self.reader.encode_targets(list(targets))
             found: list[float | None] = [None] * len(chunk)
             known = [i for i in range(len(chunk)) if len(src_rows[i]) > 1 and len(trg_rows[i]) > 2]
-            for batch in bucket_by_length([len(trg_rows[i]) for i in known], WORDS_AT_ONCE):
+            for batch in bucket_by_length([len(trg_rows[i]) for i in known], MAX_BATCH_TOKENS):
                 rows = [known[i] for i in batch]
                 for i, score in zip(rows, self._forced(src_rows, trg_rows, rows), strict=True):
                     found[i] = score
@@ -178,8 +178,8 @@ class TranslationPredictor(RecordPredictor):
     def _forced(
         self, src_rows: list[list[int]], trg_rows: list[list[int]], rows: list[int]
     ) -> list[float]:
-        src, src_lengths = padded([src_rows[i] for i in rows])
-        trg, trg_lengths = padded([trg_rows[i] for i in rows])
+        src, src_lengths = pad_ids([src_rows[i] for i in rows])
+        trg, trg_lengths = pad_ids([trg_rows[i] for i in rows])
         hypotheses = score_references(
             self.task.nets(),
             src.to(self.task.device),

@@ -12,7 +12,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
-from rnn_lab.training.reports import data_of, from_all_ranks, place, save, wandb_runs, writes
+from rnn_lab.training.reports import (
+    gather_from_all_ranks,
+    get_datamodule,
+    report_path,
+    save_figure,
+    should_write,
+    wandb_loggers,
+)
 
 
 class TranslationReport(Callback):
@@ -54,7 +61,7 @@ class TranslationReport(Callback):
 
     def _begin(self, trainer: Trainer, task: LightningModule, split: str) -> None:
         self._written = {}
-        self._plan = data_of(trainer).plan(split) if _reports(trainer, task) else []
+        self._plan = get_datamodule(trainer).plan(split) if _reports(trainer, task) else []
 
     def on_validation_batch_end(
         self,
@@ -88,13 +95,13 @@ class TranslationReport(Callback):
         if not _reports(trainer, pl_module):
             return
         self._validated = True
-        written = from_all_ranks(trainer, list(self._written.items()))
-        if not written or not writes(trainer):
+        written = gather_from_all_ranks(trainer, list(self._written.items()))
+        if not written or not should_write(trainer):
             return
         table = [[trainer.current_epoch, *line] for line in _lines(trainer, "valid", written)]
-        with atomic_write(place(trainer, "translations.csv")) as file:
+        with atomic_write(report_path(trainer, "translations.csv")) as file:
             csv.writer(file).writerows([self.COLUMNS, *table])
-        for run in wandb_runs(trainer):
+        for run in wandb_loggers(trainer):
             run.log_table("val/translations", columns=list(self.COLUMNS), data=table)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -104,43 +111,43 @@ class TranslationReport(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not _reports(trainer, pl_module):
             return
-        written = from_all_ranks(trainer, list(self._written.items()))
+        written = gather_from_all_ranks(trainer, list(self._written.items()))
         scores = _scores(trainer, pl_module)  # on every rank: it gathers
-        if not writes(trainer):
+        if not should_write(trainer):
             return
-        with open(place(trainer, "translations.test.jsonl"), "w", encoding="utf-8") as file:
+        with open(report_path(trainer, "translations.test.jsonl"), "w", encoding="utf-8") as file:
             for line in _lines(trainer, "test", written):
                 entry = dict(zip(self.COLUMNS[1:], line, strict=True))
                 file.write(json.dumps(entry, ensure_ascii=False) + "\n")
         text = json.dumps(scores, indent=2, ensure_ascii=False)
-        place(trainer, "scores.json").write_text(text + "\n", encoding="utf-8")
+        report_path(trainer, "scores.json").write_text(text + "\n", encoding="utf-8")
         self._draw(trainer, pl_module, "test")
 
     def _draw(self, trainer: Trainer, task: Any, split: str) -> None:
-        if not writes(trainer):
+        if not should_write(trainer):
             return
-        rows = data_of(trainer).split(split)
+        rows = get_datamodule(trainer).split(split)
         count = min(self.maps, len(rows))
         found = _attend(task, rows[np.arange(count)]) if count else []
         for number, (source, target, weights) in enumerate(found):
             from rnn_lab.tasks.translation.plots import attention_map
 
             figure = attention_map(weights.float().cpu().numpy(), source, target)
-            save(figure, trainer, f"attention/{split}-{number}.png")
+            save_figure(figure, trainer, f"attention/{split}-{number}.png")
 
 
 def _reports(trainer: Trainer, task: LightningModule) -> bool:
     """Whether there is something to report; every process comes to the same answer."""
     if trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
         return False
-    return hasattr(task, "translate") and data_of(trainer) is not None
+    return hasattr(task, "translate") and get_datamodule(trainer) is not None
 
 
 def _lines(
     trainer: Trainer, split: str, written: Iterable[tuple[int, str]]
 ) -> Iterator[tuple[str, str, str]]:
     """Source, reference and plain translation of rows and what was written for them, in order."""
-    data = data_of(trainer)
+    data = get_datamodule(trainer)
     rows, plain = data.split(split), data.reader.target.plain
     for row, text in sorted(written):
         yield rows.source(row), rows.target(row), plain(text)

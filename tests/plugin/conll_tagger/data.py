@@ -74,7 +74,7 @@ class ConllFiles(LabDataModule):
     batch_type = TagBatch
     linked = ("vocab_size", "num_classes")
     checkpoint_argument = "vocab_from"
-    local = ("train", "valid", "test", "vocab_from")
+    machine_specific = ("train", "valid", "test", "vocab_from")
 
     def __init__(
         self,
@@ -116,6 +116,6 @@ class ConllFiles(LabDataModule):
         """Open a split, `train`, `valid` or `test`."""
         return Sentences(self._read(name), *self._vocabulary)
 
-    def recipe(self) -> dict[str, Any]:
+    def build_spec(self) -> dict[str, Any]:
         """Add the words to what a checkpoint stores."""
-        return {**super().recipe(), "words": self._vocabulary[0]}
+        return {**super().build_spec(), "words": self._vocabulary[0]}

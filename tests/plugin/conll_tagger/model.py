@@ -13,7 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from conll_tagger.data import TagBatch
 from rnn_lab import StepOutput, Task
 from rnn_lab.nn import build_layer
-from rnn_lab.training.reports import place, writes
+from rnn_lab.training.reports import report_path, should_write
 
 
 class TagErrors(Callback):
@@ -30,9 +30,9 @@ class TagErrors(Callback):
             self.counts[pair] = self.counts.get(pair, 0) + 1
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if writes(trainer):
+        if should_write(trainer):
             names = trainer.datamodule.label_names  # type: ignore[attr-defined]
-            with open(place(trainer, "tag_errors.csv"), "w", newline="") as file:
+            with open(report_path(trainer, "tag_errors.csv"), "w", newline="") as file:
                 rows = csv.writer(file)
                 rows.writerow(["tag", "predicted", "count"])
                 rows.writerows([names[a], names[b], n] for (a, b), n in self.counts.items())

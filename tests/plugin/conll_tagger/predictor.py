@@ -5,7 +5,7 @@ from typing import Any, Self
 from conll_tagger.data import UNKNOWN
 from conll_tagger.model import WordTagger
 from rnn_lab import RecordPredictor
-from rnn_lab.core.predictor import Answer, check_known_sizes, padded
+from rnn_lab.core.predictor import Answer, check_data_sizes, pad_ids
 
 
 class TagPredictor(RecordPredictor):
@@ -21,12 +21,12 @@ class TagPredictor(RecordPredictor):
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
         """Take words and tags from what the data module stored."""
-        check_known_sizes(task, vocab_size=data["words"], num_classes=data["labels"])
+        check_data_sizes(task, vocab_size=data["words"], num_classes=data["labels"])
         return cls(task, data["words"], data["labels"])
 
     def _answer(self, raw: list[str]) -> list[Answer]:
         rows = [[self.ids.get(word, UNKNOWN) for word in text.split()] for text in raw]
         real = [row for row in rows if row]
-        found = iter(self.task.tags(*padded(real)) if real else [])
+        found = iter(self.task.tags(*pad_ids(real)) if real else [])
         tags = [[self.labels[tag] for tag in next(found)] if row else [] for row in rows]
         return [{"text": t, "tags": " ".join(names)} for t, names in zip(raw, tags, strict=True)]

@@ -66,7 +66,7 @@ def data_of(tmp_path: Path) -> Any:
 def saved(data: ForecastDataModule) -> SeriesReader:
     """Bring the reader of a module through a checkpoint."""
     file = io.BytesIO()
-    torch.save(data.recipe(), file)
+    torch.save(data.build_spec(), file)
     file.seek(0)
     return SeriesReader.from_state_dict(torch.load(file, weights_only=True)["series"])
 
@@ -372,7 +372,7 @@ class TestReader:
 
 
 def test_the_recipe_says_how_to_build_the_module_but_not_where_its_file_is(data_of: Any) -> None:
-    recipe = data_of(wide(), calendar=["hour"]).recipe()
+    recipe = data_of(wide(), calendar=["hour"]).build_spec()
     assert recipe["class_path"].endswith(".ForecastingFiles")
     assert recipe["init_args"]["calendar"] == ["hour"]
     assert not {"file", "root"} & recipe["init_args"].keys()

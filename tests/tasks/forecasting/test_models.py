@@ -9,8 +9,7 @@ from lightning import Trainer
 
 from rnn_lab import models
 from rnn_lab.core.checkpoint import Checkpoint
-from rnn_lab.core.loading import build as rebuild
-from rnn_lab.core.loading import load_task
+from rnn_lab.core.loading import instantiate_task, load_task
 from rnn_lab.errors import UserError
 from rnn_lab.models import (
     DeepARForecaster,
@@ -272,8 +271,8 @@ def test_a_saved_checkpoint_gives_the_same_forecast(name, tmp_path):
 @every_forecaster
 def test_a_recipe_builds_the_same_model_with_the_same_recipe(name):
     model = build(name)
-    again = rebuild(model.recipe())
-    assert again.recipe() == model.recipe()
+    again = instantiate_task(model.build_spec())
+    assert again.build_spec() == model.build_spec()
     assert [(n, p.shape) for n, p in again.named_parameters()] == [
         (n, p.shape) for n, p in model.named_parameters()
     ]

@@ -250,7 +250,7 @@ def test_a_permutation_of_more_than_memory_holds_is_read_in_places() -> None:
 
 def ranks(rows: int, batch: int, world: int, shuffle: bool) -> list[WindowBatchSampler]:
     return [
-        WindowBatchSampler(rows, batch, shuffle=shuffle, rank=rank, world=world)
+        WindowBatchSampler(rows, batch, shuffle=shuffle, rank=rank, world_size=world)
         for rank in range(world)
     ]
 
@@ -318,4 +318,4 @@ def test_wrong_sizes_are_named() -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         WindowBatchSampler(3, 0, shuffle=True)
     with pytest.raises(ValueError, match="3 windows cannot train 4 processes"):
-        WindowBatchSampler(3, 1, shuffle=True, world=4)
+        WindowBatchSampler(3, 1, shuffle=True, world_size=4)

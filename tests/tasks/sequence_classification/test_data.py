@@ -153,7 +153,7 @@ def test_batches_are_padded_with_zeros(files: dict[str, str]) -> None:
 
 
 def test_the_recipe_holds_plain_values_and_no_path(files: dict[str, str]) -> None:
-    recipe = LabeledSeriesFiles(**files).recipe()
+    recipe = LabeledSeriesFiles(**files).build_spec()
     assert recipe["scaler"].keys() == {"mean", "deviation"}
     assert all(isinstance(value, float) for value in recipe["scaler"]["mean"])
     assert recipe["labels"] == ["a", "b", "c"]
@@ -167,7 +167,7 @@ def checkpoint(path: Path, data: dict[str, Any]) -> str:
 
 def test_labels_and_scaling_come_from_a_checkpoint(tmp_path: Path, files: dict[str, str]) -> None:
     before = LabeledSeriesFiles(**files)
-    path = checkpoint(tmp_path / "a.ckpt", before.recipe())
+    path = checkpoint(tmp_path / "a.ckpt", before.build_spec())
     later = LabeledSeriesFiles(test=files["test"], vocab_from_checkpoint=path)
     assert rows(later, "test") == rows(before, "test")
     assert (later.label_names, later.class_counts) == (before.label_names, before.class_counts)

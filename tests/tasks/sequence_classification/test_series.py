@@ -38,7 +38,7 @@ def test_generated_series_have_the_sizes_asked_for() -> None:
     assert batch.values.shape == (8, int(batch.lengths.max()), 3)
     assert batch.values.dtype == torch.float32
     assert data.num_classes == 4
-    assert data.recipe()["input_dim"] == 3
+    assert data.build_spec()["input_dim"] == 3
 
 
 def test_series_depend_on_the_seed_and_the_split_alone() -> None:

@@ -100,7 +100,7 @@ def lines(tmp_path: Path) -> str:
 def checkpoint(tmp_path: Path, lines: str) -> str:
     """What training on the lines leaves of the data in a checkpoint."""
     data = TextFiles(train=lines, max_length=3)
-    return handmade.write(tmp_path / "trained.ckpt", data=data.recipe())
+    return handmade.write(tmp_path / "trained.ckpt", data=data.build_spec())
 
 
 def written(path: Path, content: str, encoding: str = "utf-8") -> str:
@@ -278,7 +278,7 @@ class TestFromACheckpoint:
 
     def test_no_path_of_this_machine_is_kept(self, tmp_path: Path, checkpoint: str) -> None:
         recipe = read_back(checkpoint)
-        assert set(recipe["init_args"]).isdisjoint(TextFiles.local)
+        assert set(recipe["init_args"]).isdisjoint(TextFiles.machine_specific)
         assert str(tmp_path) not in repr(recipe["init_args"])
         assert isinstance(recipe["reader"], TruncatingTokenizer)
 

@@ -52,7 +52,7 @@ def files(tmp_path: Path) -> list[str]:
 def checkpoint(tmp_path: Path, files: list[str]) -> str:
     """What training on the files leaves of the data in a checkpoint."""
     data = ParallelFiles(train=files, vocab_size=60)
-    return handmade.write(tmp_path / "trained.ckpt", data=data.recipe())
+    return handmade.write(tmp_path / "trained.ckpt", data=data.build_spec())
 
 
 class TestParallelFiles:
@@ -294,7 +294,7 @@ class TestReaderFrom:
 
     def test_a_checkpoint_of_another_task_is_refused(self, tmp_path: Path) -> None:
         data = SyntheticReviews(train_size=20, valid_size=5, test_size=5)
-        path = handmade.write(tmp_path / "reviews.ckpt", data=data.recipe())
+        path = handmade.write(tmp_path / "reviews.ckpt", data=data.build_spec())
         with pytest.raises(UserError, match=r"reads no pairs: it was trained on .*Reviews"):
             ParallelFiles(test="x.tsv", vocab_from_checkpoint=path)
         path = handmade.write(tmp_path / "chirps.ckpt", data=CHIRPS)

@@ -13,7 +13,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_path
 from rnn_lab.signals import Preempted
 from rnn_lab.training import slurm
-from rnn_lab.training.reports import place, writes
+from rnn_lab.training.reports import report_path, should_write
 
 STATE_FILE = "state.json"
 
@@ -21,7 +21,7 @@ STATE_FILE = "state.json"
 class StatusFile(Callback):
     """Keep `state.json` in the run's folder, which `rnn-lab status` reads.
 
-    Its `state` is `running`, and in the end `finished`, `left` (told to go by a signal),
+    Its `state` is `running`, and in the end `finished`, `preempted` (by a signal),
     `interrupted` or `failed`, the last three with a `reason`. A process that was killed leaves
     `running`, with the time of its last sign.
 
@@ -65,7 +65,7 @@ class StatusFile(Callback):
             return
         match exception:
             case Preempted():
-                self._sign(trainer, "left", signal.Signals(exception.signum).name)
+                self._sign(trainer, "preempted", signal.Signals(exception.signum).name)
             case KeyboardInterrupt():
                 self._sign(trainer, "interrupted")
             case _:
@@ -77,7 +77,7 @@ class StatusFile(Callback):
 
     def _sign(self, trainer: Trainer, state: str, reason: str | None = None) -> None:
         self._next = time.monotonic() + self.every
-        if not writes(trainer):
+        if not should_write(trainer):
             return
         keeper = trainer.checkpoint_callback
         score = getattr(keeper, "best_model_score", None)
@@ -90,11 +90,11 @@ class StatusFile(Callback):
             "monitor": getattr(keeper, "monitor", None),
             "best": None if score is None else float(score),
             **self._facts,
-            "signed": time.time(),
+            "heartbeat": time.time(),
         }
         text = json.dumps(told, indent=1) + "\n"
         # A run is worth more than the news of it.
-        with suppress(OSError), atomic_path(place(trainer, STATE_FILE)) as part:
+        with suppress(OSError), atomic_path(report_path(trainer, STATE_FILE)) as part:
             part.write_text(text, encoding="utf-8")
 
 

@@ -54,13 +54,13 @@ def test_a_run_that_ends_tells_how_far_it_came(fitted):
     assert (told["step"], told["epoch"], told["max_epochs"]) == (6, 3, 3)
     assert (told["monitor"], round(told["best"], 6)) == ("val/loss", 0.5)
     assert (told["host"], told["pid"]) == (os.uname().nodename, os.getpid())
-    assert began <= told["began"] <= told["signed"] <= time.time()
+    assert began <= told["began"] <= told["heartbeat"] <= time.time()
 
 
 @pytest.mark.parametrize(
     ("error", "state", "reason"),
     [
-        (Preempted(signal.SIGUSR1, "last.ckpt"), "left", "SIGUSR1"),
+        (Preempted(signal.SIGUSR1, "last.ckpt"), "preempted", "SIGUSR1"),
         (KeyboardInterrupt(), "interrupted", None),
         (UserError("loss is nan\nat step 3"), "failed", "loss is nan"),
         (RuntimeError("out of\nmemory"), "failed", "RuntimeError: out of"),

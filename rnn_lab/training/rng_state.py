@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from rnn_lab.core.datamodule import LabDataModule
-from rnn_lab.training.reports import from_all_ranks
+from rnn_lab.training.reports import gather_from_all_ranks
 
 State = dict[str, Any]
 
@@ -30,16 +30,16 @@ class RNGStateCheckpoint(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the states of all processes, and whether the epoch was at its end."""
-        everyone = from_all_ranks(trainer, [self._validating or states()])
+        everyone = gather_from_all_ranks(trainer, [self._validating or states()])
         over = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         found = {"processes": everyone, "epoch_over": over, "validating": bool(self._validating)}
-        checkpoint["random_states"] = found
+        checkpoint["rng_states"] = found
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Note the state of this process, if training goes on in as many of them."""
-        found = checkpoint.get("random_states", {"processes": []})
+        found = checkpoint.get("rng_states", {"processes": []})
         if trainer.state.fn != TrainerFn.FITTING or len(found["processes"]) != trainer.world_size:
             return
         self._found = {**found, **found["processes"][trainer.global_rank]}
