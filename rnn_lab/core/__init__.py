@@ -1,1 +1,1 @@
-"""What every task stands on: its base classes, checkpoints, samplers and generated data."""
+"""Base classes of tasks and data modules, checkpoints, samplers and generated data."""

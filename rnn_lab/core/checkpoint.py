@@ -1,4 +1,4 @@
-"""What a checkpoint holds, read once and without running anything in it."""
+"""Read and verify checkpoints, once per command and without executing code from them."""
 
 import os
 import zipfile
@@ -13,23 +13,23 @@ from rnn_lab.errors import UserError
 
 Built = TypeVar("Built")
 
-FORMAT = 1  # of what stands under `rnn_lab`; raise it when older checkpoints cannot be read
+FORMAT = 1  # version of the `rnn_lab` entry; increase it when older checkpoints become unreadable
 
 
 class DamagedCheckpoint(UserError):
-    """A checkpoint that is not what was written."""
+    """A file that is no checkpoint, or whose bytes differ from those that were written."""
 
 
 class Checkpoint:
-    """A checkpoint whose file was read and verified once.
+    """The verified content of a checkpoint file.
 
-    Nothing in the file is run, and only classes that it may name are imported (see
+    No code in the file is executed, and only classes that it is allowed to name are imported (see
     `rnn_lab.core.trusted_imports`).
 
     Attributes:
-        path: Its file.
-        content: What Lightning stored: weights under `state_dict`, the state of training, and under
-            `rnn_lab` what the checkpoint states about itself.
+        path: Path of the file.
+        content: The dictionary that Lightning stored: weights under `state_dict`, the training
+            state, and under `rnn_lab` the build specifications of model and data.
     """
 
     _open: WeakValueDictionary[tuple[Any, ...], Self] = WeakValueDictionary()
@@ -41,13 +41,13 @@ class Checkpoint:
     def open(cls, path: str | os.PathLike[str]) -> Self:
         """Read a checkpoint.
 
-        While one that was opened is in use, opening the same file again returns the same object,
-        so that a command reads its checkpoint once.
+        As long as a checkpoint object is referenced, opening the same file again returns the same
+        object, so that a command reads its checkpoint once.
 
         Raises:
             DamagedCheckpoint: If the file is not a checkpoint, or was not written completely.
-            UserError: If it does not exist, belongs to another project or an older format, or names
-                a class that it may not name.
+            UserError: If the file does not exist, belongs to another project, has another format
+                version, or names a class that it is not allowed to name.
         """
         path = os.fspath(path)
         try:
@@ -55,14 +55,14 @@ class Checkpoint:
         except OSError as error:
             raise UserError(f"{path} does not exist") from error
         key = cls, os.path.realpath(path), status.st_ino, status.st_mtime_ns, status.st_size
-        opened = cls._open.get(key)
-        if opened is None:
-            opened = cls._open[key] = cls(path, _read(path))
-        return opened
+        checkpoint = cls._open.get(key)
+        if checkpoint is None:
+            checkpoint = cls._open[key] = cls(path, _read(path))
+        return checkpoint
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:
-        """The weights by name."""
+        """Weights by parameter name."""
         return self.content["state_dict"]
 
     @property
@@ -77,43 +77,49 @@ class Checkpoint:
 
     @property
     def has_data(self) -> bool:
-        """Whether it was trained with a data module, which knows how raw input is read."""
+        """Whether it stores a data module, which specifies how raw input is preprocessed."""
         return self.content["rnn_lab"]["data"] is not None
 
     @property
     def data(self) -> dict[str, Any]:
-        """How the data module is built, and what it knows: vocabulary, labels, scaling.
+        """Build specification of the data module and its fitted vocabulary, labels and scaling.
 
         Raises:
             UserError: If the model was trained without a data module.
         """
         if not self.has_data:
             raise UserError(
-                f"{self.path} was trained without a data module: it does not say how raw input is "
-                "read"
+                f"{self.path} was trained without a data module: it does not store how raw input "
+                "is preprocessed"
             )
         return self.content["rnn_lab"]["data"]
 
     @property
     def data_class(self) -> type:
-        """Class of the data module it was trained with.
+        """Class of the data module that the model was trained with.
 
         Raises:
-            UserError: If there was none.
+            UserError: If the model was trained without a data module.
         """
         return import_trusted_class(self.data["class_path"], self.path)
 
     def restore(self, build: Callable[[Any], Built], state: Any) -> Built:
-        """Build what the checkpoint describes, such as a tokenizer.
+        """Build an object, such as a tokenizer, from its state in the checkpoint.
+
+        Args:
+            build: Builds the object from its state.
+            state: The stored state.
 
         Raises:
-            UserError: If the description has another form.
+            UserError: If the object cannot be built from the state.
         """
         try:
             return build(state)
-        except Exception as error:  # of any kind: the values are anybody's
-            what = str(error) if isinstance(error, UserError) else repr(error)
-            raise UserError(f"{self.path} is damaged, its input cannot be read: {what}") from error
+        except Exception as error:  # the values are untrusted and can raise any exception
+            reason = str(error) if isinstance(error, UserError) else repr(error)
+            raise UserError(
+                f"{self.path} is damaged, its preprocessing cannot be restored: {reason}"
+            ) from error
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -122,11 +128,11 @@ def _read(path: str) -> dict[str, Any]:
         raise DamagedCheckpoint(damaged)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of any kind: what is unpickled is anybody's
+    except Exception as error:  # unpickling an untrusted file can raise any exception
         raise DamagedCheckpoint(damaged) from error
     if not isinstance(content, dict) or "rnn_lab" not in content:
         raise UserError(f"{path} is a checkpoint of another project")
-    _check_form(content, path, damaged)
+    _check_structure(content, path, damaged)
     try:
         for spec in (content["rnn_lab"][name] or {} for name in ("model", "data")):
             check_class_paths({k: spec[k] for k in spec.keys() & {"class_path", "init_args"}}, path)
@@ -135,63 +141,62 @@ def _read(path: str) -> dict[str, Any]:
     return content
 
 
-def check_types(values: dict[str, Any], forms: dict[str, Any]) -> None:
-    """Refuse values that are not what they are annotated as.
+def check_types(values: dict[str, Any], hints: dict[str, Any]) -> None:
+    """Check that values match their type hints.
 
     Args:
-        values: By name.
-        forms: What each has to be: plain types, or lists, dictionaries, unions and literals of
-            them.
+        values: Values by name.
+        hints: Type hints by name: plain types, or lists, dictionaries, unions and literals of them.
 
     Raises:
-        UserError: If one is missing or something else.
+        UserError: If a value is missing or does not match its hint.
     """
-    for name, form in forms.items():
-        if name not in values or not _is_of_form(values[name], form):
+    for name, hint in hints.items():
+        if name not in values or not _matches(values[name], hint):
             raise UserError(f"{name} cannot be {values.get(name)!r}")
 
 
-def _is_of_form(value: Any, form: Any) -> bool:
-    kind, parts = get_origin(form), get_args(form)
-    if kind is Literal:
-        return value in parts
-    if kind is list:
-        return isinstance(value, list) and all(_is_of_form(each, parts[0]) for each in value)
-    if kind is dict:
-        pairs = value.items() if isinstance(value, dict) else [(None, None)]
-        return all(_is_of_form(k, parts[0]) and _is_of_form(v, parts[1]) for k, v in pairs)
-    if parts:  # of a union
-        return any(_is_of_form(value, part) for part in parts)
-    return form is Any or type(value) is form
+def _matches(value: Any, hint: Any) -> bool:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in args
+    if origin is list:
+        return isinstance(value, list) and all(_matches(item, args[0]) for item in value)
+    if origin is dict:
+        items = value.items() if isinstance(value, dict) else [(None, None)]
+        return all(_matches(k, args[0]) and _matches(v, args[1]) for k, v in items)
+    if args:  # a union
+        return any(_matches(value, arg) for arg in args)
+    return hint is Any or type(value) is hint
 
 
 def is_intact(path: str | os.PathLike[str]) -> bool:
-    """Whether a checkpoint holds the bytes that were written: torch reads others silently."""
+    """Return whether the checksums of a checkpoint hold, which `torch.load` does not verify."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except Exception:  # of many kinds, as anything can stand in a damaged header
+    except Exception:  # a damaged header can raise many exceptions
         return False
 
 
-def _check_form(content: dict[str, Any], path: str, damaged: str) -> None:
-    """Refuse a checkpoint that lacks the parts that each of ours has."""
-    weights, stated = content.get("state_dict"), content["rnn_lab"]
+def _check_structure(content: dict[str, Any], path: str, damaged: str) -> None:
+    """Check that a checkpoint has the entries that every checkpoint of this project has."""
+    weights, metadata = content.get("state_dict"), content["rnn_lab"]
     if not isinstance(weights, dict) or not all(
         isinstance(name, str) and torch.is_tensor(value) for name, value in weights.items()
     ):
         raise UserError(f"{damaged}: it has no weights")
-    if not isinstance(stated, dict) or not {"model", "data"} <= stated.keys():
-        raise UserError(f"{damaged}: it does not say of what model it is")
-    if stated.get("format") != FORMAT:
+    if not isinstance(metadata, dict) or not {"model", "data"} <= metadata.keys():
+        raise UserError(f"{damaged}: it does not name its model")
+    if metadata.get("format") != FORMAT:
         raise UserError(f"{path} was saved in another format by another version of rnn_lab")
     for name in ("model", "data"):
-        match stated[name]:
+        match metadata[name]:
             case {"class_path": str(), "init_args": dict()}:
                 continue
             case None if name == "data":
                 continue
-        raise UserError(f"{damaged}: it does not say how its {name} is built")
-    for name, value in (stated["data"] or {}).items():
+        raise UserError(f"{damaged}: it has no build specification of its {name}")
+    for name, value in (metadata["data"] or {}).items():
         if name in ("reader", "series", "scaler") and not isinstance(value, dict):
-            raise UserError(f"{damaged}: it does not say how raw input is read")
+            raise UserError(f"{damaged}: it does not store how raw input is preprocessed")

@@ -1,4 +1,4 @@
-"""What all data modules share: splits, bucketed batches, what a checkpoint keeps."""
+"""Base class of all data modules: splits, bucketed batches and build specification."""
 
 import inspect
 import os
@@ -16,17 +16,15 @@ from rnn_lab.core.public_paths import public_path
 from rnn_lab.core.samplers import BucketBatchSampler
 from rnn_lab.errors import UserError
 
-FORK_GRACE_SECONDS = (
-    0.05  # seconds in which threads of a collective operation that is over come to rest
-)
+FORK_GRACE_SECONDS = 0.05  # time for threads of a finished collective operation to go idle
 
 
 class SplitDataset(Protocol):
-    """The rows of one split: how long they are, and batches of them by one gather."""
+    """The rows of one split, gathered into batches."""
 
     @property
     def lengths(self) -> np.ndarray:
-        """Steps of each row, `(rows,)` int64, of rows with two sides `(rows, 2)`."""
+        """Steps of each row, `(rows,)` int64; `(rows, 2)` if each row has two sides."""
         ...
 
     def __len__(self) -> int: ...
@@ -35,30 +33,33 @@ class SplitDataset(Protocol):
 
 
 class ResumableLoader(DataLoader[Any]):
-    """Hands out planned batches and counts them, for a resume in the middle of an epoch.
+    """Load batches and count them, so that training can resume in the middle of an epoch.
 
     Args:
         rows: The rows of a split.
-        buckets: Plans the batches.
+        bucket_sampler: Sampler of the row indices of each batch.
+
+    Attributes:
+        num_batches_served: Batches of the current epoch that were yielded or skipped.
     """
 
-    def __init__(self, rows: SplitDataset, buckets: BucketBatchSampler) -> None:
-        super().__init__(cast(Dataset[Any], rows), sampler=buckets, batch_size=None)
-        self.buckets = buckets
+    def __init__(self, rows: SplitDataset, bucket_sampler: BucketBatchSampler) -> None:
+        super().__init__(cast(Dataset[Any], rows), sampler=bucket_sampler, batch_size=None)
+        self.bucket_sampler = bucket_sampler
         self.num_batches_served = 0
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises a class of its own
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch declares its own iterator class
         if self.num_workers:
-            # Python 3.11 hangs in a worker that is forked while a thread which Python has not
-            # started, such as one of Gloo's, is just asking for the interpreter.
+            # Python 3.11 deadlocks in a worker that is forked while a thread that was not started
+            # by Python, such as one of Gloo's, is acquiring the GIL.
             time.sleep(FORK_GRACE_SECONDS)
-        self.num_batches_served = self.buckets.start
+        self.num_batches_served = self.bucket_sampler.start
         for batch in super().__iter__():
             self.num_batches_served += 1
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing, the data module keeps the position; Lightning warns where there is no method."""
+        """Return nothing, as the data module stores the position; Lightning requires the method."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -66,28 +67,29 @@ class ResumableLoader(DataLoader[Any]):
 
 
 class LabDataModule(LightningDataModule, ABC):
-    """Data for a Lightning Trainer: batches of like lengths, sharded over processes.
+    """Data for a Lightning Trainer: batches of similar lengths, sharded over processes.
 
-    A subclass opens its splits, whose rows are gathered into batches.
+    A subclass implements `split`, whose rows are gathered into batches.
 
     Args:
-        batch_size: Rows in a batch of one process.
+        batch_size: Rows per batch of one process.
 
     Attributes:
-        batch_type: The batch it makes; a task declares the same.
-        checkpoint_argument: Its argument that takes a checkpoint, whose vocabulary, labels or
-            scaling are used instead of learning them; None: there is none.
-        linked: Its properties that a model's constructor receives under the same names.
+        batch_type: Class of the batches; a task declares the same.
+        linked: Names of properties that are passed to a model's constructor under the same names.
+        labels: Names of the labels by their spelling in the files; None to use that spelling.
+        checkpoint_argument: Name of the argument that takes a checkpoint, whose vocabulary, labels
+            or scaling are reused instead of fitting new ones; None if there is none.
+        machine_specific: Names of arguments, such as paths, that checkpoints do not store.
+        batch_tokens: Steps per training batch of one process; None to count rows instead.
     """
 
     batch_type: ClassVar[type]
     linked: ClassVar[tuple[str, ...]] = ()
-    labels: ClassVar[Mapping[str, str] | None] = None  # names of the labels, by what files say
+    labels: ClassVar[Mapping[str, str] | None] = None
     checkpoint_argument: ClassVar[str | None] = None
-    machine_specific: ClassVar[
-        tuple[str, ...]
-    ] = ()  # arguments that mean something on this machine alone
-    batch_tokens: int | None = None  # steps in a training batch of one process, where that is asked
+    machine_specific: ClassVar[tuple[str, ...]] = ()
+    batch_tokens: int | None = None
 
     def __init__(self, batch_size: int = 64) -> None:
         super().__init__()
@@ -96,7 +98,7 @@ class LabDataModule(LightningDataModule, ABC):
         self.save_hyperparameters(logger=False)
         self.batch_size = batch_size
         self._loader: ResumableLoader | None = None
-        self._resume = 0
+        self._resume_at = 0
 
     @abstractmethod
     def split(self, name: str) -> SplitDataset:
@@ -104,7 +106,7 @@ class LabDataModule(LightningDataModule, ABC):
 
     @property
     def label_names(self) -> list[str]:
-        """The labels in the order of their ids; none where rows have no label."""
+        """Labels in the order of their ids; empty if rows have no labels."""
         return []
 
     @property
@@ -113,21 +115,21 @@ class LabDataModule(LightningDataModule, ABC):
         return len(self.label_names)
 
     def plan(self, name: str) -> list[np.ndarray]:
-        """The rows of each batch of this process in evaluation, in the order of the loader."""
+        """Return the row indices of each evaluation batch of this process, in loader order."""
         return self._make_sampler(name, shuffle=False).plan()
 
     def train_dataloader(self) -> DataLoader:
-        """Batches of like lengths in an order drawn from the seed and the epoch."""
+        """Load batches of similar lengths in an order that depends on the seed and the epoch."""
         self._loader = self._make_loader("train", shuffle=True)
-        self._loader.buckets.start, self._resume = self._resume, 0
+        self._loader.bucket_sampler.start, self._resume_at = self._resume_at, 0
         return self._loader
 
     def val_dataloader(self) -> DataLoader:
-        """Validation batches, each row once over all processes."""
+        """Load validation batches, each row exactly once over all processes."""
         return self._make_loader("valid", shuffle=False)
 
     def test_dataloader(self) -> DataLoader:
-        """Test batches, each row once over all processes."""
+        """Load test batches, each row exactly once over all processes."""
         return self._make_loader("test", shuffle=False)
 
     def _make_loader(self, name: str, shuffle: bool) -> ResumableLoader:
@@ -139,31 +141,31 @@ class LabDataModule(LightningDataModule, ABC):
             self.batch_size,
             batch_tokens=self.batch_tokens,
             shuffle=shuffle,
-            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # what seed_everything was given
+            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # set by seed_everything
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The position in the training epoch."""
+        """Return the position within the training epoch."""
         if self._loader is None:
-            return {"num_batches_served": self._resume}
-        epoch = len(self._loader)
-        if self.trainer:  # limit_train_batches may end it earlier
-            epoch = int(min(epoch, self.trainer.num_training_batches))
-        return {"num_batches_served": self._loader.num_batches_served % epoch}
+            return {"num_batches_served": self._resume_at}
+        num_batches = len(self._loader)
+        if self.trainer:  # limit_train_batches may shorten the epoch
+            num_batches = int(min(num_batches, self.trainer.num_training_batches))
+        return {"num_batches_served": self._loader.num_batches_served % num_batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the position that `state_dict` told."""
-        self._resume = state_dict["num_batches_served"]
+        """Resume from the position that `state_dict` returned."""
+        self._resume_at = state_dict["num_batches_served"]
 
     def build_spec(self) -> dict[str, Any]:
-        """Say how to build this module elsewhere and how it reads raw input, as plain values."""
+        """Return class path, arguments and preprocessing of this module as plain values."""
         accepted = inspect.signature(type(self)).parameters.keys() - set(self.machine_specific)
-        made: dict[str, Any] = {
+        spec: dict[str, Any] = {
             "class_path": public_path(type(self)),
             "init_args": {k: plain_options(v) for k, v in self.hparams.items() if k in accepted},
         }
         if self.label_names:
-            made["labels"] = self.label_names
-        return made
+            spec["labels"] = self.label_names
+        return spec

@@ -1,4 +1,4 @@
-"""Generated data: rows that depend on a seed, a split and an epoch alone."""
+"""Generated data: rows that depend only on seed, split and epoch."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -13,31 +13,36 @@ from rnn_lab.core.samplers import BucketBatchSampler
 from rnn_lab.errors import UserError
 
 SPLITS = ("train", "valid", "test")
-Draw = Callable[[np.random.Generator, int], tuple[Tensor, Tensor]]
+Generate = Callable[[np.random.Generator, int], tuple[Tensor, Tensor]]
 
 
 class GeneratedDataset:
-    """Rows of one length that are drawn when the first of them is asked for, an epoch at a time.
+    """Rows of equal length, generated one epoch at a time on first access.
 
-    What is drawn depends on the seed and the epoch alone: neither on the size of batches, nor on
-    the number of processes, nor on where a run was resumed.
+    The rows depend only on the seed and the epoch: neither on the batch size, nor on the number of
+    processes, nor on where a run was resumed.
 
     Args:
-        count: Rows of an epoch.
+        count: Rows per epoch.
         length: Steps of each row.
-        gives: The batch they make.
-        draw: Draws inputs and targets of a number of rows.
-        seed: What the rows depend on, together with the epoch.
+        batch_type: Class of the batches.
+        generate: Generates inputs and targets of a number of rows.
+        seed: Numbers that seed the generator, together with the epoch.
     """
 
     def __init__(
-        self, count: int, length: int, gives: Callable[..., object], draw: Draw, *seed: int
+        self,
+        count: int,
+        length: int,
+        batch_type: Callable[..., object],
+        generate: Generate,
+        *seed: int,
     ) -> None:
         self.lengths = np.full(count, length)
-        self.batch_type = gives
-        self.generate = draw
+        self.batch_type = batch_type
+        self.generate = generate
         self.seed = seed
-        self._kept: tuple[int, tuple[Tensor, Tensor]] | None = None
+        self._cached: tuple[int, tuple[Tensor, Tensor]] | None = None  # epoch and its rows
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -47,45 +52,44 @@ class GeneratedDataset:
         return self.gather(0, rows)
 
     def gather(self, epoch: int, rows: np.ndarray) -> object:
-        """Gather rows of an epoch into one batch; the rows of one epoch are kept."""
-        if self._kept is None or self._kept[0] != epoch:
-            self._kept = None  # never two epochs in memory
-            self._kept = epoch, self.generate(np.random.default_rng([*self.seed, epoch]), len(self))
-        inputs, targets = self._kept[1]
-        chosen = torch.from_numpy(rows)
-        return self.batch_type(
-            inputs[chosen], targets[chosen], torch.from_numpy(self.lengths[rows])
-        )
+        """Gather rows of an epoch into one batch; the rows of the last epoch used are cached."""
+        if self._cached is None or self._cached[0] != epoch:
+            self._cached = None  # never two epochs in memory
+            rng = np.random.default_rng([*self.seed, epoch])
+            self._cached = epoch, self.generate(rng, len(self))
+        inputs, targets = self._cached[1]
+        index = torch.from_numpy(rows)
+        return self.batch_type(inputs[index], targets[index], torch.from_numpy(self.lengths[rows]))
 
 
 class RegeneratedEachEpoch:
-    """The rows of a split in the epoch that is being planned.
+    """Rows of a split in the current epoch of a sampler.
 
     Args:
-        rows: The rows of all epochs.
-        buckets: Plans the epoch.
+        rows: Rows of all epochs.
+        sampler: Sampler whose epoch is used.
     """
 
-    def __init__(self, rows: GeneratedDataset, buckets: BucketBatchSampler) -> None:
+    def __init__(self, rows: GeneratedDataset, sampler: BucketBatchSampler) -> None:
         self.rows = rows
-        self.buckets = buckets
+        self.sampler = sampler
         self.lengths = rows.lengths
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, rows: np.ndarray) -> object:
-        return self.rows.gather(self.buckets.epoch, rows)
+        return self.rows.gather(self.sampler.epoch, rows)
 
 
 class LongRangeDataModule(LabDataModule):
-    """Generated rows of one length: each training epoch has its own, the other splits never change.
+    """Generated rows of equal length; training rows are regenerated each epoch, others are fixed.
 
     Args:
-        sizes: Rows of each split; of the training split, rows of each epoch.
+        sizes: Rows of each split; for the training split, rows per epoch.
         length: Steps of each row.
-        data_seed: Another seed draws other rows.
-        batch_size: Rows in a batch of one process.
+        data_seed: Seed of the generated rows.
+        batch_size: Rows per batch of one process.
     """
 
     def __init__(
@@ -104,21 +108,21 @@ class LongRangeDataModule(LabDataModule):
     @property
     @abstractmethod
     def baseline(self) -> float:
-        """Loss of the best guess that remembers nothing."""
+        """Loss of the best predictor without memory."""
 
     @abstractmethod
     def generate(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Draw inputs and targets of a number of rows."""
+        """Generate inputs and targets of a number of rows."""
 
     def split(self, name: str) -> GeneratedDataset:
-        """Open a split, `train`, `valid` or `test`; of training rows the first epoch."""
+        """Open a split, `train`, `valid` or `test`; the training split starts with epoch 0."""
         return self._splits[name]
 
     @cached_property
     def _splits(self) -> dict[str, GeneratedDataset]:
-        return dict(self._opened())
+        return dict(self._make_splits())
 
-    def _opened(self) -> Iterator[tuple[str, GeneratedDataset]]:
+    def _make_splits(self) -> Iterator[tuple[str, GeneratedDataset]]:
         for number, name in enumerate(SPLITS):
             seed = self.data_seed, number
             rows = GeneratedDataset(
@@ -127,12 +131,17 @@ class LongRangeDataModule(LabDataModule):
             yield name, rows
 
     def _make_loader(self, name: str, shuffle: bool) -> ResumableLoader:
-        buckets = self._make_sampler(name, shuffle)
+        sampler = self._make_sampler(name, shuffle)
         rows = self.split(name)
-        return ResumableLoader(RegeneratedEachEpoch(rows, buckets) if shuffle else rows, buckets)
+        return ResumableLoader(RegeneratedEachEpoch(rows, sampler) if shuffle else rows, sampler)
 
 
 def check_generation_args(count: int, split: str) -> None:
+    """Check the number of examples to generate and the name of their split.
+
+    Raises:
+        UserError: If the count is negative, or the split is unknown.
+    """
     if split not in SPLITS:
         raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if count < 0:

@@ -1,4 +1,4 @@
-"""What answers to raw input have in common."""
+"""Base classes of predictors, which run inference on raw input."""
 
 import itertools
 from abc import ABC, abstractmethod
@@ -14,12 +14,12 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.records import FORMAT_BY_SUFFIX, read_records
 from rnn_lab.special_tokens import PAD_ID
 
-CHUNK_SIZE = 2048  # read ahead, so that texts of like lengths share a batch
+CHUNK_SIZE = 2048  # records that are sorted together, so that similar lengths share a batch
 Answer = dict[str, Any]
 
 
 class Predictor(ABC):
-    """Answers raw input with a trained task, read as in training.
+    """Run inference on raw input with a trained task, preprocessed as in training.
 
     Attributes:
         task: The trained task.
@@ -30,32 +30,32 @@ class Predictor(ABC):
     @classmethod
     @abstractmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
-        """Put a task together with what its checkpoint says of raw input.
+        """Build a predictor from a task and the stored state of its data module.
 
         Args:
             task: The task of the checkpoint, with its weights.
-            data: What the data module stored of itself.
+            data: Build specification and preprocessing of the data module.
 
         Raises:
-            UserError: If the two do not fit together.
+            UserError: If task and data do not match.
         """
 
     def add_ensemble(self, checkpoint: Checkpoint, others: Sequence[str]) -> None:
-        """Take further checkpoints into an ensemble with this one.
+        """Average the predictions with those of further checkpoints.
 
         Raises:
             UserError: If the task does not support it.
         """
         model = checkpoint.model_name
-        raise UserError(f"{checkpoint.path} is of a {model}, which supports no ensemble")
+        raise UserError(f"{checkpoint.path} was saved by {model}, which supports no ensemble")
 
 
 class RecordPredictor(Predictor):
-    """Answers raw texts, or what else a subclass reads, one answer for each.
+    """Predict one answer per record; a record is a raw text unless a subclass reads others.
 
     Attributes:
-        columns: Parts of an answer that a table shows, in their order.
-        line: The one of them that a line of plain text shows.
+        columns: Fields of an answer that are columns of a table, in their order.
+        line: Field of an answer that is written as a line of plain text.
     """
 
     columns: ClassVar[tuple[str, ...]]
@@ -65,20 +65,21 @@ class RecordPredictor(Predictor):
     def read(
         cls, source: str, *, format: str | None, text_column: str, encoding: str
     ) -> Iterable[Any]:
-        """Read raw records from a file, or from standard input where `source` is `-`.
+        """Read raw records from a file, or from standard input if `source` is `-`.
 
-        A file whose ending is unknown holds a text per line.
+        A file with an unknown suffix is read as one text per line.
 
         Args:
             source: Path of the file.
-            format: Its format; None decides by its ending.
-            text_column: Name of the column that holds texts.
-            encoding: Encoding of the text, such as `utf-8`.
+            format: Format of the file; None to infer it from the suffix.
+            text_column: Name of the column with the texts.
+            encoding: Encoding of the file, such as `utf-8`.
         """
-        known = source == "-" or Path(source.removesuffix(".gz")).suffix.lower() in FORMAT_BY_SUFFIX
+        suffix = Path(source.removesuffix(".gz")).suffix.lower()
+        known_suffix = source == "-" or suffix in FORMAT_BY_SUFFIX
         records = read_records(
             source,
-            format=format or (None if known else "txt"),
+            format=format or (None if known_suffix else "txt"),
             text_column=text_column,
             encoding=encoding,
             labeled=False,
@@ -86,7 +87,7 @@ class RecordPredictor(Predictor):
         return (record.text for record in records)
 
     def header(self) -> list[str]:
-        """Return the names of the columns of a table of answers."""
+        """Return the column names of a table of answers."""
         return list(self.columns)
 
     def row(self, answer: Answer) -> list[Any]:
@@ -99,60 +100,65 @@ class RecordPredictor(Predictor):
         return f"{value:.6g}" if isinstance(value, float) else value or ""
 
     def predict(self, texts: Iterable[Any]) -> list[Answer]:
-        """Answer some texts, see `answers`."""
+        """Return the answers to texts, see `answers`."""
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts, got one string")
         return list(self.answers(texts))
 
     def answers(self, texts: Iterable[Any]) -> Iterator[Answer]:
-        """Answer texts one after the other, in their order; memory stays bounded.
+        """Yield the answers to any number of texts, in their order and with bounded memory.
 
         Args:
-            texts: Raw texts, any number of them; see the subclass where it reads others.
+            texts: Raw texts, or the records that the subclass documents.
 
         Yields:
-            An answer for each, see the subclass.
+            One answer per text, see the subclass.
         """
-        checked = map(self._checked, texts)
-        while chunk := list(itertools.islice(checked, CHUNK_SIZE)):
+        valid_texts = map(self._checked, texts)
+        while chunk := list(itertools.islice(valid_texts, CHUNK_SIZE)):
             yield from self._answer(chunk)
 
     def _checked(self, raw: Any) -> Any:
-        """Refuse what is no text."""
+        """Return a record if it is a text that can be encoded; raise a `UserError` otherwise."""
         if not isinstance(raw, str):
             raise UserError(f"texts must be strings, got {raw!r}")
         try:
             raw.encode()
-        except UnicodeEncodeError as error:  # bytes that a stream could not decode
+        except UnicodeEncodeError as error:  # surrogates that stand for undecodable bytes
             raise UserError(f"a text is not utf-8: {raw!r}") from error
         return raw
 
     @abstractmethod
     def _answer(self, raw: list[Any]) -> list[Answer]:
-        """Answer some records, in their order."""
+        """Return the answers to a list of records, in their order."""
 
 
-def check_data_sizes(task: Any, **known: Sized) -> None:
-    """Refuse a task of other sizes than what its checkpoint knows of its data.
+def check_data_sizes(task: Any, **stored: Sized) -> None:
+    """Check that hyperparameters of a task match the sizes of the stored data.
+
+    Args:
+        task: The task.
+        stored: By the name of a hyperparameter, a collection whose length it must equal.
 
     Raises:
-        UserError: If one of its hyperparameters is not the length of what is known.
+        UserError: If a hyperparameter differs from the length of its collection.
     """
-    for name, found in known.items():
-        if task.hparams.get(name, len(found)) != len(found):
-            raise UserError(f"{name} is {task.hparams[name]}, and {len(found)} are known")
+    for name, items in stored.items():
+        if task.hparams.get(name, len(items)) != len(items):
+            raise UserError(f"{name} is {task.hparams[name]}, but the data has {len(items)}")
 
 
-def bucket_by_length(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Cut rows into batches of like lengths with at most so many steps, padding included."""
+def bucket_by_length(lengths: Sequence[int], max_steps: int) -> Iterator[list[int]]:
+    """Split rows into batches of similar lengths with at most `max_steps`, padding included."""
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     while order:
-        size = max(1, most // lengths[order[-1]])
+        size = max(1, max_steps // lengths[order[-1]])
         yield order[-size:]
         order = order[:-size]
 
 
 def pad_ids(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+    """Pad token ids on the right to `(batch, time)`; also return the lengths, `(batch,)`."""
     lengths = torch.tensor([len(row) for row in rows])
     longest = int(lengths.max())
     return torch.tensor([row + [PAD_ID] * (longest - len(row)) for row in rows]), lengths

@@ -1,13 +1,13 @@
-"""The shortest path by which a class can be imported: what configs and checkpoints store."""
+"""Shortest import paths of classes, which configs and checkpoints store."""
 
 import sys
 
 
 def public_path(cls: type) -> str:
-    """Return the path of the outermost package that gives a class under its name.
+    """Return the import path of a class in the outermost package that exports it.
 
-    The same path is written by `rnn-lab fit --print_config`; of a class that no package exports it
-    is that of its module.
+    `rnn-lab fit --print_config` writes the same path. A class that no package exports has the path
+    of its module.
 
     Example:
         >>> from torch.optim import Adam

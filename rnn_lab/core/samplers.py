@@ -1,4 +1,4 @@
-"""Batches of like lengths: planned from (seed, epoch) alone, sharded over processes, resumable."""
+"""Batches of similar lengths, determined by seed and epoch, sharded over processes, resumable."""
 
 import math
 from collections.abc import Iterator
@@ -6,32 +6,31 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-POOL = 50  # batches in a pool: sorted by length inside it, so that little is padded
+POOL_SIZE = 50  # batches whose rows are sorted by length together, to reduce padding
 
 
 class BucketBatchSampler(Sampler[np.ndarray]):
-    """Plans an epoch as batches of rows of like lengths.
+    """Sample batches of rows of similar lengths.
 
-    In training the order is drawn anew each epoch: rows are shuffled, each pool of 50 batches (of
-    rows with two sides: 200) is
-    sorted by length, cut into batches, and the batches are shuffled. Every process gets the same
-    number of batches and every row is read once. In evaluation batches go from the longest rows
-    to the shortest and are dealt to the processes in turn, without repeats; they are smaller where
-    a process would get none.
+    In training every epoch has its own order: rows are shuffled, each pool of 50 batches (200 if
+    rows have two sides) is sorted by length and split into batches, and the batches are shuffled.
+    Every process gets the same number of batches, and every row is read once. In evaluation the
+    batches are ordered from the longest rows to the shortest and assigned to the processes in
+    turn, without repeats; batches are smaller if a process would get none.
 
     Args:
         lengths: Steps of each row, `(rows,)`, or of each side of a row, `(rows, sides)`; the last
-            side sorts first.
-        batch_size: Rows in a batch of one process.
-        batch_tokens: Steps of the last side in a training batch of one process, about; takes the
-            place of `batch_size` there. No batch has less than a row for each process.
-        shuffle: Whether to draw the order (training).
-        seed: What the order depends on, together with the epoch.
-        rank: Number of this process.
+            side is the primary sort key.
+        batch_size: Rows per batch of one process.
+        batch_tokens: Approximate number of steps of the last side per training batch of one
+            process; replaces `batch_size` in training. Each batch has at least one row per process.
+        shuffle: Whether to shuffle (training).
+        seed: Seed of the order, together with the epoch.
+        rank: Rank of this process.
         world_size: Number of processes.
 
     Raises:
-        ValueError: If there are fewer rows to train on than processes.
+        ValueError: If there are fewer training rows than processes, or a size is below 1.
     """
 
     def __init__(
@@ -49,9 +48,9 @@ class BucketBatchSampler(Sampler[np.ndarray]):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if shuffle and len(lengths) < world_size:
-            raise ValueError(f"{len(lengths)} rows cannot train {world_size} processes")
+            raise ValueError(f"{len(lengths)} rows cannot be sharded over {world_size} processes")
         self.lengths = lengths[:, None] if lengths.ndim == 1 else lengths
-        self.pool = POOL * self.lengths.shape[1] ** 2  # two lengths agree more rarely than one
+        self.pool_size = POOL_SIZE * self.lengths.shape[1] ** 2  # both sides must be similar
         self.batch_size = (
             batch_size if shuffle else min(batch_size, max(1, len(lengths) // world_size))
         )
@@ -64,80 +63,84 @@ class BucketBatchSampler(Sampler[np.ndarray]):
         self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch to plan; Lightning calls this."""
+        """Set the epoch; Lightning calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         if not self.shuffle:
             batches = math.ceil(len(self.lengths) / self.batch_size)
             return len(range(self.rank, batches, self.world_size))
-        return len(self._cuts()) if self.batch_tokens is None else self._token_batches()
+        return len(self._batch_ends()) if self.batch_tokens is None else self._num_token_batches()
 
     def __iter__(self) -> Iterator[np.ndarray]:
         start, self.start = self.start, 0
         yield from self.plan(self.epoch)[start:]
 
     def plan(self, epoch: int = 0) -> list[np.ndarray]:
-        """Plan an epoch of this process.
+        """Return the batches of an epoch of this process.
 
         Returns:
-            The rows of each batch in the order of training, `(batch,)` int64 each.
+            The row indices of each batch in their order, `(batch,)` int64 each.
         """
         if not self.shuffle:
-            order = self._longest_first(np.arange(len(self.lengths)))
+            order = self._sort_descending(np.arange(len(self.lengths)))
             return [
                 order[i * self.batch_size : (i + 1) * self.batch_size]
                 for i in range(self.rank, math.ceil(len(order) / self.batch_size), self.world_size)
             ]
         rng = np.random.default_rng((self.seed, epoch))
         order = rng.permutation(len(self.lengths))
-        batches = self._by_size(order) if self.batch_tokens is None else self._by_tokens(order)
+        batches = (
+            self._split_by_rows(order)
+            if self.batch_tokens is None
+            else self._split_by_tokens(order)
+        )
         return [batches[i][self.rank :: self.world_size] for i in rng.permutation(len(batches))]
 
-    def _longest_first(self, rows: np.ndarray) -> np.ndarray:
+    def _sort_descending(self, rows: np.ndarray) -> np.ndarray:
         first, last = self.lengths[rows, 0], self.lengths[rows, -1]
-        # Where the last side goes on to the next length the first turns round, so that a batch
-        # over both has like lengths there, too.
+        # The sort order of the first side alternates with each length of the last side, so that a
+        # batch across two lengths of the last side has similar lengths of the first side.
         return rows[np.lexsort((np.where(last % 2, first, -first), -last))]
 
-    def _by_size(self, order: np.ndarray) -> list[np.ndarray]:
-        pool = self.batch_size * self.world_size * self.pool
-        for i in range(0, len(order), pool):
-            order[i : i + pool] = self._longest_first(order[i : i + pool])
-        return np.split(order, self._cuts()[:-1])
+    def _split_by_rows(self, order: np.ndarray) -> list[np.ndarray]:
+        rows = self.batch_size * self.world_size * self.pool_size
+        for i in range(0, len(order), rows):
+            order[i : i + rows] = self._sort_descending(order[i : i + rows])
+        return np.split(order, self._batch_ends()[:-1])
 
-    def _cuts(self) -> list[int]:
-        """Where batches end, all processes together; the last takes a rest that is too small."""
+    def _batch_ends(self) -> list[int]:
+        """Return the ends of the global batches; a remainder below `world_size` joins the last."""
         rows, size = len(self.lengths), self.batch_size * self.world_size
-        cuts = list(range(size, rows, size))
-        if cuts and rows - cuts[-1] < self.world_size:
-            cuts.pop()
-        return [*cuts, rows]
+        ends = list(range(size, rows, size))
+        if ends and rows - ends[-1] < self.world_size:
+            ends.pop()
+        return [*ends, rows]
 
-    def _token_batches(self) -> int:
-        """How many batches there are, whatever the order: all tokens over the wish."""
-        wish = (self.batch_tokens or 1) * self.world_size
-        batches = math.ceil(int(self.lengths[:, -1].sum()) / wish)
+    def _num_token_batches(self) -> int:
+        """Return the number of batches, which does not depend on the order of the rows."""
+        global_tokens = (self.batch_tokens or 1) * self.world_size
+        batches = math.ceil(int(self.lengths[:, -1].sum()) / global_tokens)
         return min(batches, len(self.lengths) // self.world_size)
 
-    def _by_tokens(self, order: np.ndarray) -> list[np.ndarray]:
-        """Cut pools of a fixed number of rows into a fixed number of batches each."""
-        batches = self._token_batches()
-        pools = math.ceil(batches / self.pool)
+    def _split_by_tokens(self, order: np.ndarray) -> list[np.ndarray]:
+        """Split pools with a fixed number of rows into a fixed number of batches each."""
+        batches = self._num_token_batches()
+        pools = math.ceil(batches / self.pool_size)
         ends = np.arange(pools + 1) * batches // pools  # batches before each pool
         rows = ends * len(order) // batches
         return [
             batch
             for i in range(pools)
-            for batch in self._evenly(order[rows[i] : rows[i + 1]], int(ends[i + 1] - ends[i]))
+            for batch in self._split_pool(order[rows[i] : rows[i + 1]], int(ends[i + 1] - ends[i]))
         ]
 
-    def _evenly(self, pool: np.ndarray, batches: int) -> list[np.ndarray]:
-        """Cut a pool into batches of nearly equal tokens, each with a row for every process."""
-        pool = self._longest_first(pool)
+    def _split_pool(self, pool: np.ndarray, batches: int) -> list[np.ndarray]:
+        """Split a pool into batches of nearly equal tokens, each with a row for every process."""
+        pool = self._sort_descending(pool)
         tokens = np.cumsum(self.lengths[pool, -1])
         numbers = np.arange(1, batches)
         cuts = np.searchsorted(tokens, tokens[-1] * numbers / batches) + 1
-        least = self.world_size * numbers
-        cuts = np.maximum.accumulate(np.maximum(cuts - least, 0)) + least
-        return np.split(pool, np.minimum(cuts, len(pool) - least[::-1]))
+        min_rows = self.world_size * numbers
+        cuts = np.maximum.accumulate(np.maximum(cuts - min_rows, 0)) + min_rows
+        return np.split(pool, np.minimum(cuts, len(pool) - min_rows[::-1]))

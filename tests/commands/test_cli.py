@@ -346,7 +346,7 @@ def test_config_files_and_class_choices_go_first():
     ("words", "wish"),
     [
         (["--model=PackedLSTM"], "is of a LSTMClassifier"),
-        (["--model.hidden_dim=9"], "are of other sizes"),
+        (["--model.hidden_dim=9"], "best.ckpt do not match"),
         (["--data=SyntheticChirps"], "try LSTMSequenceClassifier"),
     ],
 )

@@ -3,7 +3,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from rnn_lab.core.samplers import POOL, BucketBatchSampler
+from rnn_lab.core.samplers import POOL_SIZE, BucketBatchSampler
 
 SIZES = (1, 2, 3, 7, 8, 9, 50, 129, 1000)
 BATCHES = (1, 2, 3, 8, 64)
@@ -83,7 +83,7 @@ def test_evaluation_goes_from_the_longest_rows_to_the_shortest() -> None:
 
 @pytest.mark.parametrize("world", [1, 4])
 def test_a_fifth_of_what_a_random_order_pads_is_padded_at_the_most(world: int) -> None:
-    lengths = np.random.default_rng(0).geometric(0.02, 32 * world * POOL * 3)
+    lengths = np.random.default_rng(0).geometric(0.02, 32 * world * POOL_SIZE * 3)
 
     def padded(batches: list[np.ndarray]) -> int:
         return sum(int((lengths[rows].max() - lengths[rows]).sum()) for rows in batches)
@@ -205,5 +205,5 @@ def test_wrong_sizes_are_named() -> None:
         BucketBatchSampler(some_lengths(3), 1, batch_tokens=0, shuffle=True)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         BucketBatchSampler(some_lengths(3), 0, shuffle=True)
-    with pytest.raises(ValueError, match="3 rows cannot train 4 processes"):
+    with pytest.raises(ValueError, match="3 rows cannot be sharded over 4 processes"):
         BucketBatchSampler(some_lengths(3), 1, shuffle=True, world_size=4)

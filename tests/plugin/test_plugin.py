@@ -155,7 +155,7 @@ def test_plain_lightning_classes_are_trained_interrupted_resumed_and_tested(work
     assert "test_loss" in succeeded(done).stdout
     done = rnn_lab("predict", "--ckpt_path", last, "--input=new.txt", RNN_LAB_ALLOW="plain")
     assert done.returncode == 1
-    assert "is of a Plain, a plain LightningModule: only a Task" in done.stderr
+    assert "was saved by Plain, a plain LightningModule: only a Task" in done.stderr
 
 
 def test_a_metric_that_is_named_stops_and_chooses_for_plain_classes(work):
