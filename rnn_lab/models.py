@@ -16,7 +16,7 @@ from rnn_lab.tasks.forecasting.models import (
 from rnn_lab.tasks.language_modeling.models import AWDLSTM, LanguageModel, LSTMLanguageModel
 from rnn_lab.tasks.regression.models import SequenceRegressor
 from rnn_lab.tasks.sequence_classification.models import (
-    BiGRUClassifier,
+    BiGRUSequenceClassifier,
     GRUClassifier,
     LSTMSequenceClassifier,
     SequenceClassifier,
@@ -34,7 +34,7 @@ from rnn_lab.tasks.translation.models import AttentionTranslator, Seq2SeqTransla
 __all__ = [
     "AWDLSTM",
     "AttentionTranslator",
-    "BiGRUClassifier",
+    "BiGRUSequenceClassifier",
     "BiLSTMClassifier",
     "DLinearForecaster",
     "DeepARForecaster",

@@ -27,7 +27,11 @@ from rnn_lab.__main__ import main as rnn_lab
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 NO_EXPERIMENTS = ("trainer", "logger")  # folders of profiles
-RENAMED: dict[str, str] = {}  # old name to new name
+RENAMED = {  # old name to new name
+    "bigru_classifier": "bigru_sequence_classifier",
+    "lstm_series_classifier": "lstm_sequence_classifier",
+    "series_classifier": "sequence_classifier",
+}
 STEPS = 3
 WORDS = (
     f"--trainer.max_steps={STEPS}",

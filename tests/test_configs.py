@@ -100,7 +100,7 @@ def test_real_pairs_by_name_alone_are_enough(data, data_root):
 
 @pytest.mark.data
 def test_real_series_by_name_alone_are_enough(data_root):
-    assert one_step("--model=BiGRUClassifier", "--data=JapaneseVowels") == 0
+    assert one_step("--model=BiGRUSequenceClassifier", "--data=JapaneseVowels") == 0
 
 
 @pytest.mark.data

@@ -195,7 +195,7 @@ def test_two_processes_translate_as_one_does(tmp_path, monkeypatch):
 def test_two_processes_with_half_the_batch_follow_the_curve_of_one(tmp_path):
     (tmp_path / "losses.py").write_text(LOSSES)
     sizes = ["--data=SyntheticReviews", "--data.train_size=320", "--data.valid_size=40"]
-    words = ["--model=TextClassifier", "--model.hidden_dim=8", "--model.head_dropout=0", *sizes]
+    words = ["--model=TextClassifier", "--model.hidden_dim=8", "--model.dropouts.head=0", *sizes]
     words += ["--trainer.max_epochs=5", "--model.optimizer=Adam"]
     words += ["--model.optimizer.lr=0.02", "--trainer.callbacks+=losses.Losses"]
     words += ["--early_stopping.patience=9"]

@@ -39,8 +39,8 @@ class Contest(NamedTuple):
 
 TEXT = (
     *("--model=TextClassifier", "--model.embedding_dim=128", "--model.hidden_dim=128"),
-    *("--model.bidirectional=true", "--model.pooling=max", "--model.embedding_dropout=0.4"),
-    *("--model.word_dropout=0.1", "--model.embedding_std=0.1"),
+    *("--model.bidirectional=true", "--model.pooling=max", "--model.dropouts.embedding=0.4"),
+    *("--model.dropouts.word=0.1", "--model.initialization.embedding_std=0.1"),
 )
 TASKS = {
     "sst2": Contest(

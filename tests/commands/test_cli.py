@@ -285,7 +285,7 @@ def test_two_classes_are_needed_for_a_sentiment(capsys):
     Path("own.csv").write_text(OWN + "mixed,so so\n")
     words = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1"]
     line = refused(capsys, "fit", "--model=SentimentLSTM", *words)
-    assert "SentimentLSTM tells 2 classes, TextFiles has 3; try LSTMClassifier" in line
+    assert "SentimentLSTM predicts 2 classes, TextFiles has 3: try --model=LSTMClassifier" in line
 
 
 def test_what_would_fail_after_training_fails_before(capsys):
@@ -315,7 +315,8 @@ def test_several_labels_train_and_test():
     )
     words = [
         *("--data=TextFiles", "--data.train=own.csv", "--data.test=own.csv", "--name=a"),
-        *("--data.label_separator=|", "--trainer.max_epochs=1", "--model.class_weights=balanced"),
+        *("--data.label_separator=|", "--trainer.max_epochs=1", "--model.loss.multi_label=true"),
+        "--model.loss.class_weights=balanced",
     ]
     assert run("fit", "--model=TextClassifier", *SIZES, *words, "--test=true") == 0
 

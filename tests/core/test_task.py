@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from rnn_lab.datamodules import SyntheticChirps, SyntheticReviews
 from rnn_lab.errors import UserError
 from rnn_lab.models import GRUClassifier, LSTMClassifier, SentimentLSTM, TextClassifier
+from rnn_lab.tasks.text_classification.models import Dropouts
 
 
 def trainer(**options):
@@ -99,7 +100,9 @@ def test_a_checkpoint_says_how_to_build_model_and_data(reviews, tmp_path):
 
 def test_labels_that_a_model_cannot_tell_are_refused_by_name():
     reviews = SyntheticReviews(8, 8, 8)
-    with pytest.raises(UserError, match="LSTMClassifier tells 3 classes, SyntheticReviews has 2"):
+    with pytest.raises(
+        UserError, match="LSTMClassifier predicts 3 classes, SyntheticReviews has 2"
+    ):
         trainer(max_steps=1).fit(LSTMClassifier(reviews.vocab_size, 8, 8, 3), reviews)
 
 
@@ -118,7 +121,7 @@ def test_training_goes_on_in_the_middle_of_an_epoch_as_if_undisturbed(reviews, t
 
     def fresh():
         seed_everything(3)
-        return small(TextClassifier, reviews, head_dropout=0.0)
+        return small(TextClassifier, reviews, dropouts=Dropouts(head=0.0))
 
     def data():
         return SyntheticReviews(64, 24, 40, batch_size=16)

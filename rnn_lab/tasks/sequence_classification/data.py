@@ -74,7 +74,7 @@ class ArchiveDataModule(LabDataModule):
     """
 
     batch_type = SequenceBatch
-    linked = ("input_dim", "num_classes", "class_counts")
+    linked = ("input_dim", "num_classes")
     checkpoint_argument = "vocab_from_checkpoint"
     machine_specific: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
 
@@ -296,7 +296,7 @@ class SyntheticChirps(LabDataModule):
     """
 
     batch_type = SequenceBatch
-    linked = ("input_dim", "num_classes", "class_counts")
+    linked = ("input_dim", "num_classes")
     labels: ClassVar[Mapping[str, str]] = {name: name for name in CHIRP_LABELS}
 
     def __init__(

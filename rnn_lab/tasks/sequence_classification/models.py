@@ -1,6 +1,7 @@
-"""Series classifiers: the code they share, the configurable one, and the named ones."""
+"""Sequence classifiers: the base class, the configurable model, and the named architectures."""
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from lightning.pytorch.callbacks import Callback
@@ -8,42 +9,59 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
-from rnn_lab.classification.loss import class_scores, weigh_classes
+from rnn_lab.classification.loss import (
+    LossConfig,
+    balanced_class_weights,
+    cross_entropy_step,
+    fixed_class_weights,
+)
 from rnn_lab.classification.metrics import class_metrics
 from rnn_lab.classification.reports import ConfusionPlot
+from rnn_lab.core.options import as_options
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import GaussianNoise, build_layer, pool
 from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 
 
-class BaseSequenceClassifier(Task):
-    """A recurrent layer over feature vectors, one vector for the series, a linear layer.
-
-    What makes an architecture is a class attribute. `SequenceClassifier` takes all of them as
-    arguments.
+@dataclass(frozen=True)
+class Dropouts:
+    """Dropout probabilities of a sequence classifier.
 
     Args:
-        input_dim: Features of a step.
-        hidden_dim: Features of the state, in each direction.
-        num_classes: Number of labels.
+        layer: Between stacked recurrent layers.
+        head: Before the linear layer.
+    """
+
+    layer: float = 0.3
+    head: float = 0.0
+
+
+class BaseSequenceClassifier(Task):
+    """Recurrent layer over feature vectors, pooling over time, linear layer.
+
+    An architecture is defined by class attributes; `SequenceClassifier` takes them as arguments.
+
+    Args:
+        input_dim: Features per step.
+        hidden_dim: Units of the recurrent layer, in each direction.
+        num_classes: Number of classes.
         num_layers: Number of stacked layers, with dropout between them.
         optimizer: See `Task`.
         scheduler: See `Task`.
 
     Attributes:
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_kwargs: Its further arguments by name, such as `zoneout`.
+        layer_kwargs: Further arguments of the recurrent layer, such as `zoneout`.
         bidirectional: If True, use bidirectional layers.
         pooling: See `SequenceClassifier`.
-        layer_dropout: Dropout between recurrent layers.
-        head_dropout: Dropout before the linear layer.
-        input_noise: Standard deviation of the noise added to every value in training.
-        label_smoothing: Label smoothing epsilon.
-        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
+        dropouts: Dropout probabilities.
+        input_noise: Standard deviation of the Gaussian noise added to the input in training.
+        loss: Options of the loss.
+        initialization: `recommended` or `torch` (PyTorch's default), see `rnn_lab.nn.build_layer`.
 
     Raises:
-        UserError: If an argument has no meaning, or the data does not give a size.
+        UserError: If an argument is invalid, or the data does not provide a size.
     """
 
     batch_type = SequenceBatch
@@ -53,10 +71,9 @@ class BaseSequenceClassifier(Task):
     layer_kwargs: dict[str, Any] | None = None
     bidirectional: bool = False
     pooling: str = "final"
-    layer_dropout: float = 0.3
-    head_dropout: float = 0.0
+    dropouts: Dropouts = Dropouts()
     input_noise: float = 0.0
-    label_smoothing: float = 0.0
+    loss: LossConfig = LossConfig()
     initialization: Literal["recommended", "torch"] = "recommended"
 
     def __init__(
@@ -79,31 +96,28 @@ class BaseSequenceClassifier(Task):
             input_dim,
             hidden_dim,
             num_layers,
-            self.layer_dropout,
+            self.dropouts.layer,
             self.bidirectional,
             initialization=self.initialization,
             options=self.layer_kwargs,
         )
         self.pool = pool(self.pooling, self.recurrent.output_size, self.bidirectional)
-        self.dropout = nn.Dropout(self.head_dropout)
+        self.dropout = nn.Dropout(self.dropouts.head)
         self.fc = nn.Linear(self.pool.output_size, num_classes)
-        self.register_buffer("class_weights", self.weigh_classes(), persistent=False)
+        weights = fixed_class_weights(self.loss, num_classes)
+        self.register_buffer("class_weights", weights, persistent=False)
 
     @property
     @abstractmethod
     def layer(self) -> str:
         """Recurrent layer by its name in `rnn_lab.nn.LAYERS`."""
 
-    def weigh_classes(self) -> Tensor | None:
-        """Return the weight of each class in the loss, `(num_classes,)`; None if all are equal."""
-        return None
-
     def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Score the classes.
+        """Compute a score for each class.
 
         Args:
             x: Features of every step, `(batch, time, input_dim)`.
-            lengths: Steps in each series, `(batch,)`; None if every row is full.
+            lengths: Steps in each sequence, `(batch,)`; None: all rows are full.
 
         Returns:
             Unnormalized scores, `(batch, num_classes)`.
@@ -112,63 +126,70 @@ class BaseSequenceClassifier(Task):
         return self.fc(self.dropout(self.pool(output, lengths)))
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Score the classes, see `logits`."""
+        """Compute a score for each class, see `logits`."""
         return self.logits(x, lengths)
 
     def probabilities(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Say how likely each class is, `(batch, num_classes)`."""
+        """Compute the probability of each class, `(batch, num_classes)`."""
         return self.logits(x, lengths).float().softmax(1)
 
     def step(self, batch: SequenceBatch) -> StepOutput:
-        """Score a batch by cross-entropy."""
+        """Compute the cross-entropy of a batch."""
         logits = self.logits(batch.values, batch.lengths)
-        return class_scores(logits, batch.labels, self.class_weights, self.label_smoothing)
+        return cross_entropy_step(
+            logits, batch.labels, self.class_weights, self.loss.label_smoothing
+        )
 
     def reports(self) -> list[Callback]:
-        """The confusion matrix of a test."""
+        """Create the report of a test: the confusion matrix."""
         return [ConfusionPlot()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
-        """Accuracy, macro F1, AUROC where there are two classes, and the confusion matrix."""
+        """Create accuracy, macro F1, AUROC for two classes, and the confusion matrix."""
         return class_metrics(self.num_classes)
 
+    def setup(self, stage: str) -> None:
+        """Compute the class weights from the data, if requested."""
+        super().setup(stage)
+        if self.loss.class_weights == "balanced":
+            data = getattr(self.trainer, "datamodule", None)
+            self.class_weights = balanced_class_weights(data).to(self.device)
+
     def check_data(self, data: Any) -> None:
-        """Refuse series of another width, and labels that the model cannot tell."""
+        """Raise a UserError if the number of features or classes of the data differs."""
         model, source = type(self).__name__, type(data).__name__
         width = getattr(data, "input_dim", self.input_dim)
         if width != self.input_dim:
-            raise UserError(f"{model} reads {self.input_dim} features a step, {source} has {width}")
+            raise UserError(
+                f"{model} expects {self.input_dim} features per step, {source} has {width}"
+            )
         count = getattr(data, "num_classes", self.num_classes)
         if count != self.num_classes:
-            raise UserError(f"{model} tells {self.num_classes} classes, {source} has {count}")
+            raise UserError(f"{model} predicts {self.num_classes} classes, {source} has {count}")
 
 
 class SequenceClassifier(BaseSequenceClassifier):
-    """Series classifier with any recurrent layer, direction, pooling, noise and class weights.
+    """Configurable sequence classifier: any recurrent layer, direction, pooling, noise and loss.
 
     Args:
-        input_dim: Features of a step.
-        hidden_dim: Features of the state, in each direction.
-        num_classes: Number of labels.
+        input_dim: Features per step.
+        hidden_dim: Units of the recurrent layer, in each direction.
+        num_classes: Number of classes.
         num_layers: Number of stacked recurrent layers.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_kwargs: Its further arguments by name, such as `zoneout`.
+        layer_kwargs: Further arguments of the recurrent layer, such as `zoneout`.
         bidirectional: If True, use bidirectional layers.
-        pooling: The vector of the series: `final` (the state after the last step), `mean`,
-            `max`, `attention`, or several joined by a plus, such as `mean+max`.
-        layer_dropout: Dropout between recurrent layers.
-        head_dropout: Dropout before the linear layer.
-        input_noise: Standard deviation of the noise added to every value in training.
-        label_smoothing: Label smoothing epsilon.
-        class_weights: Weight of each class in the loss; `balanced` makes it inverse to the
-            number of training series of the class, one on average over the series.
-        class_counts: Training series of each class; linked from the data.
-        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
+        pooling: Pooling over time: `final` (the state after the last step), `mean`, `max`,
+            `attention`, or several joined by a plus, such as `mean+max`.
+        dropouts: Dropout probabilities.
+        input_noise: Standard deviation of the Gaussian noise added to the input in training.
+        loss: Options of the loss.
+        initialization: `recommended` or `torch` (PyTorch's default), see `rnn_lab.nn.build_layer`.
         optimizer: See `Task`.
         scheduler: See `Task`.
 
     Raises:
-        UserError: If an argument has no meaning, or the data does not give a size.
+        UserError: If an argument is invalid, or the data does not provide a size.
     """
 
     layer: str = "GRU"
@@ -184,31 +205,24 @@ class SequenceClassifier(BaseSequenceClassifier):
         layer_kwargs: dict[str, Any] | None = None,
         bidirectional: bool = False,
         pooling: str = "final",
-        layer_dropout: float = 0.3,
-        head_dropout: float = 0.0,
+        dropouts: Dropouts | None = None,
         input_noise: float = 0.0,
-        label_smoothing: float = 0.0,
-        class_weights: Literal["balanced"] | list[float] | None = None,
-        class_counts: list[int] | None = None,
+        loss: LossConfig | None = None,
         initialization: Literal["recommended", "torch"] = "recommended",
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         self.layer, self.layer_kwargs = layer, layer_kwargs
         self.bidirectional, self.pooling = bidirectional, pooling
-        self.layer_dropout, self.head_dropout = layer_dropout, head_dropout
-        self.input_noise, self.label_smoothing = input_noise, label_smoothing
-        self.initialization, self._weighting = initialization, (class_weights, class_counts)
+        self.dropouts = as_options(Dropouts, dropouts)
+        self.loss = as_options(LossConfig, loss)
+        self.input_noise, self.initialization = input_noise, initialization
         sizes = input_dim, hidden_dim, num_classes, num_layers
         super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
 
-    def weigh_classes(self) -> Tensor | None:
-        """See `BaseSequenceClassifier`."""
-        return weigh_classes(*self._weighting, self.num_classes)
-
 
 class GRUClassifier(BaseSequenceClassifier):
-    """Series classifier on the final state of a GRU.
+    """Sequence classifier on the final state of a GRU.
 
     Source: Cho et al. (2014), https://arxiv.org/abs/1406.1078.
     """
@@ -217,7 +231,7 @@ class GRUClassifier(BaseSequenceClassifier):
 
 
 class LSTMSequenceClassifier(BaseSequenceClassifier):
-    """Series classifier on the final state of an LSTM.
+    """Sequence classifier on the final state of an LSTM.
 
     Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735.
     """
@@ -225,22 +239,22 @@ class LSTMSequenceClassifier(BaseSequenceClassifier):
     layer = "LSTM"
 
 
-class BiGRUClassifier(BaseSequenceClassifier):
-    """Series classifier on mean and maximum over time of a bidirectional GRU.
+class BiGRUSequenceClassifier(BaseSequenceClassifier):
+    """Sequence classifier on mean and maximum over time of a bidirectional GRU.
 
     Source: Schuster & Paliwal (1997), https://doi.org/10.1109/78.650093, with the cells of Cho et
     al. (2014), https://arxiv.org/abs/1406.1078.
 
     Args:
-        input_dim: Features of a step.
-        hidden_dim: Features of the state, in each direction.
+        input_dim: Features per step.
+        hidden_dim: Units of the GRU, in each direction.
         num_classes: Number of classes.
         num_layers: Number of stacked layers, with dropout 0.3 between them and after the last.
         optimizer: See `Task`.
         scheduler: See `Task`.
     """
 
-    layer, bidirectional, pooling, head_dropout = "GRU", True, "mean+max", 0.3
+    layer, bidirectional, pooling, dropouts = "GRU", True, "mean+max", Dropouts(head=0.3)
 
     def __init__(
         self,

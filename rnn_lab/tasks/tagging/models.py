@@ -8,7 +8,7 @@ from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from rnn_lab.classification.loss import class_scores
+from rnn_lab.classification.loss import cross_entropy_step
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import build_layer, lengths_to_mask
@@ -124,7 +124,7 @@ class SequenceTagger(Task):
             real = lengths_to_mask(batch.lengths, batch.tokens.size(1)).flatten().nonzero()[:, 0]
             real = real.to(output.device, non_blocking=True)
             output, labels = output[real], labels[real]
-        return class_scores(
+        return cross_entropy_step(
             self.fc(self.dropout(output)), labels, label_smoothing=self.label_smoothing
         )
 

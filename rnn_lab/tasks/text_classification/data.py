@@ -53,7 +53,7 @@ class TextDataModule(CorpusDataModule):
     """
 
     batch_type = TextBatch
-    linked = ("vocab_size", "num_classes", "class_counts", "multi_label")
+    linked = ("vocab_size", "num_classes")
     checkpoint_argument = "vocab_from_checkpoint"
     machine_specific: ClassVar[tuple[str, ...]] = ("root", "vectors", "vocab_from_checkpoint")
     default_tokenizer: ClassVar[TokenizerKind] = "words"

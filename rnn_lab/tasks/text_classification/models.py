@@ -1,7 +1,8 @@
-"""Text classifiers: the code they share, the configurable one, and the named architectures."""
+"""Text classifiers: the base class, the configurable model, and the named architectures."""
 
 from abc import abstractmethod
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -9,9 +10,15 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
-from rnn_lab.classification.loss import class_scores, weigh_classes
+from rnn_lab.classification.loss import (
+    LossConfig,
+    balanced_class_weights,
+    cross_entropy_step,
+    fixed_class_weights,
+)
 from rnn_lab.classification.metrics import class_metrics
 from rnn_lab.classification.reports import ConfusionPlot, MisclassifiedExamples
+from rnn_lab.core.options import as_options
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import EmbeddingDropout, WordDropout, build_layer, pool
@@ -19,14 +26,15 @@ from rnn_lab.special_tokens import PAD_ID, UNK_ID
 from rnn_lab.tasks.text_classification.batch import TextBatch
 
 
-class Dropouts(NamedTuple):
-    """Probabilities of dropout in a text classifier.
+@dataclass(frozen=True)
+class Dropouts:
+    """Dropout probabilities of a text classifier.
 
-    Attributes:
-        layer: Between recurrent layers.
+    Args:
+        layer: Between stacked recurrent layers.
         head: Before the linear layer.
-        embedding: Of a word of the vocabulary, in all its places; drawn for each batch.
-        word: Of a word in its place, which is then read as the unknown word.
+        embedding: Of the embedding of a word of the vocabulary, for all its occurrences in a batch.
+        word: Of a single token, which is replaced by the unknown word.
     """
 
     layer: float = 0.3
@@ -35,35 +43,60 @@ class Dropouts(NamedTuple):
     word: float = 0.0
 
 
-class BaseTextClassifier(Task):
-    """Word vectors, a recurrent layer, one vector for the text, a linear layer.
+@dataclass(frozen=True)
+class TextLossConfig(LossConfig):
+    """Options of the loss of a text classifier.
 
-    What makes an architecture is a class attribute. `TextClassifier` takes all of them as
-    arguments.
+    Args:
+        label_smoothing: Label smoothing epsilon.
+        class_weights: Weight of each class; `balanced` sets them inversely proportional to the
+            number of training texts of a class, with mean 1 over the texts.
+        multi_label: If True, a text may have several labels, each predicted independently with
+            binary cross-entropy.
+    """
+
+    multi_label: bool = False
+
+
+@dataclass(frozen=True)
+class Initialization:
+    """Initialization of the weights of a text classifier.
+
+    Args:
+        embedding_std: Standard deviation of the initial embeddings.
+        scheme: `recommended` or `torch` (PyTorch's default), see `rnn_lab.nn.build_layer`.
+    """
+
+    embedding_std: float = 1.0
+    scheme: Literal["recommended", "torch"] = "recommended"
+
+
+class BaseTextClassifier(Task):
+    """Embedding, recurrent layer, pooling over time, linear layer.
+
+    An architecture is defined by class attributes; `TextClassifier` takes them as arguments.
 
     Args:
         vocab_size: Words in the vocabulary.
-        embedding_dim: Features of a word.
-        hidden_dim: Features of the state, in each direction.
-        num_classes: Number of labels.
+        embedding_dim: Size of the embeddings.
+        hidden_dim: Units of the recurrent layer, in each direction.
+        num_classes: Number of classes.
         optimizer: See `Task`.
         scheduler: See `Task`.
 
     Attributes:
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_kwargs: Its further arguments by name, such as `zoneout`.
+        layer_kwargs: Further arguments of the recurrent layer, such as `zoneout`.
         num_layers: Number of stacked recurrent layers.
         bidirectional: If True, use bidirectional layers.
         pooling: See `TextClassifier`.
-        dropouts: Probabilities of dropout.
-        label_smoothing: Label smoothing epsilon.
-        embedding_std: Standard deviation of the initial word vectors.
-        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
-        multi_label: Whether a text may have several labels.
-        alternative: An architecture for data with more classes, named in a message.
+        dropouts: Dropout probabilities.
+        loss: Options of the loss.
+        initialization: Initialization of the weights.
+        alternative: Name of a model for more classes, suggested in an error message.
 
     Raises:
-        UserError: If an argument has no meaning, or the data does not give a size.
+        UserError: If an argument is invalid, or the data does not provide a size.
     """
 
     batch_type = TextBatch
@@ -75,10 +108,8 @@ class BaseTextClassifier(Task):
     bidirectional: bool = False
     pooling: str = "final"
     dropouts: Dropouts = Dropouts()
-    label_smoothing: float = 0.0
-    embedding_std: float = 1.0
-    initialization: Literal["recommended", "torch"] = "recommended"
-    multi_label: bool = False
+    loss: TextLossConfig = TextLossConfig()
+    initialization: Initialization = Initialization()
     alternative: str = ""
 
     def __init__(
@@ -99,7 +130,7 @@ class BaseTextClassifier(Task):
         self.word_dropout = WordDropout(self.dropouts.word, UNK_ID)
         self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD_ID)
         with torch.no_grad():
-            self.embedding.weight.mul_(self.embedding_std)
+            self.embedding.weight.mul_(self.initialization.embedding_std)
         self.embedding_dropout = EmbeddingDropout(self.dropouts.embedding)
         self.recurrent = build_layer(
             self.layer,
@@ -108,13 +139,14 @@ class BaseTextClassifier(Task):
             self.num_layers,
             self.dropouts.layer,
             self.bidirectional,
-            initialization=self.initialization,
+            initialization=self.initialization.scheme,
             options=self.layer_kwargs,
         )
         self.pool = pool(self.pooling, self.recurrent.output_size, self.bidirectional)
         self.dropout = nn.Dropout(self.dropouts.head)
         self.fc = nn.Linear(self.pool.output_size, self.num_outputs)
-        self.register_buffer("class_weights", self.weigh_classes(), persistent=False)
+        weights = fixed_class_weights(self.loss, num_classes)
+        self.register_buffer("class_weights", weights, persistent=False)
 
     @property
     @abstractmethod
@@ -126,16 +158,12 @@ class BaseTextClassifier(Task):
         """Outputs of the linear layer."""
         return self.num_classes
 
-    def weigh_classes(self) -> Tensor | None:
-        """Return the weight of each class in the loss, `(num_classes,)`; None if all are equal."""
-        return None
-
     def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Score the classes.
+        """Compute a score for each class.
 
         Args:
-            x: Word ids, `(batch, time)`.
-            lengths: Words in each text, `(batch,)`; None if every row is full.
+            x: Token ids, `(batch, time)`.
+            lengths: Tokens in each text, `(batch,)`; None: all rows are full.
 
         Returns:
             Unnormalized scores, `(batch, num_classes)`.
@@ -145,78 +173,86 @@ class BaseTextClassifier(Task):
         return self.fc(self.dropout(self.pool(output, lengths)))
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Score the classes, see `logits`."""
+        """Compute a score for each class, see `logits`."""
         return self.logits(x, lengths)
 
     def probabilities(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Say how likely each class is, `(batch, num_classes)`."""
+        """Compute the probability of each class, `(batch, num_classes)`."""
         logits = self.logits(x, lengths).float()
-        return logits.sigmoid() if self.multi_label else logits.softmax(1)
+        return logits.sigmoid() if self.loss.multi_label else logits.softmax(1)
 
     def step(self, batch: TextBatch) -> StepOutput:
-        """Score a batch by cross-entropy."""
+        """Compute the cross-entropy of a batch."""
         logits = self.logits(batch.tokens, batch.lengths)
-        return class_scores(logits, batch.labels, self.class_weights, self.label_smoothing)
+        return cross_entropy_step(
+            logits, batch.labels, self.class_weights, self.loss.label_smoothing
+        )
 
     def reports(self) -> list[Callback]:
-        """The confusion matrix and the most confident errors of a test."""
+        """Create the reports of a test: confusion matrix and most confident errors."""
         return [ConfusionPlot(), MisclassifiedExamples()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
-        """Accuracy, macro F1, AUROC where there are two classes, and the confusion matrix."""
-        return class_metrics(self.num_classes, self.multi_label)
+        """Create accuracy, macro F1, AUROC for two classes, and the confusion matrix."""
+        return class_metrics(self.num_classes, self.loss.multi_label)
 
     def setup(self, stage: str) -> None:
-        """Start from the data's word vectors, if it has any."""
+        """Load the word vectors and the class weights of the data, if requested."""
         super().setup(stage)
-        ask = getattr(getattr(self.trainer, "datamodule", None), "word_vectors", None)
-        vectors = ask(self.embedding.embedding_dim) if ask and stage == "fit" else None
-        if vectors is not None:
-            rows, values = vectors
+        data = getattr(self.trainer, "datamodule", None)
+        if self.loss.class_weights == "balanced":
+            self.class_weights = balanced_class_weights(data).to(self.device)
+        read = getattr(data, "word_vectors", None) if stage == "fit" else None
+        word_vectors = read(self.embedding.embedding_dim) if read else None
+        if word_vectors is not None:
+            ids, vectors = word_vectors
             with torch.no_grad():
-                self.embedding.weight[rows] = values.to(self.embedding.weight)
+                self.embedding.weight[ids] = vectors.to(self.embedding.weight)
 
     def check_data(self, data: Any) -> None:
-        """Refuse labels that the model cannot tell."""
+        """Raise a UserError if the labels of the data do not match the model."""
         model, source = type(self).__name__, type(data).__name__
-        if getattr(data, "multi_label", False) and not self.multi_label:
-            raise UserError(f"{model} gives one label, {source} has several; try TextClassifier")
+        multi_label = getattr(data, "multi_label", self.loss.multi_label)
+        if multi_label and not self.loss.multi_label:
+            raise UserError(
+                f"{model} predicts one label per text, {source} has several: "
+                "use --model=TextClassifier --model.loss.multi_label=true"
+            )
+        if self.loss.multi_label and not multi_label:
+            raise UserError(
+                f"{source} has one label per text: remove --model.loss.multi_label, or set "
+                "--data.columns.label_separator"
+            )
         count = getattr(data, "num_classes", self.num_classes)
         if count != self.num_classes:
-            hint = f"; try {self.alternative}" if self.alternative else ""
-            raise UserError(f"{model} tells {self.num_classes} classes, {source} has {count}{hint}")
+            hint = f": try --model={self.alternative}" if self.alternative else ""
+            raise UserError(
+                f"{model} predicts {self.num_classes} classes, {source} has {count}{hint}"
+            )
 
 
 class TextClassifier(BaseTextClassifier):
-    """Text classifier with any recurrent layer, direction, pooling, dropout and class weights.
+    """Configurable text classifier: any recurrent layer, direction, pooling, dropout and loss.
 
     Args:
         vocab_size: Words in the vocabulary.
-        embedding_dim: Features of a word.
-        hidden_dim: Features of the state, in each direction.
-        num_classes: Number of labels.
+        embedding_dim: Size of the embeddings.
+        hidden_dim: Units of the recurrent layer, in each direction.
+        num_classes: Number of classes.
         num_layers: Number of stacked recurrent layers.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_kwargs: Its further arguments by name, such as `zoneout`.
+        layer_kwargs: Further arguments of the recurrent layer, such as `zoneout`.
         bidirectional: If True, use bidirectional layers.
-        pooling: The vector of the text: `final` (the state after the last word), `mean`, `max`,
+        pooling: Pooling over time: `final` (the state after the last token), `mean`, `max`,
             `attention`, or several joined by a plus, such as `mean+max`.
-        layer_dropout: Dropout between recurrent layers.
-        head_dropout: Dropout before the linear layer.
-        embedding_dropout: Share of the vocabulary dropped in all its places, drawn for each batch.
-        word_dropout: Share of the words read as unknown in training.
-        label_smoothing: Label smoothing epsilon.
-        class_weights: Weight of each class in the loss; `balanced` makes it inverse to the
-            number of training texts of the class, one on average over the texts.
-        class_counts: Training texts of each class; linked from the data.
-        multi_label: Whether a text may have several labels; linked from the data.
-        embedding_std: Standard deviation of the initial word vectors.
-        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
+        dropouts: Dropout probabilities.
+        loss: Options of the loss.
+        initialization: Initialization of the weights.
         optimizer: See `Task`.
         scheduler: See `Task`.
 
     Raises:
-        UserError: If an argument has no meaning, or the data does not give a size.
+        UserError: If an argument is invalid, or the data does not provide a size.
     """
 
     layer: str = "LSTM"
@@ -233,31 +269,19 @@ class TextClassifier(BaseTextClassifier):
         layer_kwargs: dict[str, Any] | None = None,
         bidirectional: bool = False,
         pooling: str = "final",
-        layer_dropout: float = 0.3,
-        head_dropout: float = 0.5,
-        embedding_dropout: float = 0.0,
-        word_dropout: float = 0.0,
-        label_smoothing: float = 0.0,
-        class_weights: Literal["balanced"] | list[float] | None = None,
-        class_counts: list[int] | None = None,
-        multi_label: bool = False,
-        embedding_std: float = 1.0,
-        initialization: Literal["recommended", "torch"] = "recommended",
+        dropouts: Dropouts | None = None,
+        loss: TextLossConfig | None = None,
+        initialization: Initialization | None = None,
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         self.layer, self.layer_kwargs, self.num_layers = layer, layer_kwargs, num_layers
         self.bidirectional, self.pooling = bidirectional, pooling
-        self.initialization = initialization
-        self.dropouts = Dropouts(layer_dropout, head_dropout, embedding_dropout, word_dropout)
-        self.label_smoothing, self.embedding_std = label_smoothing, embedding_std
-        self.multi_label, self._weighting = multi_label, (class_weights, class_counts)
+        self.dropouts = as_options(Dropouts, dropouts)
+        self.loss = as_options(TextLossConfig, loss)
+        self.initialization = as_options(Initialization, initialization)
         sizes = vocab_size, embedding_dim, hidden_dim, num_classes
         super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
-
-    def weigh_classes(self) -> Tensor | None:
-        """See `BaseTextClassifier`."""
-        return weigh_classes(*self._weighting, self.num_classes)
 
 
 class LSTMClassifier(BaseTextClassifier):
@@ -267,9 +291,9 @@ class LSTMClassifier(BaseTextClassifier):
 
     Args:
         vocab_size: Words in the vocabulary.
-        embedding_dim: Features of a word.
-        hidden_dim: Features of the state.
-        num_classes: Number of labels.
+        embedding_dim: Size of the embeddings.
+        hidden_dim: Units of the LSTM.
+        num_classes: Number of classes.
         num_layers: Number of stacked layers, with dropout 0.3 between them.
         optimizer: See `Task`.
         scheduler: See `Task`.
@@ -305,21 +329,21 @@ class BiLSTMClassifier(BaseTextClassifier):
 class PackedLSTM(BaseTextClassifier):
     """Text classifier on the final state of an LSTM over texts of different lengths.
 
-    Gives what a packed LSTM gives, without packing, which is slow on a CPU.
+    Computes what a packed LSTM computes, without packing, which is slow on a CPU.
     """
 
     layer, dropouts = "LSTM", Dropouts(head=0.0)
 
 
 class SentimentLSTM(BaseTextClassifier):
-    """Binary sentiment classifier: a stacked bidirectional LSTM with one sigmoid output.
+    """Stacked bidirectional LSTM with one sigmoid output (binary sentiment).
 
-    Its single output is the logit of the second of two classes; the loss is taken on it.
+    The output is the logit of the second of two classes; the loss is computed from it.
 
     Args:
         vocab_size: Words in the vocabulary.
-        embedding_dim: Features of a word.
-        hidden_dim: Features of the state, in each direction.
+        embedding_dim: Size of the embeddings.
+        hidden_dim: Units of the LSTM, in each direction.
         num_layers: Number of stacked layers, with dropout 0.5 between them.
         optimizer: See `Task`.
         scheduler: See `Task`.
@@ -343,10 +367,10 @@ class SentimentLSTM(BaseTextClassifier):
         super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
 
     def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Score the two classes `(batch, 2)`: the first by zero, the second by the output."""
+        """Compute a score for each of two classes, `(batch, 2)`; that of the first is zero."""
         output = super().logits(x, lengths)
         return torch.cat([torch.zeros_like(output), output], 1)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Say how likely each text is of the second class, `(batch,)`."""
+        """Compute the probability of the second class, `(batch,)`."""
         return self.probabilities(x, lengths)[:, 1]

@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
     words = [
         *(
             "fit",
-            "--model=BiGRUClassifier",
+            "--model=BiGRUSequenceClassifier",
             "--data=LabeledSeriesFiles",
             f"--data.train={folder}/train.ts",
         ),
@@ -232,7 +232,7 @@ def test_generated_series_are_labeled_unscaled(tmp_path):
 
 
 def test_only_translators_go_together(checkpoint):
-    with pytest.raises(UserError, match="BiGRUClassifier, which supports no ensemble"):
+    with pytest.raises(UserError, match="BiGRUSequenceClassifier, which supports no ensemble"):
         rnn_lab.load(checkpoint, ensemble=[checkpoint])
 
 

@@ -1,4 +1,6 @@
-"""What every named architecture for texts promises."""
+"""Laws of all text classifiers."""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,7 +8,7 @@ from lightning import Trainer
 from torch import nn
 
 from rnn_lab import models
-from rnn_lab.classification.loss import class_scores, weigh_classes
+from rnn_lab.errors import UserError
 from rnn_lab.models import (
     BiLSTMClassifier,
     LSTMClassifier,
@@ -15,6 +17,7 @@ from rnn_lab.models import (
     TextClassifier,
 )
 from rnn_lab.tasks.text_classification.batch import TextBatch
+from rnn_lab.tasks.text_classification.models import Dropouts, Initialization, TextLossConfig
 
 ALL_MODELS = [LSTMClassifier, BiLSTMClassifier, PackedLSTM, SentimentLSTM, TextClassifier]
 VOCABULARY, CLASSES = 30, 2
@@ -26,7 +29,7 @@ def build(cls, **arguments):
 
 
 def texts(rows=8, time=7):
-    """Texts of unlike lengths, padded."""
+    """Texts of different lengths, padded."""
     torch.manual_seed(1)
     lengths = torch.randint(1, time + 1, (rows,))
     lengths[0] = time
@@ -36,14 +39,14 @@ def texts(rows=8, time=7):
     return TextBatch(tokens, labels, lengths)
 
 
-def test_every_exported_architecture_is_under_these_laws():
-    exported = {getattr(models, name) for name in models.__all__}
-    reading = {c for c in exported if c.batch_type is TextBatch}
-    assert reading == set(ALL_MODELS)
+def test_every_public_model_is_tested_here():
+    public = {getattr(models, name) for name in models.__all__}
+    models_of_this_task = {c for c in public if c.batch_type is TextBatch}
+    assert models_of_this_task == set(ALL_MODELS)
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
-def test_a_row_is_scored_the_same_alone_in_a_batch_and_padded(cls):
+def test_logits_do_not_depend_on_batch_or_padding(cls):
     model, (x, _, lengths) = build(cls).eval(), texts()
     wider = torch.cat([x, torch.ones_like(x[:, :3])], 1)
     together, padded = model.logits(x, lengths), model.logits(wider, lengths)
@@ -54,7 +57,7 @@ def test_a_row_is_scored_the_same_alone_in_a_batch_and_padded(cls):
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
-def test_without_lengths_all_rows_count_as_full(cls):
+def test_without_lengths_all_rows_are_full(cls):
     model, (x, _, _) = build(cls).eval(), texts()
     full = torch.full((len(x),), x.shape[1])
     torch.testing.assert_close(model.logits(x), model.logits(x, full))
@@ -80,7 +83,7 @@ def test_memorizes_eight_examples(cls):
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
-def test_probabilities_sum_to_one_and_follow_the_logits(cls):
+def test_probabilities_are_the_softmax_of_the_logits(cls):
     model, (x, _, lengths) = build(cls).eval(), texts()
     probabilities = model.probabilities(x, lengths)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(len(x)))
@@ -88,11 +91,11 @@ def test_probabilities_sum_to_one_and_follow_the_logits(cls):
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
-def test_bfloat16_autocast_gives_nearly_the_same(cls):
+def test_bfloat16_autocast_gives_nearly_equal_logits(cls):
     model, (x, _, lengths) = build(cls).eval(), texts()
     with torch.autocast("cpu", torch.bfloat16):
-        rough = model.logits(x, lengths)
-    torch.testing.assert_close(rough.float(), model.logits(x, lengths), atol=0.05, rtol=0.05)
+        half = model.logits(x, lengths)
+    torch.testing.assert_close(half.float(), model.logits(x, lengths), atol=0.05, rtol=0.05)
 
 
 @pytest.mark.parametrize("cls", ALL_MODELS)
@@ -101,12 +104,12 @@ def test_a_saved_checkpoint_gives_the_same_logits(cls, tmp_path):
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.strategy.connect(model)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
-    again = cls.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True).eval()
+    restored = cls.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True).eval()
     x, _, lengths = texts()
-    torch.testing.assert_close(again.logits(x, lengths), model.logits(x, lengths))
+    torch.testing.assert_close(restored.logits(x, lengths), model.logits(x, lengths))
 
 
-def test_the_usage_lines_of_the_chapter_work_unchanged():
+def test_the_usage_lines_of_the_textbook_run_unchanged():
     text = torch.randint(0, 1000, (32, 50))
     model = LSTMClassifier(vocab_size=1000, embedding_dim=100, hidden_dim=256, num_classes=5)
     assert model(text).shape == (32, 5)
@@ -117,18 +120,18 @@ def test_the_usage_lines_of_the_chapter_work_unchanged():
     assert ((probability > 0) & (probability < 1)).all()
 
 
-def test_bilstm_classifier_is_the_chapters_with_its_weights():
+def test_bilstm_classifier_equals_that_of_the_textbook():
     """Both final states of the top layer, as `hidden[-2]` and `hidden[-1]` of torch's own."""
     model = BiLSTMClassifier(VOCABULARY, 12, 16, 3).eval()
-    theirs = nn.LSTM(12, 16, 2, batch_first=True, dropout=0.3, bidirectional=True).eval()
-    theirs.load_state_dict(model.recurrent.state_dict())
+    textbook = nn.LSTM(12, 16, 2, batch_first=True, dropout=0.3, bidirectional=True).eval()
+    textbook.load_state_dict(model.recurrent.state_dict())
     x = torch.randint(1, VOCABULARY, (5, 9))
-    _, (hidden, _) = theirs(model.embedding(x))
+    _, (hidden, _) = textbook(model.embedding(x))
     expected = model.fc(torch.cat([hidden[-2], hidden[-1]], 1))
     torch.testing.assert_close(model(x), expected)
 
 
-def test_sentiment_lstm_takes_its_loss_on_the_logit():
+def test_the_loss_of_sentiment_lstm_is_binary_cross_entropy():
     model = build(SentimentLSTM).eval()
     batch = texts()
     probability = model(batch.tokens, batch.lengths)
@@ -136,42 +139,52 @@ def test_sentiment_lstm_takes_its_loss_on_the_logit():
     torch.testing.assert_close(model.step(batch).loss, expected)
 
 
-def test_dropout_is_where_the_chapter_has_it():
-    found = {
+def test_dropout_rates_are_those_of_the_textbook():
+    rates = {
         cls: (build(cls).recurrent.dropout, build(cls).dropout.p)
         for cls in (BiLSTMClassifier, PackedLSTM, SentimentLSTM)
     }
-    assert found == {BiLSTMClassifier: (0.3, 0.5), PackedLSTM: (0, 0), SentimentLSTM: (0.5, 0.5)}
-    deep = LSTMClassifier(VOCABULARY, 12, 16, 2, num_layers=2)
-    assert (deep.recurrent.dropout, deep.dropout.p) == (0.3, 0.5)
+    assert rates == {BiLSTMClassifier: (0.3, 0.5), PackedLSTM: (0, 0), SentimentLSTM: (0.5, 0.5)}
+    stacked = LSTMClassifier(VOCABULARY, 12, 16, 2, num_layers=2)
+    assert (stacked.recurrent.dropout, stacked.dropout.p) == (0.3, 0.5)
 
 
 @pytest.mark.parametrize("pooling", ["final", "mean", "max", "attention", "final+mean+max"])
 @pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
-def test_the_family_takes_any_layer_and_pooling(layer, pooling):
+def test_the_configurable_model_takes_any_layer_and_pooling(layer, pooling):
     model = TextClassifier(
         VOCABULARY, 12, 16, 3, 2, layer=layer, pooling=pooling, bidirectional=True,
-        embedding_dropout=0.2, word_dropout=0.2, label_smoothing=0.1, class_weights=[1, 2, 3],
+        dropouts=Dropouts(embedding=0.2, word=0.2), initialization=Initialization(0.1, "torch"),
+        loss=TextLossConfig(label_smoothing=0.1, class_weights=[1, 2, 3]),
     )  # fmt: skip
-    scores = model.step(texts())
-    scores.loss.backward()
-    assert scores.predictions.shape == (8, 3)
+    output = model.step(texts())
+    output.loss.backward()
+    assert output.predictions.shape == (8, 3)
 
 
-def test_balanced_class_weights_are_one_on_average_over_the_texts():
-    weights = weigh_classes("balanced", [10, 30, 60], 3)
-    torch.testing.assert_close(
-        (weights * torch.tensor([10.0, 30, 60])).sum() / 100, torch.tensor(1.0)
-    )
-    torch.testing.assert_close(weights[0], 6 * weights[2])
+def test_class_weights_in_the_loss_may_be_those_of_the_data():
+    loss = TextLossConfig(class_weights="balanced")
+    model = TextClassifier(VOCABULARY, num_classes=2, loss=loss)
+    data = SimpleNamespace(class_counts=[10, 30], num_classes=2)
+    model.trainer = SimpleNamespace(datamodule=data)
+    model.setup("test")
+    torch.testing.assert_close(model.class_weights, torch.tensor([2.0, 2 / 3]))
+    data.class_counts = [10, 0]
+    with pytest.raises(UserError, match=r"examples of each class, got counts \[10, 0\]"):
+        model.setup("test")
 
 
-def test_several_labels_are_scored_each_for_itself():
-    logits, labels = torch.randn(4, 3), torch.tensor([[1.0, 0, 1]] * 4)
-    scores = class_scores(logits, labels)
-    expected = nn.functional.binary_cross_entropy(logits.sigmoid(), labels)
-    torch.testing.assert_close(scores.loss, expected)
-    assert scores.targets.dtype == torch.int64
+@pytest.mark.parametrize(
+    ("multi_label", "message"),
+    [
+        (False, "predicts one label per text, .* has several: use .* --model.loss.multi_label"),
+        (True, "has one label per text: remove --model.loss.multi_label"),
+    ],
+)
+def test_model_and_data_agree_on_the_number_of_labels_per_text(multi_label, message):
+    model = TextClassifier(VOCABULARY, loss=TextLossConfig(multi_label=multi_label))
+    with pytest.raises(UserError, match=message):
+        model.check_data(SimpleNamespace(multi_label=not multi_label, num_classes=2))
 
 
 @pytest.mark.parametrize(
@@ -179,11 +192,14 @@ def test_several_labels_are_scored_each_for_itself():
     [
         ({"layer": "LSTN"}, "no recurrent layer LSTN: did you mean LSTM"),
         ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
-        ({"class_weights": [1.0]}, "class_weights must be 2 numbers, got 1"),
-        ({"class_weights": "balanced"}, "need rows of each class"),
+        (
+            {"loss": {"class_weights": [1.0]}},
+            "must have 2 numbers, one per class, got 1",
+        ),
+        ({"dropouts": {"output": 0.1}}, "Dropouts has no option 'output'"),
         ({"num_classes": None}, "needs num_classes"),
     ],
 )
-def test_arguments_without_meaning_are_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):  # a UserError is one, too
         TextClassifier(VOCABULARY, **arguments)
