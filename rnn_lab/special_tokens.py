@@ -2,6 +2,6 @@
 
 PAD_ID = 0
 UNK_ID = 1
-BOS_ID = 2  # only where a text is also written
+BOS_ID = 2  # only in vocabularies of texts that are generated
 EOS_ID = 3
-IGNORED = -100  # a target that counts for nothing
+IGNORE_INDEX = -100  # target that does not contribute to the loss

@@ -8,8 +8,8 @@ makes the process keep memory that it frees (see `allocation.py`). The environme
 
 from rnn_lab.nn.allocation import configure_malloc
 from rnn_lab.nn.denormals import flush_denormals
-from rnn_lab.nn.dropout import EmbeddingDropout, LockedDropout, WordDropout
-from rnn_lab.nn.functional.cross_entropy import word_cross_entropy
+from rnn_lab.nn.dropout import EmbeddingDropout, VariationalDropout, WordDropout
+from rnn_lab.nn.functional.cross_entropy import linear_cross_entropy
 from rnn_lab.nn.functional.padding import lengths_to_mask
 from rnn_lab.nn.initialization import initialize
 from rnn_lab.nn.layers.gru import GRU, GRUCell
@@ -36,7 +36,7 @@ from rnn_lab.nn.pooling import (
     FinalState,
     MaxPooling,
     MeanPooling,
-    pool,
+    build_pooling,
 )
 from rnn_lab.nn.seq2seq.attention import (
     ATTENTIONS,
@@ -95,7 +95,6 @@ __all__ = [
     "LayerNormGRUCell",
     "LayerNormLSTM",
     "LayerNormLSTMCell",
-    "LockedDropout",
     "LuongDecoder",
     "MaxPooling",
     "MeanPooling",
@@ -111,12 +110,13 @@ __all__ = [
     "ScheduledSampling",
     "Seq2Seq",
     "SimpleRNN",
+    "VariationalDropout",
     "WordDropout",
     "build_layer",
+    "build_pooling",
     "configure_malloc",
     "flush_denormals",
     "initialize",
     "lengths_to_mask",
-    "pool",
-    "word_cross_entropy",
+    "linear_cross_entropy",
 ]

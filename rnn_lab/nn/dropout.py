@@ -1,26 +1,26 @@
-"""Dropout of whole words."""
+"""Dropout of words, of embeddings, and of the same features at all time steps."""
 
 import torch
 from torch import Tensor, nn
 
 
 class WordDropout(nn.Module):
-    """Replace words by the unknown word at random, in training only.
+    """Replace tokens by the unknown token at random in training.
 
-    Source: Iyyer et al. (2015), https://aclanthology.org/P15-1162, who leave such words out.
+    Source: Iyyer et al. (2015), https://aclanthology.org/P15-1162, who remove the words instead.
 
     Args:
-        p: Probability of replacing a word.
-        unk_id: Id of the unknown word.
-        pad_id: Id of the padding, which always stays.
+        p: Probability of replacing a token.
+        unk_id: Id of the unknown token.
+        pad_id: Id of the padding token, which is never replaced.
     """
 
     def __init__(self, p: float, unk_id: int = 1, pad_id: int = 0) -> None:
         super().__init__()
-        self.p, self.unk_id, self.pad_id = _probability(p), unk_id, pad_id
+        self.p, self.unk_id, self.pad_id = _check_probability(p), unk_id, pad_id
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Replace each real word on its own: `(batch, time)` ids in and out."""
+        """Replace each real token independently; token ids `(batch, time)` in and out."""
         if not self.training or self.p == 0:
             return tokens
         dropped = tokens.new_empty(tokens.shape).bernoulli_(self.p).bool()
@@ -31,27 +31,27 @@ class WordDropout(nn.Module):
 
 
 class EmbeddingDropout(nn.Module):
-    """Drop words of the vocabulary: all occurrences in a batch together, in training only.
+    """Drop rows of the embedding matrix in training: all occurrences of a word in a batch.
 
     Source: Gal & Ghahramani (2016), https://arxiv.org/abs/1512.05287, section 4.2.
 
     Args:
-        p: Probability of dropping a word; what stays is scaled by `1 / (1 - p)`.
+        p: Probability of dropping a word; the others are scaled by `1 / (1 - p)`.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.p = _probability(p)
+        self.p = _check_probability(p)
 
     def forward(self, embedding: nn.Embedding, tokens: Tensor) -> Tensor:
-        """Look words up, the dropped ones as zeros.
+        """Embed tokens; dropped words become zeros.
 
         Args:
-            embedding: The table of the whole vocabulary.
-            tokens: Word ids, `(batch, time)`.
+            embedding: Embedding of the whole vocabulary.
+            tokens: Token ids, `(batch, time)`.
 
         Returns:
-            Embedded words, `(batch, time, embedding_dim)`.
+            Embeddings, `(batch, time, embedding_dim)`.
         """
         embedded = embedding(tokens)
         if not self.training or self.p == 0:
@@ -63,32 +63,34 @@ class EmbeddingDropout(nn.Module):
         return f"p={self.p}"
 
 
-class LockedDropout(nn.Module):
-    """Drop the same features at all steps of a row, drawn anew for each row and call.
+class VariationalDropout(nn.Module):
+    """Drop the same features at all time steps of a sequence (also called locked dropout).
 
-    Source: Gal & Ghahramani (2016), https://arxiv.org/abs/1512.05287, there called variational.
+    The mask is drawn for each sequence and each call.
+
+    Source: Gal & Ghahramani (2016), https://arxiv.org/abs/1512.05287.
 
     Args:
-        p: Probability of dropping a feature; what stays is scaled by `1 / (1 - p)`.
-        time: The axis of the steps, 1 or 0.
+        p: Probability of dropping a feature; the others are scaled by `1 / (1 - p)`.
+        time_dim: Axis of the time steps, 1 or 0.
     """
 
-    def __init__(self, p: float, time: int = 1) -> None:
+    def __init__(self, p: float, time_dim: int = 1) -> None:
         super().__init__()
-        self.p, self.time = _probability(p), time
+        self.p, self.time_dim = _check_probability(p), time_dim
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop features of `(batch, time, features)`, or of `(time, batch, features)`."""
         if not self.training or self.p == 0:
             return x
-        kept = torch.empty_like(x.select(self.time, 0)).bernoulli_(1 - self.p) / (1 - self.p)
-        return x * kept.unsqueeze(self.time)
+        mask = torch.empty_like(x.select(self.time_dim, 0)).bernoulli_(1 - self.p) / (1 - self.p)
+        return x * mask.unsqueeze(self.time_dim)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
 
 
-def _probability(p: float) -> float:
+def _check_probability(p: float) -> float:
     if not 0 <= p < 1:
         raise ValueError(f"p must be at least 0 and below 1, got {p}")
     return p

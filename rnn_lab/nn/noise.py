@@ -1,4 +1,4 @@
-"""Noise on what is read."""
+"""Noise added to inputs for regularization."""
 
 import math
 
@@ -7,25 +7,25 @@ from torch import Tensor, nn
 
 
 class GaussianNoise(nn.Module):
-    """Add normal noise to every value, in training only.
+    """Add Gaussian noise in training.
 
     Source: Bishop (1995), https://doi.org/10.1162/neco.1995.7.1.108, on why it regularizes.
 
     Args:
-        deviation: Standard deviation of the noise, in the units of the values.
+        std: Standard deviation of the noise, in the units of the input.
     """
 
-    def __init__(self, deviation: float) -> None:
+    def __init__(self, std: float) -> None:
         super().__init__()
-        if not 0 <= deviation < math.inf:
-            raise ValueError(f"noise must have a deviation of at least 0, got {deviation}")
-        self.deviation = deviation
+        if not 0 <= std < math.inf:
+            raise ValueError(f"the standard deviation of noise must be at least 0, got {std}")
+        self.std = std
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add noise to values of any shape."""
-        if not self.training or self.deviation == 0:
+        """Add noise to a tensor of any shape."""
+        if not self.training or self.std == 0:
             return x
-        return x + self.deviation * torch.randn_like(x)
+        return x + self.std * torch.randn_like(x)
 
     def extra_repr(self) -> str:
-        return f"deviation={self.deviation}"
+        return f"std={self.std}"

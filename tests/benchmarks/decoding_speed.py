@@ -25,7 +25,7 @@ from rnn_lab.core.loading import load
 from rnn_lab.datamodules import Multi30k
 from rnn_lab.nn import Seq2Seq
 from rnn_lab.nn.functional.linear import Linear
-from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.layers.fused import FusedRNN
 from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID
 from rnn_lab.tasks.translation import predictor as translations
 from rnn_lab.tasks.translation.predictor import TranslationPredictor
@@ -74,7 +74,7 @@ def plain_torch(net: Seq2Seq) -> Iterator[None]:
     """Let layers compute as the classes of PyTorch that they are made from."""
     patched = []
     for module in net.modules():
-        if isinstance(module, RecurrentLayer):
+        if isinstance(module, FusedRNN):
             module.forward = partial(layer_of_torch, module)
         elif isinstance(module, Linear):
             module.forward = partial(nn.Linear.forward, module)
@@ -88,7 +88,7 @@ def plain_torch(net: Seq2Seq) -> Iterator[None]:
             del module.forward
 
 
-def layer_of_torch(layer: RecurrentLayer, x: Tensor, lengths=None, state=None):
+def layer_of_torch(layer: FusedRNN, x: Tensor, lengths=None, state=None):
     """Call `nn.LSTM` or `nn.GRU` on rows that are full."""
     return getattr(nn, layer.mode.removesuffix("_TANH")).forward(layer, x, state)
 

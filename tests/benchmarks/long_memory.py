@@ -8,7 +8,7 @@ A run stops when its task is solved: a mean squared error below 0.01 of the addi
 at every 100 steps. Runs lie in `runs/long_memory`; what is finished is not run again, and a run
 that was interrupted goes on from its last checkpoint. All layers have the sizes and the optimizer
 of the three configs, and the same budget of processor time: who is fast takes more steps. Only
-`IndRNN` is told how long the rows are (its `longest`), as by its authors: it diverges without.
+`IndRNN` is told how long the rows are (its `max_seq_len`), as by its authors: it diverges without.
 
 `gradients` prints which share of the gradient of the last output is left at an input some steps
 before it, at starting weights, and draws it as `runs/long_memory/gradients.png`.
@@ -102,7 +102,7 @@ def result(task: str, layer: str, args: argparse.Namespace) -> dict | None:
     path = RUNS / f"{name}.json"
     if path.exists():
         return json.loads(path.read_text())
-    longest = json.dumps({"longest": TASKS[task].length})
+    longest = json.dumps({"max_seq_len": TASKS[task].length})
     command = [
         *(sys.executable, "-m", "rnn_lab", "fit", "-c", f"configs/{TASKS[task].config}.yaml"),
         *([f"--model.layer_kwargs={longest}"] if layer == "IndRNN" else []),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from rnn_lab.nn import EmbeddingDropout, LockedDropout, WordDropout
+from rnn_lab.nn import EmbeddingDropout, VariationalDropout, WordDropout
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_an_impossible_probability_is_refused_with_its_value(module: type, p: fl
 
 def test_locked_dropout_drops_the_same_features_at_all_steps_of_a_row():
     torch.manual_seed(0)
-    dropped = LockedDropout(0.5)(torch.ones(200, 7, 5))
+    dropped = VariationalDropout(0.5)(torch.ones(200, 7, 5))
     assert (dropped == dropped[:, :1]).all()
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
     assert len(dropped[:, 0].unique(dim=0)) == 2**5
@@ -72,5 +72,5 @@ def test_locked_dropout_drops_the_same_features_at_all_steps_of_a_row():
 
 def test_locked_dropout_does_nothing_in_evaluation_or_at_zero():
     x = torch.randn(2, 3, 4)
-    assert torch.equal(LockedDropout(0.5).eval()(x), x)
-    assert torch.equal(LockedDropout(0.0)(x), x)
+    assert torch.equal(VariationalDropout(0.5).eval()(x), x)
+    assert torch.equal(VariationalDropout(0.0)(x), x)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from rnn_lab.nn import LAYERS, Layer, build_layer
-from rnn_lab.nn.functional.state import change, parts
-from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.functional.state import as_tuple, map_state
+from rnn_lab.nn.layers.fused import FusedRNN
 from rnn_lab.nn.layers.registry import layer_kwargs
 from rnn_lab.nn.layers.stack import StackedRNN
 
@@ -21,13 +21,13 @@ every_shape = pytest.mark.parametrize(
     ("num_layers", "bidirectional"), [(1, False), (2, False), (1, True), (2, True)]
 )
 every_option = pytest.mark.parametrize(
-    "options", [{"zoneout": 0.3}, {"weight_drop": 0.4}, {"locked": True}], ids=str
+    "options", [{"zoneout": 0.3}, {"weight_drop": 0.4}, {"variational_dropout": True}], ids=str
 )
 
 
 def build(name: str, num_layers: int = 1, bidirectional: bool = False, **options: object) -> Layer:
     torch.manual_seed(2)
-    dropout = 0.5 if options.get("locked") else 0.0
+    dropout = 0.5 if options.get("variational_dropout") else 0.0
     layer = build_layer(name, INPUT, HIDDEN, num_layers, dropout, bidirectional, options=options)
     for key, parameter in layer.named_parameters():
         if "bias" in key or not parameter.any():  # none may hide behind being zero
@@ -51,7 +51,7 @@ def weighted_sum(output: Tensor, state: object) -> Tensor:
     """A scalar whose gradient differs at every step and unit."""
     return sum(
         (part.flatten() * torch.linspace(-1, 2, part.numel(), dtype=part.dtype)).sum()
-        for part in (output, *parts(state))
+        for part in (output, *as_tuple(state))
     )
 
 
@@ -64,7 +64,7 @@ def test_padding_is_never_read(name: str, num_layers: int, bidirectional: bool) 
     expected, expected_state = layer(clean, LENGTHS)
     output, state = layer(dirty, LENGTHS)
     weighted_sum(output, state).backward()
-    torch.testing.assert_close((output, parts(state)), (expected, parts(expected_state)))
+    torch.testing.assert_close((output, as_tuple(state)), (expected, as_tuple(expected_state)))
     assert not output[padding].any()
     assert not dirty.grad[padding].any()
     assert all(dirty.grad[~padding].any(dim=-1))
@@ -81,7 +81,7 @@ def test_a_row_reads_the_same_alone_and_in_a_batch(
     for row, length in enumerate(LENGTHS.tolist()):
         alone, alone_state = layer(x[row : row + 1, :length])
         torch.testing.assert_close(output[row, :length], alone[0])
-        for part, alone_part in zip(parts(state), parts(alone_state), strict=True):
+        for part, alone_part in zip(as_tuple(state), as_tuple(alone_state), strict=True):
             torch.testing.assert_close(part[:, row], alone_part[:, 0])
 
 
@@ -127,11 +127,11 @@ def test_in_double_precision_padding_and_steps_change_no_more_than_its_last_digi
 @every_layer
 def test_the_backward_direction_reads_each_row_from_its_end(name: str) -> None:
     both, one = build(name, 1, True), build(name)
-    if isinstance(both, RecurrentLayer | StackedRNN):
+    if isinstance(both, FusedRNN | StackedRNN):
         mine = {
-            key.replace("cores.1.", "cores.0.").removesuffix("_reverse"): value
+            key.replace("layers.1.", "layers.0.").removesuffix("_reverse"): value
             for key, value in both.state_dict().items()
-            if key.startswith("cores.1.") or key.endswith("_reverse")
+            if key.startswith("layers.1.") or key.endswith("_reverse")
         }
     else:  # norm over both directions at once: nothing is left of one alone
         both, one = both.lstm, one.lstm
@@ -143,7 +143,7 @@ def test_the_backward_direction_reads_each_row_from_its_end(name: str) -> None:
         backward = both(x, LENGTHS)[0][row, :length, HIDDEN:]
         alone, state = one(x[row : row + 1, :length].flip(1))
         torch.testing.assert_close(backward, alone[0].flip(0))
-        for part, alone_part in zip(parts(both(x, LENGTHS)[1]), parts(state), strict=True):
+        for part, alone_part in zip(as_tuple(both(x, LENGTHS)[1]), as_tuple(state), strict=True):
             torch.testing.assert_close(part[1, row], alone_part[0, 0])
 
 
@@ -158,8 +158,8 @@ def test_every_parameter_gets_a_gradient(
     assert output.shape == (4, TIME, layer.output_size)
     (output * torch.linspace(-1, 2, output.numel()).view_as(output)).sum().backward()
     unused = [key for key, p in layer.named_parameters() if p.grad is None or not p.grad.any()]
-    assert unused == [key for key in unused if key.startswith("first")]
-    assert len(unused) < len(parts(layer(rows())[1]))  # not all that is kept has to be read
+    assert unused == [key for key in unused if key.startswith("initial_state")]
+    assert len(unused) < len(as_tuple(layer(rows())[1]))  # not all that is kept has to be read
 
 
 @every_layer
@@ -167,7 +167,7 @@ def test_every_parameter_gets_a_gradient(
 def test_gradients_are_those_of_the_numbers(name: str, bidirectional: bool) -> None:
     layer = build(name, 1, bidirectional).double()
     lengths, x = torch.tensor([4, 2]), rows(2, 4, torch.float64).requires_grad_()
-    state = tuple(p.requires_grad_() for p in parts(some_state(layer, 2)))
+    state = tuple(p.requires_grad_() for p in as_tuple(some_state(layer, 2)))
     weights = dict(layer.named_parameters())
 
     def read(x: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
@@ -178,7 +178,7 @@ def test_gradients_are_those_of_the_numbers(name: str, bidirectional: bool) -> N
             output, after = torch.func.functional_call(layer, told, (x, lengths, before))
         else:  # torch's layers hold their weights in a list of their own
             output, after = layer(x, lengths, before)
-        return output, *parts(after)
+        return output, *as_tuple(after)
 
     inputs = (x, *state, *weights.values())
     assert torch.autograd.gradcheck(read, inputs, fast_mode=True)
@@ -268,7 +268,8 @@ def test_zoneout_keeps_units_as_they_were(name: str) -> None:
     before = some_state(build(name), 64)
     _, after = layer(x, None, before)
     moved = [
-        (new != old).float().mean() for new, old in zip(parts(after), parts(before), strict=True)
+        (new != old).float().mean()
+        for new, old in zip(as_tuple(after), as_tuple(before), strict=True)
     ]
     assert any(0 < share < 0.3 for share in moved)
 
@@ -289,7 +290,7 @@ def test_one_mask_drops_weights_for_all_rows_and_steps(name: str, bidirectional:
 
 @every_layer
 def test_locked_dropout_is_the_same_at_all_steps(name: str) -> None:
-    layer = build(name, 2, locked=True)
+    layer = build(name, 2, variational_dropout=True)
     if not isinstance(layer, StackedRNN):
         pytest.skip("torch's layers make theirs in the call: see test_fused.py")
     passed: list[tuple[Tensor, Tensor]] = []
@@ -307,15 +308,15 @@ def test_dropout_falls_between_layers_only(name: str) -> None:
     torch.manual_seed(0)
     layer, x = LAYERS[name](INPUT, HIDDEN, 2, 0.5), rows()
     assert not torch.equal(layer(x, LENGTHS)[0], layer(x, LENGTHS)[0])
-    bottom = [parts(layer(x, LENGTHS)[1])[0][0] for _ in range(2)]
+    bottom = [as_tuple(layer(x, LENGTHS)[1])[0][0] for _ in range(2)]
     assert torch.equal(*bottom)
 
 
 @every_layer
 def test_the_first_state_may_be_learned(name: str) -> None:
     layer = build(name, 2, trainable_initial_state=True)
-    told = change(layer(rows())[1], torch.zeros_like)
-    first = getattr(layer, "lstm", layer).first
+    told = map_state(layer(rows())[1], torch.zeros_like)
+    first = getattr(layer, "lstm", layer).initial_state
     wide = tuple(part.expand(-1, 4, *part.shape[2:]) for part in first)
     torch.testing.assert_close(
         layer(rows()), layer(rows(), None, wide if len(wide) > 1 else wide[0])
@@ -331,7 +332,7 @@ def test_the_first_state_may_be_learned(name: str) -> None:
 @every_layer
 def test_a_state_in_the_place_of_lengths_is_refused(name: str) -> None:
     layer = build(name)
-    with pytest.raises(TypeError, match="the state comes third"):
+    with pytest.raises(TypeError, match="the state is the third argument"):
         layer(rows(), some_state(layer))
 
 
@@ -391,9 +392,12 @@ def test_a_layer_says_what_it_is(name: str) -> None:
     assert 1980 < layer.year < 2030
     assert re.search(r"Source: .+ \(\d{4}\), https://", layer.__doc__)
     assert layer.__doc__.partition("\n")[0].endswith(".")
-    assert {"locked", "weight_drop", "zoneout", "trainable_initial_state"} <= layer_kwargs(
-        name
-    ).keys()
+    assert {
+        "variational_dropout",
+        "weight_drop",
+        "zoneout",
+        "trainable_initial_state",
+    } <= layer_kwargs(name).keys()
 
 
 @every_layer

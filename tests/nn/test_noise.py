@@ -26,5 +26,5 @@ def test_without_noise_nothing_is_drawn() -> None:
 
 @pytest.mark.parametrize("deviation", [-0.1, float("nan"), float("inf")])
 def test_a_deviation_without_meaning_is_refused(deviation: float) -> None:
-    with pytest.raises(ValueError, match="noise must have a deviation of at least 0"):
+    with pytest.raises(ValueError, match="the standard deviation of noise must be at least 0"):
         GaussianNoise(deviation)

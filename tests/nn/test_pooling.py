@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnn_lab.nn import LSTM, POOLINGS, FinalState, MaxPooling, MeanPooling, lengths_to_mask, pool
+from rnn_lab.nn import (
+    LSTM,
+    POOLINGS,
+    FinalState,
+    MaxPooling,
+    MeanPooling,
+    build_pooling,
+    lengths_to_mask,
+)
 
 SIZE, TIME = 6, 5
 LENGTHS = torch.tensor([2, 5, 1])
@@ -21,7 +29,7 @@ def outputs() -> Tensor:
 @every_direction
 def test_padding_is_never_read(spec: str, bidirectional: bool) -> None:
     torch.manual_seed(0)
-    module, real = pool(spec, SIZE, bidirectional), lengths_to_mask(LENGTHS, TIME)
+    module, real = build_pooling(spec, SIZE, bidirectional), lengths_to_mask(LENGTHS, TIME)
     dirty = outputs().masked_fill(~real[..., None], float("nan")).requires_grad_()
     pooled = module(dirty, LENGTHS)
     assert torch.equal(pooled, module(outputs(), LENGTHS))
@@ -35,7 +43,7 @@ def test_padding_is_never_read(spec: str, bidirectional: bool) -> None:
 @every_direction
 def test_a_row_pools_the_same_alone_and_in_a_batch(spec: str, bidirectional: bool) -> None:
     torch.manual_seed(0)
-    module, output = pool(spec, SIZE, bidirectional), outputs()
+    module, output = build_pooling(spec, SIZE, bidirectional), outputs()
     pooled = module(output, LENGTHS)
     assert pooled.shape == (3, module.output_size)
     for row, length in enumerate(LENGTHS.tolist()):
@@ -44,7 +52,7 @@ def test_a_row_pools_the_same_alone_and_in_a_batch(spec: str, bidirectional: boo
 
 @every_pool
 def test_without_lengths_all_rows_are_full(spec: str) -> None:
-    module = pool(spec, SIZE)
+    module = build_pooling(spec, SIZE)
     full = torch.full((3,), TIME)
     torch.testing.assert_close(module(outputs()), module(outputs(), full))
 
@@ -72,11 +80,11 @@ def test_attention_weighs_real_steps_only_and_sums_to_one() -> None:
 
 
 def test_joined_names_concatenate_the_results() -> None:
-    both = pool("mean+max", SIZE)(outputs(), LENGTHS)
-    single = [pool(name, SIZE)(outputs(), LENGTHS) for name in ("mean", "max")]
+    both = build_pooling("mean+max", SIZE)(outputs(), LENGTHS)
+    single = [build_pooling(name, SIZE)(outputs(), LENGTHS) for name in ("mean", "max")]
     assert torch.equal(both, torch.cat(single, dim=-1))
 
 
 def test_an_unknown_pool_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="'median'"):
-        pool("mean+median", SIZE)
+        build_pooling("mean+median", SIZE)

@@ -1,1 +1,1 @@
-"""What recurrent layers are made of: products, scans, gates, activations, padding, state."""
+"""Building blocks of recurrent layers: linear maps, scans, gates, activations, padding, state."""

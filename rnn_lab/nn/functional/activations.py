@@ -1,10 +1,12 @@
-"""Activations of many gates that come side by side from one product, with one buffer for gradients.
+"""Fused activations for gates that are computed by one matrix product.
 
-Taken apart by autograd, each gate's gradient is a buffer of its own, and all of them are copied
-together before the product can use them; these write straight to where that gradient belongs.
+With plain autograd the gradient of each gate is a buffer of its own, and all of them are
+concatenated before the matrix product can use them. The function here writes each gradient directly
+into its slice of one buffer.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,76 +14,87 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+Activation = Literal["sigmoid", "tanh", "one_minus_sigmoid", "softplus_like", "identity"]
 
-def activate(products: Tensor, kinds: str, past: Tensor | None = None) -> tuple[Tensor, ...]:
-    """Split products into gates and apply an activation to each.
+
+def activate(
+    preactivations: Tensor, activations: Sequence[Activation], first_step: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """Split pre-activations into gates and apply an activation to each.
 
     Args:
-        products: `(time, batch, gates * units)`.
-        kinds: What to apply to each gate: names from "sigmoid", "tanh", "positive" (see there),
-            "shut" (one minus the sigmoid) and "same" (none), between spaces.
-        past: What is added to the products of the first step, `(batch, gates * units)`.
+        preactivations: `(time, batch, gates * units)`.
+        activations: Activation of each gate; `softplus_like` is the function of that name.
+        first_step: Added to the pre-activations of the first step, `(batch, gates * units)`.
 
     Returns:
         The gates, each `(time, batch, units)`.
     """
-    return _Activate.apply(products, kinds, past)
+    return _Activate.apply(preactivations, tuple(activations), first_step)
 
 
-def positive(x: Tensor) -> Tensor:
-    """Give `x + 0.5` above zero and the sigmoid below, which meet there with slopes 1 and 0.25."""
-    return activate(x, "positive")[0]
+def softplus_like(x: Tensor) -> Tensor:
+    """Compute `x + 0.5` for positive x and `sigmoid(x)` otherwise, which is always positive.
+
+    It is continuous; its slopes at zero are 1 from above and 0.25 from below.
+    """
+    return activate(x, ("softplus_like",))[0]
 
 
 class _Activate(Function):
     @staticmethod
-    def forward(ctx: Any, products: Tensor, kinds: str, past: Tensor | None) -> tuple[Tensor, ...]:
-        ctx.kinds, ctx.past = kinds.split(), past is not None
-        gates = products.chunk(len(ctx.kinds), -1)
-        made = tuple(_forwards(kind, gate) for kind, gate in zip(ctx.kinds, gates, strict=True))
-        if past is not None:
-            first = (products[0] + past).chunk(len(ctx.kinds), -1)
-            for kind, gate, start in zip(ctx.kinds, made, first, strict=True):
-                gate[0] = _forwards(kind, start)
-        ctx.save_for_backward(*made)
-        return made
+    def forward(
+        ctx: Any,
+        preactivations: Tensor,
+        activations: tuple[Activation, ...],
+        first_step: Tensor | None,
+    ) -> tuple[Tensor, ...]:
+        ctx.activations, ctx.has_first_step = activations, first_step is not None
+        chunks = preactivations.chunk(len(activations), -1)
+        gates = tuple(_forward(name, x) for name, x in zip(activations, chunks, strict=True))
+        if first_step is not None:
+            first = (preactivations[0] + first_step).chunk(len(activations), -1)
+            for name, gate, x in zip(activations, gates, first, strict=True):
+                gate[0] = _forward(name, x)
+        ctx.save_for_backward(*gates)
+        return gates
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        made = ctx.saved_tensors
-        to_products = made[0].new_empty(*made[0].shape[:-1], sum(gate.size(-1) for gate in made))
-        places = to_products.chunk(len(made), -1)
-        for kind, gate, grad, place in zip(ctx.kinds, made, grads, places, strict=True):
-            _backwards(kind, gate, grad, place)
-        return to_products, None, to_products[0] if ctx.past else None
+        gates = ctx.saved_tensors
+        grad_input = gates[0].new_empty(*gates[0].shape[:-1], sum(gate.size(-1) for gate in gates))
+        slices = grad_input.chunk(len(gates), -1)
+        for name, gate, grad, out in zip(ctx.activations, gates, grads, slices, strict=True):
+            _backward(name, gate, grad, out)
+        return grad_input, None, grad_input[0] if ctx.has_first_step else None
 
 
-def _forwards(kind: str, x: Tensor) -> Tensor:
-    if kind == "tanh":  # by the sigmoid, which torch computes many times faster on a CPU
+def _forward(activation: Activation, x: Tensor) -> Tensor:
+    if activation == "tanh":  # by the sigmoid, which torch computes many times faster on a CPU
         return x.mul(2).sigmoid_().mul_(2).sub_(1)
-    if kind == "sigmoid":
+    if activation == "sigmoid":
         return x.sigmoid()
-    if kind == "shut":
+    if activation == "one_minus_sigmoid":
         return x.neg().sigmoid_()
-    if kind == "same":
+    if activation == "identity":
         return x.clone(memory_format=torch.contiguous_format)
     return x.clamp(max=0).sigmoid_().add_(x.relu())
 
 
-def _backwards(kind: str, y: Tensor, grad: Tensor, place: Tensor) -> None:
-    """Write the gradient of an activation of which the result is known."""
-    if kind == "tanh":
-        torch.ops.aten.tanh_backward.grad_input(grad, y, grad_input=place)
-    elif kind == "sigmoid":
-        torch.ops.aten.sigmoid_backward.grad_input(grad, y, grad_input=place)
-    elif kind == "shut":
-        torch.ops.aten.sigmoid_backward.grad_input(grad.neg(), y, grad_input=place)
-    elif kind == "same":
-        place.copy_(grad)
+def _backward(activation: Activation, y: Tensor, grad: Tensor, out: Tensor) -> None:
+    """Write the gradient of the input of an activation with output `y` into `out`."""
+    if activation == "tanh":
+        torch.ops.aten.tanh_backward.grad_input(grad, y, grad_input=out)
+    elif activation == "sigmoid":
+        torch.ops.aten.sigmoid_backward.grad_input(grad, y, grad_input=out)
+    elif activation == "one_minus_sigmoid":
+        torch.ops.aten.sigmoid_backward.grad_input(grad.neg(), y, grad_input=out)
+    elif activation == "identity":
+        out.copy_(grad)
     else:
-        # By what is vectorized, which `where` is not: where y > 0.5 the slope is one and `below`
-        # zero, elsewhere the slope is y (1 - y) and the gradient of the threshold zero.
+        # Only vectorized operations, which `where` is not. For y > 0.5 the slope is 1 and `below`
+        # is zero; elsewhere the slope is y (1 - y) and the gradient of the threshold is zero.
         below = y - F.threshold(y, 0.5, 0.0)
-        torch.ops.aten.sigmoid_backward.grad_input(grad, below, grad_input=place)
-        place.add_(torch.ops.aten.threshold_backward(grad, y, 0.5))
+        torch.ops.aten.sigmoid_backward.grad_input(grad, below, grad_input=out)
+        out.add_(torch.ops.aten.threshold_backward(grad, y, 0.5))

@@ -1,4 +1,4 @@
-"""The cross-entropy of a large vocabulary, without holding its scores."""
+"""Cross-entropy over a large vocabulary that never holds all logits in memory."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from rnn_lab.nn.functional.linear import product, weight_gradient
+from rnn_lab.nn.functional.linear import linear_nograd, weight_gradient
 
-AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}  # scores held at a time
+CHUNK_LOGITS = {"cpu": 1 << 19, "cuda": 1 << 26}  # logits in memory at a time
 
 
-def word_cross_entropy(
+def linear_cross_entropy(
     features: Tensor,
     weight: Tensor,
     bias: Tensor,
@@ -20,66 +20,67 @@ def word_cross_entropy(
     ignore_index: int,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Score words by a linear layer and compare with the true ones: the mean over real words.
+    """Compute the mean cross-entropy of a linear output layer over the targets not ignored.
 
-    Gives what `torch.nn.functional.cross_entropy` gives of `linear(features, weight, bias)`. The
-    scores, and with them the gradient, are made a few rows at a time, which stay in the cache.
-    Under autocast products are made in its type, all else in full precision.
+    The result equals `torch.nn.functional.cross_entropy` of `linear(features, weight, bias)`. The
+    logits and their gradient are computed in chunks of few rows that fit into the cache. Under
+    autocast matrix products use the autocast dtype, everything else full precision.
 
     Args:
-        features: What words are scored from, `(..., features)`.
+        features: Input of the output layer, `(..., features)`.
         weight: `(vocab, features)`.
         bias: `(vocab,)`.
-        targets: Ids of the true words, `(...)` int64.
-        ignore_index: Id that counts as no word, such as that of the padding.
-        label_smoothing: Share of each target that is spread evenly over the vocabulary.
+        targets: Token ids, `(...)` int64.
+        ignore_index: Target that does not contribute to the loss, such as the padding id.
+        label_smoothing: Label smoothing epsilon.
 
     Returns:
-        The loss, a scalar; not a number if no word is real.
+        The loss, a scalar; NaN if all targets are ignored.
     """
-    real = targets != ignore_index
-    rows, targets = features[real], targets[real]
-    kind = rows.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else rows.dtype
-    with torch.autocast(kind, enabled=False):
+    valid = targets != ignore_index
+    rows, targets = features[valid], targets[valid]
+    device = rows.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
+    with torch.autocast(device, enabled=False):
         rows, weight = rows.to(dtype), weight.to(dtype)
         total = _SummedCrossEntropy.apply(rows, weight, bias.float(), targets, label_smoothing)
     return total / len(targets)
 
 
 class _SummedCrossEntropy(Function):
-    """The sum over rows. The gradient with respect to the scores is made with the scores."""
+    """Sum over all rows. The gradient of the logits is computed in the forward pass."""
 
     @staticmethod
     def forward(
         ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
     ) -> Tensor:
-        wanted = any(ctx.needs_input_grad[:3])
-        grad = rows.new_empty(len(rows), len(weight)) if wanted else None
+        needs_grad = any(ctx.needs_input_grad[:3])
+        grad_logits = rows.new_empty(len(rows), len(weight)) if needs_grad else None
         total = torch.zeros((), device=rows.device)
-        size = max(1, AT_ONCE.get(rows.device.type, AT_ONCE["cpu"]) // len(weight))
+        chunk = CHUNK_LOGITS.get(rows.device.type, CHUNK_LOGITS["cpu"])
+        size = max(1, chunk // len(weight))
         for i in range(0, len(rows), size):
-            some = slice(i, i + size)
-            scores = product(rows[some], weight).float().add_(bias)
-            true = targets[some].unsqueeze(1)
-            wished = scores.gather(1, true).squeeze(1) * (1 - smoothing)
+            part = slice(i, i + size)
+            logits = linear_nograd(rows[part], weight).float().add_(bias)
+            target = targets[part].unsqueeze(1)
+            expected = logits.gather(1, target).squeeze(1) * (1 - smoothing)
             if smoothing:
-                wished += scores.mean(1) * smoothing
-            top = scores.amax(1, keepdim=True)
-            odds = scores.sub_(top).exp_()
-            mass = odds.sum(1, keepdim=True)
-            total += (mass.log() + top).sum() - wished.sum()
-            if grad is not None:
-                share = odds.div_(mass).sub_(smoothing / len(weight))
-                share.scatter_add_(1, true, share.new_full(true.shape, smoothing - 1))
-                grad[some] = share
-        ctx.save_for_backward(rows, weight, grad)
+                expected += logits.mean(1) * smoothing
+            largest = logits.amax(1, keepdim=True)
+            exps = logits.sub_(largest).exp_()
+            normalizer = exps.sum(1, keepdim=True)
+            total += (normalizer.log() + largest).sum() - expected.sum()
+            if grad_logits is not None:
+                grad = exps.div_(normalizer).sub_(smoothing / len(weight))
+                grad.scatter_add_(1, target, grad.new_full(target.shape, smoothing - 1))
+                grad_logits[part] = grad
+        ctx.save_for_backward(rows, weight, grad_logits)
         return total
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight, grad = ctx.saved_tensors
-        to_rows = product(grad, weight.t()).mul_(above)
-        to_weight = weight_gradient(grad, rows).mul_(above)
-        to_bias = grad.sum(0, dtype=above.dtype) * above
-        return to_rows, to_weight, to_bias, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, grad_logits = ctx.saved_tensors
+        grad_rows = linear_nograd(grad_logits, weight.t()).mul_(grad)
+        grad_weight = weight_gradient(grad_logits, rows).mul_(grad)
+        grad_bias = grad_logits.sum(0, dtype=grad.dtype) * grad
+        return grad_rows, grad_weight, grad_bias, None, None

@@ -1,4 +1,4 @@
-"""What recurrent layers do with the products of a step: the gates, with lean gradients."""
+"""Elementwise updates of LSTM and GRU steps, with gradients that store few tensors."""
 
 from typing import Any
 
@@ -8,30 +8,30 @@ from torch.autograd import Function
 
 
 def lstm_gates(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Take a step of an LSTM, `c' = f c + i g` and `h = o tanh(c')`.
+    """Compute the LSTM update `c' = f c + i g` and `h' = o tanh(c')`.
 
     Args:
-        gates: Products of input and state in torch's order i, f, g, o, `(batch, 4 * hidden)`.
-        c: The cell state before, `(batch, hidden)`.
+        gates: Pre-activations in torch's order i, f, g, o, `(batch, 4 * hidden)`.
+        c: Previous cell state, `(batch, hidden)`.
 
     Returns:
-        h and c after it.
+        The new h and c.
     """
     return _LSTM.apply(gates, c)
 
 
-def gru_gates(gates: Tensor, again: Tensor, h: Tensor) -> Tensor:
-    """Take a step of a GRU, `n = tanh(x_n + r h_n)` and `h' = n + z (h - n)`.
+def gru_gates(x_gates: Tensor, h_gates: Tensor, h: Tensor) -> Tensor:
+    """Compute the GRU update `n = tanh(x_n + r h_n)` and `h' = n + z (h - n)`.
 
     Args:
-        gates: Products of the input in torch's order r, z, n, `(batch, 3 * hidden)`.
-        again: Products of the state, in the same order.
-        h: The state before, `(batch, hidden)`.
+        x_gates: Projected input in torch's order r, z, n, `(batch, 3 * hidden)`.
+        h_gates: Projected state, in the same order.
+        h: Previous state, `(batch, hidden)`.
 
     Returns:
-        The state after it.
+        The new state.
     """
-    return _GRU.apply(gates, again, h)
+    return _GRU.apply(x_gates, h_gates, h)
 
 
 class _LSTM(Function):
@@ -39,41 +39,42 @@ class _LSTM(Function):
     def forward(ctx: Any, gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         i, f, g, o = gates.chunk(4, 1)
         i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
-        after = torch.addcmul(f * c, i, g)
-        squashed = after.tanh()
-        ctx.save_for_backward(i, f, g, o, c, squashed)
-        return o * squashed, after
+        new_c = torch.addcmul(f * c, i, g)
+        tanh_c = new_c.tanh()
+        ctx.save_for_backward(i, f, g, o, c, tanh_c)
+        return o * tanh_c, new_c
 
     @staticmethod
-    def backward(ctx: Any, to_h: Tensor, to_c: Tensor) -> tuple[Tensor, Tensor]:
-        i, f, g, o, c, squashed = ctx.saved_tensors
-        to_c = to_c + to_h * o * (1 - squashed * squashed)
-        to_gates = torch.cat(
+    def backward(ctx: Any, grad_h: Tensor, grad_c: Tensor) -> tuple[Tensor, Tensor]:
+        i, f, g, o, c, tanh_c = ctx.saved_tensors
+        grad_c = grad_c + grad_h * o * (1 - tanh_c * tanh_c)
+        grad_gates = torch.cat(
             [
-                to_c * g * i * (1 - i),
-                to_c * c * f * (1 - f),
-                to_c * i * (1 - g * g),
-                to_h * squashed * o * (1 - o),
+                grad_c * g * i * (1 - i),
+                grad_c * c * f * (1 - f),
+                grad_c * i * (1 - g * g),
+                grad_h * tanh_c * o * (1 - o),
             ],
             1,
         )
-        return to_gates, to_c * f
+        return grad_gates, grad_c * f
 
 
 class _GRU(Function):
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, again: Tensor, h: Tensor) -> Tensor:
+    def forward(ctx: Any, x_gates: Tensor, h_gates: Tensor, h: Tensor) -> Tensor:
         size = h.size(1)
-        r, z = (gates[:, : 2 * size] + again[:, : 2 * size]).sigmoid_().chunk(2, 1)
-        inner = again[:, 2 * size :]
-        n = torch.addcmul(gates[:, 2 * size :], r, inner).tanh_()
-        ctx.save_for_backward(r, z, n, inner, h)
+        r, z = (x_gates[:, : 2 * size] + h_gates[:, : 2 * size]).sigmoid_().chunk(2, 1)
+        h_n = h_gates[:, 2 * size :]
+        n = torch.addcmul(x_gates[:, 2 * size :], r, h_n).tanh_()
+        ctx.save_for_backward(r, z, n, h_n, h)
         return torch.lerp(n, h, z)
 
     @staticmethod
-    def backward(ctx: Any, to_h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        r, z, n, inner, h = ctx.saved_tensors
-        to_z = to_h * (h - n) * z * (1 - z)
-        to_n = to_h * (1 - z) * (1 - n * n)
-        to_r = to_n * inner * r * (1 - r)
-        return torch.cat([to_r, to_z, to_n], 1), torch.cat([to_r, to_z, to_n * r], 1), to_h * z
+    def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        r, z, n, h_n, h = ctx.saved_tensors
+        grad_z = grad_h * (h - n) * z * (1 - z)
+        grad_n = grad_h * (1 - z) * (1 - n * n)
+        grad_r = grad_n * h_n * r * (1 - r)
+        grad_x_gates = torch.cat([grad_r, grad_z, grad_n], 1)
+        return grad_x_gates, torch.cat([grad_r, grad_z, grad_n * r], 1), grad_h * z

@@ -1,71 +1,78 @@
-"""Rows of different lengths as recurrent kernels see them: time first, padding last."""
+"""Handling of padded sequences inside recurrent layers: time first, padding on the right."""
 
 import torch
 from torch import Tensor
 
 
-class Rows:
-    """Where the real steps of padded rows `(time, batch, features)` lie.
+class PaddingInfo:
+    """Indices of real and padded steps of sequences `(time, batch, features)`.
 
     Args:
-        lengths: Real steps of each row, `(batch,)` int64 on the CPU.
-        time: Steps of the padded rows.
-        device: Where the rows are.
+        lengths: Number of real steps of each sequence, `(batch,)` int64 on the CPU.
+        time: Number of steps of the padded sequences.
+        device: Device of the sequences.
 
     Attributes:
-        padding: True on padding, `(time, batch, 1)` bool.
+        padding_mask: True on padding, `(time, batch, 1)` bool.
+        padding_index: Flat indices `time * batch` of all padded steps.
+        reverse_index: Flat indices that reverse each sequence within its length.
+        last_index: Flat index of the last real step of each sequence, `(batch,)`.
     """
 
     def __init__(self, lengths: Tensor, time: int, device: torch.device) -> None:
         steps, rows = torch.arange(time).unsqueeze(1), torch.arange(len(lengths))
-        padding = steps >= lengths
-        mirrored = torch.where(padding, steps, lengths - 1 - steps)
-        self.padding = padding.unsqueeze(-1).to(device)
-        self.padded = padding.flatten().nonzero().squeeze(1).to(device)
-        self.mirrored = (mirrored * len(lengths) + rows).flatten().to(device)
-        self.final = ((lengths - 1) * len(lengths) + rows).to(device)
+        is_padding = steps >= lengths
+        reversed_steps = torch.where(is_padding, steps, lengths - 1 - steps)
+        self.padding_mask = is_padding.unsqueeze(-1).to(device)
+        self.padding_index = is_padding.flatten().nonzero().squeeze(1).to(device)
+        self.reverse_index = (reversed_steps * len(lengths) + rows).flatten().to(device)
+        self.last_index = ((lengths - 1) * len(lengths) + rows).to(device)
 
-    def blank(self, x: Tensor) -> Tensor:
-        """Set padding to zero; where little is padded, many times faster than `masked_fill`."""
-        return x.flatten(0, 1).index_fill(0, self.padded, 0).view_as(x)
+    def zero_padding(self, x: Tensor) -> Tensor:
+        """Set padding to zero; with little padding many times faster than `masked_fill`."""
+        return x.flatten(0, 1).index_fill(0, self.padding_index, 0).view_as(x)
 
     def reverse(self, x: Tensor) -> Tensor:
-        """Turn each row round inside its length."""
-        return x.flatten(0, 1).index_select(0, self.mirrored).view_as(x)
+        """Reverse each sequence within its length; padding stays in place."""
+        return x.flatten(0, 1).index_select(0, self.reverse_index).view_as(x)
 
-    def last(self, x: Tensor) -> Tensor:
-        """Take each row's last real step, `(batch, ...)`."""
-        return x.flatten(0, 1).index_select(0, self.final)
+    def last_step(self, x: Tensor) -> Tensor:
+        """Select the last real step of each sequence, `(batch, ...)`."""
+        return x.flatten(0, 1).index_select(0, self.last_index)
 
 
-def check_lengths(lengths: Tensor, batch: int, time: int) -> None:
-    """Refuse lengths that are none.
+def check_lengths(lengths: Tensor, batch_size: int, time: int) -> None:
+    """Validate sequence lengths.
 
     Raises:
-        TypeError: If they are not whole numbers on the CPU.
-        ValueError: If there is not one a row, each from 1 to `time`.
+        TypeError: If the lengths are not an int64 tensor on the CPU.
+        ValueError: If there is not exactly one length per sequence, each from 1 to `time`.
     """
     if not isinstance(lengths, Tensor):
-        found = type(lengths).__name__
-        raise TypeError(f"lengths must be an int64 tensor, got a {found}; the state comes third")
+        kind = type(lengths).__name__
+        raise TypeError(
+            f"lengths must be an int64 tensor, got a {kind}; the state is the third argument"
+        )
     if lengths.dtype != torch.int64 or not lengths.is_cpu:
-        found = f"{lengths.dtype} on {lengths.device}"
-        raise TypeError(f"lengths must be int64 on the CPU, got {found}; the state comes third")
-    if lengths.shape != (batch,):
-        raise ValueError(f"lengths must have shape ({batch},), got {tuple(lengths.shape)}")
+        kind = f"{lengths.dtype} on {lengths.device}"
+        raise TypeError(
+            f"lengths must be int64 on the CPU, got {kind}; the state is the third argument"
+        )
+    if lengths.shape != (batch_size,):
+        raise ValueError(f"lengths must have shape ({batch_size},), got {tuple(lengths.shape)}")
     shortest, longest = (int(bound) for bound in lengths.aminmax())
     if shortest < 1 or longest > time:
-        wrong = shortest if shortest < 1 else longest
-        raise ValueError(f"lengths must be from 1 to {time}, got {wrong}")
+        invalid = shortest if shortest < 1 else longest
+        raise ValueError(f"lengths must be from 1 to {time}, got {invalid}")
 
 
 def lengths_to_mask(lengths: Tensor, time: int, device: torch.device | str | None = None) -> Tensor:
-    """Mark the real steps of padded rows.
+    """Create a mask of the real steps of padded sequences.
 
     Args:
-        lengths: Real steps of each row, `(batch,)`.
-        time: Steps of the padded rows.
-        device: Where the mask is wanted, by default where the lengths are.
+        lengths: Number of real steps of each sequence, `(batch,)`.
+        time: Number of steps of the padded sequences.
+        device: Device of the mask; by default that of the lengths.
 
     Returns:
         True on real steps, `(batch, time)` bool.

@@ -1,4 +1,4 @@
-"""The state of recurrent layers: a tensor or a tuple of tensors, batch on axis 1 of each."""
+"""State of recurrent layers: a tensor or a tuple of tensors, each with the batch on axis 1."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -6,55 +6,54 @@ from typing import Any
 import torch
 from torch import Tensor
 
-State = Any  # a Tensor, or a tuple of them where a layer keeps several things
-Parts = tuple[Tensor, ...]  # of one layer and direction, each `(batch, ...)`
+State = Any  # a Tensor, or a tuple of Tensors for layers with several states such as (h, c)
+LayerState = tuple[Tensor, ...]  # state of one layer and direction, each tensor `(batch, ...)`
 
 
-def parts(state: State) -> Parts:
-    """Give the tensors of a state as a tuple, also where it is only one."""
+def as_tuple(state: State) -> tuple[Tensor, ...]:
+    """Return the tensors of a state as a tuple, also if there is only one."""
     return state if isinstance(state, tuple) else (state,)
 
 
-def whole(parts: Iterable[Tensor]) -> State:
-    """Make a state of its tensors: a tuple, or the only one."""
-    made = tuple(parts)
-    return made if len(made) > 1 else made[0]
+def from_tuple(tensors: Iterable[Tensor]) -> State:
+    """Return a state from its tensors: a tuple, or the tensor itself if there is only one."""
+    state = tuple(tensors)
+    return state if len(state) > 1 else state[0]
 
 
-def change(state: State, by: Callable[[Tensor], Tensor]) -> State:
-    """Do the same to every tensor of a state, such as detaching it or choosing some rows."""
-    return whole(by(part) for part in parts(state))
+def map_state(state: State, function: Callable[[Tensor], Tensor]) -> State:
+    """Apply a function to every tensor of a state, for example to detach it or to select rows."""
+    return from_tuple(function(tensor) for tensor in as_tuple(state))
 
 
-def split(state: State) -> list[Parts]:
-    """Take a state apart by layers and directions."""
-    return list(zip(*(part.unbind(0) for part in parts(state)), strict=True))
+def unstack_state(state: State) -> list[LayerState]:
+    """Split a state into the states of its layers and directions."""
+    return list(zip(*(tensor.unbind(0) for tensor in as_tuple(state)), strict=True))
 
 
-def join(states: Iterable[Parts]) -> State:
-    """Put the states of all layers and directions together again."""
-    return whole(torch.stack(part) for part in zip(*states, strict=True))
+def stack_state(layer_states: Iterable[LayerState]) -> State:
+    """Stack the states of all layers and directions; the inverse of `unstack_state`."""
+    return from_tuple(torch.stack(tensors) for tensors in zip(*layer_states, strict=True))
 
 
-def zoneout(before: Parts, after: Parts, p: float, training: bool) -> Parts:
-    """Keep units of a state as they were, at random in training, by the mean in evaluation.
+def zoneout(previous: LayerState, new: LayerState, p: float, training: bool) -> LayerState:
+    """Apply zoneout: keep units of the previous state at random; use the mean in evaluation.
 
     Source: Krueger et al. (2017), https://arxiv.org/abs/1606.01305, section 3.
 
     Args:
-        before: The state before a step.
-        after: The state after it, like `before`.
-        p: Probability of keeping a unit, drawn for each on its own.
-        training: Whether to draw.
+        previous: State before a time step.
+        new: State after it, shaped like `previous`.
+        p: Probability of keeping the previous value, drawn independently for each unit.
+        training: Whether to sample.
 
     Returns:
-        The state that goes on, like `before`.
+        The state passed to the next time step, shaped like `previous`.
     """
     if p == 0:
-        return after
+        return new
     if not training:
-        return tuple(torch.lerp(new, old, p) for old, new in zip(before, after, strict=True))
+        return tuple(torch.lerp(b, a, p) for a, b in zip(previous, new, strict=True))
     return tuple(
-        torch.where(torch.rand_like(new) < p, old, new)
-        for old, new in zip(before, after, strict=True)
+        torch.where(torch.rand_like(b) < p, a, b) for a, b in zip(previous, new, strict=True)
     )

@@ -1,8 +1,8 @@
-"""Recurrent layers, one file for each: its cell, its kernel and the layer itself.
+"""Recurrent layers, one file each with cell, kernel and layer.
 
-To add one, write its file (`peephole_lstm.py` is an example of a cell that is stepped through time,
-`min_gru.py` of a layer that reads a sequence by one scan), name it in `LAYERS` of `registry.py` and
-export it here and in `rnn_lab.nn`. The laws in `tests/nn/test_layers.py` find it by that name.
+To add a layer, write its file (`peephole_lstm.py` is an example of an unrolled cell, `min_gru.py`
+of a scan over the whole sequence), add it to `LAYERS` in `registry.py` and export it here and in
+`rnn_lab.nn`. The tests in `tests/nn/test_layers.py` then cover it.
 """
 
 from rnn_lab.nn.layers.cell import Cell
@@ -23,7 +23,7 @@ from rnn_lab.nn.layers.rg_lru import RGLRU
 from rnn_lab.nn.layers.rnn import RNN, RNNCell, SimpleRNN
 from rnn_lab.nn.layers.slstm import SLSTM, SLSTMCell
 from rnn_lab.nn.layers.sru import SRU, SRUCell
-from rnn_lab.nn.layers.unrolled import Unrolled
+from rnn_lab.nn.layers.unrolled import UnrolledRNN
 
 __all__ = [
     "GRU",
@@ -55,6 +55,6 @@ __all__ = [
     "SLSTMCell",
     "SRUCell",
     "SimpleRNN",
-    "Unrolled",
+    "UnrolledRNN",
     "build_layer",
 ]

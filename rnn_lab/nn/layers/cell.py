@@ -1,4 +1,4 @@
-"""What cells have in common: one step, split into the product of the input and the update."""
+"""Base classes of recurrent cells: one time step, split into input projection and state update."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -7,90 +7,91 @@ import torch
 from torch import Tensor, nn
 
 from rnn_lab.nn.functional.linear import linear
-from rnn_lab.nn.functional.state import Parts, State, parts, whole, zoneout
+from rnn_lab.nn.functional.state import LayerState, State, as_tuple, from_tuple, zoneout
 
 
 class Cell(nn.Module, ABC):
-    """One step of one recurrent layer.
+    """One time step of one recurrent layer.
 
     Args:
-        input_size: Features of a step.
-        hidden_size: Units.
+        input_size: Number of input features.
+        hidden_size: Number of units.
 
     Attributes:
-        droppable: The parameters that weight drop works on.
-        kept: Parts of the state; the first is the output.
+        weight_drop_params: Names of the parameters that weight drop applies to.
+        num_states: Number of state tensors; the first one is the output.
     """
 
-    droppable: ClassVar[tuple[str, ...]] = ("weight_hh",)
-    kept: ClassVar[int] = 1
+    weight_drop_params: ClassVar[tuple[str, ...]] = ("weight_hh",)
+    num_states: ClassVar[int] = 1
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
 
     def forward(self, x: Tensor, state: State = None) -> State:
-        """Take a step.
+        """Compute one step.
 
         Args:
-            x: Its input, `(batch, input_size)`.
-            state: What came before, `(batch, hidden_size)` or a tuple of these; None: zeros.
+            x: Input, `(batch, input_size)`.
+            state: Previous state, `(batch, hidden_size)` or a tuple of these; None: zeros.
 
         Returns:
-            The state after it, like `state`; its first or only part is the output.
+            The new state, shaped like `state`; its first or only tensor is the output.
         """
         if state is None:
-            wide = x.new_zeros((), dtype=torch.promote_types(x.dtype, torch.float32))
-            state = whole(wide.new_zeros(len(x), self.hidden_size) for _ in range(self.kept))
-        return whole(self.update(self.project(x), parts(state)))
+            dtype = torch.promote_types(x.dtype, torch.float32)
+            zeros = x.new_zeros(self.num_states, len(x), self.hidden_size, dtype=dtype)
+            state = from_tuple(zeros.unbind(0))
+        return from_tuple(self.update(self.project(x), as_tuple(state)))
 
     @abstractmethod
     def project(self, x: Tensor) -> Tensor:
-        """Give the share of the input in a step or in many, `(..., input_size)`."""
+        """Project the input of one or many steps, `(..., input_size)`."""
 
     @abstractmethod
-    def update(self, projected: Tensor, state: Parts) -> Parts:
-        """Take a step with the share of its input, `(batch, ...)`, and the state before it."""
+    def update(self, projected: Tensor, state: LayerState) -> LayerState:
+        """Compute one step from the projected input, `(batch, ...)`, and the previous state."""
 
-    def walk(self, x: Tensor, state: Parts) -> Parts | None:
-        """Take all steps by the kernel of the cell; None: it has none, `update` takes each.
+    def forward_sequence(self, x: Tensor, state: LayerState) -> LayerState | None:
+        """Compute all steps by the cell's own kernel; None if it has none and `update` is used.
 
         Args:
-            x: The input, `(time, batch, input_size)`.
-            state: What came before, each `(batch, hidden_size)`.
+            x: Input, `(time, batch, input_size)`.
+            state: Initial state, each tensor `(batch, hidden_size)`.
 
         Returns:
             The states after all steps, each `(time, batch, hidden_size)`.
         """
         return None
 
-    def zoneout(self, before: Parts, after: Parts, p: float) -> Parts:
-        """Keep units as they were before a step, see `rnn_lab.nn.functional.state.zoneout`."""
-        return zoneout(before, after, p, self.training)
+    def zoneout(self, previous: LayerState, new: LayerState, p: float) -> LayerState:
+        """Apply zoneout to one step, see `rnn_lab.nn.functional.state.zoneout`."""
+        return zoneout(previous, new, p, self.training)
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
 
 
 class GatedCell(Cell):
-    """A cell of gates over input and state, with torch's parameters."""
+    """A cell with gates computed from input and state; its parameters are named as in torch."""
 
-    gates: ClassVar[int]
+    num_gates: ClassVar[int]
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
-        self._add_weights()
-        self.bias_ih = nn.Parameter(torch.empty(self.gates * hidden_size))
-        self.bias_hh = nn.Parameter(torch.empty(self.gates * hidden_size))
+        self._create_weights()
+        self.bias_ih = nn.Parameter(torch.empty(self.num_gates * hidden_size))
+        self.bias_hh = nn.Parameter(torch.empty(self.num_gates * hidden_size))
         self.reset_parameters()
 
-    def _add_weights(self) -> None:
-        rows = self.gates * self.hidden_size
-        self.weight_ih = nn.Parameter(torch.empty(rows, self.input_size))
-        self.weight_hh = nn.Parameter(torch.empty(rows, self.hidden_size))
+    def _create_weights(self) -> None:
+        size = self.num_gates * self.hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(size, self.input_size))
+        self.weight_hh = nn.Parameter(torch.empty(size, self.hidden_size))
 
     def reset_parameters(self) -> None:
-        """Start with orthogonal recurrent weights, Glorot's for the input, biases at zero."""
+        """Initialize recurrent weights orthogonal, input weights Glorot uniform, biases zero."""
         for gate in self.weight_ih.detach().split(self.hidden_size):
             nn.init.xavier_uniform_(gate)
         for gate in self.weight_hh.detach().split(self.hidden_size):
@@ -102,6 +103,6 @@ class GatedCell(Cell):
     def project(self, x: Tensor) -> Tensor:
         return linear(x, self.weight_ih, self.bias_ih).to(self.bias_ih.dtype)
 
-    def recur(self, h: Tensor) -> Tensor:
-        """Multiply the output before by the recurrent weights, in its own type under autocast."""
+    def project_state(self, h: Tensor) -> Tensor:
+        """Apply the recurrent weights to the previous output; the result has its dtype."""
         return linear(h, self.weight_hh, self.bias_hh).to(h.dtype)

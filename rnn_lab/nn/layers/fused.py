@@ -15,16 +15,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnn_lab.nn.dropout import LockedDropout
-from rnn_lab.nn.functional.linear import Weights, linear
-from rnn_lab.nn.functional.padding import Rows, check_lengths
-from rnn_lab.nn.functional.state import Parts, State, join, split, whole, zoneout
-from rnn_lab.nn.layers.stack import check_shares
+from rnn_lab.nn.dropout import VariationalDropout
+from rnn_lab.nn.functional.linear import DeferredLinear, linear
+from rnn_lab.nn.functional.padding import PaddingInfo, check_lengths
+from rnn_lab.nn.functional.state import (
+    LayerState,
+    State,
+    from_tuple,
+    stack_state,
+    unstack_state,
+    zoneout,
+)
+from rnn_lab.nn.layers.stack import check_probabilities
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-class RecurrentLayer(nn.RNNBase, ABC):
+class FusedRNN(nn.RNNBase, ABC):
     """What RNN, LSTM and GRU share: torch's parameters, rows read by their lengths.
 
     Args:
@@ -33,7 +40,7 @@ class RecurrentLayer(nn.RNNBase, ABC):
         num_layers: Layers, each reading the output of the one below.
         dropout: Share of the features dropped between two layers, in training.
         bidirectional: Whether every layer reads backwards, too.
-        locked: Whether that dropout is the same at all steps of a row.
+        variational_dropout: Whether that dropout is the same at all steps of a row.
         weight_drop: Share of the recurrent weights dropped in training, drawn for each call of
             `forward`.
         zoneout: Probability of a unit of the state to stay as it was, in training; in evaluation
@@ -48,7 +55,7 @@ class RecurrentLayer(nn.RNNBase, ABC):
 
     kernel: Callable[..., tuple[Tensor, Tensor]]
     cell: Callable[..., Any]
-    state_parts: ClassVar[int] = 1
+    num_states: ClassVar[int] = 1
     year: ClassVar[int]
     cost: ClassVar[str]
     parallel: ClassVar[bool] = False
@@ -61,12 +68,12 @@ class RecurrentLayer(nn.RNNBase, ABC):
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
-        locked: bool = False,
+        variational_dropout: bool = False,
         weight_drop: float = 0.0,
         zoneout: float = 0.0,
         trainable_initial_state: bool = False,
     ) -> None:
-        check_shares(weight_drop=weight_drop, zoneout=zoneout)
+        check_probabilities(weight_drop=weight_drop, zoneout=zoneout)
         super().__init__(  # type: ignore[call-arg]  # the next class in line is nn.LSTM or alike
             input_size=input_size,
             hidden_size=hidden_size,
@@ -75,10 +82,14 @@ class RecurrentLayer(nn.RNNBase, ABC):
             dropout=dropout,
             bidirectional=bidirectional,
         )
-        self.locked, self.weight_drop, self.zoneout = locked, weight_drop, zoneout
+        self.variational_dropout, self.weight_drop, self.zoneout = (
+            variational_dropout,
+            weight_drop,
+            zoneout,
+        )
         shape = (num_layers * (2 if bidirectional else 1), 1, hidden_size)
-        kept = self.state_parts if trainable_initial_state else 0
-        self.first = nn.ParameterList(torch.zeros(shape) for _ in range(kept))
+        kept = self.num_states if trainable_initial_state else 0
+        self.initial_state = nn.ParameterList(torch.zeros(shape) for _ in range(kept))
 
     @property
     def output_size(self) -> int:
@@ -112,14 +123,17 @@ class RecurrentLayer(nn.RNNBase, ABC):
             check_lengths(lengths, *x.shape[:2])
         regularized = self.zoneout or (
             self.training
-            and (self.weight_drop or (self.locked and self.dropout and self.num_layers > 1))
+            and (
+                self.weight_drop
+                or (self.variational_dropout and self.dropout and self.num_layers > 1)
+            )
         )
         if regularized:
             return self._layers(x, lengths, state)
         if x.size(1) == 1 and not (self.bidirectional or x.is_cuda or x.requires_grad):
             output, state = self.step(x.squeeze(1), state)
             return output.unsqueeze(1), state
-        if state is None and len(self.first):
+        if state is None and len(self.initial_state):
             state = self._zeros(x)
         if lengths is None or int(lengths.min()) == x.size(1):
             return super().forward(x, state)
@@ -140,16 +154,16 @@ class RecurrentLayer(nn.RNNBase, ABC):
         """
         if self.bidirectional:
             raise ValueError("a bidirectional layer cannot step: it needs the whole row")
-        before = split(self._zeros(x) if state is None else state)
-        after: list[Parts] = []
+        before = unstack_state(self._zeros(x) if state is None else state)
+        after: list[LayerState] = []
         for layer in range(self.num_layers):
             x = F.dropout(x, self.dropout, self.training) if layer else x
             made = self.cell_step(layer, x, before[layer])
             after.append(zoneout(before[layer], made, self.zoneout, self.training))
             x = after[-1][0]
-        return x, join(after)
+        return x, stack_state(after)
 
-    def cell_step(self, layer: int, x: Tensor, state: Parts) -> Parts:
+    def cell_step(self, layer: int, x: Tensor, state: LayerState) -> LayerState:
         """Read one step in one layer, which is far faster than a layer of torch for one step.
 
         Args:
@@ -167,7 +181,7 @@ class RecurrentLayer(nn.RNNBase, ABC):
         return self._step(linear(x, w_ih, b_ih), linear(state[0], w_hh, b_hh), *state)
 
     @abstractmethod
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> LayerState:
         """Make the state after a step of the products of input and state."""
 
     def _packed(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
@@ -177,23 +191,27 @@ class RecurrentLayer(nn.RNNBase, ABC):
 
     def _zeros(self, x: Tensor) -> State:
         """The state before any step: zeros, or what was learned."""
-        if len(self.first):
-            return whole(part.expand(-1, len(x), -1) for part in self.first)
+        if len(self.initial_state):
+            return from_tuple(part.expand(-1, len(x), -1) for part in self.initial_state)
         layers = self.num_layers * (2 if self.bidirectional else 1)
-        return whole(x.new_zeros(self.state_parts, layers, len(x), self.hidden_size).unbind(0))
+        return from_tuple(x.new_zeros(self.num_states, layers, len(x), self.hidden_size).unbind(0))
 
     def _layers(self, x: Tensor, lengths: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Read by one call for each layer and direction."""
         state = self._zeros(x) if state is None else state
         self.check_forward_args(x, state, None)
-        before = split(state)
-        after: list[Parts] = []
-        rows = None
+        before = unstack_state(state)
+        after: list[LayerState] = []
+        padding = None
         if lengths is not None and int(lengths.min()) < x.size(1):
-            rows = Rows(lengths, x.size(1), x.device)
-        between = LockedDropout(self.dropout, time=0) if self.locked else nn.Dropout(self.dropout)
+            padding = PaddingInfo(lengths, x.size(1), x.device)
+        between = (
+            VariationalDropout(self.dropout, time_dim=0)
+            if self.variational_dropout
+            else nn.Dropout(self.dropout)
+        )
         x = x.transpose(0, 1).contiguous()
-        x = rows.blank(x) if rows else x
+        x = padding.zero_padding(x) if padding else x
         for layer in range(self.num_layers):
             x = between.train(self.training)(x) if layer else x
             outputs = []
@@ -203,35 +221,35 @@ class RecurrentLayer(nn.RNNBase, ABC):
                     weights[1] = F.dropout(weights[1], self.weight_drop)
                 read = self._walk if self.zoneout else self._read
                 y, final = read(
-                    _turned(x, rows) if suffix else x, rows, before[len(after)], weights
+                    _turned(x, padding) if suffix else x, padding, before[len(after)], weights
                 )
-                outputs.append(_turned(y, rows) if suffix else y)
+                outputs.append(_turned(y, padding) if suffix else y)
                 after.append(final)
             x = torch.cat(outputs, dim=-1)
-        x = rows.blank(x) if rows else x
-        return x.transpose(0, 1), join(after)
+        x = padding.zero_padding(x) if padding else x
+        return x.transpose(0, 1), stack_state(after)
 
     def _read(
-        self, x: Tensor, rows: Rows | None, state: Parts, weights: list[Tensor]
-    ) -> tuple[Tensor, Parts]:
+        self, x: Tensor, padding: PaddingInfo | None, state: LayerState, weights: list[Tensor]
+    ) -> tuple[Tensor, LayerState]:
         """Run one layer and direction: its output and the state after each row's last step."""
         one = state[0].unsqueeze(0)
         output, last = self.kernel(x, one, weights, True, 1, 0.0, self.training, False, False)
-        return output, (rows.last(output) if rows else last.squeeze(0),)
+        return output, (padding.last_step(output) if padding else last.squeeze(0),)
 
     def _walk(
-        self, x: Tensor, rows: Rows | None, state: Parts, weights: list[Tensor]
-    ) -> tuple[Tensor, Parts]:
+        self, x: Tensor, padding: PaddingInfo | None, state: LayerState, weights: list[Tensor]
+    ) -> tuple[Tensor, LayerState]:
         """Run one layer and direction step by step, keeping units as they were."""
         w_ih, w_hh, b_ih, b_hh = weights
-        again, states = Weights(w_hh, b_hh), []
+        again, states = DeferredLinear(w_hh, b_hh), []
         for gates in linear(x, w_ih, b_ih).unbind(0):
             made = self._step(gates, again(state[0], None), *state)
             state = zoneout(state, made, self.zoneout, self.training)
             states.append(state)
         walked = [torch.stack(part) for part in zip(*states, strict=True)]
-        return walked[0], tuple(rows.last(part) for part in walked) if rows else state
+        return walked[0], tuple(padding.last_step(part) for part in walked) if padding else state
 
 
-def _turned(x: Tensor, rows: Rows | None) -> Tensor:
-    return rows.reverse(x) if rows else x.flip(0)
+def _turned(x: Tensor, padding: PaddingInfo | None) -> Tensor:
+    return padding.reverse(x) if padding else x.flip(0)

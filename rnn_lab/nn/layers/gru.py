@@ -1,33 +1,33 @@
-"""Gated recurrent units: cell and torch's fused layer."""
+"""Gated recurrent unit (GRU): cell and fused layer."""
 
 import torch
 from torch import Tensor, nn
 
 from rnn_lab.nn.functional.gates import gru_gates
-from rnn_lab.nn.functional.state import Parts
+from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.layers.cell import GatedCell
-from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.layers.fused import FusedRNN
 
 
 class GRUCell(GatedCell):
-    """Gated recurrent units: `n = tanh(W x + r R h)` and `h' = (1 - z) n + z h`.
+    """Gated recurrent unit: `n = tanh(W x + r R h)` and `h' = (1 - z) n + z h`.
 
     Source: Cho et al. (2014), https://arxiv.org/abs/1406.1078.
     """
 
-    gates = 3
+    num_gates = 3
 
-    def update(self, projected: Tensor, state: Parts) -> Parts:
+    def update(self, projected: Tensor, state: LayerState) -> LayerState:
         (h,) = state
         x_r, x_z, x_n = projected.chunk(3, -1)
-        h_r, h_z, h_n = self.recur(h).chunk(3, -1)
+        h_r, h_z, h_n = self.project_state(h).chunk(3, -1)
         r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
         n = torch.tanh(x_n + r * h_n)
         return ((1 - z) * n + z * h,)
 
 
-class GRU(RecurrentLayer, nn.GRU):  # type: ignore[misc]  # lengths stand where torch has hx
-    """Gated recurrent units: a reset gate and an update gate.
+class GRU(FusedRNN, nn.GRU):  # type: ignore[misc]  # lengths replace torch's hx
+    """Gated recurrent unit (GRU) with a reset gate and an update gate.
 
     Source: Cho et al. (2014), https://arxiv.org/abs/1406.1078.
     """
@@ -36,5 +36,5 @@ class GRU(RecurrentLayer, nn.GRU):  # type: ignore[misc]  # lengths stand where 
     kernel = torch.gru
     cell = torch.gru_cell
 
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> LayerState:
         return (gru_gates(x, again, state[0]),)

@@ -9,7 +9,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from rnn_lab.nn.functional.linear import linear
-from rnn_lab.nn.functional.state import Parts
+from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.functional.step_kernels import (
     Grad,
     linear_backward,
@@ -19,110 +19,114 @@ from rnn_lab.nn.functional.step_kernels import (
     time_chunks,
 )
 from rnn_lab.nn.layers.cell import Cell
-from rnn_lab.nn.layers.stack import Core
-from rnn_lab.nn.layers.unrolled import Unrolled, UnrolledCore
+from rnn_lab.nn.layers.stack import UnidirectionalLayer
+from rnn_lab.nn.layers.unrolled import UnrolledLayer, UnrolledRNN
 
 
 class IndRNNCell(Cell):
-    """Independent units: `h' = relu(W x + u h + b)`, each with one recurrent weight of its own.
+    """Independent units with one recurrent weight each: `h' = relu(W x + u h + b)`.
 
     Source: Li et al. (2018), https://arxiv.org/abs/1803.04831.
 
     Args:
-        input_size: Features of a step.
-        hidden_size: Units.
-        longest: Steps of the longest rows; recurrent weights stay within `2^(1 / longest)`, so
-            that no unit more than doubles what it holds. None: without bounds.
+        input_size: Number of input features.
+        hidden_size: Number of units.
+        max_seq_len: Length of the longest sequences; recurrent weights are clipped to
+            `2^(1 / max_seq_len)` in magnitude, so that no state more than doubles over a sequence.
+            None: no clipping.
     """
 
-    droppable = ("weight_ih",)
+    weight_drop_params = ("weight_ih",)
 
-    def __init__(self, input_size: int, hidden_size: int, *, longest: int | None = None) -> None:
-        if longest is not None and longest < 1:
-            raise ValueError(f"longest must be at least 1, got {longest}")
+    def __init__(
+        self, input_size: int, hidden_size: int, *, max_seq_len: int | None = None
+    ) -> None:
+        if max_seq_len is not None and max_seq_len < 1:
+            raise ValueError(f"max_seq_len must be at least 1, got {max_seq_len}")
         super().__init__(input_size, hidden_size)
-        self.longest = longest
+        self.max_seq_len = max_seq_len
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
         self.weight_hh = nn.Parameter(torch.empty(hidden_size))
         self.bias_ih = nn.Parameter(torch.empty(hidden_size))
         self.reset_parameters()
 
     @property
-    def bound(self) -> float:
-        """The largest size of a recurrent weight."""
-        return math.inf if self.longest is None else 2 ** (1 / self.longest)
+    def recurrent_clip(self) -> float:
+        """Largest magnitude of a recurrent weight."""
+        return math.inf if self.max_seq_len is None else 2 ** (1 / self.max_seq_len)
 
     def reset_parameters(self) -> None:
-        """Start with memories of all lengths, for a last layer see `remember`."""
+        """Initialize recurrent weights uniformly from 0 to 1, for memories of all lengths."""
         nn.init.kaiming_uniform_(self.weight_ih, nonlinearity="relu")
         nn.init.zeros_(self.bias_ih)
         nn.init.uniform_(self.weight_hh, 0, 1)
 
-    def remember(self) -> None:
-        """Start with long memories only: weights that keep at least half over `longest` steps."""
-        if self.longest is None:
+    def init_long_memory(self) -> None:
+        """Initialize recurrent weights that keep at least half of a state over `max_seq_len`."""
+        if self.max_seq_len is None:
             nn.init.uniform_(self.weight_hh, 0.99, 1)
         else:
-            nn.init.uniform_(self.weight_hh, 1 / self.bound, self.bound)
+            nn.init.uniform_(self.weight_hh, 1 / self.recurrent_clip, self.recurrent_clip)
 
     def project(self, x: Tensor) -> Tensor:
-        self.clip()
+        self.clip_recurrent_weights()
         return linear(x, self.weight_ih, self.bias_ih).to(self.bias_ih.dtype)
 
-    def clip(self) -> None:
-        """Bring recurrent weights back within their bounds, where a step of learning left them."""
+    def clip_recurrent_weights(self) -> None:
+        """Clip recurrent weights, in place, which an optimizer step may have moved too far."""
         weight = self.weight_hh.detach()
-        if self.longest is not None and bool((weight.abs() > self.bound).any()):
-            weight.clamp_(-self.bound, self.bound)
+        if self.max_seq_len is not None and bool((weight.abs() > self.recurrent_clip).any()):
+            weight.clamp_(-self.recurrent_clip, self.recurrent_clip)
 
-    def update(self, projected: Tensor, state: Parts) -> Parts:
+    def update(self, projected: Tensor, state: LayerState) -> LayerState:
         (h,) = state
         return (torch.relu(projected + self.weight_hh * h),)
 
-    def walk(self, x: Tensor, state: Parts) -> Parts:
+    def forward_sequence(self, x: Tensor, state: LayerState) -> LayerState:
         return (run_kernel(IndRNNFunction, self.project(x), *state, self.weight_hh),)
 
 
 class IndRNNFunction(Function):
-    """See `IndRNNCell`; gives h after all steps, `(time, batch, hidden)`.
+    """Kernel of `IndRNNCell`; returns h after all steps, `(time, batch, hidden)`.
 
-    Takes the share of the input, like h; h before; the recurrent weights, `(hidden,)`.
+    Inputs: the projected input u, `(time, batch, hidden)`; initial h; the recurrent weights,
+    `(hidden,)`.
     """
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, h: Tensor, weight: Tensor) -> Tensor:
         hs = state_buffer(u, h)
         steps = hs.unbind(0)
-        for u_t, before, after in zip(u.unbind(0), steps, steps[1:], strict=False):
-            torch.addcmul(u_t, before, weight, out=after).relu_()
+        for u_t, h_t, out in zip(u.unbind(0), steps, steps[1:], strict=False):
+            torch.addcmul(u_t, h_t, weight, out=out).relu_()
         return save_states(ctx, (hs,), weight)[0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Grad, ...]:
         hs, weight = ctx.saved_tensors
-        to_u, to_h = torch.empty_like(hs[1:]), torch.zeros_like(hs[0])
-        to_weight = torch.zeros_like(weight)
+        grad_u, grad_h = torch.empty_like(hs[1:]), torch.zeros_like(hs[0])
+        grad_weight = torch.zeros_like(weight)
         for steps in reversed(time_chunks(len(grad))):
-            made = to_u[steps].copy_(grad[steps])
+            grads = grad_u[steps].copy_(grad[steps])
             active = hs[1:][steps].sign()
-            to_h = linear_backward(made, active * weight, to_h)
-            to_weight += (made.mul_(active) * hs[steps]).sum((0, 1))
-        return to_u, to_h, to_weight
+            grad_h = linear_backward(grads, active * weight, grad_h)
+            grad_weight += (grads.mul_(active) * hs[steps]).sum((0, 1))
+        return grad_u, grad_h, grad_weight
 
 
-class IndRNN(Unrolled):
-    """Units that do not see each other within a layer: one recurrent weight each, very long memory.
+class IndRNN(UnrolledRNN):
+    """Independently recurrent network: one recurrent weight per unit, for very long memory.
 
-    Where there are several layers, the last starts with long memories only.
+    With several layers the last one is initialized for long memory only.
 
     Source: Li et al. (2018), https://arxiv.org/abs/1803.04831.
     """
 
     cell, year, cost = IndRNNCell, 2018, "DH + H"
 
-    def make(self, layer: int, input_size: int) -> Core:
+    def make_layer(self, index: int, input_size: int) -> UnidirectionalLayer:
         cell = IndRNNCell(input_size, self.hidden_size, **self.options)
-        if 0 < layer == self.num_layers - 1:
-            cell.remember()
-        return UnrolledCore(cell)
+        if 0 < index == self.num_layers - 1:
+            cell.init_long_memory()
+        return UnrolledLayer(cell)

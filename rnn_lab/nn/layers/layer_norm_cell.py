@@ -1,4 +1,4 @@
-"""What cells with layer normalization inside their gates share."""
+"""Base class of cells with layer normalization inside their gates."""
 
 from typing import Literal
 
@@ -11,12 +11,12 @@ from rnn_lab.nn.layers.cell import GatedCell
 
 
 class LayerNormCell(GatedCell):
-    """A cell whose products of input and state are normalized, each on its own.
+    """A cell that normalizes the projected input and the projected state separately.
 
     Args:
-        input_size: Features of a step.
-        hidden_size: Units.
-        norm: Whether the products of all gates are normalized together or each gate's on its own.
+        input_size: Number of input features.
+        hidden_size: Number of units.
+        norm: `all` normalizes the pre-activations of all gates together, `gate` each gate's own.
     """
 
     def __init__(
@@ -27,40 +27,41 @@ class LayerNormCell(GatedCell):
         super().__init__(input_size, hidden_size)
         self.norm = norm
 
-    def _add_weights(self) -> None:
-        super()._add_weights()
-        self.gain_ih = nn.Parameter(torch.ones(self.gates * self.hidden_size))
-        self.gain_hh = nn.Parameter(torch.ones(self.gates * self.hidden_size))
+    def _create_weights(self) -> None:
+        super()._create_weights()
+        self.gain_ih = nn.Parameter(torch.ones(self.num_gates * self.hidden_size))
+        self.gain_hh = nn.Parameter(torch.ones(self.num_gates * self.hidden_size))
 
     def reset_parameters(self) -> None:
-        """Start as others do, with gains of one and biases that differ.
+        """Initialize like `GatedCell`, with gains of one and random input biases.
 
-        Were they zero, a row that begins with no input at all, such as dropped words, would leave
-        all units alike, and a norm of what is all alike makes its gradient hundreds of times
-        greater at every step.
+        With zero biases a sequence that starts with zero inputs, such as dropped words, would
+        leave all units equal, and layer norm of equal values multiplies the gradient by several
+        hundred at every step.
         """
         super().reset_parameters()
         for gain in (self.gain_ih, self.gain_hh):
             nn.init.ones_(gain)
         nn.init.uniform_(self.bias_ih, -(self.hidden_size**-0.5), self.hidden_size**-0.5)
 
-    def project(self, x: Tensor, times: Tensor | None = None) -> Tensor:
+    def project(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Project and normalize the input; `scale` multiplies gain and bias if it is given."""
         product = linear(x, self.weight_ih).to(self.gain_ih.dtype)
-        if times is None:
-            return self._normed(product, self.gain_ih, self.bias_ih)
-        return self._normed(product, self.gain_ih * times, self.bias_ih * times)
+        if scale is None:
+            return self._normalize(product, self.gain_ih, self.bias_ih)
+        return self._normalize(product, self.gain_ih * scale, self.bias_ih * scale)
 
-    def recur(self, h: Tensor) -> Tensor:
+    def project_state(self, h: Tensor) -> Tensor:
         product = linear(h, self.weight_hh).to(h.dtype)
-        return self._normed(product, self.gain_hh, self.bias_hh)
+        return self._normalize(product, self.gain_hh, self.bias_hh)
 
     @property
-    def groups(self) -> int:
-        """Parts of the products that are normalized each on its own."""
-        return 1 if self.norm == "all" else self.gates
+    def num_groups(self) -> int:
+        """Number of groups of pre-activations that are normalized separately."""
+        return 1 if self.norm == "all" else self.num_gates
 
-    def _normed(self, x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+    def _normalize(self, x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
         if self.norm == "all":
             return F.layer_norm(x, gain.shape, gain, bias)
-        own = F.layer_norm(x.unflatten(-1, (self.gates, -1)), (self.hidden_size,))
-        return torch.addcmul(bias, own.flatten(-2), gain)
+        normed = F.layer_norm(x.unflatten(-1, (self.num_gates, -1)), (self.hidden_size,))
+        return torch.addcmul(bias, normed.flatten(-2), gain)

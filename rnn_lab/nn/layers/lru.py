@@ -7,26 +7,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnn_lab.nn.functional.linear import linear
-from rnn_lab.nn.functional.padding import Rows
-from rnn_lab.nn.functional.scan import rotate
-from rnn_lab.nn.functional.state import Parts
-from rnn_lab.nn.layers.scan_core import ScanCore, single
+from rnn_lab.nn.functional.padding import PaddingInfo
+from rnn_lab.nn.functional.scan import complex_scan
+from rnn_lab.nn.functional.state import LayerState
+from rnn_lab.nn.layers.scan_layer import ScanLayer, at_least_float32
 from rnn_lab.nn.layers.stack import StackedRNN
 
 
-class LRUCore(ScanCore):
+class LRULayer(ScanLayer):
     """One layer and direction of an `LRU`.
 
     Args:
-        input_size: Features of a step.
-        hidden_size: Complex units of the state, and features of the output.
-        r_min: The smallest size of the factors at the start.
-        r_max: The largest.
-        max_phase: The largest angle by which they turn at the start, in radians.
-        glu: Whether a gated linear unit follows; without it the whole layer is linear.
+        input_size: Number of input features.
+        hidden_size: Number of complex units of the state, and of output features.
+        r_min: Smallest initial magnitude of the eigenvalues.
+        r_max: Largest initial magnitude of the eigenvalues.
+        max_phase: Largest initial phase of the eigenvalues, in radians.
+        glu: Whether to apply a gated linear unit to the output; without it the layer is linear.
     """
 
-    droppable = ("weight",)
+    weight_drop_params = ("weight",)
 
     def __init__(
         self,
@@ -55,13 +55,13 @@ class LRUCore(ScanCore):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Spread the factors evenly over a ring; draw weights so that variances stay.
+        """Initialize eigenvalues uniformly on a ring, and weights that preserve variances.
 
-        The squares of their sizes and their angles are uniform, the scale of the input is
-        `sqrt(1 - |factor|^2)`, which keeps the state as large as its input.
+        Squared magnitudes and phases are uniform; the input is scaled by
+        `sqrt(1 - |eigenvalue|^2)`, which keeps the state as large as its input.
         """
         size, ring = self.hidden_size, self.r_max**2 - self.r_min**2
-        # A factor of size 1 would need a scale of 0, whose logarithm is no number.
+        # A magnitude of 1 would need a scale of 0, whose logarithm is not finite.
         squared = (torch.rand(size) * ring + self.r_min**2).clamp(1e-12, 1 - 1e-6)
         with torch.no_grad():
             self.log_decay.copy_((-0.5 * squared.log()).log())
@@ -75,39 +75,42 @@ class LRUCore(ScanCore):
             nn.init.zeros_(self.glu.bias)
 
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Real and imaginary parts."""
+        """Return the shape of the state as real and imaginary parts."""
         return ((self.hidden_size, 2),)
 
-    def factors(self) -> Tensor:
-        """The complex factors of the units, `(hidden_size, 2)`, always smaller than one."""
-        size, angle = torch.exp(-self.log_decay.exp()), self.log_phase.exp()
-        return torch.stack([size * angle.cos(), size * angle.sin()], -1)
+    def eigenvalues(self) -> Tensor:
+        """Return the complex eigenvalues, `(hidden_size, 2)`, whose magnitude is below one."""
+        magnitude, phase = torch.exp(-self.log_decay.exp()), self.log_phase.exp()
+        return torch.stack([magnitude * phase.cos(), magnitude * phase.sin()], -1)
 
-    def forward(self, x: Tensor, state: Parts, rows: Rows | None) -> tuple[Tensor, Parts]:
-        """Read all steps, see `Core`."""
+    def forward(
+        self, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    ) -> tuple[Tensor, LayerState]:
+        """Process all steps, see `UnidirectionalLayer`."""
         scale = self.log_scale.exp().repeat_interleave(2).unsqueeze(1)
-        b = single(linear(x, scale * self.weight)).unflatten(-1, (self.hidden_size, 2))
-        a = self.factors().expand(1, 1, -1, 2)
+        projected = at_least_float32(linear(x, scale * self.weight))
+        b = projected.unflatten(-1, (self.hidden_size, 2))
+        a = self.eigenvalues().expand(1, 1, -1, 2)
         if self.zoneout:
-            moving = self.moving(b[..., :1])
-            b, one = moving * b, b.new_tensor([1.0, 0.0])
-            a = one + moving * (a - one)
-        states, last = rotate(a, b, state[0].to(b), rows)
+            rate = self.update_rate(b[..., :1])
+            b, one = rate * b, b.new_tensor([1.0, 0.0])
+            a = one + rate * (a - one)
+        states, final = complex_scan(a, b, state[0].to(b), padding)
         y = linear(states.flatten(-2), self.out)
-        matrix = self.skip.dim() == 2
-        y = y + linear(x, self.skip) if matrix else torch.addcmul(y, self.skip, x)
+        is_matrix = self.skip.dim() == 2
+        y = y + linear(x, self.skip) if is_matrix else torch.addcmul(y, self.skip, x)
         if self.glu is not None:
             y = F.glu(linear(F.gelu(y), self.glu.weight, self.glu.bias), -1)
-        return single(y), (last,)
+        return at_least_float32(y), (final,)
 
 
 class LRU(StackedRNN):
-    """Complex units that decay and turn by fixed factors: `s = a s + B x`, `y = Re(C s) + D x`.
+    """Linear recurrent unit: complex diagonal recurrence, `s = a s + B x`, `y = Re(C s) + D x`.
 
-    Linear in time; a gated linear unit after each layer makes depth worth while (`glu`).
+    It is linear in time; a gated linear unit after each layer (`glu`) makes stacked layers useful.
 
     Source: Orvieto et al. (2023), https://arxiv.org/abs/2303.06349, section 3 and appendix A.
     """
 
-    core = LRUCore
+    layer_class = LRULayer
     year, cost, parallel = 2023, "2HD + 4HH", True

@@ -1,13 +1,13 @@
-"""Long short-term memory: cell and torch's fused layer."""
+"""Long short-term memory (LSTM): cell and fused layer."""
 
 import torch
 from torch import Tensor, nn
 
 from rnn_lab.nn.functional.gates import lstm_gates
-from rnn_lab.nn.functional.padding import Rows
-from rnn_lab.nn.functional.state import Parts
+from rnn_lab.nn.functional.padding import PaddingInfo
+from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.layers.cell import GatedCell
-from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.layers.fused import FusedRNN
 
 
 class LSTMCell(GatedCell):
@@ -17,46 +17,46 @@ class LSTMCell(GatedCell):
     al. (2000), https://doi.org/10.1162/089976600300015015, for the forget gate.
     """
 
-    gates, kept = 4, 2
+    num_gates, num_states = 4, 2
 
     def reset_parameters(self) -> None:
-        """Start as others do, but half open towards remembering."""
+        """Initialize like `GatedCell` and add one to the biases of the forget gate."""
         super().reset_parameters()
         self.bias_ih.detach().chunk(4)[1].add_(1)
 
-    def update(self, projected: Tensor, state: Parts) -> Parts:
+    def update(self, projected: Tensor, state: LayerState) -> LayerState:
         h, c = state
-        i, f, g, o = (projected + self.recur(h)).chunk(4, -1)
+        i, f, g, o = (projected + self.project_state(h)).chunk(4, -1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         return o.sigmoid() * c.tanh(), c
 
 
-class LSTM(RecurrentLayer, nn.LSTM):  # type: ignore[misc]  # lengths stand where torch has hx
-    """Long short-term memory: a cell state behind an input, a forget and an output gate.
+class LSTM(FusedRNN, nn.LSTM):  # type: ignore[misc]  # lengths replace torch's hx
+    """Long short-term memory (LSTM) with input, forget and output gates.
 
     Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735; Gers et
     al. (2000), https://doi.org/10.1162/089976600300015015, for the forget gate.
     """
 
-    year, cost, state_parts = 1997, "4H(D+H)", 2
+    year, cost, num_states = 1997, "4H(D+H)", 2
     cell = torch.lstm_cell
 
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> LayerState:
         return lstm_gates(x + again, state[1])
 
     def _read(
-        self, x: Tensor, rows: Rows | None, state: Parts, weights: list[Tensor]
-    ) -> tuple[Tensor, Parts]:
+        self, x: Tensor, padding: PaddingInfo | None, state: LayerState, weights: list[Tensor]
+    ) -> tuple[Tensor, LayerState]:
         before = tuple(part.unsqueeze(0) for part in state)
-        if rows is None:
+        if padding is None:
             output, *after = torch.lstm(
                 x, before, weights, True, 1, 0.0, self.training, False, False
             )
             return output, tuple(part.squeeze(0) for part in after)
-        # The kernel gives c after the last step only. One more feature, one on padding, shuts the
-        # input gate and opens the forget gate there, so that c stays what it was, to the last bit.
+        # The kernel returns c after the last step only. An additional feature, one on padding,
+        # closes the input gate and opens the forget gate there, so that c stays bit-identical.
         hold = x.new_tensor([-1e4, 1e4, 0, 0]).repeat_interleave(self.hidden_size).unsqueeze(1)
-        x = torch.cat([x, rows.padding.to(x)], dim=-1)
+        x = torch.cat([x, padding.padding_mask.to(x)], dim=-1)
         weights = [torch.cat([weights[0], hold], dim=1), *weights[1:]]
         output, _, c = torch.lstm(x, before, weights, True, 1, 0.0, self.training, False, False)
-        return output, (rows.last(output), c.squeeze(0))
+        return output, (padding.last_step(output), c.squeeze(0))

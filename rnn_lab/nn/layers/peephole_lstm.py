@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from rnn_lab.nn.functional.linear import weight_gradient, with_weight
-from rnn_lab.nn.functional.state import Parts
+from rnn_lab.nn.functional.linear import prepacked_linear, weight_gradient
+from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.functional.step_kernels import (
     Grad,
     add_step_grad,
     backward_steps,
-    lstm_factors,
+    lstm_local_grads,
     output_buffer,
     run_kernel,
     save_states,
@@ -23,89 +23,94 @@ from rnn_lab.nn.functional.step_kernels import (
     time_chunks,
 )
 from rnn_lab.nn.layers.cell import GatedCell
-from rnn_lab.nn.layers.unrolled import Unrolled
+from rnn_lab.nn.layers.unrolled import UnrolledRNN
 
 
 class PeepholeLSTMCell(GatedCell):
-    """An LSTM whose gates see the cell state: i and f that before the step, o that after it.
+    """An LSTM whose gates see the cell state: i and f the previous one, o the new one.
 
     Source: Gers & Schmidhuber (2000), https://doi.org/10.1109/IJCNN.2000.861302.
     """
 
-    gates, kept = 4, 2
+    num_gates, num_states = 4, 2
 
-    def _add_weights(self) -> None:
-        super()._add_weights()
+    def _create_weights(self) -> None:
+        super()._create_weights()
         self.weight_ch = nn.Parameter(torch.empty(3 * self.hidden_size))
 
     def reset_parameters(self) -> None:
-        """Start half open towards remembering, with small peepholes."""
+        """Initialize the biases of the forget gate to one and the peephole weights small."""
         super().reset_parameters()
         nn.init.ones_(self.bias_ih.detach().chunk(4)[1])
         nn.init.uniform_(self.weight_ch, -0.1, 0.1)
 
-    def update(self, projected: Tensor, state: Parts) -> Parts:
+    def update(self, projected: Tensor, state: LayerState) -> LayerState:
         h, c = state
         p_i, p_f, p_o = self.weight_ch.chunk(3)
-        i, f, g, o = (projected + self.recur(h)).chunk(4, -1)
+        i, f, g, o = (projected + self.project_state(h)).chunk(4, -1)
         c = (f + p_f * c).sigmoid() * c + (i + p_i * c).sigmoid() * g.tanh()
         return (o + p_o * c).sigmoid() * c.tanh(), c
 
-    def walk(self, x: Tensor, state: Parts) -> Parts:
+    def forward_sequence(self, x: Tensor, state: LayerState) -> LayerState:
         weights = self.weight_hh, self.bias_hh, self.weight_ch
         return run_kernel(PeepholeLSTMFunction, self.project(x), *state, *weights)
 
 
 class PeepholeLSTMFunction(Function):
-    """See `PeepholeLSTMCell`; gives h and c after all steps, each `(time, batch, hidden)`.
+    """Kernel of `PeepholeLSTMCell`; returns h and c after all steps, `(time, batch, hidden)`.
 
-    Takes the share of the input, `(time, batch, 4 * hidden)`; h and c before; the recurrent weights
-    and their bias; the peepholes.
+    Inputs: the projected input u, `(time, batch, 4 * hidden)`; initial h and c; the recurrent
+    weights and biases; the peephole weights.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, u: Tensor, h: Tensor, c: Tensor, weight: Tensor, bias: Tensor, peep: Tensor
+        ctx: Any, u: Tensor, h: Tensor, c: Tensor, weight: Tensor, bias: Tensor, peephole: Tensor
     ) -> tuple[Tensor, Tensor]:
-        size, gates, shown = h.size(1), torch.empty_like(u), output_buffer(u, h)
-        hs, cs, peeps = state_buffer(u, h), state_buffer(u, c), peep.view(3, size)
-        times = with_weight(weight, len(h))
-        for t, (u_t, v, s) in enumerate(zip(u.unbind(0), gates.unbind(0), shown, strict=True)):
-            torch.add(u_t, times(hs[t]), out=v).add_(bias)
+        size, gates, tanh_c = h.size(1), torch.empty_like(u), output_buffer(u, h)
+        hs, cs, peepholes = state_buffer(u, h), state_buffer(u, c), peephole.view(3, size)
+        project = prepacked_linear(weight, len(h))
+        for t, (u_t, v, s) in enumerate(zip(u.unbind(0), gates.unbind(0), tanh_c, strict=True)):
+            torch.add(u_t, project(hs[t]), out=v).add_(bias)
             i, f, g, o = v.chunk(4, 1)
-            split_gates(v)[:, :2].addcmul_(cs[t].unsqueeze(1), peeps[:2]).sigmoid_()
+            split_gates(v)[:, :2].addcmul_(cs[t].unsqueeze(1), peepholes[:2]).sigmoid_()
             tanh_by_sigmoid(g, g)
-            after = torch.mul(f, cs[t], out=cs[t + 1]).addcmul_(i, g)
-            o.addcmul_(after, peeps[2]).sigmoid_()
-            tanh_by_sigmoid(after, s)
+            next_c = torch.mul(f, cs[t], out=cs[t + 1]).addcmul_(i, g)
+            o.addcmul_(next_c, peepholes[2]).sigmoid_()
+            tanh_by_sigmoid(next_c, s)
             torch.mul(o, s, out=hs[t + 1])
-        return save_states(ctx, (hs, cs), gates, shown, weight, peeps)
+        return save_states(ctx, (hs, cs), gates, tanh_c, weight, peepholes)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Grad) -> tuple[Grad, ...]:
-        hs, cs, gates, shown, weight, peeps = ctx.saved_tensors
-        size, to_gates = hs.size(2), torch.empty_like(gates)
-        to_h, to_c = torch.zeros_like(hs[0]), torch.zeros_like(cs[0])
-        times = with_weight(weight.t(), len(to_h))
+        hs, cs, gates, tanh_c, weight, peepholes = ctx.saved_tensors
+        size, grad_gates = hs.size(2), torch.empty_like(gates)
+        grad_h, grad_c = torch.zeros_like(hs[0]), torch.zeros_like(cs[0])
+        project = prepacked_linear(weight.t(), len(grad_h))
         for steps in reversed(time_chunks(len(gates))):
-            made, through, forget = lstm_factors(gates, cs, shown, steps, to_gates)
-            for t, made_t, e, f in backward_steps(steps, made, through, forget):
-                to_h, to_c = add_step_grad(to_h, grads[0], t), add_step_grad(to_c, grads[1], t)
-                made_t[:, 3] *= to_h
-                to_c.addcmul_(to_h, e).addcmul_(made_t[:, 3], peeps[2])
-                made_t[:, :3] *= to_c.unsqueeze(1)
-                to_c.mul_(f).addcmul_(made_t[:, 0], peeps[0]).addcmul_(made_t[:, 1], peeps[1])
-                to_h = times(to_gates[t])
-        flat, made = to_gates.flatten(0, 1), to_gates.unflatten(2, (4, size))
-        to_weight = weight_gradient(flat, hs[:-1].flatten(0, 1))
-        before, after = (cs[:-1] * made[:, :, k] for k in (0, 1)), cs[1:] * made[:, :, 3]
-        to_peep = torch.cat([part.sum((0, 1)) for part in (*before, after)])
-        return to_gates, to_h, to_c, to_weight, flat.sum(0), to_peep
+            local, dh_dc, forget = lstm_local_grads(gates, cs, tanh_c, steps, grad_gates)
+            for t, local_t, e, f in backward_steps(steps, local, dh_dc, forget):
+                grad_h = add_step_grad(grad_h, grads[0], t)
+                grad_c = add_step_grad(grad_c, grads[1], t)
+                local_t[:, 3] *= grad_h
+                grad_c.addcmul_(grad_h, e).addcmul_(local_t[:, 3], peepholes[2])
+                local_t[:, :3] *= grad_c.unsqueeze(1)
+                grad_c.mul_(f).addcmul_(local_t[:, 0], peepholes[0])
+                grad_c.addcmul_(local_t[:, 1], peepholes[1])
+                grad_h = project(grad_gates[t])
+        flat, grad_by_gate = grad_gates.flatten(0, 1), grad_gates.unflatten(2, (4, size))
+        grad_weight = weight_gradient(flat, hs[:-1].flatten(0, 1))
+        products = (
+            *(cs[:-1] * grad_by_gate[:, :, k] for k in (0, 1)),
+            cs[1:] * grad_by_gate[:, :, 3],
+        )
+        grad_peephole = torch.cat([product.sum((0, 1)) for product in products])
+        return grad_gates, grad_h, grad_c, grad_weight, flat.sum(0), grad_peephole
 
 
-class PeepholeLSTM(Unrolled):
-    """An LSTM whose gates look at the cell state itself, which helps it to count and to time.
+class PeepholeLSTM(UnrolledRNN):
+    """LSTM with peephole connections: gates see the cell state, for counting and precise timing.
 
     Source: Gers & Schmidhuber (2000), https://doi.org/10.1109/IJCNN.2000.861302.
     """

@@ -1,4 +1,4 @@
-"""Quasi-recurrent network (QRNN): gates from a window of the input."""
+"""Quasi-recurrent network (QRNN): gates computed by a convolution over the input."""
 
 from typing import Any
 
@@ -9,23 +9,23 @@ from torch.autograd.function import once_differentiable
 
 from rnn_lab.nn.functional.activations import activate
 from rnn_lab.nn.functional.linear import linear
-from rnn_lab.nn.functional.padding import Rows
-from rnn_lab.nn.functional.scan import blend
-from rnn_lab.nn.functional.state import Parts
-from rnn_lab.nn.layers.scan_core import ScanCore, single
+from rnn_lab.nn.functional.padding import PaddingInfo
+from rnn_lab.nn.functional.scan import lerp_scan
+from rnn_lab.nn.functional.state import LayerState
+from rnn_lab.nn.layers.scan_layer import ScanLayer, at_least_float32
 from rnn_lab.nn.layers.stack import StackedRNN
 
 
-class QRNNCore(ScanCore):
+class QRNNLayer(ScanLayer):
     """One layer and direction of a `QRNN`.
 
     Args:
-        input_size: Features of a step.
-        hidden_size: Units.
-        window: Steps of the input that a gate sees, 1 or 2.
+        input_size: Number of input features.
+        hidden_size: Number of units.
+        window: Width of the convolution in steps, 1 or 2.
     """
 
-    droppable = ("weight",)
+    weight_drop_params = ("weight",)
 
     def __init__(self, input_size: int, hidden_size: int, *, window: int = 2) -> None:
         super().__init__(input_size, hidden_size)
@@ -37,61 +37,65 @@ class QRNNCore(ScanCore):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights by Glorot, gate by gate; biases are zero."""
+        """Initialize the weights of each gate Glorot uniform, biases zero."""
         for gate in self.weight.split(self.hidden_size):
             nn.init.xavier_uniform_(gate)
         nn.init.zeros_(self.bias)
 
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The cell state and, of a window of two, what the last input adds to the next gates.
+        """Return the shapes of the cell state and, for window 2, of the last projected input.
 
-        Products instead of inputs, because they are as wide in every layer.
+        The projection is stored instead of the input because it has the same size in all layers.
         """
         cell = (self.hidden_size,)
         return (cell,) if self.window == 1 else (cell, (3 * self.hidden_size,))
 
-    def forward(self, x: Tensor, state: Parts, rows: Rows | None) -> tuple[Tensor, Parts]:
-        """Read all steps, see `Core`."""
-        pairs, past = (x, None) if self.window == 1 else (_Pairs.apply(x), state[1])
-        products = single(linear(pairs, self.weight, self.bias))
-        moved, stays, out = activate(products, "tanh sigmoid sigmoid", past)
-        c, last = blend(self.held(stays), moved, state[0].to(moved), rows)
+    def forward(
+        self, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    ) -> tuple[Tensor, LayerState]:
+        """Process all steps, see `UnidirectionalLayer`."""
+        windows, carry = (x, None) if self.window == 1 else (_Windows.apply(x), state[1])
+        projected = at_least_float32(linear(windows, self.weight, self.bias))
+        candidate, decay, out = activate(projected, ("tanh", "sigmoid", "sigmoid"), carry)
+        decay, state_in = self.apply_zoneout(decay), state[0].to(candidate)
+        c, final = lerp_scan(decay, candidate, state_in, padding)
         if self.window == 1:
-            return out * c, (last,)
-        return out * c, (last, self._past(rows.last(x) if rows else x[-1]))
+            return out * c, (final,)
+        last_input = padding.last_step(x) if padding else x[-1]
+        return out * c, (final, self._project_previous(last_input))
 
-    def _past(self, x: Tensor) -> Tensor:
-        """What an input adds to the gates of the step after it."""
-        return single(linear(x, self.weight[:, : self.input_size]))
+    def _project_previous(self, x: Tensor) -> Tensor:
+        """Compute what an input adds to the pre-activations of the next step."""
+        return at_least_float32(linear(x, self.weight[:, : self.input_size]))
 
 
 class QRNN(StackedRNN):
-    """Gates from a window of the input and a pool over time: `c = f c + (1 - f) z`, `h = o c`.
+    """Quasi-recurrent network: convolution and pooling, `c = f c + (1 - f) z`, `h = o c`.
 
-    The input is convolved over `window` steps, nothing before the first step, and pooled by forget
-    and output gates (fo-pooling).
+    The input is convolved over `window` steps, with zeros before the first step, and pooled by
+    forget and output gates (fo-pooling).
 
     Source: Bradbury et al. (2017), https://arxiv.org/abs/1611.01576, section 2.
     """
 
-    core = QRNNCore
+    layer_class = QRNNLayer
     year, cost, parallel = 2017, "6HD", True
 
 
-class _Pairs(Function):
-    """Put the input of the step before, zero for the first, in front of each input."""
+class _Windows(Function):
+    """Concatenate each input with the previous one, which is zero at the first step."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         size = x.size(-1)
-        pairs = x.new_empty(*x.shape[:-1], 2 * size)
-        pairs[0, :, :size], pairs[1:, :, :size], pairs[..., size:] = 0, x[:-1], x
-        return pairs
+        windows = x.new_empty(*x.shape[:-1], 2 * size)
+        windows[0, :, :size], windows[1:, :, :size], windows[..., size:] = 0, x[:-1], x
+        return windows
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        before, now = grad.chunk(2, -1)
-        to_x = now.clone(memory_format=torch.contiguous_format)
-        to_x[:-1] += before[1:]
-        return to_x
+        grad_previous, grad_current = grad.chunk(2, -1)
+        grad_x = grad_current.clone(memory_format=torch.contiguous_format)
+        grad_x[:-1] += grad_previous[1:]
+        return grad_x

@@ -1,11 +1,11 @@
-"""The recurrent layers by the names that configs give them."""
+"""Registry of recurrent layers by the names used in configs."""
 
 import difflib
 import inspect
 from typing import Any, Literal
 
 from rnn_lab.nn.initialization import initialize
-from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.layers.fused import FusedRNN
 from rnn_lab.nn.layers.gru import GRU
 from rnn_lab.nn.layers.indrnn import IndRNN
 from rnn_lab.nn.layers.layer_norm_gru import LayerNormGRU
@@ -23,9 +23,9 @@ from rnn_lab.nn.layers.rnn import RNN, SimpleRNN
 from rnn_lab.nn.layers.slstm import SLSTM
 from rnn_lab.nn.layers.sru import SRU
 from rnn_lab.nn.layers.stack import StackedRNN
-from rnn_lab.nn.layers.unrolled import Unrolled
+from rnn_lab.nn.layers.unrolled import UnrolledRNN
 
-Layer = RecurrentLayer | StackedRNN | LSTMWithLayerNorm
+Layer = FusedRNN | StackedRNN | LSTMWithLayerNorm
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
     for layer in (
@@ -61,48 +61,52 @@ def build_layer(
     initialization: Literal["recommended", "torch"] = "recommended",
     options: dict[str, Any] | None = None,
 ) -> Layer:
-    """Build a recurrent layer by its name, with good starting weights.
+    """Build a recurrent layer by name and initialize its weights.
 
     Args:
-        name: A name of `LAYERS`.
-        input_size: Features of a step.
-        hidden_size: Units of each layer and direction.
-        num_layers: Layers on top of each other.
-        dropout: Share of the features dropped between two layers, in training.
-        bidirectional: Whether every layer reads backwards, too.
-        initialization: `recommended` (of torch's layers what `initialize` does, of all others what
-            their papers do) or `torch` (torch's own, for its own layers).
-        options: What else the layer takes by name, such as `zoneout`, `weight_drop`, `locked`.
+        name: Name in `LAYERS`.
+        input_size: Number of input features.
+        hidden_size: Number of units per layer and direction.
+        num_layers: Number of stacked recurrent layers.
+        dropout: Dropout probability between layers.
+        bidirectional: If True, use bidirectional layers.
+        initialization: `recommended` (`initialize` for torch's layers, the papers' own for all
+            others) or `torch` (torch's defaults, only for its own layers).
+        options: Further options of the layer, such as `zoneout` or `weight_drop`.
 
     Raises:
-        ValueError: If there is no such layer, or it does not take an option.
+        ValueError: If there is no layer of that name, or it does not have an option.
     """
     if name not in LAYERS:
-        near = difflib.get_close_matches(name, LAYERS, 3)
-        wish = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(LAYERS)}"
-        raise ValueError(f"there is no recurrent layer {name}: {wish}")
+        matches = difflib.get_close_matches(name, LAYERS, 3)
+        hint = f"did you mean {' or '.join(matches)}?" if matches else f"use {', '.join(LAYERS)}"
+        raise ValueError(f"there is no recurrent layer {name}: {hint}")
     layer, options = LAYERS[name], options or {}
-    if unknown := options.keys() - (accepted := layer_kwargs(name)).keys():
-        near = difflib.get_close_matches(min(unknown), accepted, 3) or list(accepted)
-        raise ValueError(f"{name} has no option {min(unknown)}; it has {', '.join(near)}")
+    if unknown := options.keys() - (known := layer_kwargs(name)).keys():
+        matches = difflib.get_close_matches(min(unknown), known, 3) or list(known)
+        raise ValueError(f"{name} has no option {min(unknown)}; it has {', '.join(matches)}")
     dropout = dropout if num_layers > 1 else 0.0
     built = layer(input_size, hidden_size, num_layers, dropout, bidirectional, **options)
-    torchs = built.lstm if isinstance(built, LSTMWithLayerNorm) else built
-    if isinstance(torchs, RecurrentLayer):
+    torch_layer = built.lstm if isinstance(built, LSTMWithLayerNorm) else built
+    if isinstance(torch_layer, FusedRNN):
         if initialization == "recommended":
-            initialize(torchs)
+            initialize(torch_layer)
     elif initialization != "recommended":
-        raise ValueError(f"initialization={initialization} is for RNN, LSTM and GRU, not {name}")
+        raise ValueError(
+            f"initialization={initialization} is only supported for RNN, LSTM and GRU, not {name}"
+        )
     return built
 
 
 def layer_kwargs(name: str) -> dict[str, Any]:
-    """Give what a layer takes by name beside sizes, depth, dropout and direction: its defaults."""
+    """Return the keyword-only options of a layer with their defaults."""
     layer = LAYERS[name]
-    taken = dict(inspect.signature(layer).parameters)
+    parameters = dict(inspect.signature(layer).parameters)
     if issubclass(layer, StackedRNN):
-        kind = layer.cell if issubclass(layer, Unrolled) else layer.core
-        taken |= inspect.signature(kind).parameters
+        part = layer.cell if issubclass(layer, UnrolledRNN) else layer.layer_class
+        parameters |= inspect.signature(part).parameters
     return {
-        name: option.default for name, option in taken.items() if option.kind is option.KEYWORD_ONLY
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
     }

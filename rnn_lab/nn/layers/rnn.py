@@ -1,29 +1,29 @@
-"""The simple recurrent network (Elman): cell, torch's fused layer, and the layer written out."""
+"""Simple recurrent network (Elman): cell, fused layer and unrolled layer."""
 
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn.functional.state import Parts
+from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.layers.cell import GatedCell
-from rnn_lab.nn.layers.fused import RecurrentLayer
-from rnn_lab.nn.layers.unrolled import Unrolled
+from rnn_lab.nn.layers.fused import FusedRNN
+from rnn_lab.nn.layers.unrolled import UnrolledRNN
 
 
 class RNNCell(GatedCell):
-    """The simple recurrent network: `h' = tanh(W x + R h + b)`.
+    """Simple recurrent network: `h' = tanh(W x + R h + b)`.
 
     Source: Elman (1990), https://doi.org/10.1207/s15516709cog1402_1.
     """
 
-    gates = 1
+    num_gates = 1
 
-    def update(self, projected: Tensor, state: Parts) -> Parts:
+    def update(self, projected: Tensor, state: LayerState) -> LayerState:
         (h,) = state
-        return (torch.tanh(projected + self.recur(h)),)
+        return (torch.tanh(projected + self.project_state(h)),)
 
 
-class RNN(RecurrentLayer, nn.RNN):  # type: ignore[misc]  # lengths stand where torch has hx
-    """The simple recurrent network: `h = tanh(W x + R h + b)`.
+class RNN(FusedRNN, nn.RNN):  # type: ignore[misc]  # lengths replace torch's hx
+    """Simple recurrent network (Elman): `h = tanh(W x + R h + b)`.
 
     Source: Elman (1990), https://doi.org/10.1207/s15516709cog1402_1.
     """
@@ -32,12 +32,12 @@ class RNN(RecurrentLayer, nn.RNN):  # type: ignore[misc]  # lengths stand where 
     kernel = torch.rnn_tanh
     cell = torch.rnn_tanh_cell
 
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> Parts:
+    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> LayerState:
         return (torch.tanh(x + again),)
 
 
-class SimpleRNN(Unrolled):
-    """The simple recurrent network, written out: `RNN` without torch's fused kernel.
+class SimpleRNN(UnrolledRNN):
+    """Simple recurrent network (Elman) in plain PyTorch, without torch's fused kernel.
 
     Source: Elman (1990), https://doi.org/10.1207/s15516709cog1402_1.
     """

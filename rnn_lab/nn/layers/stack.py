@@ -1,7 +1,6 @@
 """What recurrent layers share that are not torch's own: depth, directions, lengths, dropout.
 
-A kind of layer says in a `Core` what one layer does in one direction, by all steps at once and by
-one step; a `StackedRNN` makes the rest of it, the same for every kind.
+A `UnidirectionalLayer` is one layer in one direction; a `StackedRNN` stacks them.
 """
 
 from abc import ABC, abstractmethod
@@ -11,12 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnn_lab.nn.dropout import LockedDropout
-from rnn_lab.nn.functional.padding import Rows, check_lengths
-from rnn_lab.nn.functional.state import Parts, State, join, parts, split, whole
+from rnn_lab.nn.dropout import VariationalDropout
+from rnn_lab.nn.functional.padding import PaddingInfo, check_lengths
+from rnn_lab.nn.functional.state import (
+    LayerState,
+    State,
+    as_tuple,
+    from_tuple,
+    stack_state,
+    unstack_state,
+)
 
 
-class Core(nn.Module, ABC):
+class UnidirectionalLayer(nn.Module, ABC):
     """One layer that reads in one direction.
 
     Args:
@@ -24,12 +30,11 @@ class Core(nn.Module, ABC):
         hidden_size: Features of a step of its output.
 
     Attributes:
-        droppable: The parameters that weight drop works on: the recurrent matrices, or where
-            there are none those of the input.
+        weight_drop_params: The parameters that weight drop works on.
         zoneout: Probability of a unit of the state to stay as it was.
     """
 
-    droppable: ClassVar[tuple[str, ...]] = ()
+    weight_drop_params: ClassVar[tuple[str, ...]] = ()
     zoneout: float = 0.0
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
@@ -41,13 +46,15 @@ class Core(nn.Module, ABC):
         return ((self.hidden_size,),)
 
     @abstractmethod
-    def forward(self, x: Tensor, state: Parts, rows: Rows | None) -> tuple[Tensor, Parts]:
+    def forward(
+        self, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    ) -> tuple[Tensor, LayerState]:
         """Read all steps.
 
         Args:
             x: Rows, `(time, batch, input_size)`, padding last.
             state: What came before, parts of shape `(batch, ...)`.
-            rows: Where the real steps are; None: all rows are full.
+            padding: Where the real steps are; None: all rows are full.
 
         Returns:
             The output, `(time, batch, hidden_size)`, anything finite on padding, and the state
@@ -55,7 +62,7 @@ class Core(nn.Module, ABC):
         """
 
     @abstractmethod
-    def step(self, x: Tensor, state: Parts) -> tuple[Tensor, Parts]:
+    def step(self, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """Read one step, `(batch, input_size)`: its output and the state after it."""
 
 
@@ -68,7 +75,7 @@ class StackedRNN(nn.Module):
         num_layers: Layers, each reading the output of the one below.
         dropout: Share of the features dropped between two layers, in training.
         bidirectional: Whether every layer reads backwards, too.
-        locked: Whether that dropout is the same at all steps of a row.
+        variational_dropout: Whether that dropout is the same at all steps of a row.
         weight_drop: Share of the recurrent weights dropped in training, of a layer that has none
             of its input weights; drawn once for each call of `forward`.
         zoneout: Probability of a unit of the state to stay as it was, in training; in evaluation
@@ -82,7 +89,7 @@ class StackedRNN(nn.Module):
         parallel: Whether all steps can be taken at once, the state being linear in itself.
     """
 
-    core: ClassVar[type[Core]]
+    layer_class: ClassVar[type[UnidirectionalLayer]]
     year: ClassVar[int]
     cost: ClassVar[str]
     parallel: ClassVar[bool]
@@ -95,31 +102,35 @@ class StackedRNN(nn.Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
-        locked: bool = False,
+        variational_dropout: bool = False,
         weight_drop: float = 0.0,
         zoneout: float = 0.0,
         trainable_initial_state: bool = False,
         **options: Any,
     ) -> None:
         super().__init__()
-        check_shares(dropout=dropout, weight_drop=weight_drop, zoneout=zoneout)
+        check_probabilities(dropout=dropout, weight_drop=weight_drop, zoneout=zoneout)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bidirectional, self.weight_drop, self.options = bidirectional, weight_drop, options
         self.directions = 2 if bidirectional else 1
         sizes = [input_size, *[self.output_size] * (num_layers - 1)]
         places = [(layer, size) for layer, size in enumerate(sizes) for _ in range(self.directions)]
-        self.cores: list[Core] = nn.ModuleList(self.make(*place) for place in places)  # type: ignore[assignment]
-        for core in self.cores:
+        self.layers: list[UnidirectionalLayer] = nn.ModuleList(
+            self.make_layer(*place) for place in places
+        )  # type: ignore[assignment]
+        for core in self.layers:
             core.zoneout = zoneout
-        self.between = LockedDropout(dropout, time=0) if locked else nn.Dropout(dropout)
-        shapes = self.cores[0].state_shapes() if trainable_initial_state else ()
-        self.first: list[Tensor] = nn.ParameterList(  # type: ignore[assignment]
-            torch.zeros(len(self.cores), 1, *shape) for shape in shapes
+        self.between = (
+            VariationalDropout(dropout, time_dim=0) if variational_dropout else nn.Dropout(dropout)
+        )
+        shapes = self.layers[0].state_shapes() if trainable_initial_state else ()
+        self.initial_state: list[Tensor] = nn.ParameterList(  # type: ignore[assignment]
+            torch.zeros(len(self.layers), 1, *shape) for shape in shapes
         )
 
-    def make(self, layer: int, input_size: int) -> Core:
+    def make_layer(self, index: int, input_size: int) -> UnidirectionalLayer:
         """Build one direction of one layer."""
-        return self.core(input_size, self.hidden_size, **self.options)
+        return self.layer_class(input_size, self.hidden_size, **self.options)
 
     @property
     def output_size(self) -> int:
@@ -146,26 +157,28 @@ class StackedRNN(nn.Module):
             ValueError: If there is not one length a row, each from 1 to `time`, or the state has
                 another shape.
         """
-        rows = None
+        padding = None
         if lengths is not None:
             check_lengths(lengths, *x.shape[:2])
             if int(lengths.min()) < x.size(1):
-                rows = Rows(lengths, x.size(1), x.device)
-        before = split(self._checked(state, len(x)) if state is not None else self._first(x))
-        after: list[Parts] = []
+                padding = PaddingInfo(lengths, x.size(1), x.device)
+        before = unstack_state(
+            self._checked(state, len(x)) if state is not None else self._first(x)
+        )
+        after: list[LayerState] = []
         x = x.transpose(0, 1).contiguous()
-        x = rows.blank(x) if rows else x
+        x = padding.zero_padding(x) if padding else x
         for layer in range(self.num_layers):
             x = self.between(x) if layer else x
             outputs = []
             for direction in range(self.directions):
-                y = self._turned(x, rows) if direction else x
-                y, final = self._read(self.cores[len(after)], y, before[len(after)], rows)
-                outputs.append(self._turned(y, rows) if direction else y)
+                y = self._turned(x, padding) if direction else x
+                y, final = self._read(self.layers[len(after)], y, before[len(after)], padding)
+                outputs.append(self._turned(y, padding) if direction else y)
                 after.append(final)
             x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
-        x = rows.blank(x) if rows else x
-        return x.transpose(0, 1), join(after)
+        x = padding.zero_padding(x) if padding else x
+        return x.transpose(0, 1), stack_state(after)
 
     def step(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Read one step; no weight is dropped.
@@ -182,40 +195,48 @@ class StackedRNN(nn.Module):
         """
         if self.bidirectional:
             raise ValueError("a bidirectional layer cannot step: it needs the whole row")
-        before = split(self._checked(state, len(x)) if state is not None else self._first(x))
-        after: list[Parts] = []
-        for layer, core in enumerate(self.cores):
+        before = unstack_state(
+            self._checked(state, len(x)) if state is not None else self._first(x)
+        )
+        after: list[LayerState] = []
+        for layer, core in enumerate(self.layers):
             x = self.between(x.unsqueeze(0)).squeeze(0) if layer else x
             x, final = core.step(x, before[layer])
             after.append(final)
-        return x, join(after)
+        return x, stack_state(after)
 
-    def _read(self, core: Core, x: Tensor, state: Parts, rows: Rows | None) -> tuple[Tensor, Parts]:
+    def _read(
+        self, core: UnidirectionalLayer, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    ) -> tuple[Tensor, LayerState]:
         if not (self.training and self.weight_drop):
-            return core(x, state, rows)
-        dropped = {n: F.dropout(core.get_parameter(n), self.weight_drop) for n in core.droppable}
-        return torch.func.functional_call(core, dropped, (x, state, rows))
+            return core(x, state, padding)
+        dropped = {
+            n: F.dropout(core.get_parameter(n), self.weight_drop) for n in core.weight_drop_params
+        }
+        return torch.func.functional_call(core, dropped, (x, state, padding))
 
-    def _turned(self, x: Tensor, rows: Rows | None) -> Tensor:
-        return rows.reverse(x) if rows else x.flip(0)
+    def _turned(self, x: Tensor, padding: PaddingInfo | None) -> Tensor:
+        return padding.reverse(x) if padding else x.flip(0)
 
     def _first(self, x: Tensor) -> State:
         """The state before any step."""
-        if len(self.first):
-            return whole(part.expand(-1, len(x), *part.shape[2:]) for part in self.first)
+        if len(self.initial_state):
+            return from_tuple(
+                part.expand(-1, len(x), *part.shape[2:]) for part in self.initial_state
+            )
         wide = x.new_zeros((), dtype=torch.promote_types(x.dtype, torch.float32))
-        shapes = self.cores[0].state_shapes()
-        return whole(wide.new_zeros(len(self.cores), len(x), *shape) for shape in shapes)
+        shapes = self.layers[0].state_shapes()
+        return from_tuple(wide.new_zeros(len(self.layers), len(x), *shape) for shape in shapes)
 
     def _checked(self, state: State, batch: int) -> State:
-        shapes = [(len(self.cores), batch, *shape) for shape in self.cores[0].state_shapes()]
-        found = [tuple(part.shape) for part in parts(state)]
+        shapes = [(len(self.layers), batch, *shape) for shape in self.layers[0].state_shapes()]
+        found = [tuple(part.shape) for part in as_tuple(state)]
         if found != shapes:
             raise ValueError(f"the state must have the shapes {shapes}, got {found}")
         return state
 
 
-def check_shares(**shares: float) -> None:
+def check_probabilities(**shares: float) -> None:
     """Refuse shares that are none.
 
     Raises:

@@ -1,66 +1,69 @@
-"""A recurrent layer of any cell, stepped through time."""
+"""Recurrent layers that apply a cell step by step."""
 
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from rnn_lab.nn.functional.padding import Rows
-from rnn_lab.nn.functional.state import Parts
+from rnn_lab.nn.functional.padding import PaddingInfo
+from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.layers.cell import Cell
-from rnn_lab.nn.layers.stack import Core, StackedRNN
+from rnn_lab.nn.layers.stack import StackedRNN, UnidirectionalLayer
 
 
-class UnrolledCore(Core):
-    """A cell that reads steps one after the other.
+class UnrolledLayer(UnidirectionalLayer):
+    """A layer that applies a cell to each step in turn.
 
     Args:
-        cell: What takes a step.
+        cell: The cell.
 
     Attributes:
-        fast: Whether to use the cell's kernel, if it has one and no unit is zoned out; else the
-            cell takes each step itself.
+        use_kernel: Whether to use the cell's kernel if it has one and there is no zoneout;
+            otherwise the cell computes each step by `update`.
     """
 
-    fast = True
+    use_kernel = True
 
     def __init__(self, cell: Cell) -> None:
         super().__init__(cell.input_size, cell.hidden_size)
         self.cell = cell
-        self.droppable = tuple(f"cell.{name}" for name in cell.droppable)  # type: ignore[misc]
+        names = (f"cell.{name}" for name in cell.weight_drop_params)
+        self.weight_drop_params = tuple(names)  # type: ignore[misc]  # a class attribute elsewhere
 
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
-        return ((self.hidden_size,),) * self.cell.kept
+        return ((self.hidden_size,),) * self.cell.num_states
 
-    def forward(self, x: Tensor, state: Parts, rows: Rows | None) -> tuple[Tensor, Parts]:
-        fast = self.fast and not self.zoneout
-        states = self.cell.walk(x, state) if fast else None
-        states = states or self._walk(self.cell.project(x), state)
-        last = tuple(rows.last(part) if rows else part[-1] for part in states)
-        return states[0], last
+    def forward(
+        self, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    ) -> tuple[Tensor, LayerState]:
+        use_kernel = self.use_kernel and not self.zoneout
+        states = self.cell.forward_sequence(x, state) if use_kernel else None
+        states = states or self._unroll(self.cell.project(x), state)
+        final = tuple(padding.last_step(part) if padding else part[-1] for part in states)
+        return states[0], final
 
-    def _walk(self, projected: Tensor, state: Parts) -> Parts:
-        """Take each step: the states after all of them, each part `(time, batch, ...)`."""
+    def _unroll(self, projected: Tensor, state: LayerState) -> LayerState:
+        """Compute the states after all steps, each `(time, batch, ...)`."""
         states = []
-        for step in projected.unbind(0):
-            state = self._zoned(state, self.cell.update(step, state))
+        for projected_t in projected.unbind(0):
+            state = self._apply_zoneout(state, self.cell.update(projected_t, state))
             states.append(state)
         return tuple(torch.stack(part) for part in zip(*states, strict=True))
 
-    def step(self, x: Tensor, state: Parts) -> tuple[Tensor, Parts]:
-        after = self._zoned(state, self.cell.update(self.cell.project(x), state))
-        return after[0], after
+    def step(self, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        new = self._apply_zoneout(state, self.cell.update(self.cell.project(x), state))
+        return new[0], new
 
-    def _zoned(self, before: Parts, after: Parts) -> Parts:
-        return self.cell.zoneout(before, after, self.zoneout) if self.zoneout else after
+    def _apply_zoneout(self, previous: LayerState, new: LayerState) -> LayerState:
+        return self.cell.zoneout(previous, new, self.zoneout) if self.zoneout else new
 
 
-class Unrolled(StackedRNN):
-    """Layers of one kind of cell; their options are those of `StackedRNN` and of the cell."""
+class UnrolledRNN(StackedRNN):
+    """Stacked layers of one cell class; takes the options of `StackedRNN` and of the cell."""
 
-    core = UnrolledCore
+    layer_class = UnrolledLayer
     cell: ClassVar[type[Cell]]
     parallel = False
 
-    def make(self, layer: int, input_size: int) -> Core:
-        return UnrolledCore(self.cell(input_size, self.hidden_size, **self.options))
+    def make_layer(self, index: int, input_size: int) -> UnidirectionalLayer:
+        return UnrolledLayer(self.cell(input_size, self.hidden_size, **self.options))

@@ -10,11 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn.dropout import LockedDropout
+from rnn_lab.nn.dropout import VariationalDropout
 from rnn_lab.nn.functional.linear import Linear
-from rnn_lab.nn.functional.state import State, change, join, parts, split, whole
+from rnn_lab.nn.functional.state import (
+    State,
+    as_tuple,
+    from_tuple,
+    map_state,
+    stack_state,
+    unstack_state,
+)
 from rnn_lab.nn.initialization import initialize
-from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.layers.fused import FusedRNN
 from rnn_lab.nn.layers.gru import GRU
 from rnn_lab.nn.layers.lstm import LSTM
 from rnn_lab.nn.layers.rnn import RNN
@@ -22,7 +29,7 @@ from rnn_lab.nn.seq2seq.attention import ATTENTIONS, AttentionLayer, Memory
 from rnn_lab.nn.seq2seq.embeddings import Embeddings
 from rnn_lab.nn.seq2seq.stepper import Stepper
 
-DECODER_LAYERS: dict[str, type[RecurrentLayer]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
+DECODER_LAYERS: dict[str, type[FusedRNN]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
 
 
 class Decoder(nn.Module):
@@ -76,25 +83,25 @@ class Decoder(nn.Module):
         )
         self._build(self.layer_class, dropout if num_layers > 1 else 0.0)
         for net in self.children():
-            if isinstance(net, RecurrentLayer):
+            if isinstance(net, FusedRNN):
                 initialize(net)
         self.readout: Readout | None = None
         if readout_dim is not None:
             self.readout = Readout(self.known_size(), readout_dim, layer_norm)
         self.output_dropout = (
-            LockedDropout(output_dropout) if locked else nn.Dropout(output_dropout)
+            VariationalDropout(output_dropout) if locked else nn.Dropout(output_dropout)
         )
         self.fc = Linear(readout_dim or hidden_dim, output_dim)
 
-    def _build(self, layer: type[RecurrentLayer], dropout: float) -> None:
+    def _build(self, layer: type[FusedRNN], dropout: float) -> None:
         """Make the recurrent layers."""
         size = self.embedding.embedding_dim
         self.recurrent = layer(size, self.hidden_dim, self.num_layers, dropout)
 
     @property
-    def state_parts(self) -> int:
+    def num_states(self) -> int:
         """Tensors in the state of its recurrent layers."""
-        return self.layer_class.state_parts
+        return self.layer_class.num_states
 
     def known_size(self) -> int:
         """Features of all that is known at a step: output, context, word."""
@@ -217,21 +224,21 @@ class AttentionDecoder(AttentiveDecoder):
     Source: Bahdanau et al. (2015), https://arxiv.org/abs/1409.0473, section 3.1.
     """
 
-    def _build(self, layer: type[RecurrentLayer], dropout: float) -> None:
+    def _build(self, layer: type[FusedRNN], dropout: float) -> None:
         size = self.embedding.embedding_dim + self.memory_size
         self.recurrent = layer(size, self.hidden_dim, self.num_layers, dropout)
 
     def read(
         self, words: Tensor, state: State, memory: Memory | None
     ) -> tuple[Tensor, Tensor | None, State, Tensor | None]:
-        stepper, states = Stepper(self.recurrent, words), split(state)
+        stepper, states = Stepper(self.recurrent, words), unstack_state(state)
         found = []
         for t in range(words.size(1)):
             context, weights = self.attention(states[-1][0].unsqueeze(1), memory)
             output, states = stepper.step(t, context.squeeze(1), states)
             found.append((output, context.squeeze(1), weights.squeeze(1)))
         output, context, weights = (torch.stack(steps, 1) for steps in zip(*found, strict=True))
-        return output, context, join(states), weights
+        return output, context, stack_state(states), weights
 
 
 class GNMTDecoder(AttentiveDecoder):
@@ -243,7 +250,7 @@ class GNMTDecoder(AttentiveDecoder):
     of the step before fed to the first layer.
     """
 
-    def _build(self, layer: type[RecurrentLayer], dropout: float) -> None:
+    def _build(self, layer: type[FusedRNN], dropout: float) -> None:
         if self.num_layers < 2:
             raise ValueError("attention between layers needs num_layers of at least 2")
         size = self.hidden_dim
@@ -297,7 +304,7 @@ class LuongDecoder(AttentiveDecoder):
             **options,
         )
 
-    def _build(self, layer: type[RecurrentLayer], dropout: float) -> None:
+    def _build(self, layer: type[FusedRNN], dropout: float) -> None:
         size = self.embedding.embedding_dim + self.fed
         self.recurrent = layer(size, self.hidden_dim, self.num_layers, dropout)
 
@@ -305,7 +312,7 @@ class LuongDecoder(AttentiveDecoder):
         """Add that nothing was fed yet, with input feeding."""
         if not self.fed:
             return state
-        before = parts(state)
+        before = as_tuple(state)
         return (*before, before[0].new_zeros(1, before[0].size(1), self.fed))
 
     def read(
@@ -323,7 +330,7 @@ class LuongDecoder(AttentiveDecoder):
         """Step by step: what each word is scored from is read by the next step."""
         assert self.readout is not None  # the constructor makes one
         stepper, found = Stepper(self.recurrent, words), []
-        states, fed = split(state[:-1]), state[-1][0]
+        states, fed = unstack_state(state[:-1]), state[-1][0]
         for t, word in enumerate(words.unbind(1)):
             output, states = stepper.step(t, fed, states)
             context, weights = self.attention(output.unsqueeze(1), memory)
@@ -331,13 +338,13 @@ class LuongDecoder(AttentiveDecoder):
             fed = self.readout(torch.cat([output, context, word], -1))
             found.append((output, context, weights.squeeze(1)))
         output, context, weights = (torch.stack(steps, 1) for steps in zip(*found, strict=True))
-        return output, context, (*parts(join(states)), fed.unsqueeze(0)), weights
+        return output, context, (*as_tuple(stack_state(states)), fed.unsqueeze(0)), weights
 
 
 def _cut(state: State) -> tuple[State, State]:
     """The state of the first layer and that of the others."""
-    return change(state, lambda part: part[:1]), change(state, lambda part: part[1:])
+    return map_state(state, lambda part: part[:1]), map_state(state, lambda part: part[1:])
 
 
 def _joined(low: State, high: State) -> State:
-    return whole(torch.cat(both) for both in zip(parts(low), parts(high), strict=True))
+    return from_tuple(torch.cat(both) for both in zip(as_tuple(low), as_tuple(high), strict=True))

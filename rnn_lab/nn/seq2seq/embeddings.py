@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn.dropout import EmbeddingDropout, LockedDropout
+from rnn_lab.nn.dropout import EmbeddingDropout, VariationalDropout
 from rnn_lab.special_tokens import PAD_ID
 
 
@@ -36,7 +36,7 @@ class Embeddings(nn.Module):
             self.table.weight.mul_(embedding_dim**-0.5)  # so that tied scores start small
         self.embedding_dropout = EmbeddingDropout(embedding_dropout)
         self.norm = nn.LayerNorm(embedding_dim) if layer_norm else nn.Identity()
-        self.dropout = LockedDropout(dropout) if locked else nn.Dropout(dropout)
+        self.dropout = VariationalDropout(dropout) if locked else nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Look words up: `(batch, time)` ids to `(batch, time, embedding_dim)`."""

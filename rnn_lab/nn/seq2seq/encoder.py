@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn.dropout import LockedDropout
+from rnn_lab.nn.dropout import VariationalDropout
 from rnn_lab.nn.functional.state import State
-from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.layers.fused import FusedRNN
 from rnn_lab.nn.layers.registry import build_layer
 from rnn_lab.nn.pooling import FinalState
 from rnn_lab.nn.seq2seq.embeddings import Embeddings
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
         self.output_size = self.recurrent.output_size
         self.norm = nn.LayerNorm(self.output_size) if layer_norm else nn.Identity()
         self.output_dropout = (
-            LockedDropout(output_dropout) if locked else nn.Dropout(output_dropout)
+            VariationalDropout(output_dropout) if locked else nn.Dropout(output_dropout)
         )
 
     def forward(self, src: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, State]:
@@ -81,7 +81,7 @@ class Encoder(nn.Module):
             layer that is not torch's the last output of each direction in place of its state.
         """
         output, state = self.recurrent(self.embedding(src), lengths)
-        if not isinstance(self.recurrent, RecurrentLayer):
+        if not isinstance(self.recurrent, FusedRNN):
             final = self.final(output, lengths)
             state = torch.stack(final.chunk(2 if self.recurrent.bidirectional else 1, 1))
         return self.output_dropout(self.norm(output)), state

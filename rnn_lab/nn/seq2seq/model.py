@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn.functional.cross_entropy import word_cross_entropy
+from rnn_lab.nn.functional.cross_entropy import linear_cross_entropy
 from rnn_lab.nn.functional.padding import lengths_to_mask
-from rnn_lab.nn.functional.state import State, parts, whole
+from rnn_lab.nn.functional.state import State, as_tuple, from_tuple
 from rnn_lab.nn.seq2seq.attention import Memory
 from rnn_lab.nn.seq2seq.decoders import Decoder
 from rnn_lab.nn.seq2seq.encoder import Encoder
@@ -41,7 +41,7 @@ class Bridge(nn.Module):
             raise ValueError(f"bridge=pass {wish}, got {source} and {size} features: try linear")
         self.kind, self.layers, self.size = kind, decoder.num_layers, size
         self.directions = 2 if encoder.recurrent.bidirectional else 1
-        self.parts = decoder.state_parts
+        self.parts = decoder.num_states
         maps = [nn.Linear(source, size) for _ in range(self.parts)] if kind == "linear" else []
         self.maps = nn.ModuleList(maps)
 
@@ -53,8 +53,8 @@ class Bridge(nn.Module):
 
     def forward(self, state: State) -> State:
         """Map `(layers * directions, batch, hidden)`, or a pair, to the decoder's shape."""
-        given = parts(state)
-        return whole(self._one(i, given[min(i, len(given) - 1)]) for i in range(self.parts))
+        given = as_tuple(state)
+        return from_tuple(self._one(i, given[min(i, len(given) - 1)]) for i in range(self.parts))
 
     def _one(self, number: int, part: Tensor) -> Tensor:
         if self.kind == "zero":
@@ -189,7 +189,7 @@ class Seq2Seq(nn.Module):
         """
         features = self._features(src, trg, teacher_forcing_ratio, src_lengths)
         fc = self.decoder.fc
-        return word_cross_entropy(
+        return linear_cross_entropy(
             features,
             fc.weight,
             fc.bias,

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rnn_lab.nn.functional.gates import gru_gates, lstm_gates
-from rnn_lab.nn.functional.linear import Weights, linear
-from rnn_lab.nn.functional.state import Parts
-from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.functional.linear import DeferredLinear, linear
+from rnn_lab.nn.functional.state import LayerState
+from rnn_lab.nn.layers.fused import FusedRNN
 
 
 class Stepper:
@@ -22,15 +22,15 @@ class Stepper:
         known: The first features of every step's input, `(batch, steps, known_size)`.
     """
 
-    def __init__(self, net: RecurrentLayer, known: Tensor) -> None:
+    def __init__(self, net: FusedRNN, known: Tensor) -> None:
         self.net = net
         self.once = known.size(1) == 1
         self.known = known.unbind(1) if self.once else self._multiplied(known)
 
-    def _multiplied(self, known: Tensor) -> Parts:
+    def _multiplied(self, known: Tensor) -> LayerState:
         """Multiply what is known by its weights; keep the other weights for the steps."""
-        self.inputs: list[Weights] = []
-        self.recurrent: list[Weights] = []
+        self.inputs: list[DeferredLinear] = []
+        self.recurrent: list[DeferredLinear] = []
         products: tuple[Tensor, ...] = ()
         for layer in range(self.net.num_layers):
             w_ih, w_hh, b_ih, b_hh = self.net.weights(layer)
@@ -39,14 +39,14 @@ class Stepper:
                 products = linear(known, w_ih[:, : known.size(2)], bias).unbind(1)
                 w_ih, b_ih = w_ih[:, known.size(2) :], torch.zeros_like(b_ih)
             if self.net.mode == "GRU":
-                self.inputs.append(Weights(w_ih, b_ih))
-                self.recurrent.append(Weights(w_hh, b_hh))
+                self.inputs.append(DeferredLinear(w_ih, b_ih))
+                self.recurrent.append(DeferredLinear(w_hh, b_hh))
             else:
                 bias = b_ih if layer == 0 else b_ih + b_hh
-                self.inputs.append(Weights(torch.cat([w_ih, w_hh], 1), bias))
+                self.inputs.append(DeferredLinear(torch.cat([w_ih, w_hh], 1), bias))
         return products
 
-    def step(self, t: int, new: Tensor, state: list[Parts]) -> tuple[Tensor, list[Parts]]:
+    def step(self, t: int, new: Tensor, state: list[LayerState]) -> tuple[Tensor, list[LayerState]]:
         """Take a step.
 
         Args:
@@ -66,13 +66,13 @@ class Stepper:
             x = part[0]
         return x, after
 
-    def _once(self, t: int, layer: int, x: Tensor, part: Parts) -> Parts:
+    def _once(self, t: int, layer: int, x: Tensor, part: LayerState) -> LayerState:
         """Use torch's own cell where nothing can be prepared: there is one step only."""
         if layer == 0:
             x = torch.cat([self.known[t], x], 1)
         return self.net.cell_step(layer, x, part)
 
-    def _cell(self, t: int, layer: int, x: Tensor, part: Parts) -> Parts:
+    def _cell(self, t: int, layer: int, x: Tensor, part: LayerState) -> LayerState:
         base = self.known[t] if layer == 0 else None
         h = part[0]
         if self.net.mode == "GRU":

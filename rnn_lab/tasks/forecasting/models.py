@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from rnn_lab.core.task import StepOutput, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import build_layer
-from rnn_lab.nn.functional.state import State, change
+from rnn_lab.nn.functional.state import State, map_state
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.metrics import Forecast
 from rnn_lab.tasks.forecasting.modules import (
@@ -310,7 +310,7 @@ class Forecaster(ForecastTask):
             wide[axis + 1] = paths
             return apart.expand(wide).flatten(axis, axis + 2)
 
-        state = change(state, lambda part: spread(part, 1))
+        state = map_state(state, lambda part: spread(part, 1))
         told = None if described is None else spread(described, 0)
         return spread(output, 0), state, told
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn.functional.state import State, change
+from rnn_lab.nn.functional.state import State, map_state
 from rnn_lab.nn.layers.registry import Layer
 
 NORMALISATIONS = ("none", "last", "mean", "standard", "revin")
@@ -213,7 +213,7 @@ class SegmentDecoder(nn.Module):
         if self.channel is not None:
             channels = self.channel.repeat(rows // len(self.channel), 1)
             places = torch.cat([places, channels.unsqueeze(1).expand(-1, segments, -1)], 2)
-        spread = change(state, lambda part: part.repeat_interleave(segments, 1))
+        spread = map_state(state, lambda part: part.repeat_interleave(segments, 1))
         after, _ = layer(places.flatten(0, 1).unsqueeze(1), None, spread)
         found = self.linear(self.dropout(after.squeeze(1)))  # (rows * segments, segment * size)
         found = found.view(rows, -1, self.size)[:, : self.horizon]

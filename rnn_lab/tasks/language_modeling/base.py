@@ -13,10 +13,10 @@ from torchmetrics import Metric, MetricCollection
 
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
-from rnn_lab.nn import EmbeddingDropout, LockedDropout, build_layer, word_cross_entropy
+from rnn_lab.nn import EmbeddingDropout, VariationalDropout, build_layer, linear_cross_entropy
 from rnn_lab.nn.functional.linear import linear
-from rnn_lab.nn.functional.state import State, change, parts
-from rnn_lab.special_tokens import IGNORED
+from rnn_lab.nn.functional.state import State, as_tuple, map_state
+from rnn_lab.special_tokens import IGNORE_INDEX
 from rnn_lab.tasks.language_modeling.batch import LMBatch
 from rnn_lab.tasks.language_modeling.options import ActivationRegularization, Dropouts
 
@@ -102,7 +102,7 @@ class BaseLanguageModel(Task):
         self._lr_scale = 1.0
 
     def _build_layers(self, widths: list[int], dropouts: Dropouts) -> None:
-        dropout: type[nn.Module] = LockedDropout if dropouts.variational else nn.Dropout
+        dropout: type[nn.Module] = VariationalDropout if dropouts.variational else nn.Dropout
         options = {**(self.layer_kwargs or {}), **dropouts.of_layer()}
         self.embedding_dropout = EmbeddingDropout(dropouts.embedding)
         self.input_dropout = dropout(dropouts.input)
@@ -185,26 +185,26 @@ class BaseLanguageModel(Task):
 
     def _compute_loss(self, batch: LMBatch, stage: str) -> StepOutput:
         output, state = self._features(batch.tokens, self._initial_state(batch, stage))
-        self._carried[stage] = tuple(change(each, torch.detach) for each in state)
+        self._carried[stage] = tuple(map_state(each, torch.detach) for each in state)
         dropped = self.output_dropout(output)
-        loss = word_cross_entropy(
+        loss = linear_cross_entropy(
             dropped,
             self.head.weight,
             self.head.bias,
             batch.targets,
-            ignore_index=IGNORED,
+            ignore_index=IGNORE_INDEX,
             label_smoothing=self.label_smoothing if self.training else 0.0,
         )
         if self.training:
             self._penalty = self._activation_penalty(output, dropped)
-        return StepOutput(loss, (), (), int((batch.targets != IGNORED).sum()))
+        return StepOutput(loss, (), (), int((batch.targets != IGNORE_INDEX).sum()))
 
     def _initial_state(self, batch: LMBatch, stage: str) -> States | None:
         """Return the state before the first step of a batch."""
         if batch.reset_state or stage not in self._carried:
             return None
         state = self._carried[stage]
-        rows = parts(state[0])[0].size(1)
+        rows = as_tuple(state[0])[0].size(1)
         if rows != len(batch.tokens):
             raise UserError(
                 f"the last batch had {rows} rows, this one has {len(batch.tokens)}: resume with "
@@ -285,4 +285,4 @@ class BaseLanguageModel(Task):
 
 def to_device(states: States, device: torch.device) -> States:
     """Move the states of all layers to a device."""
-    return tuple(change(each, lambda part: part.to(device)) for each in states)
+    return tuple(map_state(each, lambda part: part.to(device)) for each in states)

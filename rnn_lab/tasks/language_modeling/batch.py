@@ -11,7 +11,7 @@ class LMBatch(NamedTuple):
 
     Attributes:
         tokens: Token ids, `(batch, time)` int64.
-        targets: The token after each, `(batch, time)` int64; `IGNORED` after the end of a row.
+        targets: The token after each, `(batch, time)` int64; `IGNORE_INDEX` after the end of a row.
         reset_state: If True, the recurrent state is reset before the batch.
         lr_scale: Factor of the learning rate of the batch: with a variable length, its number of
             steps divided by the usual number.

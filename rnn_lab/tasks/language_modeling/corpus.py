@@ -11,7 +11,7 @@ import torch
 from rnn_lab.errors import UserError
 from rnn_lab.io.progress import progress
 from rnn_lab.io.ragged import open_memmap
-from rnn_lab.special_tokens import IGNORED, UNK_ID
+from rnn_lab.special_tokens import IGNORE_INDEX, UNK_ID
 from rnn_lab.tasks.language_modeling.batch import LMBatch
 from rnn_lab.tasks.language_modeling.sampler import Span
 from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
@@ -41,7 +41,7 @@ class Stream:
         # Rows differ in length by one at the most: the shorter read one word without a target.
         found = self.ids[np.minimum(places, len(self.ids) - 1)].astype(np.int64)
         tokens, targets = found[:, :-1], found[:, 1:].copy()
-        targets[places[:, :-1] >= span.ends[:, None]] = IGNORED
+        targets[places[:, :-1] >= span.ends[:, None]] = IGNORE_INDEX
         return LMBatch(
             torch.from_numpy(np.ascontiguousarray(tokens)),
             torch.from_numpy(targets),

@@ -11,7 +11,7 @@ from rnn_lab.core.predictor import Answer, RecordPredictor, bucket_by_length, ch
 from rnn_lab.errors import UserError
 from rnn_lab.nn.seq2seq.hypotheses import DecodingRules
 from rnn_lab.nn.seq2seq.search import greedy_decode, sample_decode
-from rnn_lab.special_tokens import IGNORED, UNK_ID
+from rnn_lab.special_tokens import IGNORE_INDEX, UNK_ID
 from rnn_lab.tasks.language_modeling.base import BaseLanguageModel
 from rnn_lab.tasks.language_modeling.generation import PromptDecoder, StopString
 from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
@@ -63,7 +63,7 @@ class LanguagePredictor(RecordPredictor):
     def _log_probabilities(self, rows: list[list[int]]) -> Iterator[list[float]]:
         """Log-probability of each word of each row after a line end and all words before it."""
         longest = max(map(len, rows))
-        targets = torch.tensor([row + [IGNORED] * (longest - len(row)) for row in rows])
+        targets = torch.tensor([row + [IGNORE_INDEX] * (longest - len(row)) for row in rows])
         targets = targets.to(self.task.device)
         before = targets.roll(1, 1).clamp(min=0)  # what stands in for padding is never looked at
         before[:, 0] = LINE_END

@@ -9,7 +9,7 @@ from torchmetrics import Metric, MetricCollection
 
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
-from rnn_lab.nn import GaussianNoise, build_layer, pool
+from rnn_lab.nn import GaussianNoise, build_layer, build_pooling
 from rnn_lab.tasks.regression.batch import RegressionBatch
 from rnn_lab.tasks.regression.metrics import regression_metrics
 
@@ -75,7 +75,7 @@ class SequenceRegressor(Task):
             initialization=initialization,
             options=layer_kwargs,
         )
-        self.pool = pool(pooling, self.recurrent.output_size, bidirectional)
+        self.pool = build_pooling(pooling, self.recurrent.output_size, bidirectional)
         self.dropout = nn.Dropout(head_dropout)
         self.fc = nn.Linear(self.pool.output_size, output_dim)
 

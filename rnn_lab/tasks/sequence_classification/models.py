@@ -20,7 +20,7 @@ from rnn_lab.classification.reports import ConfusionPlot
 from rnn_lab.core.options import as_options
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
-from rnn_lab.nn import GaussianNoise, build_layer, pool
+from rnn_lab.nn import GaussianNoise, build_layer, build_pooling
 from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 
 
@@ -101,7 +101,7 @@ class BaseSequenceClassifier(Task):
             initialization=self.initialization,
             options=self.layer_kwargs,
         )
-        self.pool = pool(self.pooling, self.recurrent.output_size, self.bidirectional)
+        self.pool = build_pooling(self.pooling, self.recurrent.output_size, self.bidirectional)
         self.dropout = nn.Dropout(self.dropouts.head)
         self.fc = nn.Linear(self.pool.output_size, num_classes)
         weights = fixed_class_weights(self.loss, num_classes)

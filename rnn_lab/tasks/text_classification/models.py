@@ -21,7 +21,7 @@ from rnn_lab.classification.reports import ConfusionPlot, MisclassifiedExamples
 from rnn_lab.core.options import as_options
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
-from rnn_lab.nn import EmbeddingDropout, WordDropout, build_layer, pool
+from rnn_lab.nn import EmbeddingDropout, WordDropout, build_layer, build_pooling
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
 from rnn_lab.tasks.text_classification.batch import TextBatch
 
@@ -142,7 +142,7 @@ class BaseTextClassifier(Task):
             initialization=self.initialization.scheme,
             options=self.layer_kwargs,
         )
-        self.pool = pool(self.pooling, self.recurrent.output_size, self.bidirectional)
+        self.pool = build_pooling(self.pooling, self.recurrent.output_size, self.bidirectional)
         self.dropout = nn.Dropout(self.dropouts.head)
         self.fc = nn.Linear(self.pool.output_size, self.num_outputs)
         weights = fixed_class_weights(self.loss, num_classes)

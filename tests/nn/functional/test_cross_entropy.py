@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from rnn_lab.nn import word_cross_entropy
+from rnn_lab.nn import linear_cross_entropy
 from rnn_lab.nn.functional import cross_entropy as losses
 
 ROWS, STEPS, FEATURES, VOCAB = 3, 5, 4, 11
@@ -29,10 +29,10 @@ def torchs_own(features, weight, bias, targets, smoothing):
 @pytest.mark.parametrize("at_once", [1, VOCAB, 3 * VOCAB, 1 << 20])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_loss_and_gradients_are_torchs_own(smoothing, at_once, monkeypatch):
-    monkeypatch.setitem(losses.AT_ONCE, "cpu", at_once)
+    monkeypatch.setitem(losses.CHUNK_LOGITS, "cpu", at_once)
     *ours, targets = parts()
     *theirs, _ = parts()
-    loss = word_cross_entropy(*ours, targets, ignore_index=0, label_smoothing=smoothing)
+    loss = linear_cross_entropy(*ours, targets, ignore_index=0, label_smoothing=smoothing)
     expected = torchs_own(*theirs, targets, smoothing)
     torch.testing.assert_close(loss, expected)
     (3 * loss).backward()
@@ -43,14 +43,14 @@ def test_loss_and_gradients_are_torchs_own(smoothing, at_once, monkeypatch):
 
 def test_what_the_padding_is_scored_from_gets_no_gradient():
     features, weight, bias, targets = parts()
-    word_cross_entropy(features, weight, bias, targets, ignore_index=0).backward()
+    linear_cross_entropy(features, weight, bias, targets, ignore_index=0).backward()
     assert (features.grad[targets == 0] == 0).all()
     assert (features.grad[targets != 0] != 0).all()
 
 
 def test_scores_far_from_zero_do_not_overflow():
     features, weight, bias, targets = parts()
-    loss = word_cross_entropy(features, weight * 1e4, bias, targets, ignore_index=0)
+    loss = linear_cross_entropy(features, weight * 1e4, bias, targets, ignore_index=0)
     torch.testing.assert_close(loss, torchs_own(features, weight * 1e4, bias, targets, 0.0))
 
 
@@ -58,9 +58,9 @@ def test_bfloat16_autocast_gives_nearly_the_same_gradients_in_full_precision():
     *rough, targets = parts()
     *exact, _ = parts()
     with torch.autocast("cpu", torch.bfloat16):
-        loss = word_cross_entropy(*rough, targets, ignore_index=0, label_smoothing=0.1)
+        loss = linear_cross_entropy(*rough, targets, ignore_index=0, label_smoothing=0.1)
     loss.backward()
-    word_cross_entropy(*exact, targets, ignore_index=0, label_smoothing=0.1).backward()
+    linear_cross_entropy(*exact, targets, ignore_index=0, label_smoothing=0.1).backward()
     assert loss.dtype == torch.float32
     for mine, own in zip(rough, exact, strict=True):
         assert mine.grad.dtype == torch.float32
@@ -70,6 +70,6 @@ def test_bfloat16_autocast_gives_nearly_the_same_gradients_in_full_precision():
 def test_without_gradients_none_are_made():
     *ours, targets = parts()
     with torch.no_grad():
-        loss = word_cross_entropy(*ours, targets, ignore_index=0)
+        loss = linear_cross_entropy(*ours, targets, ignore_index=0)
     assert not loss.requires_grad
     torch.testing.assert_close(loss, torchs_own(*ours, targets, 0.0).detach())

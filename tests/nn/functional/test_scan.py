@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from rnn_lab.nn.functional import scan as scans
-from rnn_lab.nn.functional.padding import Rows
-from rnn_lab.nn.functional.scan import blend, loop, rotate, scan, tree
+from rnn_lab.nn.functional.padding import PaddingInfo
+from rnn_lab.nn.functional.scan import complex_scan, lerp_scan, parallel_scan, scan, sequential_scan
 
 TIME, BATCH, UNITS = 6, 3, 2
 LENGTHS = torch.tensor([4, 6, 1])
@@ -37,8 +37,8 @@ def written_out(a: Tensor, b: Tensor, h: Tensor) -> Tensor:
     return torch.stack(states)
 
 
-def rows() -> Rows:
-    return Rows(LENGTHS, TIME, torch.device("cpu"))
+def rows() -> PaddingInfo:
+    return PaddingInfo(LENGTHS, TIME, torch.device("cpu"))
 
 
 def ends(states: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def test_a_scan_is_the_sum_written_out(ragged: bool) -> None:
 @pytest.mark.parametrize("ragged", [False, True])
 def test_a_blend_is_a_scan_whose_parts_add_up_to_one(ragged: bool) -> None:
     a, x, h = inputs()
-    states, last = blend(a, x, h, rows() if ragged else None)
+    states, last = lerp_scan(a, x, h, rows() if ragged else None)
     expected = written_out(a, (1 - a) * x, h)
     torch.testing.assert_close(states, expected)
     torch.testing.assert_close(last, ends(expected) if ragged else expected[-1])
@@ -70,7 +70,7 @@ def test_a_blend_is_a_scan_whose_parts_add_up_to_one(ragged: bool) -> None:
 @pytest.mark.parametrize("ragged", [False, True])
 def test_rotating_pairs_is_a_scan_of_complex_numbers(ragged: bool) -> None:
     a, b, h = pairs()
-    states, last = rotate(a, b, h, rows() if ragged else None)
+    states, last = complex_scan(a, b, h, rows() if ragged else None)
     a, b, h = (torch.view_as_complex(part) for part in (a, b, h))
     expected = torch.view_as_real(written_out(a.expand_as(b), b, h))
     torch.testing.assert_close(states, expected)
@@ -79,36 +79,36 @@ def test_rotating_pairs_is_a_scan_of_complex_numbers(ragged: bool) -> None:
 
 @pytest.mark.parametrize("parallel", [False, True])
 @pytest.mark.parametrize("ragged", [False, True])
-@pytest.mark.parametrize("kind", [scan, blend, rotate])
+@pytest.mark.parametrize("kind", [scan, lerp_scan, complex_scan])
 def test_gradients_are_those_of_finite_differences(
     kind: object, ragged: bool, parallel: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if parallel:
-        monkeypatch.setattr(scans, "_in_parallel", lambda x: True)
-    values = require(pairs() if kind is rotate else inputs())
+        monkeypatch.setattr(scans, "_use_parallel_scan", lambda x: True)
+    values = require(pairs() if kind is complex_scan else inputs())
     assert torch.autograd.gradcheck(lambda *v: kind(*v, rows() if ragged else None), values)
 
 
 @pytest.mark.parametrize("time", [1, 2, 3, 7, 8, 9, 64, 100])
 def test_the_tree_gives_what_the_loop_gives(time: int) -> None:
     a, b, h = inputs(time)
-    torch.testing.assert_close(tree(a, b, h), loop(a, b, h))
+    torch.testing.assert_close(parallel_scan(a, b, h), sequential_scan(a, b, h))
 
 
-@pytest.mark.parametrize("way", [loop, tree])
+@pytest.mark.parametrize("way", [sequential_scan, parallel_scan])
 def test_single_precision_is_exact_over_long_rows(way: object) -> None:
     a, b, h = inputs(4096, torch.float32)
     a = 1 - 0.01 * a  # a memory of hundreds of steps
-    exact = loop(a.double(), b.double(), h.double())
+    exact = sequential_scan(a.double(), b.double(), h.double())
     error = (way(a, b, h) - exact).abs().amax() / exact.abs().amax()
     assert error < 1e-4
 
 
-@pytest.mark.parametrize("kind", [scan, blend, rotate])
+@pytest.mark.parametrize("kind", [scan, lerp_scan, complex_scan])
 def test_the_state_carries_over_a_cut(kind: object) -> None:
-    a, b, h = pairs() if kind is rotate else inputs()
+    a, b, h = pairs() if kind is complex_scan else inputs()
     whole, last = kind(a, b, h)
-    cut = (lambda part: a) if kind is rotate else (lambda part: a[part])
+    cut = (lambda part: a) if kind is complex_scan else (lambda part: a[part])
     first, middle = kind(cut(slice(0, 2)), b[:2], h)
     second, end = kind(cut(slice(2, None)), b[2:], middle)
     torch.testing.assert_close(torch.cat([first, second]), whole)

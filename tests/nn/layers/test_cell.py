@@ -52,7 +52,7 @@ def test_a_cell_of_torchs_has_its_parameters_and_its_results(
     cell = ours(INPUT, HIDDEN).double()
     cell.load_state_dict(other.state_dict())
     x, state = draw(BATCH, INPUT), draw(BATCH, HIDDEN, seed=2)
-    state = (state, draw(BATCH, HIDDEN, seed=3)) if cell.kept == 2 else state
+    state = (state, draw(BATCH, HIDDEN, seed=3)) if cell.num_states == 2 else state
     torch.testing.assert_close(cell(x, state), other(x, state))
     torch.testing.assert_close(cell(x), other(x))
 
@@ -79,7 +79,7 @@ def written_out(cell: layers.Cell, x: list[float], state: list[list[float]]) -> 
         return [a * g + b for a, g, b in zip(v, weights[gain], weights[bias], strict=True)]
 
     if isinstance(cell, layers.LayerNormLSTMCell | layers.LayerNormGRUCell):
-        groups = 1 if cell.norm == "all" else cell.gates
+        groups = 1 if cell.norm == "all" else cell.num_gates
         u = affine(normed(times(weights["weight_ih"], x), groups), "gain_ih", "bias_ih")
         again = affine(normed(times(weights["weight_hh"], h), groups), "gain_hh", "bias_hh")
     if isinstance(cell, layers.LayerNormGRUCell):
@@ -156,7 +156,7 @@ def test_a_cell_takes_the_step_that_its_equations_say(
 ) -> None:
     cell = build(kind, inputs=inputs, **options)
     state: object = None
-    rows: list[list[list[float]]] = [[[0.0] * HIDDEN] * cell.kept] * BATCH
+    rows: list[list[list[float]]] = [[[0.0] * HIDDEN] * cell.num_states] * BATCH
     for seed in range(3):
         x = draw(BATCH, inputs, seed=seed)
         state = cell(x, state)
@@ -171,8 +171,8 @@ def test_a_cell_splits_into_the_share_of_the_input_and_the_rest(
     kind: type[layers.Cell], options: dict[str, object]
 ) -> None:
     cell, x = build(kind, **options), draw(3, BATCH, INPUT)
-    state = (draw(BATCH, HIDDEN).abs(),) * cell.kept
-    whole = cell(x[1], state if cell.kept > 1 else state[0])
+    state = (draw(BATCH, HIDDEN).abs(),) * cell.num_states
+    whole = cell(x[1], state if cell.num_states > 1 else state[0])
     parts = cell.update(cell.project(x)[1], state)
     torch.testing.assert_close(whole if isinstance(whole, tuple) else (whole,), parts)
 
@@ -199,16 +199,16 @@ def test_recurrent_weights_start_orthogonal_gate_by_gate(kind: type[layers.Cell]
 
 def test_an_indrnn_starts_with_memories_of_all_lengths_and_its_last_layer_with_long_ones() -> None:
     torch.manual_seed(0)
-    cell = layers.IndRNNCell(8, 2000, longest=10)
+    cell = layers.IndRNNCell(8, 2000, max_seq_len=10)
     assert 0 <= cell.weight_hh.min() < 0.01
     assert 0.99 < cell.weight_hh.max() <= 1
-    cell.remember()
+    cell.init_long_memory()
     assert cell.weight_hh.min() >= 2 ** (-1 / 10)
     assert cell.weight_hh.max() <= 2 ** (1 / 10)
 
 
 def test_recurrent_weights_of_an_indrnn_come_back_within_their_bounds() -> None:
-    cell = layers.IndRNNCell(2, 3, longest=5)
+    cell = layers.IndRNNCell(2, 3, max_seq_len=5)
     cell.weight_hh.data = torch.tensor([3.0, -3.0, 0.5])
     h = cell(torch.zeros(1, 2), torch.ones(1, 3))
     torch.testing.assert_close(h, torch.tensor([[2 ** (1 / 5), 0.0, 0.5]]))
@@ -216,7 +216,7 @@ def test_recurrent_weights_of_an_indrnn_come_back_within_their_bounds() -> None:
 
 
 def test_an_indrnn_that_is_within_its_bounds_may_read_twice_before_it_learns() -> None:
-    cell, x = layers.IndRNNCell(2, 3, longest=5), torch.ones(1, 2)
+    cell, x = layers.IndRNNCell(2, 3, max_seq_len=5), torch.ones(1, 2)
     (cell(x, torch.ones(1, 3)) + cell(2 * x, torch.ones(1, 3))).sum().backward()
     assert cell.weight_hh.grad.any()
 
@@ -259,7 +259,7 @@ def test_an_slstm_starts_without_recurrence_and_forgets_more_from_unit_to_unit(h
 def test_heads_of_an_slstm_see_only_their_own_units() -> None:
     cell = build(layers.SLSTMCell, heads=3)
     h = draw(1, HIDDEN).requires_grad_()
-    gates = cell.recur(h).view(4, HIDDEN)
+    gates = cell.project_state(h).view(4, HIDDEN)
     for unit in range(HIDDEN):
         (seen,) = torch.autograd.grad(gates[:, unit].sum(), h, retain_graph=True)
         assert seen[0].nonzero().flatten().tolist() == [unit // 2 * 2, unit // 2 * 2 + 1]
@@ -298,8 +298,8 @@ def test_zoneout_of_an_slstm_keeps_c_n_and_their_scale_together(training: bool) 
     ("kind", "options", "message"),
     [
         (layers.LayerNormLSTMCell, {"norm": "row"}, "norm must be all or gate, got 'row'"),
-        (layers.IndRNNCell, {"longest": 0}, "longest must be at least 1, got 0"),
-        (layers.SLSTMCell, {"heads": 4}, "heads must divide the hidden size 6, got 4"),
+        (layers.IndRNNCell, {"max_seq_len": 0}, "max_seq_len must be at least 1, got 0"),
+        (layers.SLSTMCell, {"heads": 4}, "heads must divide hidden_size=6, got 4"),
     ],
 )
 def test_options_without_meaning_are_refused(

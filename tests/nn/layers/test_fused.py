@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnn_lab.nn import LAYERS
-from rnn_lab.nn.layers.fused import RecurrentLayer
+from rnn_lab.nn.layers.fused import FusedRNN
 
 INPUT, HIDDEN, TIME = 5, 6, 7
 LENGTHS = torch.tensor([3, 7, 1, 4])
@@ -17,7 +17,7 @@ every_shape = pytest.mark.parametrize(
 )
 
 
-def build(name: str, num_layers: int = 1, bidirectional: bool = False) -> RecurrentLayer:
+def build(name: str, num_layers: int = 1, bidirectional: bool = False) -> FusedRNN:
     torch.manual_seed(0)
     return LAYERS[name](INPUT, HIDDEN, num_layers, 0.0, bidirectional)
 
@@ -31,7 +31,7 @@ def parts(state: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return state if isinstance(state, tuple) else (state,)
 
 
-def random_state(layer: RecurrentLayer, batch: int, dtype: torch.dtype) -> object:
+def random_state(layer: FusedRNN, batch: int, dtype: torch.dtype) -> object:
     generator = torch.Generator().manual_seed(2)
     shape = (layer.num_layers * (2 if layer.bidirectional else 1), batch, HIDDEN)
     h, c = torch.randn(2, *shape, dtype=dtype, generator=generator).unbind()
@@ -92,7 +92,7 @@ def test_a_pickled_layer_reads_the_same(name: str, tmp_path: object) -> None:
 def test_locked_dropout_is_the_same_at_all_steps(name: str) -> None:
     """A second layer that copies its input would tell: what it never sees is the same always."""
     torch.manual_seed(0)
-    layer, x = LAYERS[name](INPUT, HIDDEN, 2, 0.5, locked=True), rows()
+    layer, x = LAYERS[name](INPUT, HIDDEN, 2, 0.5, variational_dropout=True), rows()
     layer.weights(1)[1].data.zero_()
     output, _ = layer(x, LENGTHS)
     (grad,) = torch.autograd.grad(output[1].sum(), [layer.weights(1)[0]])

@@ -17,7 +17,7 @@ def draw(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tens
 
 
 def read_lru(layer: LRU, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    core, output = layer.cores[0], []
+    core, output = layer.layers[0], []
     factor = torch.exp(-core.log_decay.exp() + 1j * core.log_phase.exp())
     b = torch.complex(core.weight[0::2], core.weight[1::2])
     c = torch.complex(core.out[:, 0::2], -core.out[:, 1::2])
@@ -52,8 +52,8 @@ def test_an_lru_without_a_gated_unit_is_linear() -> None:
 
 def test_factors_of_an_lru_start_evenly_on_their_ring() -> None:
     torch.manual_seed(0)
-    core = LRU(INPUT, 4000, r_min=0.5, r_max=0.9, max_phase=math.pi / 4).cores[0]
-    factors = torch.view_as_complex(core.factors())
+    core = LRU(INPUT, 4000, r_min=0.5, r_max=0.9, max_phase=math.pi / 4).layers[0]
+    factors = torch.view_as_complex(core.eigenvalues())
     squared, phase = factors.abs() ** 2, factors.angle()
     for values, low, high in ((squared, 0.25, 0.81), (phase, 0.0, math.pi / 4)):
         quarters = torch.quantile((values - low) / (high - low), torch.linspace(0, 1, 5))

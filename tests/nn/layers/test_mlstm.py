@@ -18,7 +18,7 @@ def build(sharp: float = 1.0, **options: object) -> MLSTM:
     torch.manual_seed(0)
     layer = MLSTM(INPUT, HIDDEN, **options).double()
     with torch.no_grad():
-        core = layer.cores[0]
+        core = layer.layers[0]
         core.weight.copy_(draw(*core.weight.shape, seed=3))
         core.weight[: 2 * core.heads] *= sharp
         core.norm.copy_(1 + 0.1 * draw(HIDDEN, seed=4))
@@ -26,7 +26,7 @@ def build(sharp: float = 1.0, **options: object) -> MLSTM:
 
 
 def read(layer: MLSTM, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    core, output = layer.cores[0], []
+    core, output = layer.layers[0], []
     width = HIDDEN // core.heads
     c, n = x.new_zeros(BATCH, core.heads, width, width), x.new_zeros(BATCH, core.heads, width)
     for x_t in x.unbind(1):
@@ -82,7 +82,7 @@ def test_input_gates_of_any_size_stay_finite_in_single_precision() -> None:
 
 
 def test_heads_divide_the_hidden_size() -> None:
-    assert [MLSTM(INPUT, size).cores[0].heads for size in (8, 6, 10, 7)] == [4, 3, 2, 1]
+    assert [MLSTM(INPUT, size).layers[0].heads for size in (8, 6, 10, 7)] == [4, 3, 2, 1]
     with pytest.raises(ValueError, match="heads must divide hidden_size=6, got 4"):
         MLSTM(INPUT, HIDDEN, heads=4)
     with pytest.raises(ValueError, match="chunk must be at least 1, got 0"):
@@ -90,7 +90,7 @@ def test_heads_divide_the_hidden_size() -> None:
 
 
 def test_gates_start_blind_and_remember() -> None:
-    core = MLSTM(INPUT, 8, heads=4).cores[0]
+    core = MLSTM(INPUT, 8, heads=4).layers[0]
     assert not core.weight[:8].any()
     assert core.weight[8:].std().item() == pytest.approx((2 / (5 * INPUT)) ** 0.5, rel=0.2)
     assert core.bias[4:8].tolist() == [3, 4, 5, 6]

@@ -14,7 +14,7 @@ def draw(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tens
 
 
 def read_qrnn(layer: QRNN, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    core, before, output = layer.cores[0], torch.zeros_like(x[:, 0]), []
+    core, before, output = layer.layers[0], torch.zeros_like(x[:, 0]), []
     for x_t in x.unbind(1):
         seen = torch.cat([before, x_t], -1) if core.window == 2 else x_t
         z, f, o = (seen @ core.weight.T + core.bias).chunk(3, -1)

@@ -14,7 +14,7 @@ def draw(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tens
 
 
 def read_rglru(layer: RGLRU, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    core, output = layer.cores[0], []
+    core, output = layer.layers[0], []
     for x_t in x.unbind(1):
         r, i, *u = (x_t @ core.weight.T + core.bias).split(HIDDEN, -1)
         a = core.decay.sigmoid() ** (8 * r.sigmoid())
@@ -36,7 +36,7 @@ def test_an_rg_lru_is_its_equations(width: int) -> None:
 
 def test_units_of_an_rg_lru_start_between_a_tenth_and_a_thousandth_of_decay() -> None:
     torch.manual_seed(0)
-    core = RGLRU(INPUT, 4000).cores[0]
+    core = RGLRU(INPUT, 4000).layers[0]
     quarters = torch.quantile(core.decay.sigmoid() ** 8, torch.linspace(0, 1, 5))
     torch.testing.assert_close(quarters, torch.linspace(0.9, 0.999, 5), atol=0.004, rtol=0)
 
@@ -44,7 +44,7 @@ def test_units_of_an_rg_lru_start_between_a_tenth_and_a_thousandth_of_decay() ->
 def test_gradients_stay_finite_where_nothing_decays() -> None:
     layer = RGLRU(HIDDEN, HIDDEN)
     with torch.no_grad():
-        layer.cores[0].bias[:HIDDEN] = -200.0  # a shut recurrence gate
+        layer.layers[0].bias[:HIDDEN] = -200.0  # a shut recurrence gate
     x = draw(2, TIME, HIDDEN, dtype=torch.float32).requires_grad_()
     layer(x)[0].sum().backward()
     assert x.grad.isfinite().all()

@@ -19,7 +19,7 @@ KERNELS = [
     (layers.LayerNormGRU, {"norm": "gate"}),
     (layers.PeepholeLSTM, {}),
     (layers.IndRNN, {}),
-    (layers.IndRNN, {"longest": 40}),
+    (layers.IndRNN, {"max_seq_len": 40}),
     (layers.SRU, {"highway_bias": -1.0}),
     (layers.SLSTM, {"heads": 1}),
     (layers.SLSTM, {"heads": 2}),
@@ -31,7 +31,11 @@ def build(kind: type[StackedRNN], inputs: int, **options: object) -> StackedRNN:
     torch.manual_seed(0)
     layer = kind(inputs, HIDDEN, 2, 0.0, True, trainable_initial_state=True, **options).double()
     for name, parameter in layer.named_parameters():
-        noise = torch.rand_like(parameter) if "first" in name else torch.randn_like(parameter) / 4
+        noise = (
+            torch.rand_like(parameter)
+            if "initial_state" in name
+            else torch.randn_like(parameter) / 4
+        )
         parameter.data += noise
     return layer
 
@@ -58,8 +62,8 @@ def test_a_kernel_gives_what_stepping_gives(
     layer, x = build(kind, inputs, **options), draw(BATCH, TIME, inputs).requires_grad_()
     told = []
     for fast in (True, False):
-        for core in layer.cores:
-            core.fast = fast
+        for core in layer.layers:
+            core.use_kernel = fast
         output, state = layer(x, lengths)
         made = {"output": (output,), "state": parts(state), "all": (output, *parts(state))}[read]
         loss = sum((part * draw(*part.shape, seed=7)).sum() for part in made)
@@ -115,7 +119,7 @@ def test_autocast_keeps_state_and_sums_in_single_precision(
 def test_a_simple_rnn_gives_what_torchs_gives() -> None:
     layer, x = SimpleRNN(5, HIDDEN).double(), draw(BATCH, TIME, 5).requires_grad_()
     torchs = nn.RNN(5, HIDDEN, batch_first=True).double()
-    cell = layer.cores[0].cell
+    cell = layer.layers[0].cell
     torchs.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
     output, state = layer(x)
     expected, last = torchs(x)
@@ -155,7 +159,7 @@ def test_only_the_last_layer_of_several_indrnns_starts_with_long_memories() -> N
     torch.manual_seed(0)
 
     def shortest(layer: layers.IndRNN) -> list[float]:
-        return [core.cell.weight_hh.min().item() for core in layer.cores]
+        return [core.cell.weight_hh.min().item() for core in layer.layers]
 
     *others, last = shortest(layers.IndRNN(2, 100, 3))
     assert last >= 0.99
@@ -165,8 +169,8 @@ def test_only_the_last_layer_of_several_indrnns_starts_with_long_memories() -> N
 
 def test_layers_of_an_slstm_know_their_depth() -> None:
     layer = layers.SLSTM(5, HIDDEN, 3, bidirectional=True)
-    assert [core.cell.depth for core in layer.cores] == [0, 0, 0.5, 0.5, 1, 1]
-    assert layers.SLSTM(5, HIDDEN).cores[0].cell.depth == 0
+    assert [core.cell.depth for core in layer.layers] == [0, 0, 0.5, 0.5, 1, 1]
+    assert layers.SLSTM(5, HIDDEN).layers[0].cell.depth == 0
 
 
 def test_a_new_cell_needs_nothing_but_its_class() -> None:
@@ -174,15 +178,15 @@ def test_a_new_cell_needs_nothing_but_its_class() -> None:
         def update(self, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             return (torch.lerp(projected, state[0], 0.5),)
 
-        def walk(self, x: Tensor, state: tuple[Tensor, ...]) -> None:
+        def forward_sequence(self, x: Tensor, state: tuple[Tensor, ...]) -> None:
             return None
 
-    class LeakyLayer(layers.Unrolled):
+    class LeakyLayer(layers.UnrolledRNN):
         cell = Leaky
 
     layer = LeakyLayer(5, HIDDEN)
     output, state = layer(torch.ones(1, 3, 5))
-    u = layer.cores[0].cell.project(torch.ones(1, 5))
+    u = layer.layers[0].cell.project(torch.ones(1, 5))
     torch.testing.assert_close(output, torch.stack([u / 2, u * 3 / 4, u * 7 / 8], 1))
     torch.testing.assert_close(state[0], output[:, -1])
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rnn_lab.nn.functional.state import join, split
+from rnn_lab.nn.functional.state import stack_state, unstack_state
 from rnn_lab.nn.seq2seq.decoders import DECODER_LAYERS
 from rnn_lab.nn.seq2seq.stepper import Stepper
 
@@ -12,12 +12,12 @@ def stepped(net, x, known):
     """Run a layer in a loop in which only the first features are known beforehand."""
     stepper = Stepper(net, x[..., :known])
     zeros = x.new_zeros(net.num_layers, len(x), net.hidden_size)
-    parts = split((zeros, zeros) if net.mode == "LSTM" else zeros)
+    parts = unstack_state((zeros, zeros) if net.mode == "LSTM" else zeros)
     outputs = []
     for t, new in enumerate(x[..., known:].unbind(1)):
         output, parts = stepper.step(t, new, parts)
         outputs.append(output)
-    return torch.stack(outputs, 1), join(parts)
+    return torch.stack(outputs, 1), stack_state(parts)
 
 
 @pytest.mark.parametrize("steps", [1, 5])

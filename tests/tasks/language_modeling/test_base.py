@@ -13,7 +13,7 @@ from rnn_lab.datamodules import LanguageModelingFiles, SyntheticText
 from rnn_lab.errors import UserError
 from rnn_lab.models import AWDLSTM, LanguageModel, LSTMLanguageModel
 from rnn_lab.nn import LAYERS
-from rnn_lab.special_tokens import IGNORED
+from rnn_lab.special_tokens import IGNORE_INDEX
 from rnn_lab.tasks.language_modeling.batch import LMBatch
 from rnn_lab.tasks.language_modeling.options import ActivationRegularization, Dropouts
 
@@ -111,11 +111,11 @@ def test_validation_does_not_change_the_state_of_training():
 
 def test_the_loss_is_the_mean_over_targets_that_are_not_ignored():
     model, batch = build().eval(), make_batch()
-    batch.targets[1:, -1] = IGNORED
+    batch.targets[1:, -1] = IGNORE_INDEX
     output = model.step(batch)
     logits, _ = model(batch.tokens)
     expected = functional.cross_entropy(
-        logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED
+        logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE_INDEX
     )
     torch.testing.assert_close(output.loss, expected)
     assert output.num_targets == 3 * 12 - 2

@@ -10,7 +10,7 @@ import torch
 
 from rnn_lab.datamodules import LanguageModelingFiles, SyntheticText, TinyShakespeare, WikiText2
 from rnn_lab.errors import UserError
-from rnn_lab.special_tokens import IGNORED
+from rnn_lab.special_tokens import IGNORE_INDEX
 from rnn_lab.tasks.language_modeling.data import stretch
 from rnn_lab.tasks.language_modeling.sampler import BPTTSampler
 from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
@@ -46,7 +46,7 @@ def predicted(batches):
         pair
         for batch in batches
         for pair in zip(*(part.flatten().tolist() for part in batch[:2]), strict=True)
-        if pair[1] != IGNORED
+        if pair[1] != IGNORE_INDEX
     ]
 
 
@@ -81,8 +81,8 @@ def test_rows_go_on_where_the_last_batch_stopped(file, variable_bptt):
 def test_only_the_last_step_of_a_shorter_row_has_no_target(file):
     data = numbered(file, batch_size=7, bptt=10)
     batches = list(data.train_dataloader())
-    assert all((batch.targets != IGNORED).all() for batch in batches[:-1])
-    ignored = batches[-1].targets == IGNORED
+    assert all((batch.targets != IGNORE_INDEX).all() for batch in batches[:-1])
+    ignored = batches[-1].targets == IGNORE_INDEX
     assert not ignored[:, :-1].any()
     assert ignored.sum() == -(len(ids_of(data)) - 1) % 7
 
@@ -145,7 +145,7 @@ def test_processes_share_the_words_in_equally_many_batches(file, batch_size, bpt
             )
             data.trainer = SimpleNamespace(global_rank=rank, world_size=3)
             mine = list(getattr(data, name)())
-            assert all((batch.targets != IGNORED).any() for batch in mine)
+            assert all((batch.targets != IGNORE_INDEX).any() for batch in mine)
             counts.add((len(mine), tuple(batch.tokens.shape[1] for batch in mine)))
             batches += mine
         assert len(counts) == 1

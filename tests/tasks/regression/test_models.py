@@ -84,7 +84,9 @@ def test_the_loss_is_the_mean_squared_error_over_rows_and_numbers():
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_any_layer_can_be_chosen(layer):
-    model = build(layer=layer, layer_kwargs={"locked": True}, num_layers=2, layer_dropout=0.1)
+    model = build(
+        layer=layer, layer_kwargs={"variational_dropout": True}, num_layers=2, layer_dropout=0.1
+    )
     scores = model.step(series())
     scores.loss.backward()
     assert type(model.recurrent) is LAYERS[layer]
@@ -134,8 +136,8 @@ def test_saying_one_has_the_error_that_the_adding_problem_promises():
         ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
         ({"output_dim": None}, "needs output_dim"),
         ({"hidden_dim": 0}, "hidden_dim must be at least 1, got 0"),
-        ({"input_noise": -1.0}, "a deviation of at least 0, got -1.0"),
-        ({"pooling": "median"}, "pooling must be of final, mean"),
+        ({"input_noise": -1.0}, "noise must be at least 0, got -1.0"),
+        ({"pooling": "median"}, "pooling must be one of final, mean"),
         ({"layer_kwargs": {"zoneuot": 0.1}}, "LSTM has no option zoneuot"),
     ],
 )

@@ -177,8 +177,8 @@ def test_noise_is_added_in_training_only():
         ),
         ({"loss": {"multi_label": True}}, "LossConfig has no option 'multi_label'"),
         ({"num_classes": None}, "needs num_classes"),
-        ({"input_noise": -1.0}, "a deviation of at least 0, got -1.0"),
-        ({"pooling": "median"}, "pooling must be of final, mean"),
+        ({"input_noise": -1.0}, "noise must be at least 0, got -1.0"),
+        ({"pooling": "median"}, "pooling must be one of final, mean"),
     ],
 )
 def test_invalid_arguments_are_refused(arguments, message):

@@ -20,7 +20,7 @@ def g(x: Tensor) -> Tensor:
 
 
 def read_min_gru(layer: MinGRU, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    (w_z, w_h), (b_z, b_h) = (layer.cores[0].weight.chunk(2), layer.cores[0].bias.chunk(2))
+    (w_z, w_h), (b_z, b_h) = (layer.layers[0].weight.chunk(2), layer.layers[0].bias.chunk(2))
     output = []
     for x_t in x.unbind(1):
         z = (x_t @ w_z.T + b_z).sigmoid()
@@ -30,7 +30,7 @@ def read_min_gru(layer: MinGRU, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def read_min_lstm(layer: MinLSTM, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    w, b = layer.cores[0].weight.chunk(3), layer.cores[0].bias.chunk(3)
+    w, b = layer.layers[0].weight.chunk(3), layer.layers[0].bias.chunk(3)
     output = []
     for x_t in x.unbind(1):
         f, i, u = (x_t @ w[n].T + b[n] for n in range(3))

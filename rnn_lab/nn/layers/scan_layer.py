@@ -1,0 +1,69 @@
+"""Base classes of layers with a linear recurrence, which process a sequence by one scan."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from rnn_lab.nn.functional.linear import linear
+from rnn_lab.nn.functional.padding import PaddingInfo
+from rnn_lab.nn.functional.scan import lerp_scan
+from rnn_lab.nn.functional.state import LayerState
+from rnn_lab.nn.layers.stack import UnidirectionalLayer
+
+
+class ScanLayer(UnidirectionalLayer):
+    """A layer whose recurrence is linear in its state; a step is a sequence of length one."""
+
+    def step(self, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """Compute one step, see `UnidirectionalLayer`."""
+        output, state = self(x.unsqueeze(0), state, None)
+        return output.squeeze(0), state
+
+    def update_rate(self, like: Tensor) -> Tensor | float:
+        """Return how much zoneout lets units update: 0 or 1 in training, the mean otherwise."""
+        if not self.training:
+            return 1 - self.zoneout
+        return (torch.rand_like(like) >= self.zoneout).to(like)
+
+    def apply_zoneout(self, decay: Tensor) -> Tensor:
+        """Apply zoneout to the decay factors of units; a factor of 1 keeps the previous state."""
+        return 1 - self.update_rate(decay) * (1 - decay) if self.zoneout else decay
+
+
+class GatedScanLayer(ScanLayer):
+    """A layer that interpolates between state and candidate: `h' = a h + (1 - a) x`."""
+
+    weight_drop_params = ("weight",)
+    num_projections: ClassVar[int]
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.weight = nn.Parameter(torch.empty(self.num_projections * hidden_size, input_size))
+        self.bias = nn.Parameter(torch.empty(self.num_projections * hidden_size))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialize weights and biases like `torch.nn.Linear`."""
+        bound = self.input_size**-0.5
+        for parameter in (self.weight, self.bias):
+            nn.init.uniform_(parameter, -bound, bound)
+
+    @abstractmethod
+    def gates(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute decay factors and candidates from the projected input."""
+
+    def forward(
+        self, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    ) -> tuple[Tensor, LayerState]:
+        """Process all steps, see `UnidirectionalLayer`."""
+        decay, candidate = self.gates(at_least_float32(linear(x, self.weight, self.bias)))
+        decay, state_in = self.apply_zoneout(decay), state[0].to(candidate)
+        output, final = lerp_scan(decay, candidate, state_in, padding)
+        return output, (final,)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Convert 16-bit tensors to single precision, in which recurrences are computed."""
+    return x.float() if x.dtype.itemsize < 4 else x
