@@ -1,4 +1,4 @@
-"""The command `rnn-lab`: finds the subcommand, and loads no more than that one needs."""
+"""Entry point of `rnn-lab`: find the subcommand and import only what it needs."""
 
 import ast
 import difflib
@@ -9,22 +9,22 @@ from importlib import import_module
 from pathlib import Path
 
 from rnn_lab import __version__
-from rnn_lab.commands._parsing import tell
-from rnn_lab.commands._training import process_number
+from rnn_lab.commands._parsing import print_error
+from rnn_lab.commands._training import process_rank
 from rnn_lab.errors import UserError
 
-COMMANDS = Path(__file__).parent / "commands"  # a file for each; helpers begin with an underscore
+COMMANDS = Path(__file__).parent / "commands"  # one file each; private modules start with _
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
     Args:
-        args: Words of the command line after the program's name.
+        args: Command-line arguments after the program's name.
 
     Returns:
-        The exit status: 0, 1 for a mistake in what the user gave, 2 for one in the command line,
-        130 when interrupted, 128 and its number when preempted by another signal.
+        The exit status: 0, 1 for invalid user input, 2 for an invalid command line, 130 when
+        interrupted, 128 + signal number when preempted by another signal.
     """
     words = list(sys.argv[1:] if args is None else args)
     try:
@@ -32,19 +32,19 @@ def main(args: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("RNN_LAB_DEBUG"):
             raise
-        if not process_number("LOCAL_RANK", "SLURM_LOCALID"):  # the others made the same mistake
-            tell(" ".join(str(error).split()))
+        if not process_rank("LOCAL_RANK", "SLURM_LOCALID"):  # all processes fail alike
+            print_error(" ".join(str(error).split()))
         return 1
     except KeyboardInterrupt:
-        tell("interrupted")
+        print_error("interrupted")
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def commands() -> dict[str, str]:
-    """Return the commands by name, with the first line of their files, which are not imported."""
+    """Return the commands with the first line of their docstrings, without importing them."""
     files = (path for path in sorted(COMMANDS.glob("*.py")) if not path.stem.startswith("_"))
     return {path.stem: _first_line(path) for path in files}
 
@@ -64,23 +64,23 @@ def _run(command: list[str], options: list[str]) -> int:
     (word,) = command
     if word.isalpha() and (COMMANDS / f"{word}.py").exists():
         return import_module(f"rnn_lab.commands.{word}").main(options) or 0
-    known = commands()
-    near = difflib.get_close_matches(word, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-    tell(f"{word!r} is not a command: {hint}")
+    names = commands()
+    near = difflib.get_close_matches(word, names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"
+    print_error(f"unknown command {word!r}: {hint}")
     return 2
 
 
 def usage() -> str:
-    """Write the overview that `rnn-lab --help` prints."""
+    """Return the text of `rnn-lab --help`."""
     from rnn_lab.commands.list import architectures, datasets, table
 
     parts = [
         "usage: rnn-lab COMMAND [OPTIONS]",
-        "commands (`rnn-lab COMMAND --help` shows their options):\n" + table(commands().items()),
+        "commands (options: `rnn-lab COMMAND --help`):\n" + table(commands().items()),
         "architectures, for --model:\n" + table(architectures()),
-        "data, for --data:\n" + table(datasets()),
-        "first run: rnn-lab fit --model=LSTMClassifier --data=SyntheticReviews --test=true",
+        "data modules, for --data:\n" + table(datasets()),
+        "example: rnn-lab fit --model=LSTMClassifier --data=SyntheticReviews --test=true",
     ]
     return "\n\n".join(parts)
 

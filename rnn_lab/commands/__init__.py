@@ -1,1 +1,1 @@
-"""Subcommands that need no Trainer, one file each."""
+"""The subcommands of `rnn-lab`, one file each."""

@@ -1,4 +1,4 @@
-"""Checks of what the command line asks for, before anything is built."""
+"""Validation of the command line before anything is instantiated."""
 
 import difflib
 import inspect
@@ -15,8 +15,8 @@ from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
 
 
-def linked() -> list[str]:
-    """All names that data modules declare as `linked`, those of users' packages among them."""
+def linked_names() -> list[str]:
+    """Return all names that data modules declare as `linked`, including those of user packages."""
     names: dict[str, None] = {}
     pending: list[Any] = [LabDataModule]
     while pending:
@@ -26,149 +26,152 @@ def linked() -> list[str]:
     return sorted(names)
 
 
-def known_classes(base: Any) -> dict[str, Any]:
-    """All classes below a base that can be built, by name."""
-    found: dict[str, Any] = {}
+def concrete_subclasses(base: Any) -> dict[str, Any]:
+    """Return the subclasses of a base that can be instantiated, by name."""
+    classes: dict[str, Any] = {}
     for cls in base.__subclasses__():
-        found |= {cls.__name__: cls, **known_classes(cls)}
-    return {name: cls for name, cls in found.items() if not inspect.isabstract(cls)}
+        classes |= {cls.__name__: cls, **concrete_subclasses(cls)}
+    return {name: cls for name, cls in classes.items() if not inspect.isabstract(cls)}
 
 
-def is_family(cls: type) -> bool:
-    """Whether other architectures of ours are made of a class."""
-    below: list[type] = cls.__subclasses__()
-    return any(each.__module__.startswith("rnn_lab.") for each in below)
+def is_base_class(cls: type) -> bool:
+    """Return whether other classes of this package derive from a class."""
+    subclasses: list[type] = cls.__subclasses__()
+    return any(subclass.__module__.startswith("rnn_lab.") for subclass in subclasses)
 
 
-KINDS: dict[str, Callable[[], dict[str, type]]] = {
-    "--model": lambda: dict(known_classes(Task)),
-    "--data": lambda: dict(known_classes(LabDataModule)),
+CLASSES_BY_OPTION: dict[str, Callable[[], dict[str, type]]] = {
+    "--model": lambda: dict(concrete_subclasses(Task)),
+    "--data": lambda: dict(concrete_subclasses(LabDataModule)),
 }
 
 
 def check_names(options: list[list[str]]) -> None:
-    """Refuse a model or data that nobody knows, with the nearest names.
+    """Check that the short names of model and data exist; suggest close matches otherwise.
 
     Raises:
         UserError: If a short name is unknown.
     """
     for option in options:
         key = option[0].partition("=")[0]
-        if key not in KINDS:
+        if key not in CLASSES_BY_OPTION:
             continue
-        name, known = value_of(option), KINDS[key]()
-        if name in known or "." in name or "{" in name:
+        name, names = value_of(option), CLASSES_BY_OPTION[key]()
+        if name in names or "." in name or "{" in name:
             continue
-        near = difflib.get_close_matches(name, known, 3, 0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
-        raise UserError(f"{key}={name} is unknown: {hint}")
+        near = difflib.get_close_matches(name, names, 3, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
+        raise UserError(f"unknown {key}={name}: {hint}")
 
 
 def check_arguments(options: list[list[str]], named_class: Callable[[str], type | None]) -> None:
-    """Refuse an argument that the chosen model or data lacks, with the nearest names.
+    """Check that the model or data accepts each argument; suggest close matches otherwise.
 
     Args:
         options: Options of the command line with their values.
-        named_class: Returns the class of `model` or `data` where a class path names it.
+        named_class: Returns the class of `model` or `data` if it is given by a class path.
 
     Raises:
-        UserError: If the class, chosen on the line or by a checkpoint, has no such argument.
+        UserError: If the class, chosen on the command line or by a checkpoint, has no such
+            argument.
     """
     keys = {option[0].partition("=")[0]: option for option in options}
     for key in ("model", "data"):
-        short = value_of(keys[f"--{key}"]) if f"--{key}" in keys else ""
-        cls = KINDS[f"--{key}"]().get(short) or named_class(key)
+        short_name = value_of(keys[f"--{key}"]) if f"--{key}" in keys else ""
+        cls = CLASSES_BY_OPTION[f"--{key}"]().get(short_name) or named_class(key)
         if cls is None:
             continue
         accepted = list(inspect.signature(cls).parameters)
         for word in keys:
             head, _, rest = word.partition(".")
             name = rest.removeprefix("init_args.").partition(".")[0].removesuffix("+")
-            if head == f"--{key}" == "--model" and name in linked():
-                raise UserError(f"{name} comes from the data")
+            if head == f"--{key}" == "--model" and name in linked_names():
+                raise UserError(f"{name} is set by the data: remove {word}")
             if head == f"--{key}" and name and name not in (*accepted, "help", "class_path"):
                 near = difflib.get_close_matches(name, accepted, 3) or accepted
-                raise UserError(f"{cls.__name__} has no {name}; it has {', '.join(near)}")
+                raise UserError(f"{cls.__name__} has no argument {name}; it has {', '.join(near)}")
 
 
-def class_of(config: Any, key: str) -> Any:
-    """The class that a config chooses.
+def chosen_class(config: Any, key: str) -> Any:
+    """Return the class that a config chooses.
 
     Raises:
         UserError: If it chooses none.
     """
     chosen = config.get(key)
     if chosen is None:
-        raise UserError(f"give --{key}=NAME: `rnn-lab list` shows the names")
+        raise UserError(f"give --{key}=NAME, see `rnn-lab list` for the names")
     module, _, name = chosen.class_path.rpartition(".")
     return getattr(import_module(module), name)
 
 
-def check_fit(model: type[Task], data: type[LabDataModule]) -> None:
-    """Refuse data that the model cannot read.
+def check_batch_type(model: type[Task], data: type[LabDataModule]) -> None:
+    """Check that the data module provides the batches that the model expects.
 
     Raises:
-        UserError: If the batches of the data are not those that the model reads.
+        UserError: If the batch types differ.
     """
     for cls in (model, data):
         if not hasattr(cls, "batch_type"):
-            raise UserError(f"{cls.__name__} has no batch_type: set it as a class attribute")
-    reads, gives = model.batch_type, data.batch_type
-    if reads is gives:
+            raise UserError(f"{cls.__name__} does not define the class attribute batch_type")
+    expected, provided = model.batch_type, data.batch_type
+    if expected is provided:
         return
-    known = known_classes(Task).items()
-    fitting = [name for name, cls in known if cls.batch_type is gives and not is_family(cls)]
-    near = difflib.get_close_matches(model.__name__, fitting, 1, 0)
+    tasks = concrete_subclasses(Task).items()
+    matching = [
+        name for name, cls in tasks if cls.batch_type is provided and not is_base_class(cls)
+    ]
+    near = difflib.get_close_matches(model.__name__, matching, 1, 0)
     hint = f"; try {near[0]}" if near else ""
-    kinds = {cls: cls.__name__.removesuffix("Batch").lower() for cls in (reads, gives)}
     raise UserError(
-        f"{model.__name__} reads {kinds[reads]}; {data.__name__} gives {kinds[gives]}{hint}"
+        f"{model.__name__} expects batches of type {expected.__name__}, but {data.__name__} "
+        f"provides {provided.__name__}{hint}"
     )
 
 
-def check_same(checkpoint: Checkpoint, model: dict[str, Any], strictly: bool) -> None:
-    """Refuse another model than the checkpoint's; strictly, any other argument of it, too.
+def check_same_model(checkpoint: Checkpoint, model: dict[str, Any], resume: bool) -> None:
+    """Check that the model is the checkpoint's; when resuming, also all of its arguments.
 
     Args:
         checkpoint: The checkpoint.
-        model: Class path and arguments of the model that is asked for.
-        strictly: Whether training is to be resumed.
+        model: Class path and arguments of the requested model.
+        resume: If True, training is resumed.
 
     Raises:
-        UserError: If the model, its optimizer or its schedule differs.
+        UserError: If the model, or when resuming an argument such as the optimizer, differs.
     """
     path, content = checkpoint.path, checkpoint.content
-    state = {"optimizer_states", "lr_schedulers", "loops", "epoch", "global_step"}
-    if strictly and not (content.keys() >= state and content["optimizer_states"]):
+    required = {"optimizer_states", "lr_schedulers", "loops", "epoch", "global_step"}
+    if resume and not (content.keys() >= required and content["optimizer_states"]):
         raise UserError(
-            f"{path} has no state of training to go on from: to start anew from its weights give "
-            f"--init_from={path} instead"
+            f"{path} has no training state to resume from; use --init_from={path} to start a new "
+            "run from these weights"
         )
     if checkpoint.model_name != model["class_path"].rpartition(".")[2]:
-        raise UserError(f"{path} is of a {checkpoint.model_name}: leave --model out")
-    before = part(checkpoint.model, linked())["init_args"]
-    changed = [name for name in before if model["init_args"].get(name) != before[name]]
-    if strictly and changed:
+        raise UserError(f"{path} was saved by {checkpoint.model_name}: remove --model")
+    saved = without_links(checkpoint.model, linked_names())["init_args"]
+    changed = [name for name in saved if model["init_args"].get(name) != saved[name]]
+    if resume and changed:
         raise UserError(
-            f"{path} was trained with another {changed[0]}, which a resumed run keeps: "
-            f"to start anew from its weights give --init_from={path} instead"
+            f"cannot change {changed[0]} when resuming {path}; use --init_from={path} to start a "
+            "new run from these weights"
         )
 
 
 @contextmanager
-def refusal_named(path: str | None) -> Iterator[None]:
-    """Turn what Lightning raises while it takes a checkpoint up into one line with its name."""
+def named_error(path: str | None) -> Iterator[None]:
+    """Convert errors of Lightning while it restores a checkpoint into one line with its path."""
     try:
         yield
-    except Exception as error:  # of any kind: the values are anybody's
+    except Exception as error:  # of any type: the checkpoint may contain any values
         for frame in traceback.extract_tb(error.__traceback__):
-            taking_up = frame.name.startswith(("restore", "resume_start"))
-            if taking_up and frame.filename.endswith("checkpoint_connector.py"):
-                raise UserError(f"cannot go on from {path}: {error!r}") from error
+            restoring = frame.name.startswith(("restore", "resume_start"))
+            if restoring and frame.filename.endswith("checkpoint_connector.py"):
+                raise UserError(f"cannot resume from {path}: {error!r}") from error
         raise
 
 
-def part(recipe: dict[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
-    """The part of a checkpoint's recipe that a config has."""
-    kept = {k: v for k, v in recipe["init_args"].items() if k not in without}
-    return {"class_path": recipe["class_path"], "init_args": kept}
+def without_links(spec: dict[str, Any], linked: Sequence[str] = ()) -> dict[str, Any]:
+    """Return class path and arguments of a checkpoint's spec, without the linked arguments."""
+    init_args = {k: v for k, v in spec["init_args"].items() if k not in linked}
+    return {"class_path": spec["class_path"], "init_args": init_args}

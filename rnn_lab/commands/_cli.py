@@ -1,4 +1,4 @@
-"""`rnn-lab fit | validate | test`: LightningCLI with the precedence that people expect."""
+"""`rnn-lab fit | validate | test`: LightningCLI with checkpoint < config files < command line."""
 
 import json
 import logging
@@ -27,16 +27,21 @@ from lightning.pytorch.cli import (
 from rnn_lab import training
 from rnn_lab.commands._checks import (
     check_arguments,
-    check_fit,
+    check_batch_type,
     check_names,
-    check_same,
-    class_of,
-    linked,
-    part,
-    refusal_named,
+    check_same_model,
+    chosen_class,
+    linked_names,
+    named_error,
+    without_links,
 )
 from rnn_lab.commands._named_classes import NamedClasses
-from rnn_lab.commands._parsing import ConciseErrorsMixin, in_order, split_options, value_of
+from rnn_lab.commands._parsing import (
+    ConciseErrorsMixin,
+    sort_by_precedence,
+    split_options,
+    value_of,
+)
 from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
@@ -59,7 +64,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 20,
     "gradient_clip_val": 1.0,
     "log_every_n_steps": 10,
-    "use_distributed_sampler": False,  # the data modules shard their batches themselves
+    "use_distributed_sampler": False,  # the data modules shard their batches
     "enable_model_summary": False,
     "logger": False,  # metrics.csv is always written, see instantiate_trainer
     "num_sanity_val_steps": 0,
@@ -70,42 +75,42 @@ def main(args: Sequence[str]) -> None:
     """Run `fit`, `validate` or `test`.
 
     Args:
-        args: Words of the command line, the subcommand first.
+        args: Command-line arguments, the subcommand first.
 
     Raises:
-        UserError: If something that the user gave is wrong.
-        SystemExit: With status 2 if the command line cannot be read.
+        UserError: If the user input is invalid.
+        SystemExit: With status 2 if the command line is invalid.
     """
-    _tell_on_standard_error()
-    set_parsing_settings(import_path_denylist=[])  # with its own list, which else only warns
+    _configure_logging()
+    set_parsing_settings(import_path_denylist=[])  # explicit, since the default only warns
     LabCLI(args)
     if torch.distributed.is_initialized():
-        # Else threads of it outlive the interpreter, and now and then abort a run that is done.
+        # Else its threads outlive the interpreter and occasionally abort a finished run.
         torch.distributed.destroy_process_group()
 
 
-class OneLineParser(ConciseErrorsMixin, LightningArgumentParser):
-    """Lightning's parser with errors of one line."""
+class LabParser(ConciseErrorsMixin, LightningArgumentParser):
+    """Lightning's parser with concise errors."""
 
 
 class LabCLI(LightningCLI):
-    """The command line: a checkpoint is overruled by config files, these by the line.
+    """LightningCLI where config files override the checkpoint, and the command line overrides both.
 
     Args:
-        args: Words of the command line, the subcommand first.
+        args: Command-line arguments, the subcommand first.
     """
 
     def __init__(self, args: Sequence[str]) -> None:
         options = split_options(args[1:])
-        self.named = named = NamedClasses(args[0], options)
-        self.opened = named.checkpoint  # held until it is loaded
+        self.named_classes = named = NamedClasses(args[0], options)
+        self.checkpoint = named.checkpoint  # referenced until it is loaded
         super().__init__(
             named.model_base,
             named.data_base,
             RunConfig,
             trainer_defaults=dict(TRAINER_DEFAULTS),
             seed_everything_default=42,
-            parser_class=OneLineParser,
+            parser_class=LabParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
             args=list(args),
@@ -114,115 +119,116 @@ class LabCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """The subcommands, and the arguments of the Trainer's methods that are ours to give."""
-        ours = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
-        return {name: {*ours, "weights_only"} for name in ("fit", "validate", "test")}
+        """Return the subcommands and the arguments of the Trainer's methods that are no options."""
+        hidden = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
+        return {name: {*hidden, "weights_only"} for name in ("fit", "validate", "test")}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the run's folder and the callbacks that every run has, link sizes to the data."""
-        for name in linked():
+        """Add options of the run directory and of standard callbacks; link sizes to the data."""
+        for name in linked_names():
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         parser.add_argument(
-            "--experiment", type=str | None, help="folder below runs; the data's name if not given"
+            "--experiment", type=str | None, help="folder in runs/ (default: name of the data)"
         )
         parser.add_argument(
-            "--name", type=str | None, help="folder of the run; MODEL-N if not given"
+            "--name", type=str | None, help="name of the run directory (default: MODEL-N)"
         )
         parser.add_argument(
-            "--overwrite", type=bool, default=False, help="remove a run of the same name"
+            "--overwrite", type=bool, default=False, help="remove an existing run of the same name"
         )
         parser.add_argument(
-            "--test", type=bool, default=False, help="after fit, test the best checkpoint"
+            "--test", type=bool, default=False, help="test the best checkpoint after fit"
         )
         parser.add_argument(
-            "--init_from", type=str | None, help="checkpoint to take weights and vocabulary from"
+            "--init_from", type=str | None, help="checkpoint with initial weights and vocabulary"
         )
         parser.add_argument(
             "--ensemble",
             type=list[str] | None,
-            help="in test and validate, checkpoints of further translators whose probabilities "
-            "are averaged with those of --ckpt_path",
+            help="checkpoints of further translation models whose probabilities are averaged with "
+            "those of --ckpt_path (test and validate only)",
         )
         parser.add_lightning_class_args(training.BestCheckpoint, "checkpoint")
         parser.add_lightning_class_args(training.ValidationEarlyStopping, "early_stopping")
 
-    # From words to a config.
+    # From the command line to a config.
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Read checkpoint, config files and line, the later ones overruling the earlier."""
+        """Parse checkpoint, config files and command line; later ones override earlier ones."""
         assert isinstance(args, Sequence)
         command, options = args[0], split_options(args[1:])
         check_names(options)
         keys = {option[0].partition("=")[0] for option in options}
         if command != "fit" and not keys & {"--ckpt_path", "--help", "-h"}:
-            raise UserError(f"{command} needs --ckpt_path: random weights tell nothing")
+            raise UserError(f"{command} requires --ckpt_path")
         base = self._checkpoint_config()
-        check_arguments(options, self.named.get)
-        unnamed = not base and not keys & {"-c", "--config", "--model.optimizer"}
-        if unnamed and any(key.startswith("--model.optimizer.") for key in keys):
-            options.append(["--model.optimizer=torch.optim.Adam"])  # what None stands for
-        words = [f"--config={json.dumps(base)}"] if base else []
-        words += [word for option in in_order(options) for word in option]
+        check_arguments(options, self.named_classes.get)
+        no_optimizer = not base and not keys & {"-c", "--config", "--model.optimizer"}
+        if no_optimizer and any(key.startswith("--model.optimizer.") for key in keys):
+            options.append(["--model.optimizer=torch.optim.Adam"])  # the meaning of None
+        ordered = [f"--config={json.dumps(base)}"] if base else []
+        ordered += [arg for option in sort_by_precedence(options) for arg in option]
         try:
-            self.config = parser.parse_args([command, *words])
+            self.config = parser.parse_args([command, *ordered])
         except UnicodeDecodeError as error:
-            named = [value_of(o) for o in options if o[0].split("=")[0] in ("-c", "--config")]
-            raise UserError(f"{' or '.join(named)} is not utf-8: {error}") from error
+            paths = [value_of(o) for o in options if o[0].split("=")[0] in ("-c", "--config")]
+            raise UserError(f"{' or '.join(paths)} is not utf-8: {error}") from error
 
     def _checkpoint_config(self) -> dict[str, Any]:
-        """What the checkpoint that is named on the line states about model and data."""
-        if self.opened is None:
+        """Return the config of model and data in the checkpoint given on the command line."""
+        if self.checkpoint is None:
             return {}
-        config = {"model": part(self.opened.model, linked())}
-        if self.opened.has_data:
-            config["data"] = part(self.opened.data)
-            argument = getattr(self.opened.data_class, "checkpoint_argument", None)
+        config = {"model": without_links(self.checkpoint.model, linked_names())}
+        if self.checkpoint.has_data:
+            config["data"] = without_links(self.checkpoint.data)
+            argument = getattr(self.checkpoint.data_class, "checkpoint_argument", None)
             if argument is not None:
-                config["data"]["init_args"][argument] = self.opened.path
+                config["data"]["init_args"][argument] = self.checkpoint.path
         try:
             json.dumps(config)
         except (TypeError, ValueError) as error:
             raise UserError(
-                f"{self.opened.path} holds arguments that no config can hold: {error}"
+                f"{self.checkpoint.path} has arguments that a config cannot represent: {error}"
             ) from error
         return config
 
     def _parse_ckpt_path(self) -> None:
-        """Nothing: `parse_arguments` has read the checkpoint, below all else."""
+        """Do nothing: `parse_arguments` applies the checkpoint with the lowest precedence."""
 
     # From a config to a run.
 
     def before_instantiate_classes(self) -> None:
-        """Refuse what cannot work before anything is built, and choose the run's folder."""
+        """Validate the config before anything is instantiated, and choose the run directory."""
         config = self.config[self.subcommand]
-        model, data = class_of(config, "model"), class_of(config, "data")
+        model, data = chosen_class(config, "model"), chosen_class(config, "data")
         if issubclass(model, Task) and issubclass(data, LabDataModule):
-            check_fit(model, data)
-        if not issubclass(data, LabDataModule):  # Lightning has to shard its batches
+            check_batch_type(model, data)
+        if not issubclass(data, LabDataModule):  # Lightning must shard its batches
             config.trainer.use_distributed_sampler = True
         if self.subcommand == "fit" and config.ensemble:
-            raise UserError("an ensemble is tested, not trained: leave --ensemble out")
-        goes_on = self.subcommand == "fit" and config.ckpt_path == "last"
-        if goes_on:
-            config.ckpt_path = self._last(config, model, data)
-        started_from = config.ckpt_path or config.init_from
-        if started_from and self.opened is None:  # a config names it, not the line
-            self.opened = Checkpoint.open(started_from)
-        if config.ckpt_path and self.opened is not None:
-            check_same(self.opened, self._plain_config()["model"], self.subcommand == "fit")
+            raise UserError("--ensemble is only supported by test and validate")
+        resume = self.subcommand == "fit" and config.ckpt_path == "last"
+        if resume:
+            config.ckpt_path = self._find_last(config, model, data)
+        path = config.ckpt_path or config.init_from
+        if path and self.checkpoint is None:  # given in a config file
+            self.checkpoint = Checkpoint.open(path)
+        if config.ckpt_path and self.checkpoint is not None:
+            requested = self._plain_config()["model"]
+            check_same_model(self.checkpoint, requested, resume=self.subcommand == "fit")
         if not config.trainer.fast_dev_run:
-            config.trainer.default_root_dir = str(self._folder(config, model, data, goes_on))
+            config.trainer.default_root_dir = str(self._run_dir(config, model, data, resume))
 
-    def _last(self, config: Any, model: type, data: type) -> str | None:
+    def _find_last(self, config: Any, model: type, data: type) -> str | None:
         if config.name is None and config.trainer.default_root_dir is None:
-            raise UserError("--ckpt_path=last needs --name: which run is to go on?")
+            raise UserError("--ckpt_path=last requires --name of the run to resume")
         folder = config.trainer.default_root_dir or new_run_dir(
             config.experiment or data.__name__, config.name, model.__name__
         )
-        self.opened = find_resume_checkpoint(Path(folder, "checkpoints"))
-        return self.opened.path if self.opened else None
+        self.checkpoint = find_resume_checkpoint(Path(folder, "checkpoints"))
+        return self.checkpoint.path if self.checkpoint else None
 
-    def _folder(self, config: Any, model: type, data: type, goes_on: bool) -> Path:
+    def _run_dir(self, config: Any, model: type, data: type, resume: bool) -> Path:
         if int(os.environ.get("LOCAL_RANK", "0")) > 0 and RUN_DIR_ENV in os.environ:
             return Path(os.environ[RUN_DIR_ENV])
         folder = Path(
@@ -231,41 +237,41 @@ class LabCLI(LightningCLI):
             or new_run_dir(config.experiment or data.__name__, config.name, model.__name__)
         )
         if config.ensemble and not config.trainer.default_root_dir:
-            folder = folder / "ensemble"  # beside the results of the one model
+            folder = folder / "ensemble"  # keep the results of the single model
         if self.subcommand == "fit" and not config.ckpt_path and not config.overwrite:
-            ensure_unused(folder, started=goes_on)
+            ensure_unused(folder, started=resume)
         os.environ[RUN_DIR_ENV] = str(folder)
         return folder
 
     def instantiate_classes(self) -> None:
-        """Build data, model and Trainer; what a constructor refuses is the user's mistake."""
+        """Instantiate data, model and Trainer; errors of constructors become user errors."""
         try:
             super().instantiate_classes()
             config = self.config[self.subcommand]
             if isinstance(self.model, Task):
                 self.model.check_data(self.datamodule)
                 self.model.writes_reports = True
-            if self.opened is not None:  # see that it fits before a file is written
-                load_weights(self.model, self.opened)
-                self.opened = self.named.checkpoint = None
+            if self.checkpoint is not None:  # fail before any file is written
+                load_weights(self.model, self.checkpoint)
+                self.checkpoint = self.named_classes.checkpoint = None
             if isinstance(self.datamodule, LabDataModule):
                 if self.subcommand == "fit":
                     self.datamodule.split("train")
                 if config.test:
-                    self.datamodule.split("test")  # miss it before training, not after
+                    self.datamodule.split("test")  # fail before training, not after
         except UserError:
             raise
         except (MisconfigurationException, FileNotFoundError) as error:
             raise UserError(str(error)) from error
-        except ValueError as error:  # the parser wraps what a constructor raises
+        except ValueError as error:  # the parser wraps errors of constructors
             cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
             raise UserError(str(cause)) from error
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
-            with refusal_named(self.config[subcommand].ckpt_path):
+            with named_error(self.config[subcommand].ckpt_path):
                 super()._run_subcommand(subcommand)
-        except SystemExit as stop:  # how Lightning leaves when it was interrupted
+        except SystemExit as stop:  # Lightning exits when interrupted
             if not self.trainer.interrupted:
                 raise
             raise KeyboardInterrupt from stop
@@ -277,10 +283,10 @@ class LabCLI(LightningCLI):
             raise
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build the Trainer with the callbacks and loggers that every run has."""
+        """Instantiate the Trainer with the standard callbacks and loggers."""
         trainer = super().instantiate_trainer(**kwargs)
         if self.config[self.subcommand].trainer.limit_val_batches == 0:
-            trainer.limit_val_batches = 0  # fast_dev_run would overrule it
+            trainer.limit_val_batches = 0  # fast_dev_run would override it
         name = "metrics.csv" if self.subcommand == "fit" else f"metrics.{self.subcommand}.csv"
         training.configure_loggers(trainer, name)
         return trainer
@@ -288,103 +294,103 @@ class LabCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         if config["enable_checkpointing"] is False or config["fast_dev_run"]:
             callbacks = [c for c in callbacks if not isinstance(c, training.BestCheckpoint)]
-        unwatched = not self.config[self.subcommand].early_stopping.monitor
-        if unwatched and not hasattr(self.model, "monitor"):
+        no_monitor = not self.config[self.subcommand].early_stopping.monitor
+        if no_monitor and not hasattr(self.model, "monitor"):
             callbacks = [
                 c for c in callbacks if not isinstance(c, training.ValidationEarlyStopping)
             ]
         if config["enable_progress_bar"] is not False:
             callbacks = [*callbacks, training.BatchProgressBar()]
-        if self.subcommand != "fit":  # a checkpoint's weights are averaged already
-            given = config["callbacks"] or []
-            config["callbacks"] = [c for c in given if not isinstance(c, WeightAveraging)]
-        given = config["plugins"] or []
-        given = given if isinstance(given, list) else [given]
-        if not any(isinstance(plugin, CheckpointIO) for plugin in given):
-            config["plugins"] = [*given, self._checkpoint_io()]
-        watchers = [training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
-        watchers += [training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
-        watchers += [training.Preemption(), training.StatusFile(), training.LearningCurves()]
+        if self.subcommand != "fit":  # the weights of a checkpoint are averaged already
+            configured = config["callbacks"] or []
+            config["callbacks"] = [c for c in configured if not isinstance(c, WeightAveraging)]
+        plugins = config["plugins"] or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            config["plugins"] = [*plugins, self._checkpoint_io()]
+        standard = [training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
+        standard += [training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
+        standard += [training.Preemption(), training.StatusFile(), training.LearningCurves()]
         try:
-            trainer = super()._instantiate_trainer(config, [*callbacks, *watchers])
-        except RuntimeError as error:  # what Lightning says of settings of SLURM
+            trainer = super()._instantiate_trainer(config, [*callbacks, *standard])
+        except RuntimeError as error:  # Lightning rejects the SLURM settings
             raise UserError(str(error)) from error
         training.check_world_size(trainer)
         return trainer
 
     def _plain_config(self) -> dict[str, Any]:
-        """The config of the subcommand as plain values, as a file has them."""
+        """Return the config of the subcommand as plain values, as in a config file."""
         config = self.config[self.subcommand]
         return yaml.safe_load(self._parser(self.subcommand).dump(config, skip_unset=False))
 
     def _checkpoint_io(self) -> CheckpointIO:
-        """Build what writes checkpoints, and reads the one that is resumed."""
+        """Create the plugin that writes checkpoints, and reads the one to resume from."""
         config = self.config[self.subcommand]
-        resumed = self.opened if config.ckpt_path else None
+        resume_from = self.checkpoint if config.ckpt_path else None
         if isinstance(self.model, Task):
-            return training.AtomicCheckpointIO(resumed)
+            return training.AtomicCheckpointIO(resume_from)
         plain = self._plain_config()
         return training.AtomicCheckpointIO(
-            resumed, specs={key: plain[key] for key in ("model", "data")}
+            resume_from, specs={key: plain[key] for key in ("model", "data")}
         )
 
     def before_fit(self) -> None:
-        """Take the run's folder."""
+        """Create the run directory and log the start."""
         config = self.config["fit"]
         if not (config.ckpt_path or config.trainer.fast_dev_run or _get_rank()):
             prepare_run_dir(Path(config.trainer.default_root_dir))
-        self._announce()
-        self._began = time.monotonic()
+        self._log_start()
+        self._start_time = time.monotonic()
 
-    def _announce(self) -> None:
-        """Say what begins, and where it is written."""
+    def _log_start(self) -> None:
+        """Log model, data and the run directory."""
         parameters = sum(p.numel() for p in self.model.parameters())
-        dry = self.config[self.subcommand].trainer.fast_dev_run
+        dry_run = self.config[self.subcommand].trainer.fast_dev_run
         log.info(
             "%s (%s parameters) on %s -> %s",
             type(self.model).__name__,
             f"{parameters:,}",
             type(self.datamodule).__name__,
-            "nowhere" if dry else self.trainer.default_root_dir,
+            "(dry run, nothing is written)" if dry_run else self.trainer.default_root_dir,
         )
         if self.subcommand == "fit" and not isinstance(self.datamodule, LabDataModule):
             name = type(self.datamodule).__name__
-            log.info("%s is no LabDataModule: the run resumes at the end of an epoch only", name)
+            log.info("%s is not a LabDataModule: runs can only be resumed at epoch ends", name)
 
-    def _join(self) -> None:
-        """Take in the other translators of an ensemble, and say what begins."""
+    def _load_ensemble(self) -> None:
+        """Load the other models of an ensemble, and log the start."""
         config = self.config[self.subcommand]
         if config.ensemble:
             if not isinstance(self.model, Translator):
-                raise UserError("only translators go together: leave --ensemble out")
+                raise UserError("--ensemble is only supported for translation models")
             self.model.partners = load_ensemble(Checkpoint.open(config.ckpt_path), config.ensemble)
-        self._announce()
+        self._log_start()
 
-    before_validate = before_test = _join
+    before_validate = before_test = _load_ensemble
 
     def after_fit(self) -> None:
-        """Say what came of it; with `--test=true` test the best checkpoint."""
-        seconds = time.monotonic() - self._began
-        keeper = self.trainer.checkpoint_callback
-        best = getattr(keeper, "best_model_path", "")
-        log.info("trained for %.0f seconds; best checkpoint: %s", seconds, best or "none kept")
+        """Log duration and best checkpoint; with `--test=true` test that checkpoint."""
+        seconds = time.monotonic() - self._start_time
+        callback = self.trainer.checkpoint_callback
+        best = getattr(callback, "best_model_path", "")
+        log.info("trained for %.0f seconds; best checkpoint: %s", seconds, best or "none")
         if self.config["fit"].test:
-            # Averaging would load the weights before averaging, to train on with them.
-            given: list[Callback] = vars(self.trainer)["callbacks"]
-            given[:] = [c for c in given if not isinstance(c, WeightAveraging)]
+            # WeightAveraging would restore the weights before averaging, for further training.
+            callbacks: list[Callback] = vars(self.trainer)["callbacks"]
+            callbacks[:] = [c for c in callbacks if not isinstance(c, WeightAveraging)]
             self.trainer.test(self.model, self.datamodule, ckpt_path=best or None)
 
 
-def _tell_on_standard_error() -> None:
-    """Let our messages through and silence what Lightning tells newcomers."""
+def _configure_logging() -> None:
+    """Log our messages to standard error, and silence the hints of Lightning."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     log.setLevel(logging.INFO if not _get_rank() else logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # none is needed
-    warnings.filterwarnings("ignore", ".*is smaller than the logging interval")  # epochs count
-    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # of Lightning's own code
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # not needed
+    warnings.filterwarnings("ignore", ".*is smaller than the logging interval")  # per epoch
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # caused by Lightning
     warnings.filterwarnings(
         "ignore", ".*srun.* is available on your system"
     )  # see check_world_size
-    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint.*")  # as they were
+    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint.*")  # expected

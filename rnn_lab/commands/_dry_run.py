@@ -1,4 +1,4 @@
-"""What a job will train: `fit` up to the point where it would build something."""
+"""Plan the runs of a job: `fit` up to the point where it would instantiate something."""
 
 import os
 from argparse import Namespace
@@ -7,35 +7,30 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn_lab.commands import _grid as grid
-from rnn_lab.commands._checks import class_of
+from rnn_lab.commands._checks import chosen_class
 from rnn_lab.commands._cli import LabCLI
 from rnn_lab.commands._parsing import value_of
 from rnn_lab.errors import UserError
 from rnn_lab.training.runs import RUN_DIR_ENV, next_run_name
 
-FILES = (
-    "train",
-    "valid",
-    "test",
-    "file",
-    "vocab_from_checkpoint",
-)  # arguments of data that name files
-Options = list[list[str]]  # of `fit`, each with its value
+# Arguments of data modules that are paths of files.
+FILES = ("train", "valid", "test", "file", "vocab_from_checkpoint")
+Options = list[list[str]]  # options of `fit` with their values
 
 
 class Run(NamedTuple):
     """One run of a job.
 
     Attributes:
-        folder: Where it lies.
-        options: What `fit` is given for it alone.
-        goes_on: The checkpoint from which it would go on; empty if it begins.
-        overwrite: Whether an earlier run is removed first.
+        folder: The run directory.
+        options: Options of `fit` for this run only.
+        resume_from: The checkpoint to resume from; empty for a new run.
+        overwrite: If True, an earlier run is removed first.
     """
 
     folder: Path
     options: Options
-    goes_on: str
+    resume_from: str
     overwrite: bool
 
 
@@ -43,9 +38,9 @@ class Plan(NamedTuple):
     """All runs of a job.
 
     Attributes:
-        folder: Where script and log lie.
-        options: What `fit` is given for every run.
-        runs: The runs; of an array, one for each element.
+        folder: Folder of script and log.
+        options: Options of `fit` for all runs.
+        runs: The runs; of an array, one per task.
     """
 
     folder: Path
@@ -54,135 +49,135 @@ class Plan(NamedTuple):
 
 
 class FitDryRun(LabCLI):
-    """Reads and checks what `fit` is given, fixes the run's name, and builds nothing.
+    """Parse and validate the options of `fit` and choose the run's name, without instantiation.
 
     Args:
-        options: What `fit` is given.
-        suffix: What is added to the name.
+        options: Options of `fit`.
+        suffix: Suffix of the run's name.
 
     Attributes:
-        base: The name without the suffix; None where the folder was given whole.
+        base: The name without the suffix; None if the run directory was given as a path.
     """
 
     def __init__(self, options: Options, suffix: str = "") -> None:
         self.suffix = suffix
         self.base: str | None = None
-        super().__init__(["fit", *(word for option in options for word in option)])
+        super().__init__(["fit", *(arg for option in options for arg in option)])
 
     def before_instantiate_classes(self) -> None:
-        """Check as `fit` does, for a run that the same command is to go on with."""
+        """Validate as `fit` does, for a run that the same command can resume."""
         config = self.config["fit"]
         if config.trainer.fast_dev_run:
-            raise UserError("a fast_dev_run leaves nothing to go on from: run it with rnn-lab fit")
+            raise UserError("fast_dev_run is not supported by submit: use rnn-lab fit")
         if config.ckpt_path not in (None, "last"):
             raise UserError(
-                "a job goes on from its own last checkpoint: instead of --ckpt_path give the "
-                "--name of the run to go on with, or --init_from to start from other weights"
+                "a job resumes from its own last checkpoint: instead of --ckpt_path give the "
+                "--name of the run to resume, or --init_from to start from other weights"
             )
-        whole = config.trainer.default_root_dir
-        if whole and self.suffix:
-            raise UserError(f"the runs of an array cannot share {whole}: give --name instead")
-        if not whole:
-            self._fix_name(config)
+        run_dir = config.trainer.default_root_dir
+        if run_dir and self.suffix:
+            raise UserError(f"the runs of an array cannot share {run_dir}: give --name instead")
+        if not run_dir:
+            self._choose_name(config)
         config.ckpt_path = None if config.overwrite else "last"
         super().before_instantiate_classes()
         os.environ.pop(RUN_DIR_ENV, None)
 
-    def _fix_name(self, config: Any) -> None:
-        config.experiment = config.experiment or class_of(config, "data").__name__
+    def _choose_name(self, config: Any) -> None:
+        config.experiment = config.experiment or chosen_class(config, "data").__name__
         parent = Path("runs", config.experiment)
-        self.base = config.name or next_run_name(parent, class_of(config, "model").__name__)
+        self.base = config.name or next_run_name(parent, chosen_class(config, "model").__name__)
         config.name = self.base + self.suffix
 
     def _set_seed(self) -> None:
-        """Do nothing: no number is drawn."""
+        """Do nothing: no random numbers are used."""
 
     def instantiate_classes(self) -> None:
-        """Build no model, and data only so far as to see whether their files are there."""
+        """Instantiate only the data module, to check that its files exist."""
         config = self.config["fit"]
-        data, given = class_of(config, "data"), config.data.init_args.as_dict()
+        data, arguments = chosen_class(config, "data"), config.data.init_args.as_dict()
         try:
-            data(**given)
+            data(**arguments)
         except ValueError as error:
             raise UserError(str(error)) from error
         for name in (name for name in FILES if name in data.machine_specific):
-            paths = given[name] if isinstance(given[name], list) else [given[name]]
+            paths = arguments[name] if isinstance(arguments[name], list) else [arguments[name]]
             for path in paths:
                 if path is not None and not Path(path).expanduser().exists():
                     raise UserError(f"--data.{name}: {path} does not exist")
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Do nothing: the job will."""
+        """Do nothing: the job runs it."""
 
 
-def planned(args: Namespace, options: Options) -> Plan:
-    """Check each run as `fit` would, and settle what it is given.
+def make_plan(args: Namespace, options: Options) -> Plan:
+    """Validate each run as `fit` would, and determine its options.
 
     Args:
         args: Options of `submit`.
         options: Options of `fit`.
 
     Raises:
-        UserError: If one of the runs would be refused.
+        UserError: If a run is invalid.
     """
-    elements = grid.read(args.array) if args.array else [{}]
-    suffixes = grid.suffixes(elements) if args.array else [""]
+    points = grid.read(args.array) if args.array else [{}]
+    suffixes = grid.suffixes(points) if args.array else [""]
     runs: list[Run] = []
-    names: Options = []  # all are named after the first
+    names: Options = []  # set by the first run
     folder, strategies = Path(), set()
-    for element, suffix in zip(elements, suffixes, strict=True):
-        own = grid.options_of(element)
-        refuse_contradictions(args, [*options, *own])
-        rehearsal = FitDryRun([*options, *own, *names], suffix)
-        config = rehearsal.config["fit"]
-        place = Path(config.trainer.default_root_dir)
-        folder = place
-        if rehearsal.base is not None:
-            folder = place.with_name(rehearsal.base)
-            names = [[f"--experiment={config.experiment}"], [f"--name={rehearsal.base}"]]
+    for point, suffix in zip(points, suffixes, strict=True):
+        own = grid.options_of(point)
+        check_consistent(args, [*options, *own])
+        dry_run = FitDryRun([*options, *own, *names], suffix)
+        config = dry_run.config["fit"]
+        run_dir = Path(config.trainer.default_root_dir)
+        folder = run_dir
+        if dry_run.base is not None:
+            folder = run_dir.with_name(dry_run.base)
+            names = [[f"--experiment={config.experiment}"], [f"--name={dry_run.base}"]]
             own.append([f"--name={config.name}"])
-        runs.append(Run(place, own, config.ckpt_path or "", config.overwrite))
+        runs.append(Run(run_dir, own, config.ckpt_path or "", config.overwrite))
         strategies.add(str(config.trainer.strategy))
-    settled = [*names[:1], *_settled(args, any(run.overwrite for run in runs))]
+    fixed = [*names[:1], *_job_options(args, any(run.overwrite for run in runs))]
     if args.nodes * args.tasks_per_node > 1 and strategies == {"auto"}:
-        settled.append(["--trainer.strategy=ddp"])
-    keys = {key_of(option) for option in settled} | {"--name", "--overwrite"}
-    kept = [option for option in options if key_of(option) not in keys]
-    return Plan(folder, [*kept, *settled], runs)
+        fixed.append(["--trainer.strategy=ddp"])
+    keys = {key_of(option) for option in fixed} | {"--name", "--overwrite"}
+    others = [option for option in options if key_of(option) not in keys]
+    return Plan(folder, [*others, *fixed], runs)
 
 
-def _settled(args: Namespace, overwrite: bool) -> Options:
-    """What a job gives to `fit` in any case."""
-    given = {
+def _job_options(args: Namespace, overwrite: bool) -> Options:
+    """Return the options of `fit` that the job determines."""
+    values = {
         "ckpt_path": "last",
         "trainer.num_nodes": args.nodes,
         "trainer.devices": args.tasks_per_node,
         "trainer.accelerator": "gpu" if args.gpus_per_node else "cpu",
     }
-    if overwrite:  # it was done when the job was submitted
-        given["overwrite"] = "false"
-    return [[f"--{key}={value}"] for key, value in given.items()]
+    if overwrite:  # done at submission
+        values["overwrite"] = "false"
+    return [[f"--{key}={value}"] for key, value in values.items()]
 
 
-def refuse_contradictions(args: Namespace, options: Options) -> None:
-    """Refuse a Trainer of another size than the job.
+def check_consistent(args: Namespace, options: Options) -> None:
+    """Check that the Trainer uses the nodes and processes of the job.
 
     Raises:
-        UserError: If the options of `fit` ask for other nodes or processes.
+        UserError: If options of `fit` contradict those of `submit`.
     """
-    fitting: dict[str, Sequence[str]] = {
+    allowed: dict[str, Sequence[str]] = {
         "--trainer.num_nodes": [str(args.nodes)],
         "--trainer.devices": [str(args.tasks_per_node)],
         "--trainer.accelerator": ["gpu", "cuda", "auto"] if args.gpus_per_node else ["cpu", "auto"],
     }
     for option in options:
         key = key_of(option)
-        if key in fitting and value_of(option) not in fitting[key]:
+        if key in allowed and value_of(option) not in allowed[key]:
             size = f"--nodes={args.nodes} --gpus-per-node={args.gpus_per_node}"
             size += f" --tasks-per-node={args.tasks_per_node}"
-            raise UserError(f"{key}={value_of(option)} contradicts {size}: leave it out")
+            raise UserError(f"{key}={value_of(option)} contradicts {size}: remove it")
 
 
 def key_of(option: list[str]) -> str:
-    """The name of an option."""
+    """Return the name of an option."""
     return option[0].partition("=")[0]

@@ -1,4 +1,4 @@
-"""The classes that a command line names, imported before its parser is built."""
+"""The classes named on the command line, imported before the parser is built."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -21,54 +21,54 @@ CONFIG = ("-c", "--config")
 
 
 class NamedClasses:
-    """Model and data that a command line chooses by class paths, in options, configs or checkpoint.
+    """Model and data classes given by class paths in options, config files or a checkpoint.
 
-    Their modules are imported, those of installed plugins too, so that their classes can be linked
-    and named by short names. What the user types, or writes into a config that is typed, is trusted
-    as the command itself.
+    Their modules and those of installed plugins are imported, so that their classes are linked and
+    have short names. Class paths on the command line, or in config files given there, are trusted
+    like the command itself.
 
     Args:
         command: `fit`, `validate` or `test`.
         options: Options of the command line with their values.
 
     Attributes:
-        checkpoint: The checkpoint that the options name; None if there is none.
+        checkpoint: The checkpoint given in the options; None if there is none.
 
     Raises:
-        UserError: If a module cannot be imported, has no such class, or the checkpoint cannot be
-            read.
+        UserError: If a module cannot be imported or has no such class, or if the checkpoint cannot
+            be read.
     """
 
     def __init__(self, command: str, options: Sequence[list[str]]) -> None:
         trusted_imports.import_plugins()
-        self._found = {key: _checked(key, path) for key, path in _paths(options)}
+        self._classes = {key: _import_checked(key, path) for key, path in _paths(options)}
         self.checkpoint = _named_checkpoint(command, options)
         if self.checkpoint is not None:
             model = self.checkpoint.model["class_path"]
             model_class = trusted_imports.import_trusted_class(model, self.checkpoint.path)
-            self._found.setdefault("model", model_class)
+            self._classes.setdefault("model", model_class)
             if self.checkpoint.has_data:
-                self._found.setdefault("data", self.checkpoint.data_class)
+                self._classes.setdefault("data", self.checkpoint.data_class)
 
     def get(self, key: str) -> type | None:
-        """Return the class of the `model` or the `data`; None if it is named by a short name."""
-        return self._found.get(key)
+        """Return the class of `model` or `data`; None if it is not given by a class path."""
+        return self._classes.get(key)
 
     @property
     def model_base(self) -> type[LightningModule]:
-        """What the parser takes as a model: a task, or any LightningModule where one is named."""
-        plain = not issubclass(self._found.get("model", Task), Task)
-        return LightningModule if plain else Task
+        """Base class of accepted models: `Task`, or `LightningModule` if such a class is named."""
+        is_task = issubclass(self._classes.get("model", Task), Task)
+        return Task if is_task else LightningModule
 
     @property
     def data_base(self) -> type[LightningDataModule]:
-        """What the parser takes as data, like `model_base`."""
-        plain = not issubclass(self._found.get("data", LabDataModule), LabDataModule)
-        return LightningDataModule if plain else LabDataModule
+        """Base class of accepted data modules, like `model_base`."""
+        is_lab = issubclass(self._classes.get("data", LabDataModule), LabDataModule)
+        return LabDataModule if is_lab else LightningDataModule
 
 
 def _paths(options: Sequence[list[str]]) -> Iterator[tuple[str, str]]:
-    """Find the dotted class paths of model and data, those of the line after those of configs."""
+    """Yield the class paths of model and data, in config files first, then in options."""
     for option in options:
         if option[0].partition("=")[0] in CONFIG:
             yield from _paths_in(value_of(option))
@@ -80,24 +80,24 @@ def _paths(options: Sequence[list[str]]) -> Iterator[tuple[str, str]]:
                 yield key.removeprefix("--"), path
 
 
-def _checked(key: str, path: str) -> type:
-    """Import a class and refuse one that cannot be a `model` or `data`.
+def _import_checked(key: str, path: str) -> type:
+    """Import a class and check that it can be used as `model` or `data`.
 
     Raises:
-        UserError: If it is of another kind, or abstract.
+        UserError: If it has another base class, or is abstract.
     """
     cls = trusted_imports.import_user_class(path)
     base = {"model": LightningModule, "data": LightningDataModule}[key]
     if not issubclass(cls, base):
-        raise UserError(f"--{key}={path} is no {base.__name__}")
+        raise UserError(f"--{key}={path} is not a {base.__name__}")
     if inspect.isabstract(cls):
-        lacking = ", ".join(sorted(vars(cls)["__abstractmethods__"]))
-        raise UserError(f"--{key}={path} is abstract: it does not define {lacking}")
+        missing = ", ".join(sorted(vars(cls)["__abstractmethods__"]))
+        raise UserError(f"--{key}={path} is abstract: it does not define {missing}")
     return cls
 
 
 def _paths_in(config: str) -> Iterator[tuple[str, str]]:
-    """Find class paths in a config file; the parser reports what is wrong with the file."""
+    """Yield class paths in a config file; the parser reports errors in the file."""
     try:
         content: Any = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -110,22 +110,22 @@ def _paths_in(config: str) -> Iterator[tuple[str, str]]:
             yield key, path
 
 
-def _is_class_path(word: str) -> bool:
-    return bool(trusted_imports.DOTTED.fullmatch(word)) and not Path(word).exists()
+def _is_class_path(value: str) -> bool:
+    return bool(trusted_imports.DOTTED.fullmatch(value)) and not Path(value).exists()
 
 
 def _named_checkpoint(command: str, options: Sequence[list[str]]) -> Checkpoint | None:
-    """Open the checkpoint that a command line names.
+    """Open the checkpoint given on the command line.
 
     Raises:
-        UserError: If it names two, or it cannot be read.
+        UserError: If two are given, or it cannot be read.
     """
     keys = ("--ckpt_path", "--init_from")
-    given = [value_of(option) for option in options if option[0].split("=")[0] in keys]
-    if command == "fit":  # what is in the run's folder, if anything, is of the same model
-        given = [path for path in given if path != "last"]
-    if not given or "--help" in (option[0] for option in options):
+    paths = [value_of(option) for option in options if option[0].split("=")[0] in keys]
+    if command == "fit":  # the checkpoint in the run directory has the same model
+        paths = [path for path in paths if path != "last"]
+    if not paths or "--help" in (option[0] for option in options):
         return None
-    if len(given) > 1:
+    if len(paths) > 1:
         raise UserError("give --ckpt_path or --init_from, not both")
-    return Checkpoint.open(given[0])
+    return Checkpoint.open(paths[0])

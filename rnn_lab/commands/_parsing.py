@@ -1,4 +1,4 @@
-"""The words of a command line: their order, and mistakes in them said in one line."""
+"""Command-line arguments: grouping, precedence, and concise error messages."""
 
 import re
 import sys
@@ -7,57 +7,57 @@ from typing import Any, NoReturn
 
 from rnn_lab.errors import UserError
 
-CHOICES = ("--model", "--data", "--model.optimizer", "--model.scheduler")  # of a class
+CLASS_OPTIONS = ("--model", "--data", "--model.optimizer", "--model.scheduler")
 
 
 class ConciseErrorsMixin:
-    """Mixin for parsers: errors of one line, and no completion of shortened options."""
+    """Mixin for parsers: errors of one line, and no abbreviated options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the message and leave with status 2."""
-        tell(explain(message))
+        """Print the message and exit with status 2."""
+        print_error(explain(message))
         raise SystemExit(2)
 
 
-def tell(line: str) -> None:
-    """Print a line to standard error, under the program's name."""
+def print_error(line: str) -> None:
+    """Print a line to standard error, prefixed with the program's name."""
     print(f"rnn-lab: {line}", file=sys.stderr, flush=True)
 
 
-def split_options(words: Sequence[str]) -> list[list[str]]:
-    """Group words into options with their values.
+def split_options(args: Sequence[str]) -> list[list[str]]:
+    """Group command-line arguments into options with their values.
 
     Example:
         >>> split_options(["--model=LSTM", "-c", "a.yaml", "--lr", "-1"])
         [['--model=LSTM'], ['-c', 'a.yaml'], ['--lr', '-1']]
     """
     options: list[list[str]] = []
-    for word in words:
-        starts = word.startswith("-") and not word[1:2].isdigit() and word != "-"
-        if starts or not options or "=" in options[-1][0]:
-            options.append([word])
+    for arg in args:
+        is_option = arg.startswith("-") and not arg[1:2].isdigit() and arg != "-"
+        if is_option or not options or "=" in options[-1][0]:
+            options.append([arg])
         else:
-            options[-1].append(word)
+            options[-1].append(arg)
     return options
 
 
-def in_order(options: list[list[str]]) -> list[list[str]]:
-    """Put config files first, then choices of a class, then all else, each in its order."""
+def sort_by_precedence(options: list[list[str]]) -> list[list[str]]:
+    """Sort options stably: config files, then options that choose a class, then all others."""
 
-    def place(option: list[str]) -> int:
+    def rank(option: list[str]) -> int:
         key = option[0].partition("=")[0]
         if key in ("-c", "--config"):
             return 0
-        return 1 + CHOICES.index(key) if key in CHOICES else 1 + len(CHOICES)
+        return 1 + CLASS_OPTIONS.index(key) if key in CLASS_OPTIONS else 1 + len(CLASS_OPTIONS)
 
-    return sorted(options, key=place)
+    return sorted(options, key=rank)
 
 
 def value_of(option: list[str]) -> str:
-    """The value of an option, `--key=value` or `--key value`."""
+    """Return the value of an option, `--key=value` or `--key value`."""
     key, equals, value = option[0].partition("=")
     if equals:
         return value
@@ -67,22 +67,23 @@ def value_of(option: list[str]) -> str:
 
 
 def explain(message: str) -> str:
-    """Bring a message of the parser to one line.
+    """Shorten an error message of the parser to one line.
 
     Example:
         >>> explain('Parser key "trainer.max_epochs": ...')
         'Parser key "trainer.max_epochs": ...'
     """
     key = re.search(r'[Pp]arser key "([^"]+)"', message)
-    given = re.search(r"Given value: (.*)", message)
-    wanted = re.findall(r"Expected a <class '([\w.]+)'>", message)
-    kinds = " or ".join(dict.fromkeys(kind for kind in wanted if kind != "NoneType"))
-    if key and given and kinds:
-        return f"--{key[1]} takes {kinds}, got {given[1]}"
-    if key and given:
-        return f"{key[1]} cannot be {given[1]}: `--help` shows what it can be"
+    value = re.search(r"Given value: (.*)", message)
+    expected = re.findall(r"Expected a <class '([\w.]+)'>", message)
+    types = " or ".join(dict.fromkeys(name for name in expected if name != "NoneType"))
+    if key and value and types:
+        return f"--{key[1]} must be {types}, got {value[1]}"
+    if key and value:
+        return f"invalid value for {key[1]}: {value[1]} (see `--help`)"
     missing = re.search(r"required: (?:fit\.|validate\.|test\.)?(\w+)", message)
     if missing:
-        named = missing[1] in ("model", "data")
-        return f"give --{missing[1]}" + ("=NAME: `rnn-lab list` shows the names" if named else "")
+        takes_name = missing[1] in ("model", "data")
+        hint = "=NAME, see `rnn-lab list` for the names" if takes_name else ""
+        return f"give --{missing[1]}{hint}"
     return " ".join(message.split())

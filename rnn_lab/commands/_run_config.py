@@ -1,4 +1,4 @@
-"""The resolved config of a run, written beside its results."""
+"""The resolved config of a run, saved with its results."""
 
 from pathlib import Path
 from typing import Any
@@ -10,26 +10,26 @@ from lightning.pytorch.cli import SaveConfigCallback
 from rnn_lab import training
 from rnn_lab.training.runs import artifact_path, record_artifacts
 
-OF_THIS_RUN = ("name", "overwrite", "ckpt_path")  # what the config of another run does not share
+RUN_SPECIFIC = ("name", "overwrite", "ckpt_path")  # keys that other runs should not reuse
 
 
 class RunConfig(SaveConfigCallback):
-    """Writes the resolved config into the run's folder and gives it to the loggers.
+    """Save the resolved config to the run directory and to the loggers.
 
-    That of a fit is a recipe for further runs (`-c config.yaml`): it names neither the folder of
-    this one nor its checkpoint. That of a test states which checkpoint was tested.
+    The config of `fit` can be reused for other runs (`-c config.yaml`): it contains neither the run
+    directory nor the checkpoint. The config of `test` contains the path of the tested checkpoint.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "save_to_log_dir": False})
 
     def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Write `config.yaml`, or `config.test.yaml` when a checkpoint is tested."""
+        """Write `config.yaml`, or `config.test.yaml` if a checkpoint is tested."""
         config = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
         stage = getattr(stage, "value", stage)
         if stage == "fit":
             name, metrics = "config.yaml", "metrics.csv"
-            for key in OF_THIS_RUN:
+            for key in RUN_SPECIFIC:
                 config.pop(key, None)
             config["trainer"].pop("default_root_dir", None)
         else:

@@ -12,56 +12,52 @@ from rnn_lab.errors import UserError
 
 
 class AverageParser(ConciseErrorsMixin, ArgumentParser):
-    """A parser with errors of one line."""
+    """Argument parser with concise errors."""
 
 
 def main(options: Sequence[str]) -> None:
     """Average the weights of checkpoints.
 
     Args:
-        options: Words of the command line after `average`.
+        options: Command-line arguments after `average`.
 
     Raises:
-        UserError: If a checkpoint is of another model or vocabulary than the first.
+        UserError: If a checkpoint has another model or vocabulary than the first.
     """
     parser = AverageParser(
-        prog="rnn-lab average", description="Average the weights of checkpoints of one training."
+        prog="rnn-lab average", description="Average the weights of checkpoints of the same model."
     )
-    parser.add_argument("checkpoints", type=str, nargs="+", help="two checkpoints or more")
-    parser.add_argument("--output", type=str, required=True, help="the checkpoint that is written")
+    parser.add_argument("checkpoints", type=str, nargs="+", help="two or more checkpoints")
+    parser.add_argument("--output", type=str, required=True, help="checkpoint to write")
     args = parser.parse_args(list(options))
     average(args.checkpoints, args.output)
 
 
 def average(paths: Sequence[str], output: str) -> None:
-    """Write a checkpoint with the mean of all weights; all else is that of the first.
+    """Write a checkpoint with the mean of all weights and everything else from the first.
 
-    It can be tested and asked, and training can start from it (`--init_from`).
+    It can be used for testing and inference, and as `--init_from` of a new run.
 
     Raises:
-        UserError: If there are less than two, they do not fit together, or one would be
-            overwritten.
+        UserError: If there are less than two, their models differ, or the output exists.
     """
     if len(paths) < 2:
-        raise UserError("average takes two checkpoints or more")
+        raise UserError("average requires at least two checkpoints")
     if Path(output).exists():
         raise UserError(f"{output} exists: give another --output")
-    first, *others = opened = [Checkpoint.open(path) for path in paths]
+    first, *others = checkpoints = [Checkpoint.open(path) for path in paths]
     for other in others:
-        for what in ("model", "data"):
-            if other.content["rnn_lab"][what] != first.content["rnn_lab"][what]:
-                raise UserError(f"{other.path} is of another {what} than {first.path}")
-    shapes = [{name: value.shape for name, value in each.weights.items()} for each in opened]
-    for each, found in zip(opened, shapes, strict=True):
-        if found != shapes[0]:
-            raise UserError(
-                f"the weights of {each.path} are of other sizes than those of {first.path}"
-            )
+        for key in ("model", "data"):
+            if other.content["rnn_lab"][key] != first.content["rnn_lab"][key]:
+                raise UserError(f"{other.path} and {first.path} have different {key} settings")
+    for other in others:
+        if _shapes(other) != _shapes(first):
+            raise UserError(f"shape mismatch between the weights of {other.path} and {first.path}")
     dropped = ("optimizer_states", "lr_schedulers", "callbacks")
     mean = {key: value for key, value in first.content.items() if key not in dropped}
-    # The intervals of the first one's errors are not those of the mean.
+    # The calibration of the first checkpoint is not valid for the mean.
     mean["rnn_lab"] = {**mean["rnn_lab"], "calibration": None}
-    mean["state_dict"] = _mean([each.weights for each in opened])
+    mean["state_dict"] = _mean([checkpoint.weights for checkpoint in checkpoints])
     try:
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         torch.save(mean, output)
@@ -69,8 +65,12 @@ def average(paths: Sequence[str], output: str) -> None:
         raise UserError(f"{output} cannot be written: {error}") from error
 
 
+def _shapes(checkpoint: Checkpoint) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in checkpoint.weights.items()}
+
+
 def _mean(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Average what is a floating number, in double precision; the first decides the rest."""
+    """Average floating-point weights in double precision; take all others from the first."""
     return {
         name: torch.stack([state[name].double() for state in states]).mean(0).to(value.dtype)
         if value.is_floating_point()

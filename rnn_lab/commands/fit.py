@@ -9,7 +9,7 @@ def main(options: Sequence[str]) -> int:
     """Train a model on data.
 
     Args:
-        options: Words of the command line after `fit`.
+        options: Command-line arguments after `fit`.
 
     Returns:
         The exit status, see `rnn_lab.commands._training.run`.

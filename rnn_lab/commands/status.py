@@ -1,6 +1,6 @@
-"""Show the runs below a folder, their progress and their best metric.
+"""Show runs with their state, progress and best metric.
 
-Nothing heavy is imported.
+Only the standard library is imported, so that the command starts fast.
 """
 
 import csv
@@ -17,91 +17,95 @@ from typing import Any
 from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.errors import UserError
 
-STATE, SUBMISSION = "state.json", "submit.json"  # of the run itself, and of its job
-EVIDENCE = {STATE, SUBMISSION, "metrics.csv", "checkpoints"}  # of a run in a folder
-SHOWN = ("state", "reason", "step", "epoch", "max_epochs", "monitor", "best", "job", "heartbeat")
-KINDS = {"state": str, "step": int, "epoch": int, "host": str, "pid": int, "began": float,
+STATE, SUBMISSION = "state.json", "submit.json"  # files of the run and of its job
+RUN_FILES = {STATE, SUBMISSION, "metrics.csv", "checkpoints"}  # any of them marks a run
+COLUMNS = ("state", "reason", "step", "epoch", "max_epochs", "monitor", "best", "job", "heartbeat")
+TYPES = {"state": str, "step": int, "epoch": int, "host": str, "pid": int, "began": float,
          "heartbeat": float, "job": str | None}  # fmt: skip
-HEAD = ["run", "state", "step", "epoch", "best", "last heartbeat", "job", ""]
-STARTS = 60.0  # seconds by which clocks may differ about when a process began
+HEADER = ["run", "state", "step", "epoch", "best", "last heartbeat", "job", ""]
+START_TOLERANCE = 60.0  # seconds by which two clocks may differ on the start of a process
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
-Facts = dict[str, Any]
+Record = dict[str, Any]
 
 
 class StatusParser(ConciseErrorsMixin, ArgumentParser):
-    """A parser with errors of one line."""
+    """Argument parser with concise errors."""
 
 
 def main(options: Sequence[str]) -> None:
     """Print a table of runs.
 
     Args:
-        options: Words of the command line after `status`.
+        options: Command-line arguments after `status`.
 
     Raises:
-        UserError: If a folder is not there.
+        UserError: If a folder does not exist.
     """
     parser = StatusParser(
         prog="rnn-lab status",
-        description="Show which runs there are and how they are doing, as they last wrote it: "
-        "running, finished, preempted (by a signal), interrupted or failed. The queue of SLURM "
-        "and the processes of this machine know better: queued, starting, killed, or lost (its job "
-        "is gone). A run marked ? has not told.",
+        description="Show runs with their state, progress and best metric. A run itself reports "
+        "running, finished, preempted (by a signal), interrupted or failed. The SLURM queue and "
+        "local processes add submitted, queued, starting, killed, and lost (running, but its job "
+        "is gone). ? = state unknown.",
     )
-    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="where runs lie (runs)")
-    parser.add_argument("--experiment", help="runs of this one alone")
-    parser.add_argument("--json", action="store_true", help="print them for a machine")
+    parser.add_argument(
+        "folders", nargs="*", metavar="FOLDER", help="folders to search for runs (default: runs)"
+    )
+    parser.add_argument("--experiment", help="show only the runs of this experiment")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(list(options))
     roots = [Path(folder) for folder in args.folders or ["runs"]]
     for root in roots:
         if args.folders and not root.is_dir():
-            raise UserError(f"{root} is no folder")
+            raise UserError(f"{root} is not a folder")
     folders = sorted({run for root in roots for run in runs_below(root)})
     if args.experiment is not None:
         folders = [run for run in folders if run.absolute().parent.name == args.experiment]
-    found = facts(folders)
+    runs = describe(folders)
     if args.json:
-        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+        sys.stdout.write(json.dumps(runs, indent=1) + "\n")
     else:
-        sys.stdout.write(table(found))
+        sys.stdout.write(table(runs))
 
 
 def runs_below(folder: Path) -> Iterator[Path]:
-    """The runs in a folder, or the folder itself if it is one."""
-    for place, inner, files in os.walk(folder):
-        if EVIDENCE & {*inner, *files}:
-            inner.clear()
-            yield Path(place)
+    """Yield the runs in a folder, or the folder itself if it is a run."""
+    for path, folders, files in os.walk(folder):
+        if RUN_FILES & {*folders, *files}:
+            folders.clear()
+            yield Path(path)
 
 
-def facts(folders: Iterable[Path]) -> list[Facts]:
-    """What is known of each run: what it wrote, what its metrics say, what SLURM says."""
-    read = [(folder, state_of(folder), _record(folder / SUBMISSION)) for folder in folders]
-    jobs = queue(job for _, *records in read for job in jobs_of(*records))
-    return [_facts(folder, record, submission, jobs) for folder, record, submission in read]
+def describe(folders: Iterable[Path]) -> list[Record]:
+    """Describe each run from its state file, its metrics and the SLURM queue."""
+    records = [(folder, state_of(folder), _record(folder / SUBMISSION)) for folder in folders]
+    jobs = queue(job for _, *files in records for job in jobs_of(*files))
+    return [_describe(folder, record, submission, jobs) for folder, record, submission in records]
 
 
-def _facts(folder: Path, record: Facts, submission: Facts, jobs: dict[str, str] | None) -> Facts:
-    told = record or _from_metrics(folder / "metrics.csv")
+def _describe(
+    folder: Path, record: Record, submission: Record, jobs: dict[str, str] | None
+) -> Record:
+    written = record or _from_metrics(folder / "metrics.csv")
     state = _state(record, submission, jobs)
     if state in ("submitted", "lost") and not record and (folder / STATE).exists():
-        state = "?"  # it began, and what it wrote cannot be read
+        state = "?"  # it has started, but its state file is damaged
     job = next(iter(jobs_of(submission, record)), None)
-    known = {name: told.get(name) for name in SHOWN}
-    return {"run": str(folder), **known, "state": state, "job": job}
+    shown = {name: written.get(name) for name in COLUMNS}
+    return {"run": str(folder), **shown, "state": state, "job": job}
 
 
-def _state(record: Facts, submission: Facts, jobs: dict[str, str] | None) -> str:
-    """The state of a run; SLURM knows of jobs, this machine of its processes, the run of itself.
+def _state(record: Record, submission: Record, jobs: dict[str, str] | None) -> str:
+    """Return the state of a run, from SLURM, local processes and what the run wrote.
 
     Args:
-        record: What the run wrote last; empty if nothing.
-        submission: What was noted when a job of it was submitted; empty if none was.
-        jobs: The states of jobs that SLURM knows; None if there is no SLURM.
+        record: The state file; empty if there is none.
+        submission: The record of a submitted job; empty if there is none.
+        jobs: States of jobs in the SLURM queue; None without SLURM.
     """
     written = record.get("state", "?")
-    killed = written == "running" and _here(record) and not _alive(record)
+    killed = written == "running" and _on_this_host(record) and not _alive(record)
     for job in jobs_of(submission, record):
         match (jobs or {}).get(job):
             case None:
@@ -113,60 +117,62 @@ def _state(record: Facts, submission: Facts, jobs: dict[str, str] | None) -> str
         return written
     if killed:
         return "killed"
-    if written == "running" and record["job"] and jobs is not None and not _here(record):
+    if written == "running" and record["job"] and jobs is not None and not _on_this_host(record):
         return "lost"
     if not record and submission:
         return "submitted" if jobs is None else "lost"
     return written
 
 
-def jobs_of(*records: Facts) -> list[str]:
-    """The numbers of jobs that records name, each once."""
-    named = (record.get("job") for record in records)
-    return list(dict.fromkeys(job for job in named if isinstance(job, str)))
+def jobs_of(*records: Record) -> list[str]:
+    """Return the distinct job IDs in records."""
+    job_ids = (record.get("job") for record in records)
+    return list(dict.fromkeys(job for job in job_ids if isinstance(job, str)))
 
 
 def queue(jobs: Iterable[str]) -> dict[str, str] | None:
-    """Ask SLURM for the states of jobs, by their numbers; None if it does not answer.
+    """Return the states of jobs in the SLURM queue by job ID; None if squeue is not available.
 
-    Those that are over are left out.
+    Finished jobs are omitted.
     """
-    numbers = sorted(set(jobs))
-    if not numbers:
+    job_ids = sorted(set(jobs))
+    if not job_ids:
         return {}
-    words = ["squeue", "--noheader", "--array", "--format=%i %T", f"--jobs={','.join(numbers)}"]
+    command = ["squeue", "--noheader", "--array", "--format=%i %T", f"--jobs={','.join(job_ids)}"]
     try:
-        found = subprocess.run(words, capture_output=True, text=True, check=False, timeout=20)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if found.returncode:  # so it is for a single job that is over
-        return {} if "Invalid job id" in found.stderr else None
-    lines = [line.split() for line in found.stdout.splitlines()]
+    if result.returncode:  # squeue fails for a single finished job
+        return {} if "Invalid job id" in result.stderr else None
+    lines = [line.split() for line in result.stdout.splitlines()]
     return {line[0]: line[1] for line in lines if len(line) == 2}
 
 
-def refuse_running(folder: Path) -> None:
-    """Leave a run alone that is being trained or waits for it.
+def check_not_running(folder: Path) -> None:
+    """Check that a run is neither being trained nor queued.
 
     Raises:
-        UserError: If SLURM knows a job of it, or a process of this machine trains it.
+        UserError: If it has a job in the SLURM queue, or a local process trains it.
     """
     record, submission = state_of(folder), _record(folder / SUBMISSION)
-    numbers = jobs_of(submission, record)
-    known = queue(numbers) or {}
-    for job in numbers:
-        if job in known:
-            raise UserError(f"{folder} has job {job}, {known[job].lower()}: scancel {job} ends it")
-    if record.get("state") == "running" and _here(record) and _alive(record):
+    job_ids = jobs_of(submission, record)
+    queued = queue(job_ids) or {}
+    for job in job_ids:
+        if job in queued:
+            raise UserError(
+                f"{folder} has job {job} ({queued[job].lower()}): cancel it with scancel {job}"
+            )
+    if record.get("state") == "running" and _on_this_host(record) and _alive(record):
         raise UserError(f"{folder} is being trained by process {record['pid']}")
 
 
-def _here(record: Facts) -> bool:
+def _on_this_host(record: Record) -> bool:
     return record["host"] == os.uname().nodename
 
 
-def _alive(record: Facts) -> bool:
-    """Whether the process that wrote a record lives, and is no later one of the same number."""
+def _alive(record: Record) -> bool:
+    """Return whether the process that wrote a record is alive, and not a later one with its PID."""
     try:
         os.kill(record["pid"], 0)
     except ProcessLookupError:
@@ -176,21 +182,21 @@ def _alive(record: Facts) -> bool:
     try:
         fields = Path(f"/proc/{record['pid']}/stat").read_text().rpartition(")")[2].split()
         boot = next(line for line in Path("/proc/stat").read_text().splitlines() if "btime" in line)
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return True
-    began = int(boot.split()[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return fields[0] != "Z" and began <= record["began"] + STARTS
+    start_time = int(boot.split()[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return fields[0] != "Z" and start_time <= record["began"] + START_TOLERANCE
 
 
-def state_of(folder: Path) -> Facts:
-    """What a run last wrote of itself; nothing if that is broken or not there."""
+def state_of(folder: Path) -> Record:
+    """Read the state file of a run; empty if it is missing or damaged."""
     record = _record(folder / STATE)
-    sound = all(isinstance(record.get(name), kind) for name, kind in KINDS.items())
-    return record if sound else {}
+    valid = all(isinstance(record.get(name), kind) for name, kind in TYPES.items())
+    return record if valid else {}
 
 
-def _record(path: Path) -> Facts:
-    """What a file says; nothing if it is broken or not there."""
+def _record(path: Path) -> Record:
+    """Read a JSON object from a file; empty if it is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -198,40 +204,40 @@ def _record(path: Path) -> Facts:
     return content if isinstance(content, dict) else {}
 
 
-def _from_metrics(path: Path) -> Facts:
-    """What the metrics of a run tell that keeps no state."""
+def _from_metrics(path: Path) -> Record:
+    """Read the progress of a run without state file from its metrics."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         validated = [row for row in rows if row.get("val/loss")]
-        told: Facts = {"step": int(rows[-1]["step"]), "heartbeat": path.stat().st_mtime}
+        record: Record = {"step": int(rows[-1]["step"]), "heartbeat": path.stat().st_mtime}
         if validated:
-            told |= {"epoch": int(validated[-1]["epoch"]) + 1, "monitor": "val/loss"}
-            told["best"] = min(float(row["val/loss"]) for row in validated)
+            record |= {"epoch": int(validated[-1]["epoch"]) + 1, "monitor": "val/loss"}
+            record["best"] = min(float(row["val/loss"]) for row in validated)
     except (OSError, ValueError, LookupError, TypeError):
         return {}
-    return told
+    return record
 
 
-def table(found: Sequence[Facts]) -> str:
-    """Lay runs out in columns."""
-    if not found:
-        return "no runs here\n"
-    rows = [HEAD, *map(_row, found)]
+def table(runs: Sequence[Record]) -> str:
+    """Format runs as a table."""
+    if not runs:
+        return "no runs found\n"
+    rows = [HEADER, *map(_row, runs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(f"{cell:<{n}}" for cell, n in zip(row, widths, strict=True)) for row in rows]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def _row(run: Facts) -> list[str]:
-    epoch, last = run["epoch"], run["max_epochs"]
-    known = isinstance(last, int) and last > 0 and epoch is not None
+def _row(run: Record) -> list[str]:
+    epoch, max_epochs = run["epoch"], run["max_epochs"]
+    limited = isinstance(max_epochs, int) and max_epochs > 0 and epoch is not None
     best = run["best"]
     cells = [
         run["run"].removeprefix(f"runs{os.sep}"),
         run["state"],
         run["step"],
-        f"{epoch}/{last}" if known else epoch,
+        f"{epoch}/{max_epochs}" if limited else epoch,
         f"{run['monitor']} {best:.4g}" if isinstance(best, float) else None,
         _ago(run["heartbeat"]) if isinstance(run["heartbeat"], float) else None,
         run["job"],
@@ -240,7 +246,7 @@ def _row(run: Facts) -> list[str]:
     return ["-" if cell is None else str(cell) for cell in cells]
 
 
-def _ago(moment: float) -> str:
-    seconds = max(0, int(time.time() - moment))
+def _ago(timestamp: float) -> str:
+    seconds = max(0, int(time.time() - timestamp))
     size, unit = next((size, unit) for size, unit in UNITS if seconds >= size or size == 1)
     return f"{seconds // size} {unit} ago"

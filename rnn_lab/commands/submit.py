@@ -1,4 +1,4 @@
-"""Train on a SLURM cluster, one run or an array of them."""
+"""Submit training to a SLURM cluster: one run, or an array of runs."""
 
 import json
 import os
@@ -12,57 +12,61 @@ from contextlib import suppress
 from pathlib import Path
 
 from rnn_lab.commands import _batch_script as batch_script
-from rnn_lab.commands._dry_run import Run, planned
+from rnn_lab.commands._dry_run import Run, make_plan
 from rnn_lab.commands._parsing import ConciseErrorsMixin, split_options
-from rnn_lab.commands.status import SUBMISSION, refuse_running
+from rnn_lab.commands.status import SUBMISSION, check_not_running
 from rnn_lab.errors import UserError
 from rnn_lab.training.runs import prepare_run_dir
 
-PLAIN = {
-    "nodes": (int, "computers"),
-    "gpus-per-node": (int, "GPUs of each; 0 trains on processors"),
-    "tasks-per-node": (int, "processes on each; if not given one for each GPU, without GPUs one"),
-    "cpus-per-task": (int, "processor cores of each process"),
-    "mem": (str, "memory of each computer, such as 32G"),
-    "partition": (str, "queue of the cluster"),
-    "account": (str, "who is charged"),
+OPTIONS = {
+    "nodes": (int, "number of nodes"),
+    "gpus-per-node": (int, "GPUs per node; 0 trains on the CPU"),
+    "tasks-per-node": (int, "processes per node (default: one per GPU, or one without GPUs)"),
+    "cpus-per-task": (int, "CPU cores per process"),
+    "mem": (str, "memory per node, such as 32G"),
+    "partition": (str, "partition of the cluster"),
+    "account": (str, "account to charge"),
     "qos": (str, "quality of service"),
-    "time": (str, "most time, such as 12:00:00; a run that needs more goes on in another turn"),
-    "signal-before": (int, "seconds before the time is over at which training saves and leaves"),
-    "retries": (int, "how often a job whose process was killed is put back"),
-    "array": (str, "YAML of options and lists of their values: each combination is a run"),
-    "at-once": (int, "most runs of the array at a time"),
+    "time": (str, "wall-time limit, such as 12:00:00; a longer run is requeued and resumed"),
+    "signal-before": (
+        int,
+        "seconds before the time limit at which training saves a checkpoint and exits",
+    ),
+    "retries": (int, "how often a job is requeued after a process was killed"),
+    "array": (str, "YAML file of options with lists of values: every combination is a run"),
+    "at-once": (int, "maximum number of runs of the array at a time"),
 }
-REPEATED = {
-    "setup": "line of shell to run first, such as 'module load cuda'; can be repeated",
-    "sbatch": "another option of sbatch, such as --exclusive; can be repeated",
+REPEATABLE = {
+    "setup": "shell command to run first, such as 'module load cuda'; can be repeated",
+    "sbatch": "further option of sbatch, such as --exclusive; can be repeated",
 }
 DEFAULTS = {"nodes": 1, "gpus-per-node": 0, "signal-before": 120, "retries": 3}
-LEAST = {"gpus-per-node": 0, "retries": 0}  # of all other numbers it is 1
+MINIMUM = {"gpus-per-node": 0, "retries": 0}  # 1 for all other numbers
 
 
 class SubmitParser(ConciseErrorsMixin, ArgumentParser):
-    """A parser with errors of one line."""
+    """Argument parser with concise errors."""
 
 
 def main(options: Sequence[str]) -> None:
-    """Write the script of a job into the run's folder and submit it.
+    """Write a batch script to the run directory and submit it.
 
     Args:
-        options: Words of the command line after `submit`.
+        options: Command-line arguments after `submit`.
 
     Raises:
-        UserError: If something that was given is wrong, or sbatch refuses.
+        UserError: If an option is invalid, or sbatch fails.
     """
-    own, fit = divided(options)
-    args = _checked(_parser().parse_args(own))
+    own, fit = split_submit_options(options)
+    args = _validate(_parser().parse_args(own))
     if not args.dry_run and shutil.which("sbatch") is None:
         raise UserError(
-            "there is no sbatch here: --dry-run shows the script; without SLURM use fit or torchrun"
+            "sbatch is not available: use --dry-run to show the script, or fit or torchrun to train"
+            " without SLURM"
         )
-    plan = planned(args, split_options(fit))
+    plan = make_plan(args, split_options(fit))
     for run in plan.runs:
-        refuse_running(run.folder)
+        check_not_running(run.folder)
     script = batch_script.script(args, plan)
     if args.dry_run:
         sys.stdout.write(script)
@@ -70,32 +74,32 @@ def main(options: Sequence[str]) -> None:
     for run in plan.runs:
         if run.overwrite:
             prepare_run_dir(run.folder)
-    job = _submitted(plan.folder / "submit.sh", script)
+    job = _submit(plan.folder / "submit.sh", script)
     for number, run in enumerate(plan.runs):
-        _note(run.folder, f"{job}_{number}" if args.array else job)
+        _write_submission(run.folder, f"{job}_{number}" if args.array else job)
     log = f"slurm-{job}_*.log" if args.array else f"slurm-{job}.log"
-    _tell(job, plan.folder, log, plan.runs)
+    _print_summary(job, plan.folder, log, plan.runs)
 
 
-def divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell the options of `submit` from those of `fit`.
+def split_submit_options(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Separate the options of `submit` from those of `fit`.
 
     Example:
-        >>> divided(["--nodes", "2", "--model=LSTM", "--sbatch", "--exclusive", "--name", "a"])
-        (['--nodes=2', '--sbatch=--exclusive'], ['--model=LSTM', '--name', 'a'])
+        >>> split_submit_options(["--nodes", "2", "--model=LSTM", "--sbatch", "--exclusive"])
+        (['--nodes=2', '--sbatch=--exclusive'], ['--model=LSTM'])
     """
     own: list[str] = []
     fit: list[str] = []
-    left = iter(words)
-    for word in left:
-        key, equals, _ = word.partition("=")
-        takes_value = key.startswith("--") and key[2:] in {*PLAIN, *REPEATED}
+    remaining = iter(args)
+    for arg in remaining:
+        key, equals, _ = arg.partition("=")
+        takes_value = key.startswith("--") and key[2:] in {*OPTIONS, *REPEATABLE}
         if takes_value and not equals:
-            own.append("=".join([word, *(value for value in [next(left, None)] if value)]))
-        elif takes_value or word in ("-h", "--help", "--dry-run"):
-            own.append(word)
+            own.append("=".join([arg, *(value for value in [next(remaining, None)] if value)]))
+        elif takes_value or arg in ("-h", "--help", "--dry-run"):
+            own.append(arg)
         else:
-            fit.append(word)
+            fit.append(arg)
     return own, fit
 
 
@@ -103,40 +107,42 @@ def _parser() -> SubmitParser:
     parser = SubmitParser(
         prog="rnn-lab submit",
         usage="rnn-lab submit [OPTIONS] [OPTIONS OF FIT]",
-        description="Train as a SLURM job. All options that are not listed here are those of "
-        "`rnn-lab fit`. With --name, the same command once more goes on with the run.",
+        description="Train as a SLURM job. All options that are not listed here are passed to "
+        "`rnn-lab fit`. With --name, running the same command again resumes the run.",
     )
-    for name, (kind, about) in PLAIN.items():
+    for name, (kind, text) in OPTIONS.items():
         default = DEFAULTS.get(name)
-        about += "" if default is None else f" ({default})"
-        parser.add_argument(f"--{name}", type=kind, default=default, help=about)
-    for name, about in REPEATED.items():
-        parser.add_argument(f"--{name}", action="append", default=[], help=about)
-    parser.add_argument("--dry-run", action="store_true", help="show the script, do nothing")
+        text += "" if default is None else f" (default: {default})"
+        parser.add_argument(f"--{name}", type=kind, default=default, help=text)
+    for name, text in REPEATABLE.items():
+        parser.add_argument(f"--{name}", action="append", default=[], help=text)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the script without submitting it"
+    )
     return parser
 
 
-def _checked(args: Namespace) -> Namespace:
-    """Refuse numbers that mean nothing, and settle how many processes there are."""
-    for name, (kind, _) in PLAIN.items():
-        value, least = vars(args)[name.replace("-", "_")], LEAST.get(name, 1)
-        if kind is int and value is not None and value < least:
-            raise UserError(f"--{name} must be at least {least}, got {value}")
+def _validate(args: Namespace) -> Namespace:
+    """Check numbers and combinations of options, and set the number of processes."""
+    for name, (kind, _) in OPTIONS.items():
+        value, minimum = vars(args)[name.replace("-", "_")], MINIMUM.get(name, 1)
+        if kind is int and value is not None and value < minimum:
+            raise UserError(f"--{name} must be at least {minimum}, got {value}")
     args.tasks_per_node = args.tasks_per_node or args.gpus_per_node or 1
     if args.gpus_per_node not in (0, args.tasks_per_node):
-        raise UserError("each GPU has one process: leave --tasks-per-node out")
+        raise UserError("each GPU has one process: remove --tasks-per-node")
     if args.at_once and not args.array:
-        raise UserError("--at-once is for the runs of an array: give --array=FILE")
+        raise UserError("--at-once requires an array: give --array=FILE")
     return args
 
 
-def _submitted(path: Path, script: str) -> str:
-    """Write the script and hand it to sbatch; the number of the job."""
-    inside = "SLURM_JOB_ID" in os.environ  # what this job was given is not meant for the next
+def _submit(path: Path, script: str) -> str:
+    """Write the script, submit it with sbatch, and return the job ID."""
+    inside_job = "SLURM_JOB_ID" in os.environ  # do not pass the settings of this job on
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not (inside and name.startswith("SLURM_")) or name == "SLURM_CONF"
+        if not (inside_job and name.startswith("SLURM_")) or name == "SLURM_CONF"
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,22 +158,22 @@ def _submitted(path: Path, script: str) -> str:
     )
     if finished.returncode:
         path.unlink()
-        with suppress(OSError):  # it holds a run
+        with suppress(OSError):  # not empty if it contains a run
             path.parent.rmdir()
         raise UserError(finished.stderr or f"sbatch failed with status {finished.returncode}")
-    return finished.stdout.strip().partition(";")[0]  # the name of a cluster may follow
+    return finished.stdout.strip().partition(";")[0]  # the cluster name may follow
 
 
-def _note(folder: Path, job: str) -> None:
-    """Keep the number of the job with the run, for `rnn-lab status`."""
+def _write_submission(folder: Path, job: str) -> None:
+    """Save the job ID in the run directory, for `rnn-lab status`."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"job": job, "submitted": int(time.time())})
     (folder / SUBMISSION).write_text(text + "\n", encoding="utf-8")
 
 
-def _tell(job: str, folder: Path, log: str, runs: Sequence[Run]) -> None:
+def _print_summary(job: str, folder: Path, log: str, runs: Sequence[Run]) -> None:
     lines = [f"job {job}: {folder}" if len(runs) == 1 else f"job {job}: {len(runs)} runs"]
     lines += [f"  {run.folder}" for run in runs if len(runs) > 1]
-    lines += [f"  {run.folder} goes on from {run.goes_on}" for run in runs if run.goes_on]
+    lines += [f"  {run.folder} resumes from {run.resume_from}" for run in runs if run.resume_from]
     lines += [f"  script: {folder / 'submit.sh'}", f"  log:    {folder / log}"]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -9,7 +9,7 @@ def main(options: Sequence[str]) -> int:
     """Evaluate a checkpoint on the test split.
 
     Args:
-        options: Words of the command line after `test`.
+        options: Command-line arguments after `test`.
 
     Returns:
         The exit status, see `rnn_lab.commands._training.run`.

@@ -9,7 +9,7 @@ def main(options: Sequence[str]) -> int:
     """Evaluate a checkpoint on the validation split.
 
     Args:
-        options: Words of the command line after `validate`.
+        options: Command-line arguments after `validate`.
 
     Returns:
         The exit status, see `rnn_lab.commands._training.run`.

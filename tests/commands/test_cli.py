@@ -1,4 +1,4 @@
-"""The command line on tiny generated data: what it writes, what overrules what, what it refuses."""
+"""`fit`, `validate` and `test` on tiny generated data: outputs, precedence, errors."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from rnn_lab.__main__ import main
-from rnn_lab.commands._parsing import in_order, split_options
+from rnn_lab.commands._parsing import sort_by_precedence, split_options
 
 TINY = [
     *("--data.train_size=48", "--data.valid_size=16", "--data.test_size=24"),
@@ -26,15 +26,15 @@ BEST = str(RUN / "checkpoints/best.ckpt")
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
+def _empty_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RNN_LAB_RUN", raising=False)
     with warnings.catch_warnings():
         yield
 
 
-def run(*words):
-    return main([str(word) for word in words])
+def run(*args):
+    return main([str(arg) for arg in args])
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def trained():
     assert run("fit", *REVIEWS, *SIZES, "--name=a") == 0
 
 
-def refused(capsys, *words):
-    """The one line that a command leaves when it refuses."""
+def error_of(capsys, *args):
+    """Return the error message, of one line, of a command that fails."""
     try:
-        status = run(*words)
+        status = run(*args)
     except SystemExit as stop:
         status = stop.code
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("rnn-lab:")]
@@ -63,7 +63,7 @@ def resolved(name="config.yaml"):
     return yaml.safe_load((RUN / name).read_text())
 
 
-def test_a_run_lies_in_one_folder(trained):
+def test_a_run_writes_all_files_to_its_directory(trained):
     assert {path.name for path in RUN.iterdir()} == {
         ".artifacts", "config.yaml", "checkpoints", "metrics.csv", "curves.png", "state.json"
     }  # fmt: skip
@@ -71,35 +71,35 @@ def test_a_run_lies_in_one_folder(trained):
     assert {"step", "epoch", "train/loss", "val/loss", "val/accuracy"} <= rows()[0].keys()
 
 
-def test_each_epoch_says_how_fast_it_went():
+def test_throughput_is_logged_every_epoch():
     assert run("fit", *REVIEWS, *SIZES, "--name=a", "--trainer.max_epochs=3") == 0
     speeds = [float(v) for v in (r["train/targets_per_second"] for r in rows()) if v]
     assert len(speeds) == 3
     assert all(speed > 0 for speed in speeds)
 
 
-def test_defaults_are_those_of_the_readme(trained):
+def test_defaults_match_the_readme(trained):
     config = resolved()
     assert config["seed_everything"] == 42
     assert config["early_stopping"]["patience"] == 3
     assert config["trainer"]["gradient_clip_val"] == 1.0
-    assert config["trainer"]["max_epochs"] == 1  # given on the line
+    assert config["trainer"]["max_epochs"] == 1  # set on the command line
 
 
 def test_runs_without_a_name_are_numbered():
     for _ in range(2):
         assert run("fit", *REVIEWS, *SIZES) == 0
-    found = {path.name for path in Path("runs/SyntheticReviews").iterdir()}
-    assert found == {"LSTMClassifier-1", "LSTMClassifier-2"}
+    names = {path.name for path in Path("runs/SyntheticReviews").iterdir()}
+    assert names == {"LSTMClassifier-1", "LSTMClassifier-2"}
 
 
-def test_the_order_on_the_line_does_not_matter():
-    words = [*TINY, *SIZES, "--name=a", "--data=SyntheticReviews", "--model", "LSTMClassifier"]
-    assert run("fit", *words) == 0
+def test_the_order_of_options_does_not_matter():
+    args = [*TINY, *SIZES, "--name=a", "--data=SyntheticReviews", "--model", "LSTMClassifier"]
+    assert run("fit", *args) == 0
     assert resolved()["model"]["init_args"]["hidden_dim"] == 8
 
 
-def test_the_line_overrules_a_config_file_wherever_it_stands():
+def test_the_command_line_overrides_a_config_file_in_any_position():
     Path("a.yaml").write_text(
         "model: {class_path: LSTMClassifier, init_args: {embedding_dim: 4, hidden_dim: 4}}\n"
         "data: {class_path: SyntheticReviews}\n"
@@ -109,22 +109,22 @@ def test_the_line_overrules_a_config_file_wherever_it_stands():
     assert (arguments["embedding_dim"], arguments["hidden_dim"]) == (4, 6)
 
 
-def test_test_needs_the_checkpoint_alone_and_the_line_overrules_it(trained, capfd):
+def test_test_requires_only_a_checkpoint_which_options_override(trained, capfd):
     assert run("test", "--ckpt_path", BEST, "--data.batch_size=5") == 0
     config = resolved("config.test.yaml")
-    assert config["ckpt_path"] == str(BEST)  # what was tested
-    assert config["data"]["init_args"]["batch_size"] == 5  # from the line
+    assert config["ckpt_path"] == str(BEST)  # the tested checkpoint
+    assert config["data"]["init_args"]["batch_size"] == 5  # from the command line
     assert config["data"]["init_args"]["test_size"] == 24  # from the checkpoint
     assert 0 <= float(rows("metrics.test.csv")[-1]["test/accuracy"]) <= 1
-    assert "test/accuracy" not in rows()[-1]  # what training wrote stays as it is
+    assert "test/accuracy" not in rows()[-1]  # the training metrics are unchanged
     assert (RUN / "confusion_matrix.png").exists()
     assert (RUN / "mistakes.csv").exists()
 
 
-def test_validate_gives_what_training_measured(trained):
+def test_validate_reproduces_the_metrics_of_training(trained):
     assert run("validate", "--ckpt_path", BEST) == 0
-    (trained_to,) = [row["val/accuracy"] for row in rows() if row["val/accuracy"]]
-    assert rows("metrics.validate.csv")[-1]["val/accuracy"] == trained_to
+    (expected,) = [row["val/accuracy"] for row in rows() if row["val/accuracy"]]
+    assert rows("metrics.validate.csv")[-1]["val/accuracy"] == expected
 
 
 def test_fit_can_test_the_best_checkpoint():
@@ -132,8 +132,8 @@ def test_fit_can_test_the_best_checkpoint():
     assert rows()[-1]["test/accuracy"]
 
 
-def test_averaged_weights_are_tested_as_they_are_saved():
-    """Lightning would test the weights before averaging, which it keeps for a resume."""
+def test_the_saved_averaged_weights_are_tested():
+    """Lightning would test the weights before averaging, which it keeps for resuming."""
     average = [
         "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging",
         "--trainer.callbacks.decay=0.9",
@@ -141,15 +141,15 @@ def test_averaged_weights_are_tested_as_they_are_saved():
     rate = ["--model.optimizer=Adam", "--model.optimizer.lr=0.05"]
     assert run("fit", *REVIEWS, *SIZES, *average, *rate, "--name=a", "--test=true") == 0
     assert run("test", "--ckpt_path", BEST, *average) == 0
-    at_once = [row["test/loss"] for row in rows() if row["test/loss"]]
-    assert at_once == [row["test/loss"] for row in rows("metrics.test.csv") if row["test/loss"]]
-    kept = torch.load(BEST, weights_only=True)
+    after_fit = [row["test/loss"] for row in rows() if row["test/loss"]]
+    assert after_fit == [row["test/loss"] for row in rows("metrics.test.csv") if row["test/loss"]]
+    saved = torch.load(BEST, weights_only=True)
     assert not torch.equal(
-        kept["state_dict"]["fc.weight"], kept["current_model_state"]["fc.weight"]
+        saved["state_dict"]["fc.weight"], saved["current_model_state"]["fc.weight"]
     )
 
 
-def test_a_run_goes_on_from_its_last_checkpoint(trained):
+def test_a_run_resumes_from_its_last_checkpoint(trained):
     last = RUN / "checkpoints/last.ckpt"
     assert run("fit", "--ckpt_path", last, "--trainer.max_epochs=2") == 0
     assert torch.load(last, weights_only=True)["epoch"] == 1
@@ -157,33 +157,35 @@ def test_a_run_goes_on_from_its_last_checkpoint(trained):
 
 
 @pytest.mark.parametrize("optimizer", [[], ["--model.optimizer=Adam", "--model.optimizer.lr=0.01"]])
-def test_last_starts_fresh_or_goes_on(optimizer):
-    words = [*REVIEWS, *SIZES, *optimizer, "--name=a", "--ckpt_path=last"]
-    assert run("fit", *words) == 0
-    assert run("fit", *words, "--trainer.max_epochs=2") == 0
+def test_last_starts_a_new_run_or_resumes(optimizer):
+    args = [*REVIEWS, *SIZES, *optimizer, "--name=a", "--ckpt_path=last"]
+    assert run("fit", *args) == 0
+    assert run("fit", *args, "--trainer.max_epochs=2") == 0
     assert torch.load(RUN / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
 
 
-def test_another_learning_rate_is_refused_by_last_too(capsys):
-    words = [*REVIEWS, *SIZES, "--model.optimizer=Adam", "--name=a", "--ckpt_path=last"]
-    assert run("fit", *words) == 0
-    assert "another optimizer" in refused(capsys, "fit", *words, "--model.optimizer.lr=0.01")
+def test_the_learning_rate_cannot_change_when_resuming_from_last(capsys):
+    args = [*REVIEWS, *SIZES, "--model.optimizer=Adam", "--name=a", "--ckpt_path=last"]
+    assert run("fit", *args) == 0
+    assert "cannot change optimizer when resuming" in error_of(
+        capsys, "fit", *args, "--model.optimizer.lr=0.01"
+    )
 
 
-def test_another_learning_rate_needs_init_from(trained, capsys):
-    words = ["--model.optimizer=Adam", "--model.optimizer.lr=0.01", "--trainer.max_epochs=2"]
-    line = refused(capsys, "fit", "--ckpt_path", BEST, *words)
-    assert "another optimizer" in line
+def test_a_new_learning_rate_requires_init_from(trained, capsys):
+    args = ["--model.optimizer=Adam", "--model.optimizer.lr=0.01", "--trainer.max_epochs=2"]
+    line = error_of(capsys, "fit", "--ckpt_path", BEST, *args)
+    assert "cannot change optimizer when resuming" in line
     assert f"--init_from={BEST}" in line
-    assert run("fit", "--init_from", BEST, *words, "--name=b") == 0
+    assert run("fit", "--init_from", BEST, *args, "--name=b") == 0
     old, new = (torch.load(RUN.with_name(n) / "checkpoints/best.ckpt")["state_dict"] for n in "ab")
     assert old.keys() == new.keys()
 
 
 def test_init_from_keeps_the_vocabulary(trained, tmp_path):
     Path("own.csv").write_text(OWN)
-    words = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1", "--name=own"]
-    assert run("fit", "--init_from", BEST, *words) == 0
+    args = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1", "--name=own"]
+    assert run("fit", "--init_from", BEST, *args) == 0
     first, second = (
         torch.load(path, weights_only=True)["rnn_lab"]["data"]["reader"]["words"]
         for path in (BEST, "runs/TextFiles/own/checkpoints/best.ckpt")
@@ -193,10 +195,10 @@ def test_init_from_keeps_the_vocabulary(trained, tmp_path):
 
 def test_a_checkpoint_of_own_files_asks_for_the_test_file(capsys):
     Path("own.csv").write_text(OWN)
-    words = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1", "--name=own"]
-    assert run("fit", "--model=LSTMClassifier", *SIZES, *words) == 0
+    args = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1", "--name=own"]
+    assert run("fit", "--model=LSTMClassifier", *SIZES, *args) == 0
     best = "runs/TextFiles/own/checkpoints/best.ckpt"
-    assert "--data.test=FILE" in refused(capsys, "test", "--ckpt_path", best)
+    assert "--data.test=FILE" in error_of(capsys, "test", "--ckpt_path", best)
     assert run("test", "--ckpt_path", best, "--data.test=own.csv") == 0
     saved = torch.load(best, weights_only=True)
     del saved["state_dict"], saved["optimizer_states"]
@@ -204,55 +206,55 @@ def test_a_checkpoint_of_own_files_asks_for_the_test_file(capsys):
 
 
 def test_a_used_folder_is_refused_or_overwritten(trained, capsys):
-    assert "holds a run already" in refused(capsys, "fit", *REVIEWS, *SIZES, "--name=a")
+    assert "holds a run already" in error_of(capsys, "fit", *REVIEWS, *SIZES, "--name=a")
     assert run("fit", *REVIEWS, *SIZES, "--name=a", "--overwrite=true") == 0
 
 
-def test_a_saved_config_is_a_recipe_for_another_run(trained):
-    kept = (RUN / "checkpoints/last.ckpt").read_bytes()
+def test_a_saved_config_can_be_reused_for_another_run(trained):
+    before = (RUN / "checkpoints/last.ckpt").read_bytes()
     assert not {"name", "overwrite", "ckpt_path"} & resolved().keys()
     assert run("fit", "-c", RUN / "config.yaml", "--experiment=other", "--name=b") == 0
-    assert (RUN / "checkpoints/last.ckpt").read_bytes() == kept
+    assert (RUN / "checkpoints/last.ckpt").read_bytes() == before
     assert Path("runs/other/b/checkpoints/last.ckpt").exists()
 
 
-def test_the_folder_can_be_given_whole():
+def test_the_run_directory_can_be_given_as_a_path():
     assert run("fit", *REVIEWS, *SIZES, "--trainer.default_root_dir=here") == 0
     assert Path("here/checkpoints/best.ckpt").exists()
 
 
-def test_optimizer_and_schedule_change_from_the_line():
-    words = [
+def test_optimizer_and_schedule_are_set_on_the_command_line():
+    args = [
         *("--model.optimizer=AdamW", "--model.optimizer.weight_decay=0.1", "--name=a"),
         *("--model.scheduler=CosineDecay", "--model.scheduler.final=0.5"),
     ]
-    assert run("fit", *REVIEWS, *SIZES, *words) == 0
+    assert run("fit", *REVIEWS, *SIZES, *args) == 0
     saved = torch.load(BEST, weights_only=True)
     assert saved["optimizer_states"][0]["param_groups"][0]["weight_decay"] == 0.1
     assert saved["lr_schedulers"]
 
 
 @pytest.mark.parametrize(
-    ("words", "wish"),
+    ("args", "message"),
     [
         (["fit", "--model=LSTMClasifier", "--data=IMDB"], "did you mean LSTMClassifier"),
         (["fit", "--model=LSTMClassifier", "--data=IMBD"], "did you mean IMDB"),
         (["fit", "--model=GRUClassifier", "--data=IMDB"],
-         "GRUClassifier reads series; IMDB gives text; try TextClassifier"),
+         "provides TextBatch; try TextClassifier"),
         (["fit", "--model=LSTMClassifier", "--data=SyntheticChirps"],
          "try LSTMSequenceClassifier"),
         (["fit", "--model=LSTMClassifier"], "give --data=NAME"),
-        (["fit", *REVIEWS, "--model.hiden_dim=8"], "LSTMClassifier has no hiden_dim"),
-        (["fit", *REVIEWS, "--trainer.max_epochs=many"], "--trainer.max_epochs takes int"),
+        (["fit", *REVIEWS, "--model.hiden_dim=8"], "LSTMClassifier has no argument hiden_dim"),
+        (["fit", *REVIEWS, "--trainer.max_epochs=many"], "--trainer.max_epochs must be int"),
         (["fit", *REVIEWS, "--trainer.max_epoch=3"], "max_epoch"),
         (["fit", *REVIEWS, "--model.num_layers=0"], "num_layers must be at least 1, got 0"),
         (["fit", *REVIEWS, "--ckpt_path=nowhere.ckpt"], "nowhere.ckpt does not exist"),
-        (["fit", *REVIEWS, "--ckpt_path=last"], "needs --name"),
+        (["fit", *REVIEWS, "--ckpt_path=last"], "requires --name"),
         (["fit", *REVIEWS, "-c", "nowhere.yaml"], "nowhere.yaml"),
-        (["test", *REVIEWS], "test needs --ckpt_path"),
-        (["validate", *REVIEWS], "validate needs --ckpt_path"),
-        (["test"], "test needs --ckpt_path"),
-        (["fit", *REVIEWS, "--model.vocab_size=5"], "vocab_size comes from the data"),
+        (["test", *REVIEWS], "test requires --ckpt_path"),
+        (["validate", *REVIEWS], "validate requires --ckpt_path"),
+        (["test"], "test requires --ckpt_path"),
+        (["fit", *REVIEWS, "--model.vocab_size=5"], "vocab_size is set by the data"),
         (["fit", *REVIEWS, "--name=../a"], "--name must be a plain name"),
         (["fit", *REVIEWS, "--experiment=.."], "--experiment must be a plain name"),
         (["fit", *REVIEWS, "--trainer.devices=0"], "devices"),
@@ -261,131 +263,131 @@ def test_optimizer_and_schedule_change_from_the_line():
         (["fit", "--model=LSTMClassifier", "--data=TextFiles", "--data.train=no.csv"],
          "no.csv cannot be read"),
         (["fit", "--model=SequenceRegressor", "--data=LongRangeDataModule"],
-         "--data=LongRangeDataModule is unknown"),
+         "unknown --data=LongRangeDataModule"),
         (["fit", "--model=nowhere.Model", "--data=SyntheticReviews"],
          "nowhere.Model cannot be imported"),
-        (["fit", *REVIEWS, "--model.optimizer=Adma"], "optimizer cannot be Adma"),
+        (["fit", *REVIEWS, "--model.optimizer=Adma"], "invalid value for optimizer: Adma"),
         (["fti"], "did you mean fit?"),
         (["list", "all"], "list takes no options"),
     ],
 )  # fmt: skip
-def test_a_mistake_costs_one_line_that_helps(words, wish, capsys):
-    assert wish in refused(capsys, *words)
+def test_an_invalid_command_line_is_reported_in_one_helpful_line(args, message, capsys):
+    assert message in error_of(capsys, *args)
     assert not Path("runs").exists()
 
 
-def test_a_checkpoint_of_another_project_is_refused(capsys):
+def test_a_checkpoint_of_another_project_is_rejected(capsys):
     torch.save({"state_dict": {}}, "other.ckpt")
     Path("broken.ckpt").write_bytes(b"not a checkpoint")
-    assert "another project" in refused(capsys, "test", "--ckpt_path=other.ckpt")
-    assert "damaged" in refused(capsys, "test", "--ckpt_path=broken.ckpt")
+    assert "another project" in error_of(capsys, "test", "--ckpt_path=other.ckpt")
+    assert "damaged" in error_of(capsys, "test", "--ckpt_path=broken.ckpt")
 
 
-def test_two_classes_are_needed_for_a_sentiment(capsys):
+def test_a_binary_classifier_rejects_three_classes(capsys):
     Path("own.csv").write_text(OWN + "mixed,so so\n")
-    words = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1"]
-    line = refused(capsys, "fit", "--model=SentimentLSTM", *words)
+    args = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1"]
+    line = error_of(capsys, "fit", "--model=SentimentLSTM", *args)
     assert "SentimentLSTM predicts 2 classes, TextFiles has 3: try --model=LSTMClassifier" in line
 
 
-def test_what_would_fail_after_training_fails_before(capsys):
+def test_errors_of_testing_are_found_before_training(capsys):
     Path("own.csv").write_text(OWN)
-    words = ["--model=LSTMClassifier", "--data=TextFiles", "--data.train=own.csv", "--test=true"]
-    assert "give --data.test=FILE" in refused(capsys, "fit", *words)
+    args = ["--model=LSTMClassifier", "--data=TextFiles", "--data.train=own.csv", "--test=true"]
+    assert "give --data.test=FILE" in error_of(capsys, "fit", *args)
     Path("own.csv").write_text(OWN.replace("negative", "positive"))
-    assert "num_classes must be at least 2, got 1" in refused(capsys, "fit", *words[:-1])
+    assert "num_classes must be at least 2, got 1" in error_of(capsys, "fit", *args[:-1])
     assert not Path("runs").exists()
 
 
-def test_an_option_of_the_optimizer_alone_means_adam():
+def test_an_optimizer_option_without_class_selects_adam():
     assert run("fit", *REVIEWS, *SIZES, "--name=a", "--model.optimizer.lr=0.02") == 0
     (group,) = torch.load(BEST, weights_only=True)["optimizer_states"][0]["param_groups"]
     assert group["lr"] == 0.02
 
 
-def test_a_loss_that_is_no_number_stops_the_run(capsys):
-    words = ["--model.optimizer=SGD", "--model.optimizer.lr=1e39", "--trainer.max_epochs=5"]
-    line = refused(capsys, "fit", *REVIEWS, *SIZES, *words, "--trainer.gradient_clip_val=null")
+def test_a_nan_loss_stops_the_run(capsys):
+    args = ["--model.optimizer=SGD", "--model.optimizer.lr=1e39", "--trainer.max_epochs=5"]
+    line = error_of(capsys, "fit", *REVIEWS, *SIZES, *args, "--trainer.gradient_clip_val=null")
     assert "loss is nan at step" in line
 
 
-def test_several_labels_train_and_test():
+def test_multi_label_classification_trains_and_tests():
     Path("own.csv").write_text(
         "label,text\n" + "".join(f"a|b,one {i}\nb,two {i}\n,three {i}\n" for i in range(20))
     )
-    words = [
+    args = [
         *("--data=TextFiles", "--data.train=own.csv", "--data.test=own.csv", "--name=a"),
         *("--data.label_separator=|", "--trainer.max_epochs=1", "--model.loss.multi_label=true"),
         "--model.loss.class_weights=balanced",
     ]
-    assert run("fit", "--model=TextClassifier", *SIZES, *words, "--test=true") == 0
+    assert run("fit", "--model=TextClassifier", *SIZES, *args, "--test=true") == 0
 
 
-def test_series_train_from_the_line():
-    words = ["--data.train_size=32", "--data.valid_size=8", "--trainer.max_epochs=1", "--name=a"]
-    assert run("fit", "--model=GRUClassifier", "--data=SyntheticChirps", *words) == 0
+def test_a_sequence_classifier_trains():
+    args = ["--data.train_size=32", "--data.valid_size=8", "--trainer.max_epochs=1", "--name=a"]
+    assert run("fit", "--model=GRUClassifier", "--data=SyntheticChirps", *args) == 0
 
 
-def test_a_fast_dev_run_leaves_nothing():
+def test_a_fast_dev_run_writes_nothing():
     assert run("fit", *REVIEWS, *SIZES, "--trainer.fast_dev_run=true") == 0
     assert not Path("runs").exists()
 
 
 def test_options_are_grouped_with_their_values():
-    words = ["--a=1", "-c", "x.yaml", "--b", "-2", "--flag", "--input", "-"]
+    args = ["--a=1", "-c", "x.yaml", "--b", "-2", "--flag", "--input", "-"]
     expected = [["--a=1"], ["-c", "x.yaml"], ["--b", "-2"], ["--flag"], ["--input", "-"]]
-    assert split_options(words) == expected
+    assert split_options(args) == expected
 
 
-def test_config_files_and_class_choices_go_first():
+def test_config_files_and_classes_take_precedence_in_sorting():
     options = split_options(["--data.x=1", "--model.y=2", "--model=M", "-c", "a", "-c", "b"])
     expected = [["-c", "a"], ["-c", "b"], ["--model=M"], ["--data.x=1"], ["--model.y=2"]]
-    assert in_order(options) == expected
+    assert sort_by_precedence(options) == expected
 
 
 @pytest.mark.parametrize(
-    ("words", "wish"),
+    ("args", "message"),
     [
-        (["--model=PackedLSTM"], "is of a LSTMClassifier"),
+        (["--model=PackedLSTM"], "was saved by LSTMClassifier"),
         (["--model.hidden_dim=9"], "best.ckpt do not match"),
         (["--data=SyntheticChirps"], "try LSTMSequenceClassifier"),
     ],
 )
-def test_a_checkpoint_keeps_its_model(trained, capsys, words, wish):
-    assert wish in refused(capsys, "test", "--ckpt_path", BEST, *words)
+def test_the_model_of_a_checkpoint_cannot_be_changed(trained, capsys, args, message):
+    assert message in error_of(capsys, "test", "--ckpt_path", BEST, *args)
 
 
 @pytest.mark.slow
-def test_weights_and_biases_is_given_the_whole_run():
+def test_weights_and_biases_records_the_complete_run():
     offline = Path(__file__).parents[2] / "configs/logger/offline.yaml"
-    words = ["fit", *REVIEWS, *SIZES, "--name=a", "-c", str(offline), "--test=true"]
-    words.append("--trainer.log_every_n_steps=1")
-    subprocess.run([sys.executable, "-m", "rnn_lab", *words], check=True, capture_output=True)
+    args = ["fit", *REVIEWS, *SIZES, "--name=a", "-c", str(offline), "--test=true"]
+    args.append("--trainer.log_every_n_steps=1")
+    subprocess.run([sys.executable, "-m", "rnn_lab", *args], check=True, capture_output=True)
     (record,) = RUN.glob("wandb/offline-run-*/*.wandb")
     inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", record]
-    done = subprocess.run(inspect, check=True, capture_output=True, text=True)
-    records = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    result = subprocess.run(inspect, check=True, capture_output=True, text=True)
+    records = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
     history = {key for r in records if r["type"] == "history" for key in r["history"]["item"]}
-    wanted = {"train/loss", "train/lr", "train/gradient_norm", "val/accuracy", "test/accuracy"}
-    assert wanted <= history
+    expected = {"train/loss", "train/lr", "train/gradient_norm", "val/accuracy", "test/accuracy"}
+    assert expected <= history
     assert "hidden_dim" in json.dumps([r for r in records if r["type"] == "config"])
-    assert "parameters" in done.stdout
+    assert "parameters" in result.stdout
     assert list(RUN.rglob("*mistakes*.table.json"))
-    assert "confusion" in done.stdout
+    assert "confusion" in result.stdout
     assert (RUN / "metrics.csv").exists()
 
 
 @pytest.mark.parametrize(
-    ("content", "wish"),
+    ("content", "message"),
     [
         (b"label,text\n", "the train split has no text to read"),
-        ("label,text\ngood,caf\u00e9\n".encode("latin-1"), "give its encoding"),
+        ("label,text\ngood,caf\u00e9\n".encode("latin-1"), "set its encoding"),
         (b"label,text\ngood,one,two\n", "row 2"),
         (b"kind,text\ngood,one\n", "label"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(content, wish, capsys):
+def test_an_unreadable_file_is_reported(content, message, capsys):
     Path("own.csv").write_bytes(content)
-    words = ["--data=TextFiles", "--data.train=own.csv", "--model=LSTMClassifier"]
-    assert wish in refused(capsys, "fit", *words)
+    args = ["--data=TextFiles", "--data.train=own.csv", "--model=LSTMClassifier"]
+    assert message in error_of(capsys, "fit", *args)
     assert not Path("runs").exists()

@@ -244,6 +244,6 @@ def test_wrong_checkpoints_are_one_line(checkpoint, classifier, capsys, tmp_path
 
 def test_models_and_data_that_do_not_fit_are_refused(capsys):
     line = refused(capsys, "fit", "--model=LSTMClassifier", "--data=SyntheticText")
-    assert "LSTMClassifier reads text; SyntheticText gives lm; try" in line
+    assert "but SyntheticText provides LMBatch; try" in line
     line = refused(capsys, "fit", "--model=LanguageModel", "--data=SyntheticReviews")
-    assert "LanguageModel reads lm; SyntheticReviews gives text" in line
+    assert "but SyntheticReviews provides TextBatch" in line

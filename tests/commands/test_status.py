@@ -1,4 +1,4 @@
-"""Which runs there are and how they are doing, with a fake queue of SLURM."""
+"""The states of runs, with a fake SLURM queue."""
 
 import json
 import os
@@ -20,23 +20,23 @@ RUNNING = {
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder_without_slurm(tmp_path, monkeypatch):
+def _empty_working_directory_without_slurm(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
 
 def slurm(*lines, status=0, error=""):
-    """A squeue that knows these jobs, and notes what it was asked."""
+    """Create a fake squeue that lists these jobs and records its arguments."""
     squeue = Path("bin/squeue")
     squeue.parent.mkdir(exist_ok=True)
-    told = "".join(f"echo {line}\n" for line in lines)
-    code = f'echo "$@" >asked\n{told}echo "{error}" >&2\nexit {status}\n'
+    output = "".join(f"echo {line}\n" for line in lines)
+    code = f'echo "$@" >arguments\n{output}echo "{error}" >&2\nexit {status}\n'
     squeue.write_text(f"#!/bin/bash\n{code}")
     squeue.chmod(0o755)
 
 
 def run(name, text=None, submitted=None, **facts):
-    """Make a run that wrote these facts, and had this job submitted."""
+    """Create a run with this state file and this submitted job."""
     folder = Path("runs", name)
     folder.mkdir(parents=True, exist_ok=True)
     if facts or text is not None:
@@ -51,24 +51,24 @@ def _now(monkeypatch):
     monkeypatch.setattr("rnn_lab.commands.status.time.time", lambda: NOW)
 
 
-def status(capsys, *words):
-    assert main(["status", *words]) == 0
+def status(capsys, *args):
+    assert main(["status", *args]) == 0
     return capsys.readouterr().out
 
 
-def states(capsys, *words):
-    found = json.loads(status(capsys, *words, "--json"))
-    return {entry["run"].removeprefix("runs/"): entry["state"] for entry in found}
+def states(capsys, *args):
+    runs = json.loads(status(capsys, *args, "--json"))
+    return {entry["run"].removeprefix("runs/"): entry["state"] for entry in runs}
 
 
 def state(capsys):
-    (found,) = states(capsys).values()
-    return found
+    (only,) = states(capsys).values()
+    return only
 
 
 @pytest.fixture
-def dead():
-    """The number of a process that is over."""
+def dead_pid():
+    """Return the PID of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
@@ -84,28 +84,28 @@ def test_a_table_has_a_row_for_each_run(capsys):
 
 
 @pytest.mark.parametrize("written", ["running", "finished", "preempted", "interrupted", "failed"])
-def test_without_better_knowledge_a_run_is_what_it_wrote(written, capsys):
+def test_by_default_the_state_is_the_one_written_by_the_run(written, capsys):
     run("e/a", state=written)
     assert state(capsys) == written
 
 
-def test_a_process_of_this_machine_lives_or_was_killed(capsys, dead):
+def test_a_local_process_is_running_or_was_killed(capsys, dead_pid):
     here = {"host": os.uname().nodename}
     run("e/alive", **here, pid=os.getpid(), began=NOW)
-    run("e/dead", **here, pid=dead)
-    run("e/preempted", **here, pid=dead, state="preempted")
-    run("e/another", **here, pid=os.getpid(), began=NOW - 1e8)  # a later process, of this number
-    wanted = {
+    run("e/dead", **here, pid=dead_pid)
+    run("e/preempted", **here, pid=dead_pid, state="preempted")
+    run("e/another", **here, pid=os.getpid(), began=NOW - 1e8)  # a later process with this PID
+    expected = {
         "e/alive": "running",
         "e/another": "killed",
         "e/dead": "killed",
         "e/preempted": "preempted",
     }
-    assert states(capsys) == wanted
+    assert states(capsys) == expected
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="zombies are told apart by /proc")
-def test_a_process_that_nobody_has_buried_is_dead(capsys):
+@pytest.mark.skipif(not Path("/proc").exists(), reason="zombies are detected through /proc")
+def test_a_zombie_process_counts_as_killed(capsys):
     process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     run("e/a", host=os.uname().nodename, pid=process.pid, began=time.time())
@@ -114,7 +114,7 @@ def test_a_process_that_nobody_has_buried_is_dead(capsys):
 
 
 @pytest.mark.parametrize(
-    ("queue", "facts", "wanted"),
+    ("queue", "facts", "expected"),
     [
         ("7 PENDING", {"state": "preempted"}, "queued"),
         ("7 PENDING", {"state": "running"}, "queued"),
@@ -131,30 +131,30 @@ def test_a_process_that_nobody_has_buried_is_dead(capsys):
         ("", {}, "lost"),
     ],
 )
-def test_slurm_knows_better(queue, facts, wanted, capsys):
+def test_the_slurm_queue_takes_precedence(queue, facts, expected, capsys):
     run("e/a", submitted="7", **({"job": "7", **facts} if facts else {}))
     slurm(*[queue] * bool(queue))
-    assert state(capsys) == wanted
+    assert state(capsys) == expected
 
 
-def test_slurm_is_asked_once_for_all_jobs(capsys):
+def test_squeue_is_called_once_for_all_jobs(capsys):
     run("e/a", submitted="7")
     run("e/b", submitted="8_1")
     slurm("7 PENDING", "8_1 RUNNING")
     assert states(capsys) == {"e/a": "queued", "e/b": "starting"}
-    assert "--jobs=7,8_1" in Path("asked").read_text()
+    assert "--jobs=7,8_1" in Path("arguments").read_text()
 
 
 @pytest.mark.parametrize(
-    ("error", "wanted"), [("Invalid job id specified", "lost"), ("no controller", "running")]
+    ("error", "expected"), [("Invalid job id specified", "lost"), ("no controller", "running")]
 )
-def test_a_queue_that_does_not_answer_tells_nothing(error, wanted, capsys):
+def test_a_failing_squeue_is_ignored(error, expected, capsys):
     run("e/a", submitted="7", job="7")
     slurm(status=1, error=error)
-    assert state(capsys) == wanted
+    assert state(capsys) == expected
 
 
-def test_a_submitted_run_is_listed_without_slurm_too(capsys):
+def test_a_submitted_run_is_listed_without_slurm(capsys):
     run("e/a", submitted="7")
     assert state(capsys) == "submitted"
     assert " 7" in status(capsys)
@@ -162,21 +162,21 @@ def test_a_submitted_run_is_listed_without_slurm_too(capsys):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"state": 5}', "\x00"])
 @pytest.mark.parametrize("job", [None, "7"])
-def test_a_broken_state_is_a_question_mark(text, job, capsys):
+def test_a_damaged_state_file_means_unknown(text, job, capsys):
     run("e/a", text=text or " ", submitted=job)
     assert state(capsys) == "?"
     assert "?" in status(capsys)
 
 
-def test_a_run_from_before_is_told_by_its_metrics(capsys):
+def test_a_run_without_state_file_is_described_by_its_metrics(capsys):
     folder = run("e/a")
     rows = ["step,epoch,val/loss", "3,0,0.5", "7,1,0.25", "11,2,0.75", "12,3,"]
     (folder / "metrics.csv").write_text("\n".join(rows))
     run("e/b/checkpoints")
-    (entry, other) = json.loads(status(capsys, "--json"))
-    assert entry["heartbeat"] == (folder / "metrics.csv").stat().st_mtime
-    assert [entry[k] for k in ("state", "step", "epoch", "best")] == ["?", 12, 3, 0.25]
-    assert (other["run"], other["state"], other["step"]) == ("runs/e/b", "?", None)
+    (first, second) = json.loads(status(capsys, "--json"))
+    assert first["heartbeat"] == (folder / "metrics.csv").stat().st_mtime
+    assert [first[k] for k in ("state", "step", "epoch", "best")] == ["?", 12, 3, 0.25]
+    assert (second["run"], second["state"], second["step"]) == ("runs/e/b", "?", None)
     (folder / "metrics.csv").write_text("step,epoch\nmany\n")
     assert states(capsys) == {"e/a": "?", "e/b": "?"}
 
@@ -190,15 +190,15 @@ def test_runs_are_found_below_any_folder(capsys):
     assert states(capsys, "mine/e/a").keys() == {"mine/e/a"}
     assert states(capsys, "mine", "mine/e", "--experiment=e").keys() == {"mine/e/a"}
     assert states(capsys) == {}
-    assert status(capsys) == "no runs here\n"
+    assert status(capsys) == "no runs found\n"
 
 
-def test_a_folder_that_is_not_there_is_refused(capsys):
+def test_a_missing_folder_is_reported(capsys):
     assert main(["status", "nowhere"]) == 1
-    assert capsys.readouterr().err == "rnn-lab: nowhere is no folder\n"
+    assert capsys.readouterr().err == "rnn-lab: nowhere is not a folder\n"
 
 
-def test_nothing_heavy_is_imported():
+def test_only_light_modules_are_imported():
     code = """
 import sys
 from rnn_lab.__main__ import main

@@ -1,4 +1,4 @@
-"""Jobs for SLURM: what the script asks for and does, what is refused. The SLURM here is a fake."""
+"""Batch jobs: the script, its execution, and errors, with a fake SLURM."""
 
 import json
 import os
@@ -28,7 +28,7 @@ FAKES = {
 
 @pytest.fixture(autouse=True)
 def bin(tmp_path, monkeypatch):
-    """A folder of fake commands, first on PATH; there is no other SLURM."""
+    """Create a folder of fake SLURM commands, first on PATH."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -42,27 +42,27 @@ def bin(tmp_path, monkeypatch):
     return folder
 
 
-def submit(*words):
-    return main(["submit", *map(str, words)])
+def submit(*args):
+    return main(["submit", *map(str, args)])
 
 
 @pytest.fixture
 def script(capsys):
-    def write(*words):
-        assert submit(*REVIEWS, *words, "--dry-run") == 0
+    def write(*args):
+        assert submit(*REVIEWS, *args, "--dry-run") == 0
         return capsys.readouterr().out
 
     return write
 
 
 @pytest.fixture
-def refused(capsys):
-    """The one line of a refusal, which leaves nothing behind."""
+def error_of(capsys):
+    """Return the error message, of one line, of a submission that fails and writes nothing."""
 
-    def refuse(*words):
+    def fail(*args):
         before = sorted(Path().rglob("*"))
         try:
-            status = submit(*words)
+            status = submit(*args)
         except SystemExit as stop:
             status = stop.code
         lines = capsys.readouterr().err.splitlines()
@@ -71,23 +71,23 @@ def refused(capsys):
         assert sorted(Path().rglob("*")) == before
         return lines[0]
 
-    return refuse
+    return fail
 
 
-def asked(script):
-    """The options that SLURM reads in a script."""
+def sbatch_options(script):
+    """Return the #SBATCH options of a script."""
     lines = re.findall(r"^#SBATCH --([\w-]+)(?:=(.*))?$", script, re.MULTILINE)
     return dict(lines)
 
 
 def executed(script, **environment):
-    """Run a script as SLURM would; its status, and what srun was given."""
+    """Run a script as SLURM would; return its status and the arguments of srun."""
     environment = {"SLURM_JOB_ID": "7", **environment}
-    finished = subprocess.run(
+    result = subprocess.run(
         ["bash", "-c", script], env=os.environ | environment, capture_output=True, check=False
     )
-    assert finished.stderr == b""
-    return finished.returncode, Path("srun.log").read_text().splitlines()
+    assert result.stderr == b""
+    return result.returncode, Path("srun.log").read_text().splitlines()
 
 
 def requeued():
@@ -102,8 +102,8 @@ def grid(content):
     return "--array=grid.yaml"
 
 
-def test_slurm_is_asked_for_what_was_given(script):
-    options = asked(
+def test_options_become_sbatch_directives(script):
+    options = sbatch_options(
         script(
             *("--nodes", 2, "--gpus-per-node", 8, "--time", "12:00:00", "--mem=32G"),
             *("--partition=gpu", "--account", "lab", "--qos=long", "--cpus-per-task=4"),
@@ -126,7 +126,7 @@ def test_a_dry_run_writes_and_submits_nothing(script):
 
 
 @pytest.mark.parametrize(
-    ("words", "size"),
+    ("args", "size"),
     [
         ([], "1 1 cpu -"),
         (["--gpus-per-node=1"], "1 1 gpu -"),
@@ -135,27 +135,27 @@ def test_a_dry_run_writes_and_submits_nothing(script):
         (["--tasks-per-node=3", "--trainer.devices=3"], "1 3 cpu ddp"),
         (["--nodes=2", "--trainer.strategy=ddp_find_unused_parameters_true"],
          "2 1 cpu ddp_find_unused_parameters_true"),
-        (["-c", DDP, "--nodes=2"], "2 1 cpu -"),  # the line overrules files; they give a strategy
+        (["-c", DDP, "--nodes=2"], "2 1 cpu -"),  # the strategy comes from the config file
     ],
 )  # fmt: skip
-def test_training_is_as_large_as_the_job(words, size, script):
-    _, given = executed(script(*words))
-    values = dict(word.removeprefix("--").split("=", 1) for word in given if "--trainer." in word)
+def test_the_trainer_uses_the_resources_of_the_job(args, size, script):
+    _, arguments = executed(script(*args))
+    values = dict(arg.removeprefix("--").split("=", 1) for arg in arguments if "--trainer." in arg)
     names = ("num_nodes", "devices", "accelerator", "strategy")
     assert " ".join(values.get(f"trainer.{name}", "-") for name in names) == size
 
 
-def test_options_of_fit_arrive_as_they_were_given(script):
+def test_options_of_fit_are_passed_unchanged(script):
     odd = "--checkpoint.dirpath=a $b 'c' \"d\" *"
-    status, given = executed(script(odd, "--seed_everything", 7, "--name", "a", "--test=true"))
+    status, arguments = executed(script(odd, "--seed_everything", 7, "--name", "a", "--test=true"))
     assert status == 0
-    command = given[given.index(sys.executable) :]
+    command = arguments[arguments.index(sys.executable) :]
     assert command[:4] == [sys.executable, "-m", "rnn_lab", "fit"]
     assert {odd, "--seed_everything", "7", "--name=a", "--test=true", *REVIEWS} <= {*command}
     assert command.count("--ckpt_path=last") == 1
 
 
-def test_the_script_goes_where_it_was_submitted_and_runs_the_lines_of_setup(script, monkeypatch):
+def test_the_script_runs_in_the_folder_of_submission_after_the_setup_commands(script, monkeypatch):
     text = script("--setup", "export A=1", "--setup=B=$A; pwd >here; echo $B >b")
     Path("elsewhere").mkdir()
     assert executed(f"cd elsewhere; {text}")[0] == 0
@@ -164,7 +164,7 @@ def test_the_script_goes_where_it_was_submitted_and_runs_the_lines_of_setup(scri
 
 
 @pytest.mark.parametrize(
-    ("status", "restarts", "state", "again"),
+    ("status", "restarts", "state", "requeues"),
     [
         (0, 0, "RUNNING", False),
         (1, 0, "RUNNING", False),
@@ -172,153 +172,155 @@ def test_the_script_goes_where_it_was_submitted_and_runs_the_lines_of_setup(scri
         (137, 0, "RUNNING", True),
         (139, 2, "RUNNING", True),
         (137, 3, "RUNNING", False),
-        (143, 0, "COMPLETING", False),  # cancelled, or put back already
+        (143, 0, "COMPLETING", False),  # cancelled, or requeued already
     ],
 )
-def test_a_killed_job_is_put_back_for_some_times(status, restarts, state, again, script):
+def test_a_killed_job_is_requeued_a_limited_number_of_times(
+    status, restarts, state, requeues, script
+):
     environment = {"STATUS": str(status), "SLURM_RESTART_COUNT": str(restarts), "STATE": state}
     assert executed(script("--name=a"), **environment)[0] == status
-    assert requeued() == ["requeue 7"] * again
+    assert requeued() == ["requeue 7"] * requeues
 
 
-def test_without_retries_nothing_is_put_back(script):
+def test_without_retries_nothing_is_requeued(script):
     executed(script("--retries=0"), STATUS="137")
     assert requeued() == []
 
 
-def test_a_signal_for_training_does_not_end_the_script(script, bin):
+def test_signals_do_not_terminate_the_script(script, bin):
     (bin / "srun").write_text("#!/bin/bash\nkill -USR1 $PPID; kill -TERM $PPID; echo >srun.log")
     assert executed(script())[0] == 0
 
 
-def test_each_element_of_an_array_trains_with_its_values(script):
+def test_each_task_of_an_array_trains_with_its_values(script):
     array = grid({"model.hidden_dim": [8, 16], "test": [True, False]})
     text = script(array, "--at-once=3", "--name=g")
-    assert asked(text)["array"] == "0-3%3"
-    assert asked(text)["output"].endswith("runs/SyntheticReviews/g/slurm-%A_%a.log")
+    assert sbatch_options(text)["array"] == "0-3%3"
+    assert sbatch_options(text)["output"].endswith("runs/SyntheticReviews/g/slurm-%A_%a.log")
     environment = {"SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "2", "STATUS": "137"}
-    _, given = executed(text, **environment)
-    wanted = {"--model.hidden_dim=16", "--test=true"}
-    assert wanted | {"--name=g-hidden_dim=16-test=true"} <= {*given}
+    _, arguments = executed(text, **environment)
+    expected = {"--model.hidden_dim=16", "--test=true"}
+    assert expected | {"--name=g-hidden_dim=16-test=true"} <= {*arguments}
     assert requeued() == ["requeue 5_2"]
 
 
-def test_an_array_can_be_written_out(script):
-    elements = [{"model.hidden_dim": 8}, {"model.hidden_dim": 16, "data.batch_size": 4}]
-    cases = re.findall(r"^  (\d)\) options=\((.*)\) ;;$", script(grid(elements)), re.MULTILINE)
-    words = [shlex.split(case) for _, case in cases]
-    assert words[0] == ["--model.hidden_dim=8", "--name=LSTMClassifier-1-hidden_dim=8"]
-    assert words[1][2] == "--name=LSTMClassifier-1-hidden_dim=16-batch_size=4"
+def test_an_array_can_be_a_list_of_runs(script):
+    points = [{"model.hidden_dim": 8}, {"model.hidden_dim": 16, "data.batch_size": 4}]
+    cases = re.findall(r"^  (\d)\) options=\((.*)\) ;;$", script(grid(points)), re.MULTILINE)
+    options = [shlex.split(case) for _, case in cases]
+    assert options[0] == ["--model.hidden_dim=8", "--name=LSTMClassifier-1-hidden_dim=8"]
+    assert options[1][2] == "--name=LSTMClassifier-1-hidden_dim=16-batch_size=4"
 
 
-def test_the_job_lies_with_its_run(capsys):
+def test_script_and_job_id_are_saved_with_the_run(capsys):
     assert submit(*REVIEWS, "--name=a") == 0
-    told = capsys.readouterr().out
-    assert "job 7" in told
-    assert f"{RUN}/submit.sh" in told
-    assert f"{RUN}/slurm-7.log" in told
+    output = capsys.readouterr().out
+    assert "job 7" in output
+    assert f"{RUN}/submit.sh" in output
+    assert f"{RUN}/slurm-7.log" in output
     assert {path.name for path in RUN.iterdir()} == {"submit.sh", "submit.json"}
     assert json.loads((RUN / "submit.json").read_text())["job"] == "7"
     assert (RUN / "submit.sh").read_text() in Path("sbatch.log").read_text()
 
 
-def test_the_jobs_of_an_array_lie_with_their_runs():
+def test_the_job_ids_of_an_array_are_saved_with_their_runs():
     assert submit(*REVIEWS, "--name=a", grid({"model.hidden_dim": [8, 16]})) == 0
     assert {path.name for path in RUN.iterdir()} == {"submit.sh"}
     second = Path("runs/SyntheticReviews/a-hidden_dim=16/submit.json")
     assert json.loads(second.read_text())["job"] == "7_1"
 
 
-def test_runs_without_a_name_are_numbered_inside_a_job_too(monkeypatch):
+def test_runs_without_a_name_are_numbered_even_inside_a_job(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "3")
     for _ in range(2):
         assert submit(*REVIEWS) == 0
-    found = {path.name for path in RUN.parent.iterdir()}
-    assert found == {"LSTMClassifier-1", "LSTMClassifier-2"}
+    names = {path.name for path in RUN.parent.iterdir()}
+    assert names == {"LSTMClassifier-1", "LSTMClassifier-2"}
 
 
-def test_what_a_submission_leaves_is_no_run_to_fit(capsys):
-    words = [*REVIEWS, "--data.train_size=32", "--data.valid_size=16", "--trainer.max_epochs=1"]
-    assert submit(*words, "--name=a") == 0
-    (RUN / "slurm-7.log").write_text("it begins\n")
-    assert main(["fit", *words, "--name=a", "--ckpt_path=last", "--trainer.accelerator=cpu"]) == 0
+def test_a_submitted_job_can_start_resume_and_overwrite_its_run(capsys):
+    args = [*REVIEWS, "--data.train_size=32", "--data.valid_size=16", "--trainer.max_epochs=1"]
+    assert submit(*args, "--name=a") == 0
+    (RUN / "slurm-7.log").write_text("started\n")
+    assert main(["fit", *args, "--name=a", "--ckpt_path=last", "--trainer.accelerator=cpu"]) == 0
     assert {"submit.sh", "submit.json", "slurm-7.log", "checkpoints", "state.json"} <= {
         path.name for path in RUN.iterdir()
     }
     capsys.readouterr()
-    assert submit(*words, "--name=a") == 0
-    assert f"goes on from {RUN}/checkpoints/last.ckpt" in capsys.readouterr().out
+    assert submit(*args, "--name=a") == 0
+    assert f"resumes from {RUN}/checkpoints/last.ckpt" in capsys.readouterr().out
     assert (RUN / "checkpoints").exists()
-    assert submit(*words, "--name=a", "--overwrite=true") == 0
+    assert submit(*args, "--name=a", "--overwrite=true") == 0
     assert not any((RUN / name).exists() for name in ("checkpoints", "state.json"))
     assert "--overwrite=false" in (RUN / "submit.sh").read_text()
 
 
-def test_weights_to_start_from_do_not_hinder_going_on():
-    words = [*REVIEWS, "--data.train_size=32", "--data.valid_size=16", "--trainer.accelerator=cpu"]
-    assert main(["fit", *words, "--name=first", "--trainer.max_epochs=1"]) == 0
-    words += [f"--init_from={RUN.with_name('first')}/checkpoints/best.ckpt", "--ckpt_path=last"]
+def test_a_run_with_init_from_can_be_resumed():
+    args = [*REVIEWS, "--data.train_size=32", "--data.valid_size=16", "--trainer.accelerator=cpu"]
+    assert main(["fit", *args, "--name=first", "--trainer.max_epochs=1"]) == 0
+    args += [f"--init_from={RUN.with_name('first')}/checkpoints/best.ckpt", "--ckpt_path=last"]
     for epochs in (1, 2):
-        assert main(["fit", *words, "--name=a", f"--trainer.max_epochs={epochs}"]) == 0
+        assert main(["fit", *args, "--name=a", f"--trainer.max_epochs={epochs}"]) == 0
     assert json.loads((RUN / "state.json").read_text())["epoch"] == 2
 
 
 @pytest.mark.parametrize("job", ["7 PENDING", "7 RUNNING"])
-def test_a_run_is_not_submitted_while_its_job_is_there(job, refused):
+def test_a_run_with_a_queued_or_running_job_is_not_submitted(job, error_of):
     assert submit(*REVIEWS, "--name=a") == 0
     Path("queue").write_text(f"{job}\n")
-    assert "scancel 7" in refused(*REVIEWS, "--name=a")
+    assert "scancel 7" in error_of(*REVIEWS, "--name=a")
 
 
-def test_sbatch_says_why_it_refuses(refused, monkeypatch):
+def test_the_error_message_of_sbatch_is_shown(error_of, monkeypatch):
     monkeypatch.setenv("REFUSES", "sbatch: error: invalid partition")
     Path("sbatch.log").touch()
     Path("runs/SyntheticReviews").mkdir(parents=True)
-    assert "invalid partition" in refused(*REVIEWS, "--partition=none")
+    assert "invalid partition" in error_of(*REVIEWS, "--partition=none")
 
 
-def test_without_slurm_the_script_can_still_be_seen(refused, script, monkeypatch):
+def test_without_slurm_the_script_can_be_printed(error_of, script, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "--dry-run" in refused(*REVIEWS)
+    assert "--dry-run" in error_of(*REVIEWS)
     assert script()
 
 
-def test_the_options_of_sbatch_that_a_job_was_given_are_not_handed_on(bin, monkeypatch):
+def test_the_settings_of_the_enclosing_job_are_not_passed_on(bin, monkeypatch):
     (bin / "sbatch").write_text("#!/bin/bash\nexport -p >environment; echo 7")
     for name in ("SLURM_JOB_ID", "SLURM_CPUS_PER_TASK", "SLURM_CONF"):
         monkeypatch.setenv(name, "3")
     assert submit(*REVIEWS) == 0
-    handed_on = Path("environment").read_text()
-    assert "SLURM_CONF" in handed_on
-    assert not re.search("SLURM_JOB_ID|SLURM_CPUS_PER_TASK|RNN_LAB_RUN", handed_on)
+    environment = Path("environment").read_text()
+    assert "SLURM_CONF" in environment
+    assert not re.search("SLURM_JOB_ID|SLURM_CPUS_PER_TASK|RNN_LAB_RUN", environment)
 
 
-def test_a_run_can_lie_anywhere(script):
-    options = asked(script("--trainer.default_root_dir=my runs/a%b c"))
+def test_the_run_directory_may_be_any_path(script):
+    options = sbatch_options(script("--trainer.default_root_dir=my runs/a%b c"))
     assert options["job-name"] == '"a%b c"'
     assert options["output"] == f'"{Path.cwd()}/my runs/a%%b c/slurm-%j.log"'
 
 
-def test_no_job_has_a_name_that_turns_slurm_off(script):
-    assert asked(script("--name=bash"))["job-name"] == "rnn-bash"
+def test_job_names_that_disable_slurm_are_avoided(script):
+    assert sbatch_options(script("--name=bash"))["job-name"] == "rnn-bash"
 
 
 @pytest.mark.parametrize(
-    ("words", "wish"),
+    ("args", "message"),
     [
         ([*REVIEWS, "--nodes=0"], "--nodes must be at least 1, got 0"),
         ([*REVIEWS, "--nodes=two"], "--nodes"),
         ([*REVIEWS, "--node=2"], "node"),
         ([*REVIEWS, "--nodes"], "--nodes"),
-        ([*REVIEWS, "--gpus-per-node=2", "--tasks-per-node=1"], "leave --tasks-per-node out"),
+        ([*REVIEWS, "--gpus-per-node=2", "--tasks-per-node=1"], "remove --tasks-per-node"),
         ([*REVIEWS, "--at-once=2"], "give --array=FILE"),
         ([*REVIEWS, "--gpus-per-node=2", "--trainer.devices=4"], "--trainer.devices=4 contradicts"),
-        ([*REVIEWS, "--nodes=2", "--trainer.num_nodes", "1"], "leave it out"),
+        ([*REVIEWS, "--nodes=2", "--trainer.num_nodes", "1"], "remove it"),
         ([*REVIEWS, "--trainer.accelerator=gpu"], "--trainer.accelerator=gpu contradicts"),
         ([*REVIEWS, "--trainer.fast_dev_run=true"], "fast_dev_run"),
         ([*REVIEWS, "--name=../a"], "--name must be a plain name"),
-        ([*REVIEWS, "--trainer.max_epochs=many"], "--trainer.max_epochs takes int"),
-        ([*REVIEWS, "--model.hiden_dim=8"], "LSTMClassifier has no hiden_dim"),
+        ([*REVIEWS, "--trainer.max_epochs=many"], "--trainer.max_epochs must be int"),
+        ([*REVIEWS, "--model.hiden_dim=8"], "LSTMClassifier has no argument hiden_dim"),
         ([*REVIEWS, "-c", "nowhere.yaml"], "nowhere.yaml"),
         ([*REVIEWS, "--array=nowhere.yaml"], "nowhere.yaml cannot be read"),
         ([*REVIEWS, "--data.batch_size=0"], "batch_size must be at least 1"),
@@ -328,32 +330,32 @@ def test_no_job_has_a_name_that_turns_slurm_off(script):
          "no.csv does not exist"),
     ],
 )  # fmt: skip
-def test_a_mistake_costs_one_line_and_leaves_nothing(words, wish, refused):
-    assert wish in refused(*words)
+def test_an_invalid_submission_is_reported_and_writes_nothing(args, message, error_of):
+    assert message in error_of(*args)
 
 
 @pytest.mark.parametrize(
-    ("content", "wish"),
+    ("content", "message"),
     [
-        ({}, "holds no runs"),
-        ([], "holds no runs"),
-        ("model", "holds no runs"),
-        ({"model.hidden_dim": 8}, "model.hidden_dim takes a list of values, got 8"),
-        ({"model.hidden_dim": []}, "takes a list of values"),
+        ({}, "contains no runs"),
+        ([], "contains no runs"),
+        ("model", "contains no runs"),
+        ({"model.hidden_dim": 8}, "model.hidden_dim must be a list of values, got 8"),
+        ({"model.hidden_dim": []}, "must be a list of values"),
         (["model.hidden_dim"], "each entry of the list"),
         ({"model.hidden_dim": [8, 8]}, "the same name"),
         ({"model.hidden_dim": [8], "nodes": [2]}, "nodes"),
         ({"model.hiden_dim": [8]}, "hiden_dim"),
         ({"model.hidden_dim": [8, "many"]}, "many"),
-        ({"name": ["a", "b"]}, "name is the same for all runs"),
+        ({"name": ["a", "b"]}, "name cannot vary between runs"),
         ({"trainer.devices": [2]}, "--trainer.devices=2 contradicts"),
         ({"checkpoint.dirpath": ["x" * 200]}, "too long"),
     ],
 )
-def test_an_array_that_cannot_be_is_refused(content, wish, refused):
-    assert wish in refused(*REVIEWS, grid(content))
+def test_an_invalid_array_is_reported(content, message, error_of):
+    assert message in error_of(*REVIEWS, grid(content))
 
 
-def test_the_runs_of_an_array_share_no_folder(refused):
-    words = [*REVIEWS, grid({"model.hidden_dim": [8]}), "--trainer.default_root_dir=here"]
-    assert "cannot share here" in refused(*words)
+def test_the_runs_of_an_array_cannot_share_a_directory(error_of):
+    args = [*REVIEWS, grid({"model.hidden_dim": [8]}), "--trainer.default_root_dir=here"]
+    assert "cannot share here" in error_of(*args)

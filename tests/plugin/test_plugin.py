@@ -124,13 +124,13 @@ def test_a_mistake_in_a_package_of_the_user_is_one_line(work):
     assert "conll_tagger.Absent cannot be imported" in line
     done = rnn_lab("fit", "--model=plain.PlainData", "--data=plain.PlainData")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "--model=plain.PlainData is no LightningModule" in done.stderr
+    assert "--model=plain.PlainData is not a LightningModule" in done.stderr
     done = rnn_lab("fit", "--model=rnn_lab.Task", "--data=plain.PlainData")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "is abstract: it does not define configure_metrics, step" in done.stderr
     done = rnn_lab("fit", *TAGGER, "--model.vocab_size=3")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "vocab_size comes from the data" in done.stderr
+    assert "vocab_size is set by the data" in done.stderr
     (work / "bad.conll").write_text("a b c\n")
     done = rnn_lab("fit", *TAGGER, "--data.train=bad.conll", "--data.valid=bad.conll", *RUN)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
