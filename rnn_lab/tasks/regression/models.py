@@ -1,5 +1,6 @@
 """Numbers told of series."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -7,11 +8,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 
+from rnn_lab.core.options import as_options
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import GaussianNoise, build_layer, build_pooling
 from rnn_lab.tasks.regression.batch import RegressionBatch
 from rnn_lab.tasks.regression.metrics import regression_metrics
+
+
+@dataclass(frozen=True)
+class Dropouts:
+    """Dropout probabilities of a sequence regressor.
+
+    Args:
+        layer: Between stacked recurrent layers.
+        head: Before the linear layer.
+    """
+
+    layer: float = 0.0
+    head: float = 0.0
 
 
 class SequenceRegressor(Task):
@@ -27,8 +42,7 @@ class SequenceRegressor(Task):
         bidirectional: Whether each layer also reads backwards.
         pooling: What stands for the series: `final` (the state after the last step), `mean`,
             `max`, `attention`, or several joined by a plus, such as `mean+max`.
-        layer_dropout: Dropout between recurrent layers.
-        head_dropout: Dropout before the linear layer.
+        dropouts: Dropout probabilities.
         input_noise: Standard deviation of the noise added to every value in training.
         initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
         optimizer: See `Task`.
@@ -52,14 +66,14 @@ class SequenceRegressor(Task):
         layer_kwargs: dict[str, Any] | None = None,
         bidirectional: bool = False,
         pooling: str = "final",
-        layer_dropout: float = 0.0,
-        head_dropout: float = 0.0,
+        dropouts: Dropouts | None = None,
         input_noise: float = 0.0,
         initialization: Literal["recommended", "torch"] = "recommended",
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
+        rates = as_options(Dropouts, dropouts)
         check_sizes(self, input_dim=input_dim, hidden_dim=hidden_dim, num_layers=num_layers)
         check_sizes(self, output_dim=output_dim)
         self.input_dim = input_dim
@@ -70,13 +84,13 @@ class SequenceRegressor(Task):
             input_dim,
             hidden_dim,
             num_layers,
-            layer_dropout,
+            rates.layer,
             bidirectional,
             initialization=initialization,
             options=layer_kwargs,
         )
         self.pool = build_pooling(pooling, self.recurrent.output_size, bidirectional)
-        self.dropout = nn.Dropout(head_dropout)
+        self.dropout = nn.Dropout(rates.head)
         self.fc = nn.Linear(self.pool.output_size, output_dim)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -1,5 +1,6 @@
 """A label for every step of a sequence."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -9,11 +10,25 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from rnn_lab.classification.loss import cross_entropy_step
+from rnn_lab.core.options import as_options
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import build_layer, lengths_to_mask
 from rnn_lab.special_tokens import PAD_ID
 from rnn_lab.tasks.tagging.batch import TaggingBatch
+
+
+@dataclass(frozen=True)
+class Dropouts:
+    """Dropout probabilities of a sequence tagger.
+
+    Args:
+        layer: Between stacked recurrent layers.
+        head: Before the linear layer.
+    """
+
+    layer: float = 0.0
+    head: float = 0.0
 
 
 class SequenceTagger(Task):
@@ -32,8 +47,7 @@ class SequenceTagger(Task):
         layer_kwargs: What that layer takes by name beside its sizes, such as `zoneout`.
         bidirectional: Whether each layer also reads backwards, so that a label may depend on what
             comes later.
-        layer_dropout: Dropout between recurrent layers.
-        head_dropout: Dropout before the linear layer.
+        dropouts: Dropout probabilities.
         label_smoothing: Share of each target that is spread evenly over all classes.
         initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
         optimizer: See `Task`.
@@ -57,14 +71,14 @@ class SequenceTagger(Task):
         layer: str = "LSTM",
         layer_kwargs: dict[str, Any] | None = None,
         bidirectional: bool = False,
-        layer_dropout: float = 0.0,
-        head_dropout: float = 0.0,
+        dropouts: Dropouts | None = None,
         label_smoothing: float = 0.0,
         initialization: Literal["recommended", "torch"] = "recommended",
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
+        rates = as_options(Dropouts, dropouts)
         check_sizes(self, vocab_size=vocab_size, num_classes=num_classes, num_layers=num_layers)
         width = vocab_size if embedding_dim is None else embedding_dim
         check_sizes(self, embedding_dim=width, hidden_dim=hidden_dim)
@@ -80,12 +94,12 @@ class SequenceTagger(Task):
             width,
             hidden_dim,
             num_layers,
-            layer_dropout,
+            rates.layer,
             bidirectional,
             initialization=initialization,
             options=layer_kwargs,
         )
-        self.dropout = nn.Dropout(head_dropout)
+        self.dropout = nn.Dropout(rates.head)
         self.fc = nn.Linear(self.recurrent.output_size, num_classes)
 
     def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -84,9 +84,7 @@ def test_the_loss_is_the_mean_squared_error_over_rows_and_numbers():
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_any_layer_can_be_chosen(layer):
-    model = build(
-        layer=layer, layer_kwargs={"variational_dropout": True}, num_layers=2, layer_dropout=0.1
-    )
+    model = build(layer=layer, layer_kwargs={"variational_dropout": True}, num_layers=2, dropouts={"layer": 0.1})
     scores = model.step(series())
     scores.loss.backward()
     assert type(model.recurrent) is LAYERS[layer]
