@@ -36,7 +36,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def by_character(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("letters"), "--data.tokenizer=characters")
+    return trained(tmp_path_factory.mktemp("letters"), "--data.tokenizer.kind=characters")
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +235,7 @@ def test_wrong_checkpoints_are_one_line(checkpoint, classifier, capsys, tmp_path
     assert "does not translate" in refused(capsys, "translate", "--ckpt_path", checkpoint)
     data = ["fit", "--model=LSTMLanguageModel", "--data=LanguageModelingFiles"]
     line = refused(capsys, *data, f"--data.vocab_from_checkpoint={classifier}")
-    assert "models no text: it was trained on rnn_lab.SyntheticReviews" in line
+    assert "is no language model, it was trained on rnn_lab.SyntheticReviews" in line
     reviews = ["fit", "--model=LSTMClassifier", "--data=SyntheticReviews"]
     assert "labels no text" in refused(
         capsys, *reviews, f"--data.vocab_from_checkpoint={checkpoint}"

@@ -13,7 +13,7 @@ from rnn_lab.io.progress import progress
 from rnn_lab.io.ragged import open_memmap
 from rnn_lab.special_tokens import IGNORE_INDEX, UNK_ID
 from rnn_lab.tasks.language_modeling.batch import LMBatch
-from rnn_lab.tasks.language_modeling.sampler import Span
+from rnn_lab.tasks.language_modeling.sampler import Segment
 from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
 from rnn_lab.text.tokenizer import TokenizerConfig, encode_in_chunks
 
@@ -35,18 +35,18 @@ class Stream:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, span: Span) -> LMBatch:
+    def __getitem__(self, segment: Segment) -> LMBatch:
         """Give the words of a span, and the words after them."""
-        places = span.starts[:, None] + np.arange(span.steps + 1)
+        places = segment.starts[:, None] + np.arange(segment.steps + 1)
         # Rows differ in length by one at the most: the shorter read one word without a target.
         found = self.ids[np.minimum(places, len(self.ids) - 1)].astype(np.int64)
         tokens, targets = found[:, :-1], found[:, 1:].copy()
-        targets[places[:, :-1] >= span.ends[:, None]] = IGNORE_INDEX
+        targets[places[:, :-1] >= segment.ends[:, None]] = IGNORE_INDEX
         return LMBatch(
             torch.from_numpy(np.ascontiguousarray(tokens)),
             torch.from_numpy(targets),
-            span.reset_state,
-            span.lr_scale,
+            segment.reset_state,
+            segment.lr_scale,
         )
 
 

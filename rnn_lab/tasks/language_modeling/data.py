@@ -1,7 +1,7 @@
-"""Long texts that go on from batch to batch: the data module, the user's own files, a made-up one.
+"""Data modules of language modeling: the base class, the user's own files, generated text.
 
-A split is one row of ids, line after line, each closed by a line end. It is cut into as many rows
-as a batch has, and these into steps: the next batch goes on where the last one stopped.
+A split is one sequence of token ids: its lines, each followed by the end-of-line token. It is cut
+into as many rows as a batch has, and the rows into segments; the next batch continues all rows.
 """
 
 import os
@@ -15,6 +15,7 @@ from platformdirs import user_cache_path
 
 import rnn_lab
 from rnn_lab.core.checkpoint import Checkpoint
+from rnn_lab.core.options import as_options
 from rnn_lab.errors import UserError
 from rnn_lab.io.cache import get_or_build
 from rnn_lab.io.hashing import file_sha256
@@ -29,32 +30,30 @@ from rnn_lab.text.tokenizer import TokenizerConfig, TokenizerKind
 
 
 class LanguageModelingDataModule(CorpusDataModule):
-    """Long texts for language models: read once, kept as ids, given in pieces that go on.
+    """Text for language models in segments for truncated backpropagation through time.
 
-    Each split is cut into rows that are read side by side; a batch holds the next steps of all of
-    them, and only the first of an epoch is fresh. Every word after the first is predicted once,
-    whatever the numbers. The vocabulary is learned from the training split only. What was prepared
-    lies in the user's cache folder under a hash of the files and of the settings.
+    Each split is cut into rows that are read in parallel; a batch holds the next segment of each
+    row, and only the first batch of an epoch resets the recurrent state. Every token after the
+    first is a target exactly once, whatever the batch size. The vocabulary is learned from the
+    training split only. Token ids are cached in the user's cache folder under a hash of the files
+    and the tokenizer options.
 
     Args:
-        batch_size: Rows that one process trains on side by side.
-        bptt: Steps of a batch, at the most; gradients go no further back.
+        batch_size: Rows per process in training.
+        bptt: Maximum number of steps of a batch; gradients flow back no further.
         variable_bptt: If True, the number of steps of each training batch is sampled: about `bptt`,
-            sometimes half of it. The learning rate is scaled with it.
-        eval_batch_size: Rows that validation and test are cut into, over all processes, whatever
-            the batch size is. Each begins without knowing what came before: with one, nothing is
-            read so, and it takes longest.
-        root: Folder of datasets; None takes `RNN_LAB_DATA`, else the user's cache folder.
-        tokenizer: `words`, `whitespace`, `characters`, `bpe` or `unigram`; None is the
-            dataset's own.
-        lowercase: Whether case is dropped; None is the dataset's own.
-        min_freq: How often a word must occur in training to be known.
-        max_vocab_size: Known words at the most, the most frequent ones; None for no limit.
-            Perplexities of unlike vocabularies cannot be compared.
-        vocab_from_checkpoint: Checkpoint whose vocabulary is used instead of learning one.
+            sometimes half of it (Merity et al., 2018). The learning rate is scaled with it.
+        eval_batch_size: Rows of validation and test over all processes, independent of
+            `batch_size`. Each row starts without context: with 1 only the first token of the split
+            does, at the cost of speed.
+        root: Folder of datasets; None: the environment variable `RNN_LAB_DATA`, or else the
+            user's cache folder.
+        tokenizer: Options of the tokenizer and its vocabulary. Perplexities of different
+            vocabularies cannot be compared.
+        vocab_from_checkpoint: Checkpoint whose tokenizer is used instead of learning one.
 
     Raises:
-        UserError: If a number has no meaning.
+        UserError: If a number is out of range.
     """
 
     batch_type = LMBatch
@@ -72,28 +71,22 @@ class LanguageModelingDataModule(CorpusDataModule):
         variable_bptt: bool = False,
         eval_batch_size: int = 10,
         root: str | None = None,
-        tokenizer: TokenizerKind | None = None,
-        lowercase: bool | None = None,
-        min_freq: int = 1,
-        max_vocab_size: int | None = None,
+        tokenizer: TokenizerConfig | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(batch_size)
-        least = 2 * SPREAD if variable_bptt else 2
-        if bptt < least:
+        minimum = 2 * SPREAD if variable_bptt else 2
+        if bptt < minimum:
             mode = " with variable_bptt=true" if variable_bptt else ""
-            raise UserError(f"bptt must be at least {least:.0f}{mode}, got {bptt}")
+            raise UserError(f"bptt must be at least {minimum:.0f}{mode}, got {bptt}")
         if eval_batch_size < 1:
             raise UserError(f"eval_batch_size must be at least 1, got {eval_batch_size}")
         self.bptt, self.variable_bptt, self.eval_batch_size = bptt, variable_bptt, eval_batch_size
         self.root = root
-        self.settings = TokenizerConfig(
-            tokenizer or self.default_tokenizer,
-            self.default_lowercase if lowercase is None else lowercase,
-            min_freq,
-            max_vocab_size,
+        self.settings = as_options(TokenizerConfig, tokenizer).with_defaults(
+            kind=self.default_tokenizer, lowercase=self.default_lowercase
         )
-        self._restored = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
+        self._restored = load_tokenizer(vocab_from_checkpoint) if vocab_from_checkpoint else None
 
     def _prepare(self, sources: dict[str, Lines]) -> LMCorpus:
         folder = get_or_build(
@@ -109,55 +102,57 @@ class LanguageModelingDataModule(CorpusDataModule):
         return LMCorpus(folder)
 
     def _make_sampler(self, name: str, shuffle: bool) -> Any:
-        world = self.trainer.world_size if self.trainer else 1
-        rows = self.batch_size * world if shuffle else max(self.eval_batch_size, world)
+        world_size = self.trainer.world_size if self.trainer else 1
+        rows = self.batch_size * world_size if shuffle else max(self.eval_batch_size, world_size)
         try:
             return BPTTSampler(
                 len(self.split(name)),
                 rows,
                 self.bptt,
                 variable_bptt=self.variable_bptt and shuffle,
-                seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # what seed_everything was given
+                seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # set by seed_everything
                 rank=self.trainer.global_rank if self.trainer else 0,
-                world_size=world,
+                world_size=world_size,
             )
         except ValueError as error:
             raise UserError(f"{type(self).__name__}, {name}: {error}") from error
 
     @property
     def reader(self) -> LMTokenizer:
-        """Reads raw text as in training, and writes text."""
+        """Tokenizer that converts text to ids as in training, and ids to text."""
         return self._restored or self.corpus().reader
 
     @property
     def vocab_size(self) -> int:
-        """Words in the vocabulary, the unknown word and the line end included."""
+        """Size of the vocabulary, the unknown and the end-of-line token included."""
         return len(self.reader)
 
     def build_spec(self) -> dict[str, Any]:
-        """Say how to build this module elsewhere and how it reads raw text, as plain values."""
-        return {**super().build_spec(), "reader": {"stream": self.reader.state_dict()}}
+        """Return the build specification with the state of the tokenizer, as plain values."""
+        return {**super().build_spec(), "reader": self.reader.state_dict()}
 
 
-def read_back(checkpoint: str) -> LMTokenizer:
-    """Take the reader of a language model out of a checkpoint."""
-    opened = Checkpoint.open(checkpoint)
-    if not issubclass(opened.data_class, LanguageModelingDataModule):
-        source = opened.data["class_path"]
-        raise UserError(f"{checkpoint} models no text: it was trained on {source}")
-    return opened.restore(LMTokenizer.from_state_dict, opened.data["reader"]["stream"])
+def load_tokenizer(path: str) -> LMTokenizer:
+    """Load the tokenizer of a language model from its checkpoint."""
+    checkpoint = Checkpoint.open(path)
+    if not issubclass(checkpoint.data_class, LanguageModelingDataModule):
+        source = checkpoint.data["class_path"]
+        raise UserError(
+            f"vocab_from_checkpoint: {path} is no language model, it was trained on {source}"
+        )
+    return checkpoint.restore(LMTokenizer.from_state_dict, checkpoint.data["reader"])
 
 
 class LanguageModelingFiles(LanguageModelingDataModule):
-    """Your own texts, a sentence or a paragraph a line.
+    """Text files of your own for language modeling, with a sentence or a paragraph per line.
 
     Args:
-        train: File to train on, also as `.gz`.
-        valid: What to validate on; None takes the end of `train`.
-        test: What to test on.
-        encoding: How the text is encoded, such as `utf-8` or `cp1252`.
-        valid_fraction: Part of `train` to validate on where no file is given.
-        batch_size: See `LanguageModelingDataModule`, as all that follow.
+        train: Training file, plain or `.gz`.
+        valid: Validation file; None: the end of `train` is held out.
+        test: Test file.
+        encoding: Encoding of the files, such as `utf-8` or `cp1252`.
+        valid_fraction: Fraction of `train` that is held out if there is no `valid`.
+        batch_size: See `LanguageModelingDataModule`, also for the arguments below.
     """
 
     machine_specific = (*LanguageModelingDataModule.machine_specific, "train", "valid", "test")
@@ -174,10 +169,7 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         bptt: int = 35,
         variable_bptt: bool = False,
         eval_batch_size: int = 10,
-        tokenizer: TokenizerKind | None = None,
-        lowercase: bool | None = None,
-        min_freq: int = 1,
-        max_vocab_size: int | None = None,
+        tokenizer: TokenizerConfig | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
@@ -186,15 +178,10 @@ class LanguageModelingFiles(LanguageModelingDataModule):
             variable_bptt=variable_bptt,
             eval_batch_size=eval_batch_size,
             tokenizer=tokenizer,
-            lowercase=lowercase,
-            min_freq=min_freq,
-            max_vocab_size=max_vocab_size,
             vocab_from_checkpoint=vocab_from_checkpoint,
         )
         if train is None and not vocab_from_checkpoint:
-            raise UserError(
-                "LanguageModelingFiles needs a file to train on: give --data.train=FILE"
-            )
+            raise UserError("LanguageModelingFiles needs a training file: set --data.train=FILE")
         if not 0 < valid_fraction < 1:
             raise UserError(f"valid_fraction must be between 0 and 1, got {valid_fraction}")
         self.encoding, self.valid_fraction = encoding, valid_fraction
@@ -205,58 +192,58 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         }
 
     def sources(self) -> dict[str, Lines]:
-        """Read each file that was given; the end of the first one if there is none to validate."""
-        found: dict[str, Lines] = {
-            name: partial(lines_of, path, self.encoding) for name, path in self.files.items()
+        """Return a reader for each file; without a validation file `train` is cut in two."""
+        sources: dict[str, Lines] = {
+            name: partial(read_lines, path, self.encoding) for name, path in self.files.items()
         }
-        if "train" in found and "valid" not in found:
-            whole, cut = found["train"], 1 - self.valid_fraction
-            found["train"] = partial(stretch, whole, 0.0, cut)
-            found["valid"] = partial(stretch, whole, cut, 1.0)
-        return found
+        if "train" in sources and "valid" not in sources:
+            train, border = sources["train"], 1 - self.valid_fraction
+            sources["train"] = partial(lines_between, train, 0.0, border)
+            sources["valid"] = partial(lines_between, train, border, 1.0)
+        return sources
 
     def fingerprint(self, split: str) -> Any:
-        """The digest of the file, and how it is read."""
-        own = split in self.files
-        part = None if "valid" in self.files or split == "test" else self.valid_fraction
-        return [file_sha256(self.files[split if own else "train"]), self.encoding, part]
+        """Return the hash of the file, the encoding and the fraction that is held out."""
+        path = self.files[split if split in self.files else "train"]
+        fraction = None if "valid" in self.files or split == "test" else self.valid_fraction
+        return [file_sha256(path), self.encoding, fraction]
 
     def missing_split_hint(self, split: str) -> str:
-        """Name the option that would give the split."""
-        return f"give --data.{split}=FILE"
+        """Name the option that provides the split."""
+        return f"set --data.{split}=FILE"
 
 
-def lines_of(path: Path, encoding: str = "utf-8") -> Iterator[str]:
-    """Read the lines of a file, also of a `.gz`."""
+def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:
+    """Read the lines of a file, plain or `.gz`."""
     for record in read_records(path, format="txt", encoding=encoding, labeled=False):
         yield record.text
 
 
-def stretch(read: Lines, begin: float, end: float) -> Iterator[str]:
-    """Give the lines that begin in a stretch of a text.
+def lines_between(read: Lines, begin: float, end: float) -> Iterator[str]:
+    """Yield the lines whose first character is in a part of a text.
 
     Args:
-        read: Reads the lines of the text.
-        begin: Where the stretch begins, as a fraction of the characters.
-        end: Where it ends.
+        read: Function that returns the lines of the text; called twice.
+        begin: Begin of the part, as a fraction of the characters of the text.
+        end: End of the part, excluded.
     """
     total = sum(len(line) + 1 for line in read())
-    place = 0
+    position = 0
     for line in read():
-        if begin * total <= place < end * total:
+        if begin * total <= position < end * total:
             yield line
-        place += len(line) + 1
+        position += len(line) + 1
 
 
 class SyntheticText(LanguageModelingDataModule):
-    """Generated film reviews, one after the other; nothing is downloaded.
+    """Generated film reviews as running text; nothing is downloaded.
 
     Args:
-        train_size: Reviews to train on, a line each.
-        valid_size: Reviews to validate on.
-        test_size: Reviews to test on.
-        data_seed: Another seed draws other reviews.
-        batch_size: See `LanguageModelingDataModule`, as all that follow.
+        train_size: Reviews of the training split, one per line.
+        valid_size: Reviews of the validation split.
+        test_size: Reviews of the test split.
+        data_seed: Seed of the reviews.
+        batch_size: See `LanguageModelingDataModule`, also for the arguments below.
     """
 
     default_lowercase = True
@@ -272,7 +259,7 @@ class SyntheticText(LanguageModelingDataModule):
         bptt: int = 35,
         variable_bptt: bool = False,
         eval_batch_size: int = 10,
-        tokenizer: TokenizerKind | None = None,
+        tokenizer: TokenizerConfig | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
@@ -290,13 +277,13 @@ class SyntheticText(LanguageModelingDataModule):
         self.data_seed = data_seed
 
     def sources(self) -> dict[str, Lines]:
-        """Draw each split."""
-        return {name: partial(self._draw, name) for name in self.sizes}
+        """Return a generator of reviews for each split."""
+        return {name: partial(self._generate, name) for name in self.sizes}
 
-    def _draw(self, split: str) -> Iterator[str]:
+    def _generate(self, split: str) -> Iterator[str]:
         for text, _ in reviews(self.sizes[split], self.data_seed, split):
             yield text
 
     def fingerprint(self, split: str) -> Any:
-        """The version of the grammar, the size and the seed."""
+        """Return the version of the grammar, the size and the seed."""
         return ["SyntheticText", rnn_lab.__version__, self.sizes[split], self.data_seed]

@@ -1,4 +1,4 @@
-"""Long texts that everybody knows, by their names."""
+"""Benchmark datasets of language modeling."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -9,7 +9,11 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.downloads import RemoteFile, locate
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.tasks.language_modeling.corpus import Lines
-from rnn_lab.tasks.language_modeling.data import LanguageModelingDataModule, lines_of, stretch
+from rnn_lab.tasks.language_modeling.data import (
+    LanguageModelingDataModule,
+    lines_between,
+    read_lines,
+)
 from rnn_lab.text.tokenizer import TokenizerKind
 
 EXAMPLES = (
@@ -19,11 +23,12 @@ CHAR_RNN = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tiny
 
 
 class WikiText2(LanguageModelingDataModule):
-    """Good articles of Wikipedia: 2,088,628 / 217,646 / 245,569 words, line ends counted.
+    """WikiText-2, verified articles of Wikipedia: 2,088,628 / 217,646 / 245,569 tokens.
 
-    The publisher's words are read as they are, rare ones already replaced by `<unk>`: a vocabulary
-    of 33,278. Published perplexities are over all of them; with `max_vocab_size` or `min_freq` they
-    cannot be compared.
+    End-of-line tokens are counted. The text is split at white space only, as it is published
+    tokenized, with rare words replaced by `<unk>`: the vocabulary has 33,278 tokens. Published
+    perplexities are over this vocabulary: results with `tokenizer.max_vocab_size` or
+    `tokenizer.min_freq` cannot be compared to them.
 
     Source: Merity et al. (2017), https://arxiv.org/abs/1609.07843; CC BY-SA 3.0.
     """
@@ -37,33 +42,33 @@ class WikiText2(LanguageModelingDataModule):
     }
 
     def sources(self) -> dict[str, Lines]:
-        """Read each split from where it lies."""
-        return {name: partial(self._counted, name) for name in self.files}
+        """Return a reader for each file."""
+        return {name: partial(self._read, name) for name in self.files}
 
     def fingerprint(self, split: str) -> Any:
-        """The digest of the file."""
+        """Return the hash of the file."""
         return ["WikiText2", file_sha256(self._path(split))]
 
     def _path(self, split: str) -> Path:
         return locate("wikitext2", self.files[split], self.root)
 
-    def _counted(self, split: str) -> Iterator[str]:
+    def _read(self, split: str) -> Iterator[str]:
         count = 0
-        for line in lines_of(self._path(split)):
+        for line in read_lines(self._path(split)):
             count += 1
             yield line
         if count != self.lines[split]:
             raise UserError(
-                f"the {split} split of WikiText2 has {count} lines, wanted {self.lines[split]}: "
-                f"{self._path(split)} is not whole"
+                f"the {split} split of WikiText2 has {count} lines instead of "
+                f"{self.lines[split]}: {self._path(split)} is incomplete, download it again"
             )
 
 
 class TinyShakespeare(LanguageModelingDataModule):
-    """Plays of Shakespeare by character: 1,115,394 of them.
+    """Tiny Shakespeare, plays for character-level language modeling: 1,115,394 characters.
 
-    There is no official split: the first 90 % are trained on, the next 5 % validated and the last
-    5 % tested on, cut at the ends of lines.
+    There is no official split: the first 90 % are the training split, the next 5 % validation and
+    the last 5 % test, cut at line ends.
 
     Source: Karpathy (2015), https://github.com/karpathy/char-rnn; the text is in the public domain.
     """
@@ -73,12 +78,12 @@ class TinyShakespeare(LanguageModelingDataModule):
     parts: ClassVar = {"train": (0.0, 0.9), "valid": (0.9, 0.95), "test": (0.95, 1.0)}
 
     def sources(self) -> dict[str, Lines]:
-        """Read each part of the file."""
-        read = partial(lines_of, self._path())
-        return {name: partial(stretch, read, *part) for name, part in self.parts.items()}
+        """Return a reader for each part of the file."""
+        read = partial(read_lines, self._path())
+        return {name: partial(lines_between, read, *part) for name, part in self.parts.items()}
 
     def fingerprint(self, split: str) -> Any:
-        """The digest of the file, and the part."""
+        """Return the hash of the file, and the part."""
         return ["TinyShakespeare", file_sha256(self._path()), self.parts[split]]
 
     def _path(self) -> Path:

@@ -41,7 +41,7 @@ class LanguagePredictor(RecordPredictor):
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
         """Read the vocabulary."""
-        reader = LMTokenizer.from_state_dict(data["reader"]["stream"])
+        reader = LMTokenizer.from_state_dict(data["reader"])
         check_data_sizes(task, vocab_size=reader)
         return cls(task, reader)
 

@@ -1,4 +1,4 @@
-"""The order in which a long text is read: rows side by side, cut into steps."""
+"""Sampler for truncated backpropagation through time: rows of a text, cut into segments."""
 
 import math
 from collections.abc import Iterator
@@ -7,19 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-SPREAD = 5.0  # standard deviation of the steps of a batch, where they vary
-HALVED = 0.05  # share of the batches that then have half the steps
+SPREAD = 5.0  # standard deviation of a variable length, in steps
+HALF_PROBABILITY = 0.05  # probability that a variable length is about half of `bptt`
 
 
-class Span(NamedTuple):
-    """What one batch takes of a stream.
+class Segment(NamedTuple):
+    """The part of a text that one batch holds.
 
     Attributes:
-        starts: Where each row goes on, `(batch,)`.
-        ends: Where the part of each row ends, `(batch,)`.
-        steps: Steps of the batch.
+        starts: Index of the first token of each row, `(batch,)`.
+        ends: Index after the last token of each row that has a target, `(batch,)`.
+        steps: Number of steps of the batch.
         reset_state: If True, it is the first of its epoch.
-        lr_scale: Steps divided by the usual number, where the number varies; else 1.
+        lr_scale: Number of steps divided by `bptt` with a variable length; else 1.
     """
 
     starts: np.ndarray
@@ -29,29 +29,29 @@ class Span(NamedTuple):
     lr_scale: float
 
 
-class BPTTSampler(Sampler[Span]):
-    """Cuts a stream into rows that are read side by side, and the rows into batches.
+class BPTTSampler(Sampler[Segment]):
+    """Cut a text into rows that are read in parallel, and the rows into segments.
 
-    Every word but the first is a target once, whatever the numbers. All epochs have as many
-    batches, and all processes.
+    Every token but the first is a target exactly once. All epochs and all processes have the same
+    number of batches.
 
     Args:
-        words: Words of the stream.
-        rows: Rows of all processes together; fewer where there are fewer words to predict.
-        bptt: Steps of a batch at the most; about, where they vary.
-        variable_bptt: Whether the steps of a batch are drawn by the seed and the epoch.
-        seed: What the draw depends on, together with the epoch.
-        rank: Number of this process.
+        num_tokens: Tokens of the text.
+        num_rows: Rows over all processes; reduced to the number of targets if that is smaller.
+        bptt: Maximum number of steps of a batch; with `variable_bptt` about the mean.
+        variable_bptt: If True, sample the number of steps of each batch.
+        seed: Seed of these samples, together with the epoch.
+        rank: Index of this process.
         world_size: Number of processes.
 
     Raises:
-        ValueError: If there is no word to predict for one of the processes.
+        ValueError: If there are fewer targets than processes.
     """
 
     def __init__(
         self,
-        words: int,
-        rows: int,
+        num_tokens: int,
+        num_rows: int,
         bptt: int,
         *,
         variable_bptt: bool = False,
@@ -59,49 +59,51 @@ class BPTTSampler(Sampler[Span]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        rows = min(rows, words - 1)
-        if rows < world_size:
-            raise ValueError(f"a text of {words} words is too short for {world_size} processes")
-        bounds = (words - 1) * np.arange(rows + 1) // rows
+        num_rows = min(num_rows, num_tokens - 1)
+        if num_rows < world_size:
+            raise ValueError(
+                f"a text of {num_tokens} tokens is too short for {world_size} processes"
+            )
+        bounds = (num_tokens - 1) * np.arange(num_rows + 1) // num_rows
         self.starts, self.ends = bounds[:-1][rank::world_size], bounds[1:][rank::world_size]
-        self.length = math.ceil((words - 1) / rows)
+        self.row_length = math.ceil((num_tokens - 1) / num_rows)
         self.bptt, self.variable_bptt, self.seed = bptt, variable_bptt, seed
         self.epoch = 0
         self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch to plan; Lightning calls this."""
+        """Set the epoch; called by Lightning."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         if not self.variable_bptt:
-            return math.ceil(self.length / self.bptt)
-        return max(1, round(self.length / (self.bptt * (1 - HALVED / 2))))
+            return math.ceil(self.row_length / self.bptt)
+        return max(1, round(self.row_length / (self.bptt * (1 - HALF_PROBABILITY / 2))))
 
-    def __iter__(self) -> Iterator[Span]:
+    def __iter__(self) -> Iterator[Segment]:
         start, self.start = self.start, 0
         yield from self.plan(self.epoch)[start:]
 
-    def plan(self, epoch: int = 0) -> list[Span]:
-        """Plan an epoch of this process."""
-        cuts = self._cuts(epoch)
+    def plan(self, epoch: int = 0) -> list[Segment]:
+        """Return the segments of an epoch for this process."""
+        ends = self._segment_ends(epoch)
         return [
-            Span(
+            Segment(
                 self.starts + begin,
                 self.ends,
                 end - begin,
                 reset_state=begin == 0,
                 lr_scale=(end - begin) / self.bptt if self.variable_bptt else 1.0,
             )
-            for begin, end in zip([0, *cuts[:-1]], cuts, strict=True)
+            for begin, end in zip([0, *ends[:-1]], ends, strict=True)
         ]
 
-    def _cuts(self, epoch: int) -> list[int]:
-        """Where the batches end; what is drawn is stretched a little to fill the rows."""
+    def _segment_ends(self, epoch: int) -> list[int]:
+        """Return where segments end in a row; sampled lengths are rescaled to fill the row."""
         count = len(self)
         if not self.variable_bptt:
-            return [self.length * i // count for i in range(1, count + 1)]
+            return [self.row_length * i // count for i in range(1, count + 1)]
         rng = np.random.default_rng((self.seed, epoch))
-        usual = np.where(rng.random(count) < HALVED, self.bptt / 2, self.bptt)
-        ends = np.maximum(rng.normal(usual, SPREAD), SPREAD).cumsum()
-        return (ends * (self.length / ends[-1])).round().astype(int).tolist()
+        means = np.where(rng.random(count) < HALF_PROBABILITY, self.bptt / 2, self.bptt)
+        ends = np.maximum(rng.normal(means, SPREAD), SPREAD).cumsum()
+        return (ends * (self.row_length / ends[-1])).round().astype(int).tolist()
