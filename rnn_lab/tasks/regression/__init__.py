@@ -1,1 +1,1 @@
-"""Regression: numbers for each sequence."""
+"""Regression: predict numbers from each sequence."""

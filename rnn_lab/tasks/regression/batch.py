@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 class RegressionBatch(NamedTuple):
-    """Series with numbers to be told of each, padded on the right with zeros.
+    """Sequences of feature vectors with numeric targets, padded on the right with zeros.
 
     Attributes:
         values: Features of every step, `(batch, time, input_dim)` float32.
-        targets: What is to be told of each series, `(batch, output_dim)` float32.
-        lengths: Steps in each series, `(batch,)` int64, at least one; stays on the CPU.
+        targets: Targets of each sequence, `(batch, output_dim)` float32.
+        lengths: Number of steps of each sequence, `(batch,)` int64, at least one; on the CPU.
     """
 
     values: Tensor

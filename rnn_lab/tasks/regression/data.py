@@ -1,4 +1,4 @@
-"""The adding problem: generated numbers, two of which are to be added."""
+"""The adding problem."""
 
 from typing import ClassVar
 
@@ -12,25 +12,25 @@ from rnn_lab.tasks.regression.batch import RegressionBatch
 
 
 class AddingProblem(LongRangeDataModule):
-    """Generated numbers, two of them marked: their sum is asked for at the end.
+    """Adding problem: predict the sum of two marked numbers of a long sequence; generated.
 
     Each step has a number, uniform between 0 and 1, and a marker; one step of each half is marked.
-    Who always says 1 has a mean squared error of 1/6, about 0.167. Training rows are drawn anew in
-    each epoch, so nothing can be learnt by heart.
+    Predicting 1 always has a mean squared error of 1/6, about 0.167. Training rows are regenerated
+    each epoch, so they cannot be memorized.
 
     Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735, section
-    5.4, as Le et al. (2015), https://arxiv.org/abs/1504.00941, section 4.1, have it.
+    5.4, in the form of Le et al. (2015), https://arxiv.org/abs/1504.00941, section 4.1.
 
     Args:
         length: Steps of each row.
-        train_size: Rows of a training epoch.
-        valid_size: Rows to validate on, the same in every epoch.
-        test_size: Rows to test on.
-        data_seed: Another seed draws other rows.
-        batch_size: Rows in a batch of one process.
+        train_size: Rows per training epoch.
+        valid_size: Rows of the validation split, the same in every epoch.
+        test_size: Rows of the test split.
+        data_seed: Seed of the generated rows.
+        batch_size: Rows per batch of one process.
 
     Raises:
-        UserError: If a row has less than two steps or a split no row.
+        UserError: If rows have fewer than two steps, or the size of a split is below one.
     """
 
     batch_type = RegressionBatch
@@ -55,11 +55,11 @@ class AddingProblem(LongRangeDataModule):
 
     @property
     def baseline(self) -> float:
-        """Mean squared error of saying 1 always: twice the variance of a number."""
+        """Mean squared error of predicting 1 always: twice the variance of a number."""
         return 2 / 12
 
     def generate(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Draw numbers with markers `(count, length, 2)`, and sums `(count, 1)`."""
+        """Generate numbers with markers `(count, length, 2)`, and sums `(count, 1)`."""
         half, rows = self.steps // 2, np.arange(count)
         inputs = np.zeros((count, self.steps, 2), np.float32)
         inputs[:, :, 0] = rng.random((count, self.steps), np.float32)

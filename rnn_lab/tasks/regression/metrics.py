@@ -1,4 +1,4 @@
-"""How well numbers are told."""
+"""Metrics of regression."""
 
 import torch
 from torch import Tensor
@@ -6,15 +6,15 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, MetricColl
 
 
 class SafeR2Score(R2Score):
-    """Coefficient of determination, the mean over the outputs; NaN of less than two rows."""
+    """Coefficient of determination, averaged over outputs; NaN for fewer than two rows."""
 
     def compute(self) -> Tensor:
-        """Compare with always saying the mean: 1 is perfect, 0 no better."""
+        """Compute R²: 1 for perfect predictions, 0 for those no better than the mean."""
         if self.total < 2:
             return torch.full((), torch.nan, device=self.total.device)
         return super().compute()
 
 
 def regression_metrics() -> dict[str, Metric | MetricCollection]:
-    """Mean squared and mean absolute error over rows and outputs, and R²."""
+    """Create mean squared and mean absolute error over rows and outputs, and R²."""
     return {"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": SafeR2Score()}

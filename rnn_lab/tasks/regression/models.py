@@ -1,4 +1,4 @@
-"""Numbers told of series."""
+"""Sequence regression: predict numbers from a sequence of feature vectors."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,26 +30,26 @@ class Dropouts:
 
 
 class SequenceRegressor(Task):
-    """Tell numbers of a series: a recurrent layer, one vector for the series, a linear layer.
+    """Sequence-to-scalar regression: any recurrent layer, pooling over time, linear layer.
 
     Args:
-        input_dim: Features of a step.
-        hidden_dim: Features of the state, in each direction.
-        output_dim: Numbers to be told of each series.
-        num_layers: Recurrent layers on top of each other.
+        input_dim: Features per step.
+        hidden_dim: Units of the recurrent layer, in each direction.
+        output_dim: Number of targets of each sequence.
+        num_layers: Number of stacked recurrent layers.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_kwargs: What that layer takes by name beside its sizes, such as `zoneout`.
-        bidirectional: Whether each layer also reads backwards.
-        pooling: What stands for the series: `final` (the state after the last step), `mean`,
-            `max`, `attention`, or several joined by a plus, such as `mean+max`.
+        layer_kwargs: Further arguments of the recurrent layer, such as `zoneout`.
+        bidirectional: If True, use bidirectional layers.
+        pooling: Pooling over time: `final` (the state after the last step), `mean`, `max`,
+            `attention`, or several joined by a plus, such as `mean+max`.
         dropouts: Dropout probabilities.
-        input_noise: Standard deviation of the noise added to every value in training.
-        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
+        input_noise: Standard deviation of the Gaussian noise added to the input in training.
+        initialization: `recommended` or `torch` (PyTorch's default), see `rnn_lab.nn.build_layer`.
         optimizer: See `Task`.
         scheduler: See `Task`.
 
     Raises:
-        UserError: If an argument has no meaning, or the data does not give a size.
+        UserError: If an argument is invalid, or the data does not provide a size.
     """
 
     batch_type = RegressionBatch
@@ -73,7 +73,7 @@ class SequenceRegressor(Task):
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
-        rates = as_options(Dropouts, dropouts)
+        dropout = as_options(Dropouts, dropouts)
         check_sizes(self, input_dim=input_dim, hidden_dim=hidden_dim, num_layers=num_layers)
         check_sizes(self, output_dim=output_dim)
         self.input_dim = input_dim
@@ -84,44 +84,48 @@ class SequenceRegressor(Task):
             input_dim,
             hidden_dim,
             num_layers,
-            rates.layer,
+            dropout.layer,
             bidirectional,
             initialization=initialization,
             options=layer_kwargs,
         )
         self.pool = build_pooling(pooling, self.recurrent.output_size, bidirectional)
-        self.dropout = nn.Dropout(rates.head)
+        self.dropout = nn.Dropout(dropout.head)
         self.fc = nn.Linear(self.pool.output_size, output_dim)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Tell the numbers.
+        """Predict the targets.
 
         Args:
-            x: Features of every step, `(batch, time, input_dim)`; padding is never read.
-            lengths: Steps in each series, `(batch,)`; None if every row is full.
+            x: Features of every step, `(batch, time, input_dim)`; padding has no influence.
+            lengths: Steps in each sequence, `(batch,)`; None: all rows are full.
 
         Returns:
-            Numbers of each series, `(batch, output_dim)`.
+            Predictions, `(batch, output_dim)`.
         """
         output, _ = self.recurrent(self.noise(x), lengths)
         return self.fc(self.dropout(self.pool(output, lengths)))
 
     def step(self, batch: RegressionBatch) -> StepOutput:
-        """Score a batch by the mean squared error."""
-        told = self(batch.values, batch.lengths)
-        loss = functional.mse_loss(told, batch.targets)
-        return StepOutput(loss, told.detach().float(), batch.targets, len(told))
+        """Compute the mean squared error of a batch."""
+        predictions = self(batch.values, batch.lengths)
+        loss = functional.mse_loss(predictions, batch.targets)
+        return StepOutput(loss, predictions.detach().float(), batch.targets, len(predictions))
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
-        """Mean squared error, mean absolute error and R²."""
+        """Create mean squared error, mean absolute error and R²."""
         return regression_metrics()
 
     def check_data(self, data: Any) -> None:
-        """Refuse series of another width, and other numbers to tell."""
+        """Raise a UserError if the number of features or targets of the data differs."""
         model, source = type(self).__name__, type(data).__name__
         width = getattr(data, "input_dim", self.input_dim)
         if width != self.input_dim:
-            raise UserError(f"{model} reads {self.input_dim} features a step, {source} has {width}")
+            raise UserError(
+                f"{model} expects {self.input_dim} features per step, {source} has {width}"
+            )
         count = getattr(data, "output_dim", self.output_dim)
         if count != self.output_dim:
-            raise UserError(f"{model} tells {self.output_dim} numbers, {source} asks for {count}")
+            raise UserError(
+                f"{model} predicts {self.output_dim} numbers, {source} has {count} targets"
+            )

@@ -1,1 +1,1 @@
-"""Tagging: a label for each step of a sequence."""
+"""Sequence tagging: classify each step of a sequence."""

@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 class TaggingBatch(NamedTuple):
-    """Sequences with a label for every step, padded on the right.
+    """Sequences of tokens with a label for every step, padded on the right.
 
     Attributes:
-        tokens: Ids of what is read, `(batch, time)` int64, `PAD_ID` after the end of a sequence.
-        labels: Class ids, `(batch, time)` int64; after the end of a sequence never read.
-        lengths: Steps in each sequence, `(batch,)` int64, at least one; stays on the CPU.
+        tokens: Token ids, `(batch, time)` int64, `PAD_ID` on padding.
+        labels: Class ids, `(batch, time)` int64; values on padding are ignored.
+        lengths: Number of steps of each sequence, `(batch,)` int64, at least one; on the CPU.
     """
 
     tokens: Tensor

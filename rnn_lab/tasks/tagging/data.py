@@ -1,4 +1,4 @@
-"""Copy memory: generated symbols, to be reproduced after a delay."""
+"""The copy-memory task."""
 
 from math import log
 from typing import ClassVar
@@ -12,46 +12,46 @@ from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import PAD_ID
 from rnn_lab.tasks.tagging.batch import TaggingBatch
 
-BLANK = PAD_ID + 1  # what is read while there is nothing to say
-DELIMITER = PAD_ID + 2  # asks for the symbols
-SYMBOL = PAD_ID + 3  # the first of them
+BLANK = PAD_ID + 1  # input of the steps without a symbol
+DELIMITER = PAD_ID + 2  # ends the delay
+FIRST_SYMBOL = PAD_ID + 3
 
 
 class CopyMemory(LongRangeDataModule):
-    """Generated symbols, to be said again in their order after a long blank.
+    """Copy-memory task: reproduce symbols after a delay; generated.
 
-    A row is `copied` symbols, blanks, a delimiter that ends the delay, and as many blanks again,
-    during which the symbols are to be said; before, the answer is blank. Who remembers nothing
-    has a loss of `copied * log(symbols) / (delay + 2 * copied)` nats a step. Training rows are
-    drawn anew in each epoch.
+    A row is `copy_length` symbols, blanks, a delimiter that ends the delay, and `copy_length` more
+    blanks, during which the labels are the symbols; before, the label is blank. The best predictor
+    without memory has a loss of `copy_length * log(num_symbols) / (delay + 2 * copy_length)` nats
+    per step. Training rows are regenerated each epoch.
 
-    Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735, as
-    Arjovsky et al. (2016), https://arxiv.org/abs/1511.06464, section 5.1, have it.
+    Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735, in the
+    form of Arjovsky et al. (2016), https://arxiv.org/abs/1511.06464, section 5.1.
 
     Args:
-        delay: Steps between the last symbol and the first that is said, the delimiter among them.
-        symbols: Different symbols.
-        copied: Symbols of each row.
-        train_size: Rows of a training epoch.
-        valid_size: Rows to validate on, the same in every epoch.
-        test_size: Rows to test on.
-        data_seed: Another seed draws other rows.
-        batch_size: Rows in a batch of one process.
+        delay: Steps from the last symbol to the first step at which one is reproduced, the
+            delimiter included.
+        num_symbols: Number of different symbols.
+        copy_length: Number of symbols in each row.
+        train_size: Rows per training epoch.
+        valid_size: Rows of the validation split, the same in every epoch.
+        test_size: Rows of the test split.
+        data_seed: Seed of the generated rows.
+        batch_size: Rows per batch of one process.
 
     Raises:
-        UserError: If there is no delay, nothing to copy, nothing to tell apart, or a split has no
-            row.
+        UserError: If `delay`, `num_symbols`, `copy_length` or the size of a split is too small.
     """
 
     batch_type = TaggingBatch
     linked = ("vocab_size", "num_classes")
-    blank: ClassVar[int] = 0  # the label of steps at which nothing is to be said
+    blank: ClassVar[int] = 0  # label of the steps without a symbol
 
     def __init__(
         self,
         delay: int = 100,
-        symbols: int = 8,
-        copied: int = 10,
+        num_symbols: int = 8,
+        copy_length: int = 10,
         train_size: int = 3200,
         valid_size: int = 500,
         test_size: int = 1000,
@@ -59,40 +59,40 @@ class CopyMemory(LongRangeDataModule):
         *,
         batch_size: int = 32,
     ) -> None:
-        for name, value, least in (
+        for name, value, minimum in (
             ("delay", delay, 1),
-            ("symbols", symbols, 2),
-            ("copied", copied, 1),
+            ("num_symbols", num_symbols, 2),
+            ("copy_length", copy_length, 1),
         ):
-            if value < least:
-                raise UserError(f"{name} must be at least {least}, got {value}")
+            if value < minimum:
+                raise UserError(f"{name} must be at least {minimum}, got {value}")
         sizes = dict(zip(SPLITS, (train_size, valid_size, test_size), strict=True))
-        super().__init__(sizes, delay + 2 * copied, data_seed, batch_size)
+        super().__init__(sizes, delay + 2 * copy_length, data_seed, batch_size)
         self.delay = delay
-        self.symbols = symbols
-        self.copied = copied
+        self.num_symbols = num_symbols
+        self.copy_length = copy_length
 
     @property
     def vocab_size(self) -> int:
-        """Padding, blank, delimiter and the symbols."""
-        return SYMBOL + self.symbols
+        """Number of different tokens: padding, blank, delimiter and the symbols."""
+        return FIRST_SYMBOL + self.num_symbols
 
     @property
     def label_names(self) -> list[str]:
-        """Blank, and the symbols by their numbers."""
-        return ["blank", *map(str, range(1, self.symbols + 1))]
+        """Names of the classes: blank, and the symbols by their numbers."""
+        return ["blank", *map(str, range(1, self.num_symbols + 1))]
 
     @property
     def baseline(self) -> float:
-        """Loss, in nats a step, of blanks at the right steps and symbols at random."""
-        return self.copied * log(self.symbols) / self.steps
+        """Loss, in nats per step, of blanks at the right steps and symbols at random."""
+        return self.copy_length * log(self.num_symbols) / self.steps
 
     def generate(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Draw ids that are read and labels that are to be said, `(count, time)` each."""
-        drawn = torch.from_numpy(rng.integers(self.symbols, size=(count, self.copied)))
+        """Generate token ids and labels, `(count, time)` each."""
+        symbols = torch.from_numpy(rng.integers(self.num_symbols, size=(count, self.copy_length)))
         tokens = torch.full((count, self.steps), BLANK)
-        tokens[:, : self.copied] = SYMBOL + drawn
-        tokens[:, self.copied + self.delay - 1] = DELIMITER
+        tokens[:, : self.copy_length] = FIRST_SYMBOL + symbols
+        tokens[:, self.copy_length + self.delay - 1] = DELIMITER
         labels = torch.full((count, self.steps), self.blank)
-        labels[:, -self.copied :] = 1 + drawn
+        labels[:, -self.copy_length :] = 1 + symbols
         return tokens, labels

@@ -1,4 +1,4 @@
-"""A label for every step of a sequence."""
+"""Sequence tagging: classify every step of a sequence."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,29 +32,28 @@ class Dropouts:
 
 
 class SequenceTagger(Task):
-    """Label every step of a sequence: vectors of its tokens, a recurrent layer, a linear layer.
+    """Classify every step of a sequence: embedding, any recurrent layer, linear layer.
 
-    Where the data has a `blank` label, for steps at which there is nothing to say, accuracy is
-    also measured on all other steps alone, as `accuracy_nonblank`.
+    If the data has a `blank` label, for steps without a symbol to predict, the accuracy on all
+    other steps is also measured, as `accuracy_nonblank`.
 
     Args:
-        vocab_size: Different tokens, padding among them.
-        embedding_dim: Features of a token; None gives each token a feature of its own.
-        hidden_dim: Features of the state, in each direction.
-        num_classes: Number of labels.
-        num_layers: Recurrent layers on top of each other.
+        vocab_size: Number of different tokens, padding included.
+        embedding_dim: Features of an embedded token; None: tokens are one-hot encoded.
+        hidden_dim: Units of the recurrent layer, in each direction.
+        num_classes: Number of classes.
+        num_layers: Number of stacked recurrent layers.
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
-        layer_kwargs: What that layer takes by name beside its sizes, such as `zoneout`.
-        bidirectional: Whether each layer also reads backwards, so that a label may depend on what
-            comes later.
+        layer_kwargs: Further arguments of the recurrent layer, such as `zoneout`.
+        bidirectional: If True, use bidirectional layers, so that a label may depend on later steps.
         dropouts: Dropout probabilities.
-        label_smoothing: Share of each target that is spread evenly over all classes.
-        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
+        label_smoothing: Label smoothing epsilon.
+        initialization: `recommended` or `torch` (PyTorch's default), see `rnn_lab.nn.build_layer`.
         optimizer: See `Task`.
         scheduler: See `Task`.
 
     Raises:
-        UserError: If an argument has no meaning, or the data does not give a size.
+        UserError: If an argument is invalid, or the data does not provide a size.
     """
 
     batch_type = TaggingBatch
@@ -78,43 +77,43 @@ class SequenceTagger(Task):
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
-        rates = as_options(Dropouts, dropouts)
+        dropout = as_options(Dropouts, dropouts)
         check_sizes(self, vocab_size=vocab_size, num_classes=num_classes, num_layers=num_layers)
-        width = vocab_size if embedding_dim is None else embedding_dim
-        check_sizes(self, embedding_dim=width, hidden_dim=hidden_dim)
+        input_size = vocab_size if embedding_dim is None else embedding_dim
+        check_sizes(self, embedding_dim=input_size, hidden_dim=hidden_dim)
         self.vocab_size = vocab_size
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self.blank: int | None = None
-        self.embedding = (
-            None if embedding_dim is None else nn.Embedding(vocab_size, width, padding_idx=PAD_ID)
-        )
+        self.embedding = None
+        if embedding_dim is not None:
+            self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD_ID)
         self.recurrent = build_layer(
             layer,
-            width,
+            input_size,
             hidden_dim,
             num_layers,
-            rates.layer,
+            dropout.layer,
             bidirectional,
             initialization=initialization,
             options=layer_kwargs,
         )
-        self.dropout = nn.Dropout(rates.head)
+        self.dropout = nn.Dropout(dropout.head)
         self.fc = nn.Linear(self.recurrent.output_size, num_classes)
 
     def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Score the classes at every step.
+        """Compute a score for each class at every step.
 
         Args:
-            x: Ids of tokens, `(batch, time)`; padding is never read.
-            lengths: Steps in each sequence, `(batch,)`; None if every row is full.
+            x: Token ids, `(batch, time)`; padding has no influence.
+            lengths: Steps in each sequence, `(batch,)`; None: all rows are full.
 
         Returns:
-            Unnormalized scores, `(batch, time, num_classes)`; on padding they mean nothing.
+            Unnormalized scores, `(batch, time, num_classes)`; undefined on padding.
         """
-        return self.fc(self.dropout(self._outputs(x, lengths)))
+        return self.fc(self.dropout(self._features(x, lengths)))
 
-    def _outputs(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+    def _features(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         if self.embedding is None:
             embedded = functional.one_hot(x, self.vocab_size).to(self.fc.weight)
         else:
@@ -122,19 +121,19 @@ class SequenceTagger(Task):
         return self.recurrent(embedded, lengths)[0]
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Score the classes at every step, see `logits`."""
+        """Compute a score for each class at every step, see `logits`."""
         return self.logits(x, lengths)
 
     def probabilities(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Say how likely each class is at every step, `(batch, time, num_classes)`."""
+        """Compute the probability of each class at every step, `(batch, time, num_classes)`."""
         return self.logits(x, lengths).float().softmax(2)
 
     def step(self, batch: TaggingBatch) -> StepOutput:
-        """Score the real steps of a batch by cross-entropy, each step as one target."""
-        output = self._outputs(batch.tokens, batch.lengths).flatten(0, 1)
+        """Compute the cross-entropy of a batch over real steps, each of which is one target."""
+        output = self._features(batch.tokens, batch.lengths).flatten(0, 1)
         labels = batch.labels.flatten()
         if int(batch.lengths.min()) < batch.tokens.size(1):
-            # Counted on the CPU, where the lengths are: a mask on a GPU would wait for it.
+            # Indices are computed on the CPU: a boolean mask on the GPU would synchronize.
             real = lengths_to_mask(batch.lengths, batch.tokens.size(1)).flatten().nonzero()[:, 0]
             real = real.to(output.device, non_blocking=True)
             output, labels = output[real], labels[real]
@@ -143,28 +142,28 @@ class SequenceTagger(Task):
         )
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
-        """Accuracy over all real steps, and over those whose label is not blank."""
+        """Create the accuracy over all real steps, and over those whose label is not blank."""
         count = self.num_classes
-        found: dict[str, Metric | MetricCollection] = {
+        metrics: dict[str, Metric | MetricCollection] = {
             "accuracy": MulticlassAccuracy(count, average="micro")
         }
         if self.blank is not None:
-            found["accuracy_nonblank"] = MulticlassAccuracy(
+            metrics["accuracy_nonblank"] = MulticlassAccuracy(
                 count, average="micro", ignore_index=self.blank
             )
-        return found
+        return metrics
 
     def setup(self, stage: str) -> None:
-        """Ask the data for its blank label, if it has one."""
+        """Read the blank label of the data, if it has one."""
         self.blank = getattr(getattr(self.trainer, "datamodule", None), "blank", None)
         super().setup(stage)
 
     def check_data(self, data: Any) -> None:
-        """Refuse tokens and labels that the model does not know."""
+        """Raise a UserError if the data has other classes or more tokens than the model."""
         model, source = type(self).__name__, type(data).__name__
         size = getattr(data, "vocab_size", self.vocab_size)
         if size > self.vocab_size:
-            raise UserError(f"{model} reads {self.vocab_size} tokens, {source} has {size}")
+            raise UserError(f"{model} has a vocabulary of {self.vocab_size}, {source} of {size}")
         count = getattr(data, "num_classes", self.num_classes)
         if count != self.num_classes:
-            raise UserError(f"{model} tells {self.num_classes} classes, {source} has {count}")
+            raise UserError(f"{model} predicts {self.num_classes} classes, {source} has {count}")
