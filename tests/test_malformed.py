@@ -274,7 +274,7 @@ def first_weight(change):
 ENDLESS: list = []
 ENDLESS.append(ENDLESS)
 MODEL, DATA = ("rnn_lab", "model"), ("rnn_lab", "data")
-READER = (*DATA, "reader")
+VOCAB = (*DATA, "tokenizer")
 CONTENT = {
     **{f"without {keys[-1]}": without(*keys) for keys in (
         ("state_dict",), ("rnn_lab",), MODEL, (*MODEL, "class_path"), (*MODEL, "init_args"),
@@ -308,16 +308,16 @@ CONTENT = {
 }  # fmt: skip
 READING = {
     **{f"without {keys[-1]}": without(*keys) for keys in (
-        READER, (*READER, "settings"), (*READER, "words"), (*READER, "bpe"), (*DATA, "labels"),
+        VOCAB, (*VOCAB, "settings"), (*VOCAB, "words"), (*VOCAB, "subwords"), (*DATA, "labels"),
     )},
     **{f"{keys[-1]} is {value!r}": having(value, *keys) for keys, value in (
-        (READER, {}), ((*READER, "words"), 3), ((*READER, "words"), None), ((*READER, "words"), []),
-        ((*READER, "words"), ["<pad>", "<unk>", [1]]), ((*READER, "words"), ["<pad>", "<unk>"]),
-        ((*READER, "words"), [str(i) for i in range(99)]), ((*READER, "settings"), 3),
-        ((*READER, "settings"), {"color": 1}), ((*READER, "settings", "tokenizer"), "absent"),
-        ((*READER, "settings", "tokenizer"), [1]), ((*READER, "settings", "max_length"), "x"),
-        ((*READER, "bpe"), "no tokenizer"), ((*DATA, "labels"), 3), ((*DATA, "labels"), ["one"]),
-        ((*DATA, "labels"), None),
+        (VOCAB, {}), ((*VOCAB, "words"), 3), ((*VOCAB, "words"), None), ((*VOCAB, "words"), []),
+        ((*VOCAB, "words"), ["<pad>", "<unk>", [1]]), ((*VOCAB, "words"), ["<pad>", "<unk>"]),
+        ((*VOCAB, "words"), [str(i) for i in range(99)]), ((*VOCAB, "settings"), 3),
+        ((*VOCAB, "settings"), {"color": 1}), ((*VOCAB, "settings", "kind"), "absent"),
+        ((*VOCAB, "settings", "kind"), [1]), ((*VOCAB, "settings", "max_length"), "x"),
+        ((*VOCAB, "subwords"), "no tokenizer"), ((*DATA, "labels"), 3),
+        ((*DATA, "labels"), ["one"]), ((*DATA, "labels"), None),
     )},
 }  # fmt: skip
 RESUMING = {

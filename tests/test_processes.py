@@ -33,7 +33,7 @@ class Witness(Callback):
     def on_train_start(self, trainer, task):
         self.seen = []
     def on_train_batch_end(self, trainer, task, outputs, batch, batch_idx):
-        words = trainer.datamodule.reader.words
+        words = trainer.datamodule.tokenizer.words
         self.seen.append([words[i] for i in batch.tokens[:, 0].tolist()])
     def on_train_end(self, trainer, task):
         with open(f"seen-{trainer.global_rank}.json", "w") as file:

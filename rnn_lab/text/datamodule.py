@@ -1,4 +1,4 @@
-"""Data that is read once into a prepared corpus, whose splits are opened when asked for."""
+"""Base class of data modules whose texts are tokenized once and cached."""
 
 import logging
 from abc import abstractmethod
@@ -12,33 +12,34 @@ log = logging.getLogger(__name__)
 
 
 class CorpusDataModule(LabDataModule):
-    """Data that is read once into a prepared corpus, whose splits are opened when asked for.
+    """Data module of a cached corpus of tokenized texts.
 
-    A family gives the sources of its splits, and prepares a corpus from them.
+    A subclass implements how the records of each split are read (`sources`), what they depend on
+    (`fingerprint`), and how the corpus is built or opened (`_prepare`).
     """
+
+    _restored: Any = None  # preprocessing of a checkpoint, used instead of fitting a new one
 
     def __init__(self, batch_size: int = 64) -> None:
         super().__init__(batch_size)
         self._corpora: dict[tuple[str, ...], Any] = {}
 
-    _restored: Any = None  # the reader of a checkpoint, where one is to be used
-
     @abstractmethod
     def sources(self) -> dict[str, Callable[[], Iterable[Any]]]:
-        """Say how to read the records of each split that is given."""
+        """Return a reader of the records of each split that the dataset provides."""
 
     @abstractmethod
     def fingerprint(self, split: str) -> Any:
-        """Say what the records of a split depend on, as plain values."""
+        """Return everything that the records of a split depend on, as plain values."""
 
     @abstractmethod
     def _prepare(self, sources: dict[str, Callable[[], Iterable[Any]]]) -> Any:
-        """Open the corpus of some sources; prepare it first where it is not yet."""
+        """Open the corpus of the sources; build it first if it is not in the cache."""
 
     def corpus(self, split: str = "train") -> Any:
-        """Open the prepared corpus that holds a split; prepare it first where it is not yet.
+        """Open the corpus that contains a split; build it first if it is not in the cache.
 
-        With the reader of a checkpoint, a split that is given is prepared without the others.
+        With the vocabulary of a checkpoint, a split is prepared without the other splits.
         """
         sources = self.sources()
         if self._restored and split in sources and split != "train":
@@ -51,9 +52,13 @@ class CorpusDataModule(LabDataModule):
         return self._corpora[names]
 
     def split(self, name: str) -> Any:
-        """Open a split, `train`, `valid` or `test`."""
-        given = self.sources()
-        splits = self.corpus(name).splits if name in given or "train" in given else {}
+        """Open a split, `train`, `valid` or `test`.
+
+        Raises:
+            UserError: If there is no such split.
+        """
+        sources = self.sources()
+        splits = self.corpus(name).splits if name in sources or "train" in sources else {}
         if name not in splits:
             raise UserError(
                 f"{type(self).__name__} has no {name} split: {self.missing_split_hint(name)}"
@@ -61,5 +66,5 @@ class CorpusDataModule(LabDataModule):
         return splits[name]
 
     def missing_split_hint(self, split: str) -> str:
-        """Say what would give a split that is missing."""
-        return f"it gives {', '.join(self.corpus(split).splits)}"
+        """Return what an error message recommends if a split is missing."""
+        return f"its splits are {', '.join(self.corpus(split).splits)}"

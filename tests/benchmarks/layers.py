@@ -45,14 +45,14 @@ TEXT = (
 TASKS = {
     "sst2": Contest(
         "SST-2, accuracy",
-        (*TEXT, "--model.optimizer.lr=0.001", "--data=SST2", "--data.min_freq=2"),
+        (*TEXT, "--model.optimizer.lr=0.001", "--data=SST2", "--data.tokenizer.min_freq=2"),
         32,
         1.0,
         "accuracy",
     ),
     "trec": Contest(
         "TREC, accuracy",
-        (*TEXT, "--model.optimizer.lr=0.002", "--data=TREC", "--data.min_freq=2"),
+        (*TEXT, "--model.optimizer.lr=0.002", "--data=TREC", "--data.tokenizer.min_freq=2"),
         64,
         1.0,
         "accuracy",

@@ -187,7 +187,7 @@ def test_init_from_keeps_the_vocabulary(trained, tmp_path):
     args = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1", "--name=own"]
     assert run("fit", "--init_from", BEST, *args) == 0
     first, second = (
-        torch.load(path, weights_only=True)["rnn_lab"]["data"]["reader"]["words"]
+        torch.load(path, weights_only=True)["rnn_lab"]["data"]["tokenizer"]["words"]
         for path in (BEST, "runs/TextFiles/own/checkpoints/best.ckpt")
     )
     assert first == second
@@ -259,7 +259,7 @@ def test_optimizer_and_schedule_are_set_on_the_command_line():
         (["fit", *REVIEWS, "--experiment=.."], "--experiment must be a plain name"),
         (["fit", *REVIEWS, "--trainer.devices=0"], "devices"),
         (["fit", *REVIEWS, "--trainer.max_epochs=-5"], "max_epochs"),
-        (["fit", "--model=LSTMClassifier", "--data=TextFiles"], "give --data.train=FILE"),
+        (["fit", "--model=LSTMClassifier", "--data=TextFiles"], "set --data.train=FILE"),
         (["fit", "--model=LSTMClassifier", "--data=TextFiles", "--data.train=no.csv"],
          "no.csv cannot be read"),
         (["fit", "--model=SequenceRegressor", "--data=LongRangeDataModule"],
@@ -293,7 +293,7 @@ def test_a_binary_classifier_rejects_three_classes(capsys):
 def test_errors_of_testing_are_found_before_training(capsys):
     Path("own.csv").write_text(OWN)
     args = ["--model=LSTMClassifier", "--data=TextFiles", "--data.train=own.csv", "--test=true"]
-    assert "give --data.test=FILE" in error_of(capsys, "fit", *args)
+    assert "set --data.test=FILE" in error_of(capsys, "fit", *args)
     Path("own.csv").write_text(OWN.replace("negative", "positive"))
     assert "num_classes must be at least 2, got 1" in error_of(capsys, "fit", *args[:-1])
     assert not Path("runs").exists()
@@ -317,7 +317,11 @@ def test_multi_label_classification_trains_and_tests():
     )
     args = [
         *("--data=TextFiles", "--data.train=own.csv", "--data.test=own.csv", "--name=a"),
-        *("--data.label_separator=|", "--trainer.max_epochs=1", "--model.loss.multi_label=true"),
+        *(
+            "--data.columns.label_separator=|",
+            "--trainer.max_epochs=1",
+            "--model.loss.multi_label=true",
+        ),
         "--model.loss.class_weights=balanced",
     ]
     assert run("fit", "--model=TextClassifier", *SIZES, *args, "--test=true") == 0

@@ -237,7 +237,7 @@ def test_wrong_checkpoints_are_one_line(checkpoint, classifier, capsys, tmp_path
     line = refused(capsys, *data, f"--data.vocab_from_checkpoint={classifier}")
     assert "is no language model, it was trained on rnn_lab.SyntheticReviews" in line
     reviews = ["fit", "--model=LSTMClassifier", "--data=SyntheticReviews"]
-    assert "labels no text" in refused(
+    assert "is not a text classification checkpoint" in refused(
         capsys, *reviews, f"--data.vocab_from_checkpoint={checkpoint}"
     )
 

@@ -325,7 +325,7 @@ def test_job_names_that_disable_slurm_are_avoided(script):
         ([*REVIEWS, "--array=nowhere.yaml"], "nowhere.yaml cannot be read"),
         ([*REVIEWS, "--data.batch_size=0"], "batch_size must be at least 1"),
         (["--model=LSTMClassifier"], "give --data=NAME"),
-        (["--model=LSTMClassifier", "--data=TextFiles"], "give --data.train=FILE"),
+        (["--model=LSTMClassifier", "--data=TextFiles"], "set --data.train=FILE"),
         (["--model=LSTMClassifier", "--data=TextFiles", "--data.train=no.csv"],
          "no.csv does not exist"),
     ],

@@ -94,7 +94,7 @@ def test_a_checkpoint_says_how_to_build_model_and_data(reviews, tmp_path):
         "scheduler": None,
     }  # fmt: skip
     assert saved["data"]["labels"] == ["negative", "positive"]
-    assert saved["data"]["reader"]["words"] == reviews.reader.words
+    assert saved["data"]["tokenizer"]["words"] == reviews.tokenizer.words
     assert "vocab_from_checkpoint" not in saved["data"]["init_args"]
 
 
@@ -112,7 +112,7 @@ def test_word_vectors_of_the_data_are_where_training_starts(tmp_path):
     reviews.vectors = str(tmp_path / "v.txt")
     model = TextClassifier(reviews.vocab_size, 3, 8)
     trainer(max_steps=0, limit_val_batches=0).fit(model, reviews)
-    row = reviews.reader.words.index("cast")
+    row = reviews.tokenizer.words.index("cast")
     assert model.embedding.weight[row].tolist() == [7, 8, 9]
 
 

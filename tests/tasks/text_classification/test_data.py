@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 from platformdirs import user_cache_path
 
+from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.datamodules import SyntheticReviews, TextFiles
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.text_classification import data as text
 from rnn_lab.tasks.text_classification.batch import TextBatch
 from rnn_lab.tasks.text_classification.corpus import build_corpus
-from rnn_lab.tasks.text_classification.data import read_back
-from rnn_lab.tasks.text_classification.tokenizer import TruncatingTokenizer
+from rnn_lab.tasks.text_classification.data import TextColumns
+from rnn_lab.tasks.text_classification.tokenizer import TruncatingTokenizerConfig
+from rnn_lab.text.split import SplitConfig
 
 CHIRPS = {"class_path": "rnn_lab.datamodules.SyntheticChirps", "init_args": {}}
 ROWS = [("bad" if i % 3 else "good", f"text {i} is read") for i in range(30)]
+THREE_TOKENS = TruncatingTokenizerConfig(max_length=3)
 Write = Callable[[Path], dict[str, Any]]
 
 
@@ -33,15 +36,15 @@ def as_csv(path: Path) -> dict[str, Any]:
 def as_csv_of_other_columns(path: Path) -> dict[str, Any]:
     lines = [f"{i},{text},{label}\n" for i, (label, text) in enumerate(ROWS)]
     path.with_suffix(".csv").write_text("".join(lines))
-    names = {"header": False, "text_column": 2, "label_column": 3}
-    return {"train": str(path.with_suffix(".csv")), **names}
+    columns = {"header": False, "text": 2, "label": 3}
+    return {"train": str(path.with_suffix(".csv")), "columns": columns}
 
 
 def as_tsv(path: Path) -> dict[str, Any]:
     lines = [f"{text}\t{label}\n" for label, text in ROWS]
     path.with_suffix(".tsv").write_text("review\tstars\n" + "".join(lines))
-    names = {"text_column": "review", "label_column": "stars"}
-    return {"train": str(path.with_suffix(".tsv")), **names}
+    columns = {"text": "review", "label": "stars"}
+    return {"train": str(path.with_suffix(".tsv")), "columns": columns}
 
 
 def as_jsonl(path: Path) -> dict[str, Any]:
@@ -99,7 +102,7 @@ def lines(tmp_path: Path) -> str:
 @pytest.fixture
 def checkpoint(tmp_path: Path, lines: str) -> str:
     """What training on the lines leaves of the data in a checkpoint."""
-    data = TextFiles(train=lines, max_length=3)
+    data = TextFiles(train=lines, tokenizer=THREE_TOKENS)
     return handmade.write(tmp_path / "trained.ckpt", data=data.build_spec())
 
 
@@ -110,7 +113,7 @@ def written(path: Path, content: str, encoding: str = "utf-8") -> str:
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_own_files_of_every_format_give_the_same_data(tmp_path: Path, write: Write) -> None:
-    data = TextFiles(**write(tmp_path / "texts"), valid_fraction=0.2)
+    data = TextFiles(**write(tmp_path / "texts"), split=SplitConfig(0.2))
     assert sorted(rows_of(data, "train") + rows_of(data, "valid")) == sorted(ROWS)
     assert data.label_names == ["bad", "good"]
     assert data.class_counts == [16, 8]
@@ -127,7 +130,7 @@ def test_given_splits_are_taken_as_they_are(tmp_path: Path, lines: str) -> None:
     assert rows_of(data, "train") == ROWS
     assert rows_of(data, "valid") == [("good", "so good")]
     assert rows_of(data, "test") == [("bad", "so bad"), ("bad", "text 0 is read")]
-    assert "so" not in data.reader.words
+    assert "so" not in data.tokenizer.words
 
 
 def test_what_was_noticed_is_told(
@@ -152,7 +155,7 @@ def test_other_encodings_are_read_when_named(tmp_path: Path) -> None:
 
 def test_a_separator_makes_the_data_multi_label(tmp_path: Path) -> None:
     path = written(tmp_path / "texts.tsv", "label\ttext\na|b\tone\nb\ttwo\n\tthree\n")
-    data = TextFiles(train=path, valid=path, label_separator="|")
+    data = TextFiles(train=path, valid=path, columns=TextColumns(label_separator="|"))
     assert data.multi_label
     assert data.label_names == ["a", "b"]
     assert data.class_counts == [1, 2]
@@ -160,11 +163,11 @@ def test_a_separator_makes_the_data_multi_label(tmp_path: Path) -> None:
 
 
 def test_a_missing_test_split_is_wished_for(lines: str) -> None:
-    with pytest.raises(UserError, match=r"TextFiles has no test split: give --data.test=FILE"):
+    with pytest.raises(UserError, match=r"TextFiles has no test split: set --data.test=FILE"):
         TextFiles(train=lines).split("test")
-    with pytest.raises(UserError, match="TextFiles needs a file to train on"):
+    with pytest.raises(UserError, match="TextFiles needs a training file"):
         TextFiles()
-    with pytest.raises(UserError, match="TextFiles needs a file to train on"):
+    with pytest.raises(UserError, match="TextFiles needs a training file"):
         TextFiles(test=lines)
 
 
@@ -176,12 +179,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [0, 1, -0.1])
 def test_a_fraction_that_leaves_nothing_is_named(lines: str, value: float) -> None:
     with pytest.raises(UserError, match=f"valid_fraction must be between 0 and 1, got {value}"):
-        TextFiles(train=lines, valid_fraction=value)
+        TextFiles(train=lines, split={"valid_fraction": value})
 
 
 def test_max_length_zero_is_not_taken_for_none(lines: str) -> None:
     with pytest.raises(UserError, match="max_length must be at least 1, got 0"):
-        TextFiles(train=lines, max_length=0)
+        TextFiles(train=lines, tokenizer={"max_length": 0})
 
 
 class TestPreparation:
@@ -212,17 +215,17 @@ class TestPreparation:
     @pytest.mark.parametrize(
         "option",
         [
-            {"min_freq": 2},
-            {"max_vocab_size": 5},
-            {"max_length": 2},
-            {"truncation_side": "left"},
-            {"lowercase": False},
-            {"tokenizer": "characters"},
-            {"valid_fraction": 0.2},
-            {"split_seed": 1},
+            {"tokenizer": {"min_freq": 2}},
+            {"tokenizer": {"max_vocab_size": 5}},
+            {"tokenizer": {"max_length": 2}},
+            {"tokenizer": {"truncation_side": "left"}},
+            {"tokenizer": {"lowercase": False}},
+            {"tokenizer": {"kind": "characters"}},
+            {"split": {"valid_fraction": 0.2}},
+            {"split": {"seed": 1}},
             {"encoding": "cp1252"},
         ],
-        ids=lambda option: next(iter(option)),
+        ids=str,
     )
     def test_another_setting_is_prepared_anew(
         self, lines: str, prepared: list[Path], option: dict[str, Any]
@@ -235,7 +238,7 @@ class TestPreparation:
         TextFiles(train=lines).split("train")
         with open(lines, "a") as file:
             file.writelines(f"good new {i}\n" for i in range(20))
-        assert "new" in TextFiles(train=lines).reader.words
+        assert "new" in TextFiles(train=lines).tokenizer.words
         assert len(prepared) == 2
 
     def test_another_name_in_a_folder_is_prepared_anew(
@@ -253,14 +256,14 @@ class TestFromACheckpoint:
 
     def test_a_test_file_alone_is_enough(self, tmp_path: Path, lines: str, checkpoint: str) -> None:
         path = written(tmp_path / "test.txt", "good new text 0 is read\n")
-        data = TextFiles(test=path, vocab_from_checkpoint=checkpoint, max_length=3)
-        trained = TextFiles(train=lines, max_length=3)
-        assert data.reader.words == trained.reader.words
+        data = TextFiles(test=path, vocab_from_checkpoint=checkpoint, tokenizer=THREE_TOKENS)
+        trained = TextFiles(train=lines, tokenizer=THREE_TOKENS)
+        assert data.tokenizer.words == trained.tokenizer.words
         assert data.vocab_size == trained.vocab_size
         assert data.label_names == ["bad", "good"]
         assert data.class_counts == trained.class_counts
         batch = next(iter(data.test_dataloader()))
-        assert batch.tokens.tolist() == trained.reader.encode(["new text 0 is read"])
+        assert batch.tokens.tolist() == trained.tokenizer.encode(["new text 0 is read"])
         assert batch.labels.tolist() == [1]
 
     def test_only_the_split_that_is_asked_for_is_read(
@@ -277,14 +280,16 @@ class TestFromACheckpoint:
             TextFiles(test=path, vocab_from_checkpoint=checkpoint).split("test")
 
     def test_no_path_of_this_machine_is_kept(self, tmp_path: Path, checkpoint: str) -> None:
-        recipe = read_back(checkpoint)
-        assert set(recipe["init_args"]).isdisjoint(TextFiles.machine_specific)
-        assert str(tmp_path) not in repr(recipe["init_args"])
-        assert isinstance(recipe["reader"], TruncatingTokenizer)
+        arguments = Checkpoint.open(checkpoint).data["init_args"]
+        assert set(arguments).isdisjoint(TextFiles.machine_specific)
+        assert str(tmp_path) not in repr(arguments)
 
     def test_a_checkpoint_without_texts_is_refused(self, tmp_path: Path) -> None:
         path = handmade.write(tmp_path / "series.ckpt", data=CHIRPS)
-        with pytest.raises(UserError, match=r"labels no text: it was trained on .*SyntheticChirps"):
+        with pytest.raises(
+            UserError,
+            match=r"is not a text classification checkpoint: trained on .*SyntheticChirps",
+        ):
             TextFiles(test="x.txt", vocab_from_checkpoint=path)
 
 
@@ -293,7 +298,7 @@ def test_word_vectors_are_those_of_known_words(tmp_path: Path, lines: str) -> No
     data = TextFiles(train=lines, vectors=path)
     found = data.word_vectors(2)
     assert found is not None
-    assert data.reader.decode(found[0].tolist()) == ["read"]
+    assert data.tokenizer.decode(found[0].tolist()) == ["read"]
     assert found[1].tolist() == [[1, 2]]
     assert TextFiles(train=lines).word_vectors(2) is None
 

@@ -50,7 +50,7 @@ def test_the_environment_names_the_root_and_the_argument_wins(
 
 def test_a_file_that_lacks_records_is_named(tiny: Path) -> None:
     (tiny / "tiny/test.txt").write_text("1 text 3\n")
-    with pytest.raises(UserError, match=r"has 1 records, wanted 2: .*test\.txt is not whole"):
+    with pytest.raises(UserError, match=r"has 1 records, expected 2: .*test\.txt is incomplete"):
         Tiny(root=str(tiny)).split("test")
 
 
@@ -123,7 +123,7 @@ def test_names_are_read_by_character_and_copies_stay_together(data_root: Path) -
     assert max(sides.values()) == 1
     row, name = 0, data.split("train").text(0)
     ids = data.split("train")[np.array([row])].tokens[0].tolist()
-    assert "".join(data.reader.decode(ids)) == name
+    assert "".join(data.tokenizer.decode(ids)) == name
 
 
 @pytest.mark.data

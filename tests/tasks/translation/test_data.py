@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.datamodules import ParallelFiles, SyntheticDates, SyntheticReviews
 from rnn_lab.errors import UserError
-from rnn_lab.tasks.text_classification.data import read_back
+from rnn_lab.tasks.text_classification.data import load_preprocessing
 from rnn_lab.tasks.translation import data as pairs
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.corpus import build_pair_corpus
@@ -302,8 +302,10 @@ class TestReaderFrom:
             ParallelFiles(test="x.tsv", vocab_from_checkpoint=path)
 
     def test_a_checkpoint_of_pairs_labels_no_text(self, checkpoint: str) -> None:
-        with pytest.raises(UserError, match=r"labels no text: it was trained on .*ParallelFiles"):
-            read_back(checkpoint)
+        with pytest.raises(
+            UserError, match=r"is not a text classification checkpoint: trained on .*ParallelFiles"
+        ):
+            load_preprocessing(checkpoint)
 
     def test_a_checkpoint_without_data_is_refused(self, tmp_path: Path) -> None:
         path = handmade.write(tmp_path / "loaders.ckpt")
