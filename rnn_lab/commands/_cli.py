@@ -48,7 +48,7 @@ from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.loading import load_weights
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
-from rnn_lab.tasks.translation.models import Translator
+from rnn_lab.tasks.translation.base import BaseTranslator
 from rnn_lab.tasks.translation.predictor import load_ensemble
 from rnn_lab.training.checkpoints import find_resume_checkpoint
 from rnn_lab.training.runs import (
@@ -361,9 +361,9 @@ class LabCLI(LightningCLI):
         """Load the other models of an ensemble, and log the start."""
         config = self.config[self.subcommand]
         if config.ensemble:
-            if not isinstance(self.model, Translator):
+            if not isinstance(self.model, BaseTranslator):
                 raise UserError("--ensemble is only supported for translation models")
-            self.model.partners = load_ensemble(Checkpoint.open(config.ckpt_path), config.ensemble)
+            self.model.ensemble = load_ensemble(Checkpoint.open(config.ckpt_path), config.ensemble)
         self._log_start()
 
     before_validate = before_test = _load_ensemble

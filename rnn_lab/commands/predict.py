@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
@@ -28,15 +29,15 @@ from rnn_lab.nn import GenerationConfig
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
-SEARCH = {  # options of translators, by the part of the strategy that they set
-    "beam_size": (int, "width of the beam; 1 is greedy"),
-    "n_best": (int, "translations of each sentence"),
+SEARCH = {  # decoding options of translators by the field of GenerationConfig that they set
+    "beam_size": (int, "beam width; 1 is greedy decoding"),
+    "n_best": (int, "number of translations per sentence"),
     "length_penalty": (float, "exponent of the length that scores are divided by"),
-    "coverage_penalty": (float, "weight of what is lost for words hardly looked at"),
-    "sampling": (bool, "draw words by their probability instead of searching"),
-    "temperature": (float, "of sampling: below 1 what is likely becomes likelier"),
-    "top_k": (int, "of sampling: from so many of the likeliest words"),
-    "top_p": (float, "of sampling: from the fewest words so probable together"),
+    "coverage_penalty": (float, "weight of the coverage penalty (Wu et al., 2016)"),
+    "sampling": (bool, "sample instead of searching"),
+    "temperature": (float, "sampling temperature, which divides the logits"),
+    "top_k": (int, "sample from the k most likely tokens"),
+    "top_p": (float, "nucleus sampling: smallest set with cumulative probability >= p"),
 }
 SHOWING = ("attention", "replace_unknown", "seed", "ensemble")
 _predictor: RecordPredictor  # of a worker process
@@ -63,7 +64,7 @@ def main(options: Sequence[str]) -> None:
     if not issubclass(kind, RecordPredictor):
         raise UserError(f"{args.ckpt_path} is answered by {kind.__name__}, from Python only")
     format = _format(args.format, path)
-    if format != "jsonl" and (args.attention or (args.n_best or 1) > 1):
+    if format != "jsonl" and (args.attention or (args.search.n_best or 1) > 1):
         raise UserError("attention and several translations need --format=jsonl")
     source = partial(
         kind.read, text_column=args.text_column, format=args.input_format, encoding=args.encoding
@@ -90,7 +91,8 @@ def main(options: Sequence[str]) -> None:
 def _forecast(args: Namespace, path: Path | None) -> None:
     from rnn_lab.commands._forecast import forecast
 
-    unheard = [name for name in (*SEARCH, *SHOWING, "references") if args[name]]
+    given = {**vars(args.search), **{name: args[name] for name in (*SHOWING, "references")}}
+    unheard = [name for name, value in given.items() if value]
     if unheard:
         raise UserError(f"{args.ckpt_path} forecasts: leave --{unheard[0]} out")
     forecast(args, _devices(args.trainer.accelerator, args.trainer.devices), path)
@@ -133,7 +135,9 @@ def _parser() -> PredictParser:
 def add_search_options(parser: ArgumentParser) -> None:
     """Add what can be asked of a translator; what is not given is as the checkpoint has it."""
     for name, (kind, what) in SEARCH.items():
-        parser.add_argument(f"--{name}", type=kind | None, help=f"translators: {what}")
+        parser.add_argument(
+            f"--search.{name}", f"--{name}", type=kind | None, help=f"translators: {what}"
+        )
     parser.add_argument("--seed", type=int | None, help="translators: of sampling")
     parser.add_argument(
         "--attention", type=bool, default=False, help="translators: say where the model looked"
@@ -159,38 +163,38 @@ def predictor_of(args: Namespace, device: str) -> RecordPredictor:
             is none and is asked like one.
     """
     predictor = load(args.ckpt_path, device, ensemble=args.ensemble or ())
-    given = {name: args[name] for name in SEARCH if args[name] is not None}
+    given = {name: value for name, value in vars(args.search).items() if value is not None}
     if not isinstance(predictor, TranslationPredictor):
         asked = [*given, *(name for name in SHOWING if args[name])]
         if asked:
             raise UserError(f"{args.ckpt_path} does not translate: leave --{asked[0]} out")
         return predictor
-    predictor.strategy = _strategy(predictor.strategy, given)
+    predictor.search = _search(predictor.search, given)
     predictor.attention = args.attention
     predictor.replace_unknown = args.replace_unknown
     if args.seed is not None:
-        if not predictor.strategy.sampling:
-            raise UserError("--seed means nothing here: give --sampling=true")
+        if not predictor.search.sampling:
+            raise UserError("--seed has no effect without sampling: set --sampling=true")
         predictor.generator = torch.Generator(device).manual_seed(args.seed)
     return predictor
 
 
-def _strategy(own: GenerationConfig, given: dict[str, Any]) -> GenerationConfig:
-    """Change what was given, and refuse what would go unheard."""
-    strategy = own._replace(**given)
-    unheard = (
+def _search(default: GenerationConfig, given: dict[str, Any]) -> GenerationConfig:
+    """Replace options of decoding, and refuse those that would have no effect."""
+    sampling = given.get("sampling", default.sampling)
+    ineffective = (
         ("beam_size", "length_penalty", "coverage_penalty")
-        if strategy.sampling
+        if sampling
         else ("temperature", "top_k", "top_p")
     )
-    for name in unheard:
+    for name in ineffective:
         if name in given:
-            wish = "leave it out" if strategy.sampling else "give --sampling=true"
-            raise UserError(f"--{name} means nothing here: {wish}")
-    if not strategy.sampling and "beam_size" not in given:
-        strategy = strategy._replace(beam_size=max(strategy.beam_size, strategy.n_best))
+            reason = "with sampling: remove it" if sampling else "without sampling: set --sampling=true"
+            raise UserError(f"--{name} has no effect {reason}")
+    if not sampling and "beam_size" not in given:
+        given = {**given, "beam_size": max(default.beam_size, given.get("n_best", 1))}
     try:
-        return strategy.checked()
+        return replace(default, **given)
     except ValueError as error:
         raise UserError(str(error)) from error
 

@@ -31,7 +31,7 @@ def main(options: Sequence[str]) -> None:
     predictor = predictor_of(args, args.device)
     if not isinstance(predictor, TranslationPredictor):
         raise UserError(f"{args.ckpt_path} does not translate: try rnn-lab predict")
-    if predictor.attention and predictor.strategy.n_best > 1:
+    if predictor.attention and predictor.search.n_best > 1:
         raise UserError("attention is shown of one translation: leave n_best out")
     for line in _lines():
         (answer,) = predictor.predict([line])

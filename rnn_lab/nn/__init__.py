@@ -48,8 +48,9 @@ from rnn_lab.nn.seq2seq.attention import (
     ScaledDotAttention,
 )
 from rnn_lab.nn.seq2seq.decoders import AttentionDecoder, Decoder, GNMTDecoder, LuongDecoder
+from rnn_lab.nn.seq2seq.dropouts import Seq2SeqDropouts
 from rnn_lab.nn.seq2seq.encoder import Encoder
-from rnn_lab.nn.seq2seq.generation_config import GenerationConfig
+from rnn_lab.nn.seq2seq.generation_config import GREEDY, GenerationConfig
 from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
 from rnn_lab.nn.seq2seq.model import Bridge, Seq2Seq
 from rnn_lab.nn.seq2seq.scheduled_sampling import ScheduledSampling
@@ -59,6 +60,7 @@ configure_malloc()
 
 __all__ = [
     "ATTENTIONS",
+    "GREEDY",
     "GRU",
     "LAYERS",
     "LRU",
@@ -109,6 +111,7 @@ __all__ = [
     "ScaledDotAttention",
     "ScheduledSampling",
     "Seq2Seq",
+    "Seq2SeqDropouts",
     "SimpleRNN",
     "VariationalDropout",
     "WordDropout",

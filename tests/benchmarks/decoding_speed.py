@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -95,14 +96,14 @@ def layer_of_torch(layer: FusedRNN, x: Tensor, lengths=None, state=None):
 
 def ways(predictor: TranslationPredictor, texts: list[str]) -> dict[str, Callable[[], list[float]]]:
     """The three ways; each gives the scores of all sentences."""
-    at_once, width = translations.MAX_BATCH_HYPOTHESES, predictor.strategy.beam_size
+    at_once, width = translations.MAX_BATCH_HYPOTHESES, predictor.search.beam_size
 
     def batched(size: int) -> list[float]:
         translations.MAX_BATCH_HYPOTHESES = size
         return [answer["score"] for answer in predictor.predict(texts)]
 
     def textbook() -> list[float]:
-        rows, alpha = predictor.reader.encode_sources(texts), predictor.strategy.length_penalty
+        rows, alpha = predictor.reader.encode_sources(texts), predictor.search.length_penalty
         net = predictor.task.net
         with plain_torch(net):
             return [textbook_beam(net, row, width, 2 * len(row) + 20, alpha) for row in rows]
@@ -124,7 +125,7 @@ def main() -> None:
     options = parser.parse_args()
     predictor = load(options.ckpt_path)
     assert isinstance(predictor, TranslationPredictor)
-    predictor.strategy = predictor.strategy._replace(beam_size=options.beam_size)
+    predictor.search = replace(predictor.search, beam_size=options.beam_size)
     rows = Multi30k().split("test")
     texts = [rows.source(i) for i in range(min(options.sentences, len(rows)))]
     seconds: dict[str, list[float]] = {}

@@ -12,10 +12,11 @@ from rnn_lab.models import (
     TextClassifier,
     Translator,
 )
-from rnn_lab.nn import LAYERS, GenerationConfig
+from rnn_lab.nn import GREEDY, LAYERS
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 from rnn_lab.tasks.text_classification.batch import TextBatch
+from rnn_lab.tasks.translation.options import EncoderConfig
 
 WORDS, ROWS, TIME = 12, 8, 6
 LENGTHS = torch.tensor([6, 1, 4, 5, 2, 3, 6, 4])
@@ -67,7 +68,7 @@ def test_every_layer_memorizes_series(layer):
 @every_layer
 def test_every_layer_encodes_sentences_to_be_translated(layer):
     torch.manual_seed(0)
-    model = Translator(WORDS, WORDS, 8, 16, 2, encoder_layer=layer).eval()
+    model = Translator(WORDS, WORDS, 8, 16, 2, encoder=EncoderConfig(layer)).eval()
     src = words()
     src[torch.arange(ROWS), LENGTHS - 1] = 3
     trg = torch.zeros(ROWS, TIME + 2, dtype=torch.long)
@@ -75,8 +76,8 @@ def test_every_layer_encodes_sentences_to_be_translated(layer):
         trg[row, 0], trg[row, 1 : n + 1], trg[row, n + 1] = 2, 4 + (row + src[row, :n]) % 8, 3
     net = model.net
     assert trained(model, lambda: net.loss(src, trg, 1.0, LENGTHS), 120, 0.03) < 0.3
-    told = [best.tokens for best, *_ in model.decode(src, LENGTHS, GenerationConfig())]
-    alone = model.decode(src[:1, : LENGTHS[0]], LENGTHS[:1], GenerationConfig())
+    told = [best.tokens for best, *_ in model.decode(src, LENGTHS, GREEDY)]
+    alone = model.decode(src[:1, : LENGTHS[0]], LENGTHS[:1], GREEDY)
     assert alone[0][0].tokens == told[0]
     wanted = [row[1 : n + 1].tolist() for row, n in zip(trg, LENGTHS.tolist(), strict=True)]
     assert sum(a == b for a, b in zip(told, wanted, strict=True)) >= ROWS - 1

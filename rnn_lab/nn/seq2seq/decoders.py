@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn.dropout import VariationalDropout
 from rnn_lab.nn.functional.linear import Linear
 from rnn_lab.nn.functional.state import (
     State,
@@ -26,6 +25,7 @@ from rnn_lab.nn.layers.gru import GRU
 from rnn_lab.nn.layers.lstm import LSTM
 from rnn_lab.nn.layers.rnn import RNN
 from rnn_lab.nn.seq2seq.attention import ATTENTIONS, AttentionLayer, Memory
+from rnn_lab.nn.seq2seq.dropouts import NO_DROPOUT, Seq2SeqDropouts
 from rnn_lab.nn.seq2seq.embeddings import Embeddings
 from rnn_lab.nn.seq2seq.stepper import Stepper
 
@@ -43,12 +43,8 @@ class Decoder(nn.Module):
         layer: `RNN`, `LSTM` or `GRU`.
         readout_dim: Features of a layer between all that is known at a step (output, context,
             word) and the scores of the words; None: scores straight from the output.
-        dropout: Dropout between recurrent layers.
-        input_dropout: Dropout of the words' features.
-        output_dropout: Dropout before the scores of the words.
-        embedding_dropout: Share of the vocabulary dropped whole, drawn for each batch.
-        locked: Whether input and output dropout drop the same features at all steps of a row.
-        layer_norm: Whether word vectors and what is read out are normalized.
+        layer_norm: If True, apply layer normalization to the embeddings and the readout.
+        dropouts: Dropout probabilities; all but `encoder_output` are used here.
     """
 
     def __init__(
@@ -60,12 +56,8 @@ class Decoder(nn.Module):
         *,
         layer: str = "LSTM",
         readout_dim: int | None = None,
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        output_dropout: float = 0.0,
-        embedding_dropout: float = 0.0,
-        locked: bool = False,
         layer_norm: bool = False,
+        dropouts: Seq2SeqDropouts = NO_DROPOUT,
     ) -> None:
         super().__init__()
         if layer not in DECODER_LAYERS:
@@ -74,23 +66,16 @@ class Decoder(nn.Module):
         self.layer_class = DECODER_LAYERS[layer]
         self.num_layers, self.hidden_dim = num_layers, hidden_dim
         self.embedding = Embeddings(
-            output_dim,
-            embedding_dim,
-            dropout=input_dropout,
-            embedding_dropout=embedding_dropout,
-            locked=locked,
-            layer_norm=layer_norm,
+            output_dim, embedding_dim, dropouts=dropouts, layer_norm=layer_norm
         )
-        self._build(self.layer_class, dropout if num_layers > 1 else 0.0)
+        self._build(self.layer_class, dropouts.layer if num_layers > 1 else 0.0)
         for net in self.children():
             if isinstance(net, FusedRNN):
                 initialize(net)
         self.readout: Readout | None = None
         if readout_dim is not None:
             self.readout = Readout(self.known_size(), readout_dim, layer_norm)
-        self.output_dropout = (
-            VariationalDropout(output_dropout) if locked else nn.Dropout(output_dropout)
-        )
+        self.output_dropout = dropouts.feature_dropout(dropouts.output)
         self.fc = Linear(readout_dim or hidden_dim, output_dim)
 
     def _build(self, layer: type[FusedRNN], dropout: float) -> None:

@@ -1,6 +1,6 @@
-"""How translations are looked for: the choice of a search and its numbers, in one value."""
+"""Options of decoding: the choice between greedy, beam search and sampling, and its parameters."""
 
-from typing import NamedTuple, Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,21 +9,26 @@ from rnn_lab.nn.seq2seq.hypotheses import Hypothesis, Models
 from rnn_lab.nn.seq2seq.search import beam_search, greedy_decode, sample_decode
 
 
-class GenerationConfig(NamedTuple):
-    """Which hypotheses a decoder gives; the arguments are explained where they are used.
+@dataclass(frozen=True)
+class GenerationConfig:
+    """Options of decoding: beam search, greedy decoding or sampling.
 
-    Attributes:
-        beam_size: See `beam_search`; one is greedy.
-        length_penalty: See `beam_search`.
-        coverage_penalty: See `beam_search`.
-        n_best: Hypotheses for each source.
-        sampling: Whether to draw them instead (`sample_decode`).
-        temperature: See `sample_decode`.
-        top_k: See `sample_decode`.
-        top_p: See `sample_decode`.
+    Args:
+        beam_size: Beam width; 1 is greedy decoding.
+        length_penalty: Exponent of the length that scores are divided by, see `beam_search`.
+        coverage_penalty: Weight of the coverage penalty, see `beam_search`.
+        n_best: Number of hypotheses returned for each source.
+        sampling: If True, sample instead of searching, see `sample_decode`.
+        temperature: Sampling temperature, which divides the logits.
+        top_k: Sample from the k most likely tokens; None for all.
+        top_p: Nucleus sampling: sample from the smallest set of tokens whose cumulative
+            probability is at least p; None for all.
+
+    Raises:
+        ValueError: If a value is out of its range.
     """
 
-    beam_size: int = 1
+    beam_size: int = 5
     length_penalty: float = 1.0
     coverage_penalty: float = 0.0
     n_best: int = 1
@@ -32,12 +37,7 @@ class GenerationConfig(NamedTuple):
     top_k: int | None = None
     top_p: float | None = None
 
-    def checked(self) -> Self:
-        """Give it back if its numbers have a meaning.
-
-        Raises:
-            ValueError: If one has none.
-        """
+    def __post_init__(self) -> None:
         for name in ("beam_size", "n_best", "top_k"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -46,13 +46,13 @@ class GenerationConfig(NamedTuple):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not self.sampling and self.n_best > self.beam_size:
-            wish = f"n_best must be from 1 to beam_size ({self.beam_size})"
-            raise ValueError(f"{wish}, got {self.n_best}")
+            raise ValueError(
+                f"n_best must be from 1 to beam_size ({self.beam_size}), got {self.n_best}"
+            )
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
-        return self
 
     def decode(
         self,
@@ -67,7 +67,7 @@ class GenerationConfig(NamedTuple):
         """Decode a batch; see the functions for arguments and errors.
 
         Returns:
-            For each source at most `n_best` hypotheses, best first, or in the order drawn.
+            For each source at most `n_best` hypotheses, best first, or in the order sampled.
         """
         if self.sampling:
             return sample_decode(
@@ -83,8 +83,8 @@ class GenerationConfig(NamedTuple):
                 generator=generator,
             )
         if self.beam_size == 1 and self.coverage_penalty == 0 and self.n_best == 1:
-            found = greedy_decode(models, src, lengths, max_length=max_length, attention=attention)
-            return [[only] for only in found]
+            best = greedy_decode(models, src, lengths, max_length=max_length, attention=attention)
+            return [[hypothesis] for hypothesis in best]
         return beam_search(
             models,
             src,
@@ -96,3 +96,6 @@ class GenerationConfig(NamedTuple):
             n_best=self.n_best,
             attention=attention,
         )
+
+
+GREEDY = GenerationConfig(beam_size=1)

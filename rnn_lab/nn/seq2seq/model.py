@@ -20,29 +20,29 @@ class Bridge(nn.Module):
     that keeps more than the encoder gives makes it of the same.
 
     Args:
-        kind: `linear` (a linear map and tanh for each state), `pass` (as they are, for equal
-            widths of the same layer) or `zero` (nothing is passed on).
+        kind: `dense` (a linear layer and tanh for each state), `copy` (unchanged, for equal sizes
+            of the same layer) or `zeros`.
         encoder: Where the states come from.
         decoder: Where they go.
 
     Raises:
-        ValueError: If the kind is unknown, or `pass` does not fit.
+        ValueError: If the kind is unknown, or `copy` does not fit.
     """
 
-    KINDS = ("linear", "pass", "zero")
+    KINDS = ("dense", "copy", "zeros")
 
     def __init__(self, kind: str, encoder: Encoder, decoder: Decoder) -> None:
         super().__init__()
         if kind not in self.KINDS:
             raise ValueError(f"bridge must be one of {', '.join(self.KINDS)}, got {kind!r}")
         source, size = encoder.output_size, decoder.hidden_dim
-        if kind == "pass" and not self.passes(encoder, decoder):
+        if kind == "copy" and not self.passes(encoder, decoder):
             wish = "needs encoder and decoder of one layer and width"
-            raise ValueError(f"bridge=pass {wish}, got {source} and {size} features: try linear")
+            raise ValueError(f"bridge=copy {wish}, got {source} and {size} features: try dense")
         self.kind, self.layers, self.size = kind, decoder.num_layers, size
         self.directions = 2 if encoder.recurrent.bidirectional else 1
         self.parts = decoder.num_states
-        maps = [nn.Linear(source, size) for _ in range(self.parts)] if kind == "linear" else []
+        maps = [nn.Linear(source, size) for _ in range(self.parts)] if kind == "dense" else []
         self.maps = nn.ModuleList(maps)
 
     @staticmethod
@@ -57,14 +57,14 @@ class Bridge(nn.Module):
         return from_tuple(self._one(i, given[min(i, len(given) - 1)]) for i in range(self.parts))
 
     def _one(self, number: int, part: Tensor) -> Tensor:
-        if self.kind == "zero":
+        if self.kind == "zeros":
             return part.new_zeros(self.layers, part.size(1), self.size)
         joined = part.unflatten(0, (-1, self.directions)).transpose(1, 2).flatten(2)
         depth = joined.size(0)
         first = max(0, depth - self.layers)
         layers = [joined[min(first + i, depth - 1)] for i in range(self.layers)]
         chosen = torch.stack(layers)
-        return torch.tanh(self.maps[number](chosen)) if self.kind == "linear" else chosen
+        return torch.tanh(self.maps[number](chosen)) if self.kind == "dense" else chosen
 
 
 class Seq2Seq(nn.Module):
@@ -73,8 +73,8 @@ class Seq2Seq(nn.Module):
     Args:
         encoder: Reads the source.
         decoder: Writes the target.
-        bridge: `linear`, `pass` or `zero`, see `Bridge`; None is `pass` where that goes, else
-            `linear`.
+        bridge: `dense`, `copy` or `zeros`, see `Bridge`; None: `copy` where that is possible, else
+            `dense`.
 
     Raises:
         ValueError: If both do not fit together.
@@ -86,28 +86,30 @@ class Seq2Seq(nn.Module):
         if size != encoder.output_size:
             raise ValueError(f"memory_size is {size}, the encoder gives {encoder.output_size}")
         self.encoder, self.decoder = encoder, decoder
-        kind = bridge or ("pass" if Bridge.passes(encoder, decoder) else "linear")
+        kind = bridge or ("copy" if Bridge.passes(encoder, decoder) else "dense")
         self.bridge = Bridge(kind, encoder, decoder)
 
-    def tie(self, source: bool = False) -> None:
-        """Score words by the vectors that the decoder reads them by.
+    def tie_embeddings(self, encoder: bool = False) -> None:
+        """Share the weights of the decoder's embeddings with its output layer.
 
         Source: Press & Wolf (2017), https://arxiv.org/abs/1608.05859.
 
         Args:
-            source: Whether the encoder reads them by the same vectors, too.
+            encoder: If True, share them with the encoder's embeddings too.
 
         Raises:
             ValueError: If sizes differ.
         """
         table, scores = self.decoder.embedding.table, self.decoder.fc
         if scores.weight.shape != table.weight.shape:
-            wish = f"{scores.in_features} features to score words by, {table.embedding_dim} to read"
-            raise ValueError(f"tied vectors need one size: got {wish}: set readout_dim")
-        if source and self.encoder.embedding.table.weight.shape != table.weight.shape:
-            raise ValueError("three-way tied vectors need one vocabulary of both languages")
+            raise ValueError(
+                f"tied embeddings need an output layer of their size, {table.embedding_dim}, got "
+                f"{scores.in_features} input features: set readout_dim"
+            )
+        if encoder and self.encoder.embedding.table.weight.shape != table.weight.shape:
+            raise ValueError("tied embeddings of encoder and decoder need a joint vocabulary")
         scores.weight = table.weight
-        if source:
+        if encoder:
             self.encoder.embedding.table.weight = table.weight
 
     def encode(self, src: Tensor, lengths: Tensor | None = None) -> tuple[Memory | None, State]:

@@ -26,7 +26,7 @@ class TargetReader(Protocol):
 class TranslationScores(Metric):
     """Compare translations with one reference each.
 
-    `bleu` (tokenization 13a), `chrf` and `ter` take plain text on both sides, 0 to 100; `exact` is
+    `bleu` (tokenization 13a), `chrf` and `ter` take plain text on both sides, 0 to 100; `exact_match` is
     the share of translations that equal their normalized reference. Where the reader follows
     Moses, `bleu_tokenized` compares what the model wrote with the normalized reference, as most
     papers on Multi30k do. What is summed are the counts behind each score, so that it is
@@ -100,7 +100,7 @@ class TranslationScores(Metric):
         """Make the scores of all that was counted."""
         equal, lines = self.exact_statistics.tolist()
         scores = {name: self._score(name) if lines else torch.nan for name in self.scorers}
-        scores["exact"] = equal / lines if lines else torch.nan
+        scores["exact_match"] = equal / lines if lines else torch.nan
         # What sacrebleu gives to the last digit, but on Apple's devices, which lack float64.
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         return {

@@ -21,7 +21,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
 from rnn_lab.nn.seq2seq.scoring import score_references
 from rnn_lab.special_tokens import UNK_ID
-from rnn_lab.tasks.translation.models import Translator
+from rnn_lab.tasks.translation.base import BaseTranslator
 from rnn_lab.tasks.translation.tokenizer import TranslationTokenizer
 
 MAX_BATCH_HYPOTHESES = 1024  # in a batch: all beams of all its sentences
@@ -33,7 +33,7 @@ class TranslationPredictor(RecordPredictor):
 
     Each answer has its `source`, the best `translation` and its `score` (log-probability over the
     length penalty, less the coverage penalty). An empty source is answered with an empty
-    translation and no score. With more than one of `strategy.n_best` there is also
+    translation and no score. With more than one of `search.n_best` there is also
     `translations`, a list of these two; with `attention` the `words` read and written and the
     `weights` between them, a row for each word written.
 
@@ -42,7 +42,7 @@ class TranslationPredictor(RecordPredictor):
         reader: Turns sentences into ids and back as in training.
 
     Attributes:
-        strategy: How translations are looked for; the task's own, until it is set.
+        search: Options of decoding; those of the task by default.
         attention: Whether answers say where the model looked.
         replace_unknown: Whether an unknown word is written as the source word looked at most.
         generator: Where chance comes from, with sampling.
@@ -51,11 +51,11 @@ class TranslationPredictor(RecordPredictor):
     columns = ("source", "translation", "score")
     line = "translation"
 
-    def __init__(self, task: Translator, reader: TranslationTokenizer) -> None:
+    def __init__(self, task: BaseTranslator, reader: TranslationTokenizer) -> None:
         task.reader = reader
         self.task = task
         self.reader = reader
-        self.strategy = task.strategy
+        self.search = task.search
         self.attention = False
         self.replace_unknown = False
         self.generator: torch.Generator | None = None
@@ -69,7 +69,7 @@ class TranslationPredictor(RecordPredictor):
 
     def add_ensemble(self, checkpoint: Checkpoint, others: Sequence[str]) -> None:
         """Average the probabilities of further translators with those of this one."""
-        self.task.partners = load_ensemble(checkpoint, others)
+        self.task.ensemble = load_ensemble(checkpoint, others)
 
     def _answer(self, texts: list[str]) -> list[Answer]:
         normal = [self.reader.source.normalized(text) for text in texts]
@@ -96,13 +96,13 @@ class TranslationPredictor(RecordPredictor):
             return self.task.decode(
                 src.to(self.task.device),
                 lengths,
-                self.strategy,
+                self.search,
                 attention=self.attention or self.replace_unknown,
                 generator=self.generator,
             )
 
         threads = torch.get_num_threads()
-        alone = self.task.device.type != "cpu" or self.strategy.sampling  # one after the other
+        alone = self.task.device.type != "cpu" or self.search.sampling  # one after the other
         if alone or threads == 1 or len(batches) == 1:
             yield from map(decode, batches)
             return
@@ -118,7 +118,7 @@ class TranslationPredictor(RecordPredictor):
         """Sentences of like lengths; those without a word are left out."""
         known = [i for i, row in enumerate(rows) if len(row) > 1]
         known.sort(key=lambda i: len(rows[i]), reverse=True)
-        width = max(self.strategy.beam_size, self.strategy.n_best)
+        width = max(self.search.beam_size, self.search.n_best)
         size = max(1, MAX_BATCH_HYPOTHESES // width)
         return (known[i : i + size] for i in range(0, len(known), size))
 
@@ -130,7 +130,7 @@ class TranslationPredictor(RecordPredictor):
             {"translation": self._written(each, normal), "score": each.score} for each in found
         ]
         answer: Answer = {"source": text, **translations[0]}
-        if self.strategy.n_best > 1:
+        if self.search.n_best > 1:
             answer["translations"] = translations
         if self.attention:
             if best.attention is None:
@@ -186,13 +186,13 @@ class TranslationPredictor(RecordPredictor):
             trg.to(self.task.device),
             src_lengths,
             trg_lengths,
-            length_penalty=self.strategy.length_penalty,
-            coverage_penalty=self.strategy.coverage_penalty,
+            length_penalty=self.search.length_penalty,
+            coverage_penalty=self.search.coverage_penalty,
         )
         return [each.score for each in hypotheses]
 
 
-def load_ensemble(checkpoint: Checkpoint, others: Sequence[str]) -> list[Translator]:
+def load_ensemble(checkpoint: Checkpoint, others: Sequence[str]) -> list[BaseTranslator]:
     """Load the translators that form an ensemble with the one of a checkpoint.
 
     Raises:
@@ -201,7 +201,7 @@ def load_ensemble(checkpoint: Checkpoint, others: Sequence[str]) -> list[Transla
     opened = [Checkpoint.open(path) for path in others]
     for other in opened:
         same = other.has_data and other.data.get("reader") == checkpoint.data["reader"]
-        if not (same and issubclass(task_class(other.model, other.path), Translator)):
+        if not (same and issubclass(task_class(other.model, other.path), BaseTranslator)):
             raise UserError(
                 f"{other.path} is no translator with the vocabulary of {checkpoint.path}"
             )

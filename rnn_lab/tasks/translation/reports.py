@@ -169,6 +169,6 @@ def _scores(trainer: Trainer, task: Any) -> dict[str, dict[str, Any]]:
 def _attend(task: Any, batch: Any) -> list[tuple[list[str], list[str], torch.Tensor]]:
     training = task.training
     task.eval()
-    found = task.attend(batch.to(task.device))
+    found = task.attention_maps(batch.to(task.device))
     task.train(training)
     return found

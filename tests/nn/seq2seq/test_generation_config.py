@@ -1,8 +1,9 @@
-"""A strategy does what the function does that it stands for."""
+"""A generation config decodes as the function that it selects."""
 
+import pytest
 import torch
 
-from rnn_lab.nn import AttentionDecoder, Encoder, GenerationConfig, Seq2Seq
+from rnn_lab.nn import GREEDY, AttentionDecoder, Encoder, GenerationConfig, Seq2Seq
 from rnn_lab.nn.seq2seq.search import beam_search, greedy_decode, sample_decode
 
 LENGTHS = torch.tensor([4, 2])
@@ -19,27 +20,44 @@ def sources():
 
 
 def test_a_beam_of_one_is_greedy():
-    found = GenerationConfig().decode(model(), sources(), LENGTHS, 6)
+    decoded = GREEDY.decode(model(), sources(), LENGTHS, 6)
     greedy = greedy_decode(model(), sources(), LENGTHS, max_length=6)
-    assert found == [[only] for only in greedy]
+    assert decoded == [[hypothesis] for hypothesis in greedy]
 
 
-def test_a_beam_takes_its_numbers():
-    strategy = GenerationConfig(3, 0.5, 0.2, n_best=2)
+def test_beam_search_uses_its_options():
+    config = GenerationConfig(3, 0.5, 0.2, n_best=2)
     expected = beam_search(
         model(), sources(), LENGTHS, beam_size=3, max_length=6, length_penalty=0.5,
         coverage_penalty=0.2, n_best=2,
     )  # fmt: skip
-    assert strategy.decode(model(), sources(), LENGTHS, 6) == expected
+    assert config.decode(model(), sources(), LENGTHS, 6) == expected
 
 
-def test_sampling_takes_its_numbers_and_its_chance():
-    strategy = GenerationConfig(n_best=3, sampling=True, temperature=0.8, top_k=4, top_p=0.9)
-    found = strategy.decode(
+def test_sampling_uses_its_options_and_generator():
+    config = GenerationConfig(n_best=3, sampling=True, temperature=0.8, top_k=4, top_p=0.9)
+    decoded = config.decode(
         model(), sources(), LENGTHS, 6, generator=torch.Generator().manual_seed(2)
     )
     expected = sample_decode(
         model(), sources(), LENGTHS, max_length=6, temperature=0.8, top_k=4, top_p=0.9, samples=3,
         generator=torch.Generator().manual_seed(2),
     )  # fmt: skip
-    assert found == expected
+    assert decoded == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"beam_size": 0}, "beam_size must be at least 1, got 0"),
+        ({"n_best": 6}, r"n_best must be from 1 to beam_size \(5\), got 6"),
+        ({"length_penalty": -1.0}, "length_penalty must be at least 0, got -1.0"),
+        ({"coverage_penalty": -1.0}, "coverage_penalty must be at least 0, got -1.0"),
+        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
+        ({"top_k": 0}, "top_k must be at least 1, got 0"),
+        ({"top_p": 1.5}, "top_p must be above 0 and at most 1, got 1.5"),
+    ],
+)
+def test_invalid_values_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        GenerationConfig(**arguments)

@@ -13,6 +13,7 @@ from rnn_lab.nn import (
     GNMTDecoder,
     LuongDecoder,
     Seq2Seq,
+    Seq2SeqDropouts,
 )
 
 VOCAB, LENGTHS = 11, torch.tensor([6, 4, 1])
@@ -87,9 +88,9 @@ def test_every_parameter_gets_a_gradient(name, layer):
 def test_dropout_of_every_kind_trains(name):
     torch.manual_seed(0)
     cls, own = DECODERS[name]
-    kinds = {"dropout": 0.2, "input_dropout": 0.3, "output_dropout": 0.3, "embedding_dropout": 0.1}
-    encoder = Encoder(VOCAB, 4, 6, 2, layer_norm=True, locked=True, **kinds)
-    model = Seq2Seq(encoder, cls(VOCAB, 4, 6, 2, **{**own, **kinds, "locked": True}))
+    dropouts = Seq2SeqDropouts(0.2, 0.3, 0.3, 0.3, 0.1, variational=True)
+    encoder = Encoder(VOCAB, 4, 6, 2, layer_norm=True, dropouts=dropouts)
+    model = Seq2Seq(encoder, cls(VOCAB, 4, 6, 2, **own, dropouts=dropouts))
     src, trg = pairs()
     first, second = (model.logits(src, trg, 1, LENGTHS) for _ in range(2))
     assert not torch.equal(first, second)
@@ -189,14 +190,14 @@ def test_a_bridge_fits_any_depth(kind, deep, flat, layer):
     _, state = model.encode(src, LENGTHS)
     for part in state if isinstance(state, tuple) else (state,):
         assert part.shape == (flat, 3, 6)
-        assert (part == 0).all() == (kind == "zero")
+        assert (part == 0).all() == (kind == "zeros")
     model.logits(src, trg, 1, LENGTHS)
 
 
 def test_a_bridge_that_passes_joins_the_two_directions():
     encoder = Encoder(VOCAB, 4, 3, 1, layer="GRU", bidirectional=True)
     state = torch.randn(2, 5, 3)
-    passed = Bridge("pass", encoder, Decoder(VOCAB, 4, 6, 1, layer="GRU"))(state)
+    passed = Bridge("copy", encoder, Decoder(VOCAB, 4, 6, 1, layer="GRU"))(state)
     torch.testing.assert_close(passed[0], torch.cat([state[0], state[1]], 1))
 
 
@@ -208,7 +209,7 @@ def test_a_bridge_that_passes_joins_the_two_directions():
         (lambda: AttentionDecoder(9, 4, 6, 1, attention="none"), "attention must be one"),
         (lambda: Seq2Seq(Encoder(9, 4, 5, 1), AttentionDecoder(9, 4, 6, 1)), "memory_size is 6"),
         (
-            lambda: Seq2Seq(Encoder(9, 4, 5, 1), Decoder(9, 4, 6, 1), bridge="pass"),
+            lambda: Seq2Seq(Encoder(9, 4, 5, 1), Decoder(9, 4, 6, 1), bridge="copy"),
             "of one layer and width",
         ),
         (lambda: Seq2Seq(Encoder(9, 4, 6, 1), Decoder(9, 4, 6, 1), bridge="x"), "bridge must be"),

@@ -46,7 +46,7 @@ def scored(metric, size=30, predictions=PREDICTIONS, targets=TARGETS):
 @pytest.mark.parametrize("size", [1, 7, 30])
 def test_scores_are_those_of_sacrebleu_however_the_lines_are_cut(size):
     found = scored(TranslationScores(), size)
-    assert found.pop("exact") == sum(map(str.__eq__, PREDICTIONS, TARGETS)) / 30
+    assert found.pop("exact_match") == sum(map(str.__eq__, PREDICTIONS, TARGETS)) / 30
     scorers = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
     assert found == {
         name: scorer.corpus_score(PREDICTIONS, [TARGETS]).score for name, scorer in scorers.items()
@@ -64,9 +64,9 @@ def test_plain_scores_take_plain_text_and_tokenized_ones_what_the_model_wrote(si
         "chrf": CHRF(lowercase=True).corpus_score(plain, [TARGETS]).score,
         "ter": TER().corpus_score(plain, [TARGETS]).score,
         "bleu_tokenized": BLEU(tokenize="none").corpus_score(PREDICTIONS, [wished]).score,
-        "exact": sum(map(str.__eq__, PREDICTIONS, wished)) / 30,
+        "exact_match": sum(map(str.__eq__, PREDICTIONS, wished)) / 30,
     }
-    assert found["exact"] >= 4 / 30
+    assert found["exact_match"] >= 4 / 30
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_perfect_translations_have_perfect_scores():
         "chrf": hundred,
         "ter": 0,
         "bleu_tokenized": hundred,
-        "exact": 1,
+        "exact_match": 1,
     }
 
 
@@ -131,7 +131,7 @@ def test_tokenized_bleu_is_measured_where_moses_rules(moses):
 
 
 def test_ter_can_be_left_out():
-    assert scored(TranslationScores(ter=False)).keys() == {"bleu", "chrf", "exact"}
+    assert scored(TranslationScores(ter=False)).keys() == {"bleu", "chrf", "exact_match"}
 
 
 @pytest.mark.parametrize(("lowercase", "case"), [(True, "case:lc"), (False, "case:mixed")])

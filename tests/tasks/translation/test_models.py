@@ -9,19 +9,29 @@ from lightning import Trainer
 from rnn_lab.datamodules import ParallelFiles, SyntheticDates
 from rnn_lab.errors import UserError
 from rnn_lab.models import AttentionTranslator, Seq2SeqTranslator, Translator
-from rnn_lab.nn import GenerationConfig
+from rnn_lab.nn import GREEDY, GenerationConfig, Seq2SeqDropouts
 from rnn_lab.tasks.translation.batch import PairBatch
+from rnn_lab.tasks.translation.options import DecoderConfig, EncoderConfig
 from rnn_lab.tasks.translation.reports import TranslationReport
 
 VOCAB = 12
+
+
+def configurable(**attention):
+    """A Translator whose decoder has the given attention and further options."""
+
+    def build(*sizes, decoder=None, **arguments):
+        return Translator(*sizes, decoder=DecoderConfig(**attention, **(decoder or {})), **arguments)
+
+    return build
+
+
 ALL = {
     "Seq2SeqTranslator": Seq2SeqTranslator,
     "AttentionTranslator": AttentionTranslator,
-    "before": lambda *sizes, **more: Translator(*sizes, attention_position="before", **more),
-    "after": lambda *sizes, **more: Translator(*sizes, attention_position="after", **more),
-    "fed": lambda *sizes, **more: Translator(
-        *sizes, attention_position="after", input_feeding=True, **more
-    ),
+    "before": configurable(attention_position="before"),
+    "after": configurable(attention_position="after"),
+    "input feeding": configurable(attention_position="after", input_feeding=True),
 }
 every_translator = pytest.mark.parametrize("name", ALL)
 
@@ -43,8 +53,8 @@ def batch_of(rows=8):
     return PairBatch(src, trg, lengths + 1, lengths + 2)
 
 
-def decoded(model, batch, strategy=None):
-    return [best.tokens for best, *_ in model.decode(batch.src, batch.src_lengths, strategy)]
+def decoded(model, batch, search=None):
+    return [best.tokens for best, *_ in model.decode(batch.src, batch.src_lengths, search)]
 
 
 def pick(batch, rows, wider=0):
@@ -55,17 +65,17 @@ def pick(batch, rows, wider=0):
 
 @every_translator
 @pytest.mark.parametrize(
-    "strategy", [GenerationConfig(), GenerationConfig(3)], ids=["greedy", "beam"]
+    "search", [GREEDY, GenerationConfig(3)], ids=["greedy", "beam"]
 )
-def test_a_translation_is_the_same_alone_padded_and_in_any_order(name, strategy):
+def test_a_translation_is_the_same_alone_padded_and_in_any_order(name, search):
     model, batch = build(name).eval(), batch_of()
-    together = decoded(model, batch, strategy)
+    together = decoded(model, batch, search)
     order = torch.randperm(8)
-    assert decoded(model, pick(batch, order, 4), strategy) == [together[i] for i in order]
+    assert decoded(model, pick(batch, order, 4), search) == [together[i] for i in order]
     for row in range(8):
         n = batch.src_lengths[row]
         alone = pick(batch, slice(row, row + 1))
-        assert decoded(model, alone._replace(src=alone.src[:, :n]), strategy) == [together[row]]
+        assert decoded(model, alone._replace(src=alone.src[:, :n]), search) == [together[row]]
 
 
 @every_translator
@@ -95,7 +105,7 @@ def test_memorizes_eight_examples(name):
         model.net.loss(batch.src, batch.trg, 1.0, batch.src_lengths).backward()
         optimizer.step()
     wanted = [row[1 : n - 1].tolist() for row, n in zip(batch.trg, batch.trg_lengths, strict=True)]
-    assert decoded(model, batch, GenerationConfig()) == wanted
+    assert decoded(model, batch, GREEDY) == wanted
     assert decoded(model, batch) == wanted
 
 
@@ -115,30 +125,31 @@ def test_a_saved_checkpoint_translates_the_same(name, tmp_path):
 @pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
 def test_the_family_takes_any_layer_with_every_dropout(name, layer):
     if not name.endswith("Translator"):
-        rates = dict.fromkeys(
-            ("layer_dropout", "input_dropout", "encoder_output_dropout", "output_dropout"), 0.3
-        )
         model = build(
-            name, layer=layer, embedding_dropout=0.1, locked=True, layer_norm=True,
-            label_smoothing=0.1, encoder_layers=1, encoder_dim=5, bridge="linear", **rates,
-        )  # fmt: skip
+            name,
+            layer=layer,
+            encoder=EncoderConfig(num_layers=1, hidden_dim=5, layer_norm=True),
+            decoder={"bridge": "dense", "layer_norm": True},
+            dropouts=Seq2SeqDropouts(0.3, 0.3, 0.3, 0.3, 0.1, variational=True),
+            label_smoothing=0.1,
+        )
         batch = batch_of()
         model.step(batch).loss.backward()
         assert model.eval().decode(batch.src, batch.src_lengths)
 
 
-@pytest.mark.parametrize("tied", ["two-way", "three-way"])
-def test_tied_vectors_are_one_parameter(tied):
-    model = build("before", tied=tied, label_smoothing=0.1)
+@pytest.mark.parametrize("tied", ["decoder", "all"])
+def test_tied_embeddings_are_one_parameter(tied):
+    model = build("before", decoder={"tie_embeddings": tied}, label_smoothing=0.1)
     count = sum(table.shape == (VOCAB, 8) for table in model.parameters())
-    assert count == (1 if tied == "three-way" else 2)
+    assert count == (1 if tied == "all" else 2)
     assert model.net.decoder.fc.weight is model.net.decoder.embedding.table.weight
     model.step(batch_of()).loss.backward()
     assert model.net.decoder.fc.weight.grad.abs().sum() > 0
 
 
-def test_tied_vectors_stay_tied_after_loading():
-    model, again = build("before", tied="three-way"), build("before", tied="three-way")
+def test_tied_embeddings_stay_tied_after_loading():
+    model, again = (build("before", decoder={"tie_embeddings": "all"}) for _ in range(2))
     again.load_state_dict(model.state_dict())
     assert again.net.encoder.embedding.table.weight is again.net.decoder.fc.weight
 
@@ -147,14 +158,17 @@ def test_an_ensemble_of_one_model_twice_is_that_model():
     model, batch = build("AttentionTranslator").eval(), batch_of()
     model.translate = lambda batch, strategy: [""] * len(batch.src)
     alone, loss = decoded(model, batch), model.step(batch).loss
-    model.partners = [build("AttentionTranslator").eval()]
+    model.ensemble = [build("AttentionTranslator").eval()]
     assert decoded(model, batch) == alone
     torch.testing.assert_close(model.step(batch).loss, loss)
 
 
-def test_scheduled_sampling_falls_with_the_steps():
-    model = build("before", teacher_forcing_schedule="linear", teacher_forcing_steps=10)
-    assert (model.forcing.at(0), model.forcing.at(5), model.forcing.at(10)) == (1, 0.5, 0)
+def test_training_reads_its_own_predictions_at_a_teacher_forcing_ratio_below_one(monkeypatch):
+    model, batch = build("before", scheduled_sampling={"initial_ratio": 0.25}), batch_of()
+    ratios = []
+    monkeypatch.setattr(model.net, "loss", lambda src, trg, ratio, *_: ratios.append(ratio))
+    model.step(batch)
+    assert ratios == [0.25]
 
 
 def dates():
@@ -172,7 +186,7 @@ def test_fit_and_test_measure_text(tmp_path):
     model = AttentionTranslator(data.src_vocab_size, data.trg_vocab_size, 8, 16)
     fit = trainer(tmp_path, max_epochs=1, callbacks=[TranslationReport()])
     fit.fit(model, data)
-    measured = {"loss", "perplexity", "bleu", "chrf", "ter", "exact"}
+    measured = {"loss", "perplexity", "bleu", "chrf", "ter", "exact_match"}
     assert {f"val/{name}" for name in measured} <= fit.callback_metrics.keys()
     loss = float(fit.callback_metrics["val/loss"])
     assert float(fit.callback_metrics["val/perplexity"]) == pytest.approx(math.exp(loss))
@@ -191,12 +205,12 @@ def test_a_model_without_attention_leaves_no_map(tmp_path):
 
 def test_the_test_is_by_beam_and_validation_greedy(tmp_path, monkeypatch):
     data, seen = dates(), []
-    model = Translator(data.src_vocab_size, data.trg_vocab_size, 8, 16, beam_size=3)
+    model = Translator(data.src_vocab_size, data.trg_vocab_size, 8, 16, search=GenerationConfig(3))
     keep = Translator.translate
 
-    def watch(self, batch, strategy):
-        seen.append(strategy.beam_size)
-        return keep(self, batch, strategy)
+    def watch(self, batch, search):
+        seen.append(search.beam_size)
+        return keep(self, batch, search)
 
     monkeypatch.setattr(Translator, "translate", watch)
     run = trainer(tmp_path)
@@ -208,7 +222,7 @@ def test_the_test_is_by_beam_and_validation_greedy(tmp_path, monkeypatch):
 
 
 def test_the_loss_of_evaluation_is_not_smoothed_and_in_full_precision():
-    model, batch = build("before", label_smoothing=0.3, layer_dropout=0.5).eval(), batch_of()
+    model, batch = build("before", label_smoothing=0.3, dropouts={"layer": 0.5}).eval(), batch_of()
     model.translate = lambda batch, strategy: [""] * len(batch.src)
     with torch.autocast("cpu", torch.bfloat16):
         loss = model.step(batch).loss
@@ -242,30 +256,27 @@ def test_the_usage_lines_of_the_chapter_fit_its_forward():
         ({"layer": "LSTN"}, "no recurrent layer LSTN: did you mean LSTM"),
         ({"num_layers": 1}, "needs num_layers of at least 2"),
         ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
-        ({"beam_size": 0}, "beam_size must be at least 1, got 0"),
-        ({"input_feeding": True}, "input_feeding goes with attention_position=after"),
-        ({"attention_position": "none", "coverage_penalty": 0.1}, "coverage_penalty needs"),
-        ({"readout_dim": -2}, "readout_dim must be at least 1, got -2"),
-        ({"encoder_layers": 0}, "encoder_layers must be at least 1, got 0"),
-        ({"encoder_dim": 0}, "encoder_dim must be at least 1, got 0"),
-        ({"label_smoothing": 1.5}, "label_smoothing must be 0 to below 1"),
-        ({"layer_dropout": 1.0}, "layer_dropout must be 0 to below 1"),
-        ({"length_penalty": -1.0}, "length_penalty must be at least 0"),
-        ({"coverage_penalty": -1.0}, "coverage_penalty must be at least 0"),
-        ({"teacher_forcing_final": 0.5}, "means nothing with a constant schedule"),
-        ({"tied": "two-way", "readout_dim": 6}, "6 features to score words by, 8 to read"),
-        ({"teacher_forcing_ratio": 2.0}, "teacher_forcing_ratio must be 0 to 1"),
-        ({"bridge": "pass", "encoder_dim": 5}, "of one layer and width"),
-        ({"output_dropout": 1.5}, "p must be at least 0|dropout probability"),
+        ({"decoder": {"input_feeding": True}}, "needs decoder.attention_position=after"),
+        (
+            {"decoder": {"attention_position": "none"}, "search": {"coverage_penalty": 0.1}},
+            "search.coverage_penalty needs attention",
+        ),
+        ({"decoder": {"readout_dim": -2}}, "decoder.readout_dim must be at least 1, got -2"),
+        ({"encoder": {"num_layers": 0}}, "encoder.num_layers must be at least 1, got 0"),
+        ({"encoder": {"hidden_dim": 0}}, "encoder.hidden_dim must be at least 1, got 0"),
+        ({"encoder": {"depth": 2}}, "EncoderConfig has no option 'depth'"),
+        ({"label_smoothing": 1.5}, "label_smoothing must be at least 0 and below 1"),
+        ({"decoder": {"tie_embeddings": "decoder", "readout_dim": 6}}, "set readout_dim"),
+        ({"decoder": {"bridge": "copy"}, "encoder": {"hidden_dim": 5}}, "of one layer and width"),
     ],
 )
-def test_arguments_without_meaning_are_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         Translator(VOCAB, VOCAB, 8, 16, **arguments)
 
 
 def test_a_width_that_two_directions_cannot_share_is_refused():
-    with pytest.raises(UserError, match="hidden_dim is shared by two directions"):
+    with pytest.raises(UserError, match="hidden_dim must be at least 2 with a bidirectional encoder"):
         Translator(VOCAB, VOCAB, 8, 1)
 
 
@@ -274,12 +285,13 @@ def test_sizes_that_the_data_does_not_give_are_named():
         Translator(None, VOCAB)
 
 
-def test_three_way_ties_need_a_joint_vocabulary(tmp_path):
-    wish = "needs one vocabulary of both languages, and the data has two"
-    with pytest.raises(UserError, match=wish):
-        Translator(VOCAB, VOCAB + 1, 8, 16, tied="three-way")
-    with pytest.raises(UserError, match=wish):
-        trainer(tmp_path).validate(Translator(40, 40, 8, 16, tied="three-way"), dates())
+def test_tying_all_embeddings_needs_a_joint_vocabulary(tmp_path):
+    tied = DecoderConfig(tie_embeddings="all")
+    message = "needs one vocabulary of both languages, but the data has two"
+    with pytest.raises(UserError, match=message):
+        Translator(VOCAB, VOCAB + 1, 8, 16, decoder=tied)
+    with pytest.raises(UserError, match=message):
+        trainer(tmp_path).validate(Translator(40, 40, 8, 16, decoder=tied), dates())
 
 
 def test_without_a_reader_validation_says_what_to_do(tmp_path):

@@ -14,7 +14,7 @@ import torch
 import rnn_lab
 from rnn_lab.__main__ import main
 from rnn_lab.errors import UserError
-from rnn_lab.nn import GenerationConfig
+from rnn_lab.nn import GREEDY
 
 ENGLISH = ["one two three", "", "two", "   ", "four four one zebra", "three " * 12, "one"]
 TRAIN = "".join(
@@ -175,7 +175,7 @@ def test_unknown_words_are_taken_from_the_source(checkpoint):
     with torch.no_grad():
         predictor.task.net.decoder.fc.weight.zero_()
         predictor.task.net.decoder.fc.bias.zero_()[1] = 9.0  # always the unknown word
-    predictor.strategy = GenerationConfig()
+    predictor.search = GREEDY
     (plain,) = predictor.predict(["zebra"])
     predictor.replace_unknown = True
     (replaced,) = predictor.predict(["zebra"])
@@ -309,14 +309,14 @@ def test_the_prompt_shows_several_with_their_scores(checkpoint, capsys, monkeypa
     ("words", "wish"),
     [
         (["--beam_size=0"], "beam_size must be at least 1"),
-        (["--temperature=2"], "--temperature means nothing here: give --sampling=true"),
-        (["--sampling=true", "--beam_size=2"], "--beam_size means nothing here: leave it out"),
+        (["--temperature=2"], "--temperature has no effect without sampling: set --sampling=true"),
+        (["--sampling=true", "--beam_size=2"], "--beam_size has no effect with sampling: remove it"),
         (["--sampling=true", "--top_p=0"], "top_p must be above 0"),
         (["--n_best=3", "--beam_size=2"], "n_best must be from 1 to beam_size"),
         (["--format=yaml"], "--format must be"),
         (["--ensemble=[no.ckpt]"], "no.ckpt does not exist"),
         (["--length_penalty=-1"], "length_penalty must be at least 0, got -1"),
-        (["--seed=3"], "--seed means nothing here: give --sampling=true"),
+        (["--seed=3"], "--seed has no effect without sampling: set --sampling=true"),
         (["--format=csv", "--n_best=2"], "need --format=jsonl"),
         (["--format=text", "--attention=true"], "need --format=jsonl"),
         (["--references=no.txt"], "no.txt does not exist"),

@@ -1,0 +1,317 @@
+"""The code that all translators share."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+from rnn_lab.core.options import as_options
+from rnn_lab.core.task import StepOutput, Task, check_sizes
+from rnn_lab.errors import UserError
+from rnn_lab.nn import (
+    GREEDY,
+    AttentionDecoder,
+    Decoder,
+    Encoder,
+    GenerationConfig,
+    GNMTDecoder,
+    Hypothesis,
+    LuongDecoder,
+    ScheduledSampling,
+    Seq2Seq,
+    Seq2SeqDropouts,
+)
+from rnn_lab.nn.seq2seq.scoring import score_references
+from rnn_lab.tasks.translation.batch import PairBatch
+from rnn_lab.tasks.translation.metrics import TranslationScores
+from rnn_lab.tasks.translation.options import DecoderConfig, EncoderConfig
+from rnn_lab.tasks.translation.reports import TranslationReport
+
+NEEDS_JOINT_VOCABULARY = (
+    "decoder.tie_embeddings=all needs one vocabulary of both languages, but the data has two: set "
+    "--data.joint=true or --model.decoder.tie_embeddings=decoder"
+)
+DECODERS: dict[str, type[Decoder]] = {
+    "none": Decoder,
+    "before": AttentionDecoder,
+    "between": GNMTDecoder,
+    "after": LuongDecoder,
+}
+
+
+class BaseTranslator(Task):
+    """Encoder-decoder model for translation.
+
+    An architecture is defined by class attributes; `Translator` takes all of them as arguments.
+    Validation decodes greedily, the test with `search`. `loss` and `perplexity` are
+    teacher-forced; all other metrics compare decoded translations with the references.
+
+    Args:
+        src_vocab_size: Number of tokens in the source vocabulary.
+        trg_vocab_size: Number of tokens in the target vocabulary.
+        embedding_dim: Size of a token embedding.
+        hidden_dim: Size of the decoder's hidden state and of the attention's hidden layer.
+        num_layers: Number of stacked recurrent layers.
+        search: Options of decoding in test and prediction.
+        optimizer: See `Task`.
+        scheduler: See `Task`.
+
+    Attributes:
+        layer: `RNN`, `LSTM` or `GRU`.
+        encoder: Options of the encoder.
+        decoder: Options of the decoder.
+        dropouts: Dropout probabilities.
+        scheduled_sampling: Teacher-forcing ratio in training.
+        label_smoothing: Label smoothing epsilon, in training.
+        ensemble: Further translators whose probabilities are averaged with this one's in decoding.
+        reader: Tokenizers and vocabularies of the data.
+
+    Raises:
+        UserError: If arguments are out of range or contradict each other, or a size is missing.
+    """
+
+    batch_type = PairBatch
+    predictor = "rnn_lab.tasks.translation.predictor.TranslationPredictor"
+    monitor, mode = "val/bleu", "max"
+
+    encoder: EncoderConfig = EncoderConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    dropouts: Seq2SeqDropouts = Seq2SeqDropouts()
+    scheduled_sampling: ScheduledSampling = ScheduledSampling()
+    label_smoothing: float = 0.0
+
+    def __init__(
+        self,
+        src_vocab_size: int,
+        trg_vocab_size: int,
+        embedding_dim: int = 256,
+        hidden_dim: int = 512,
+        num_layers: int = 2,
+        *,
+        search: GenerationConfig = GenerationConfig(),
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(optimizer=optimizer, scheduler=scheduler)
+        self.search = as_options(GenerationConfig, search)
+        self.ensemble: list[BaseTranslator] = []
+        self.reader: Any = None
+        check_sizes(
+            self,
+            src_vocab_size=src_vocab_size,
+            trg_vocab_size=trg_vocab_size,
+            embedding_dim=embedding_dim,
+            hidden_dim=hidden_dim,
+            num_layers=num_layers,
+        )
+        self._check_options(hidden_dim)
+        if self.decoder.tie_embeddings == "all" and src_vocab_size != trg_vocab_size:
+            raise UserError(NEEDS_JOINT_VOCABULARY)
+        try:
+            self.net = self._build(
+                src_vocab_size, trg_vocab_size, embedding_dim, hidden_dim, num_layers
+            )
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    @property
+    @abstractmethod
+    def layer(self) -> str:
+        """Recurrent layer by its name: `RNN`, `LSTM` or `GRU`."""
+
+    def _check_options(self, hidden_dim: int) -> None:
+        """Refuse options that are out of range or contradict each other."""
+        optional = {
+            "encoder.num_layers": self.encoder.num_layers,
+            "encoder.hidden_dim": self.encoder.hidden_dim,
+            "decoder.readout_dim": self.decoder.readout_dim,
+        }
+        check_sizes(self, **{name: size for name, size in optional.items() if size is not None})
+        if self.encoder.bidirectional and self.encoder.hidden_dim is None and hidden_dim < 2:
+            raise UserError(
+                f"hidden_dim must be at least 2 with a bidirectional encoder, got {hidden_dim}"
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(
+                f"label_smoothing must be at least 0 and below 1, got {self.label_smoothing}"
+            )
+        position = self.decoder.attention_position
+        if self.decoder.input_feeding and position != "after":
+            raise UserError(
+                f"decoder.input_feeding needs decoder.attention_position=after, got {position}"
+            )
+        if self.search.coverage_penalty and position == "none":
+            raise UserError(
+                "search.coverage_penalty needs attention: set decoder.attention_position"
+            )
+
+    def _build(
+        self,
+        src_vocab_size: int,
+        trg_vocab_size: int,
+        embedding_dim: int,
+        hidden_dim: int,
+        num_layers: int,
+    ) -> Seq2Seq:
+        source, target = self.encoder, self.decoder
+        encoder = Encoder(
+            src_vocab_size,
+            embedding_dim,
+            source.hidden_dim or (hidden_dim // 2 if source.bidirectional else hidden_dim),
+            source.num_layers or num_layers,
+            layer=source.layer or self.layer,
+            layer_kwargs=source.layer_kwargs,
+            bidirectional=source.bidirectional,
+            layer_norm=source.layer_norm,
+            dropouts=self.dropouts,
+        )
+        attention: dict[str, Any] = {}
+        if target.attention_position != "none":
+            attention = {"memory_size": encoder.output_size, "attention": target.attention}
+        if target.attention_position == "after":
+            attention["input_feeding"] = target.input_feeding
+        tied = target.tie_embeddings != "none"
+        decoder = DECODERS[target.attention_position](
+            trg_vocab_size,
+            embedding_dim,
+            hidden_dim,
+            num_layers,
+            layer=self.layer,
+            readout_dim=target.readout_dim or (embedding_dim if tied else None),
+            layer_norm=target.layer_norm,
+            dropouts=self.dropouts,
+            **attention,
+        )
+        net = Seq2Seq(encoder, decoder, bridge=target.bridge)
+        if tied:
+            net.tie_embeddings(encoder=target.tie_embeddings == "all")
+        return net
+
+    def forward(
+        self,
+        src: Tensor,
+        trg: Tensor,
+        teacher_forcing_ratio: float = 0.5,
+        src_lengths: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the logits of every target token as the textbook does, see `Seq2Seq.forward`."""
+        return self.net(src, trg, teacher_forcing_ratio, src_lengths)
+
+    def step(self, batch: PairBatch) -> StepOutput:
+        """Compute the loss of a batch; in evaluation also translate it, both in full precision."""
+        num_tokens = int(batch.trg_lengths.sum()) - len(batch.trg)
+        if self.training:
+            step = self.trainer.global_step if self._trainer else 0
+            loss = self._loss(batch, self.scheduled_sampling.ratio_at(step), self.label_smoothing)
+            return StepOutput(loss, (), batch.references, num_tokens)
+        with torch.autocast(self.device.type, enabled=False):
+            testing = self._trainer is not None and self.trainer.testing
+            translations = self.translate(batch, self.search if testing else GREEDY)
+            loss = self._ensemble_loss(batch, num_tokens) if self.ensemble else self._loss(batch)
+            return StepOutput(loss, translations, batch.references, num_tokens)
+
+    def _loss(self, batch: PairBatch, ratio: float = 1.0, smoothing: float = 0.0) -> Tensor:
+        return self.net.loss(batch.src, batch.trg, ratio, batch.src_lengths, smoothing)
+
+    def _ensemble_loss(self, batch: PairBatch, num_tokens: int) -> Tensor:
+        """Compute the cross-entropy of the ensemble's mean probabilities."""
+        scored = score_references(
+            self.nets(), batch.src, batch.trg, batch.src_lengths, batch.trg_lengths
+        )
+        total = -sum(hypothesis.logprob for hypothesis in scored)
+        return torch.tensor(total / num_tokens, device=self.device)
+
+    def translate(self, batch: PairBatch, search: GenerationConfig) -> list[str]:
+        """Return the best translation of each source as normalized text.
+
+        The translation of an empty source is empty.
+        """
+        target = self._require_reader().target
+        decoded = self.decode(batch.src, batch.src_lengths, search)
+        return [
+            target.joined(best.tokens) if length > 1 else ""
+            for (best, *_), length in zip(decoded, batch.src_lengths.tolist(), strict=True)
+        ]
+
+    def decode(
+        self,
+        src: Tensor,
+        lengths: Tensor,
+        search: GenerationConfig | None = None,
+        *,
+        attention: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> list[list[Hypothesis]]:
+        """Decode sources, together with the other models of an ensemble.
+
+        A translation has at most twice as many tokens as its source plus twenty.
+
+        Args:
+            src: Token ids, `(batch, src_len)`.
+            lengths: Real tokens of each source, `(batch,)` on the CPU.
+            search: Options of decoding; None: those of the constructor.
+            attention: If True, return attention weights.
+            generator: Random generator for sampling; None: torch's default.
+        """
+        limits = 2 * lengths + 20
+        return (search or self.search).decode(
+            self.nets(), src, lengths, limits, attention=attention, generator=generator
+        )
+
+    def nets(self) -> list[Seq2Seq]:
+        """Return the networks that decode together: this model's and those of the ensemble."""
+        return [self.net, *(other.to(self.device).net for other in self.ensemble)]
+
+    def attention_maps(self, batch: PairBatch) -> list[tuple[list[str], list[str], Tensor]]:
+        """Decode a batch and return the attention weights of the best translations.
+
+        Returns:
+            For each sentence the source tokens, the target tokens, both with the end token, and
+            the weights `(target, source)`. Empty sources are left out; without attention the list
+            is empty.
+        """
+        reader = self._require_reader()
+        decoded = self.decode(batch.src, batch.src_lengths, attention=True)
+        maps = []
+        for row, n, (best, *_) in zip(batch.src, batch.src_lengths.tolist(), decoded, strict=True):
+            if best.attention is not None and n > 1:
+                source = [reader.source.words[i] for i in row[:n].tolist()]
+                target = [reader.target.words[i] for i in best.tokens]
+                maps.append((source, [*target, "<eos>"], best.attention))
+        return maps
+
+    def _require_reader(self) -> Any:
+        if self.reader is None:
+            raise UserError(
+                f"{type(self).__name__} has no tokenizer to write text with: use a Trainer with a "
+                "PairDataModule, or set `reader` to the reader of one"
+            )
+        return self.reader
+
+    def reports(self) -> list[Callback]:
+        """Return the report of translations, scores and attention maps."""
+        return [TranslationReport()]
+
+    def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
+        """Return BLEU, chrF, TER and exact match over all lines."""
+        return {"corpus": TranslationScores(self._require_reader().target)}
+
+    def setup(self, stage: str) -> None:
+        """Take the tokenizers of the data module."""
+        self.reader = getattr(getattr(self.trainer, "datamodule", None), "reader", self.reader)
+        super().setup(stage)
+
+    def _log_metrics(self, stage: str) -> None:
+        """Log the teacher-forced perplexity too."""
+        super()._log_metrics(stage)
+        perplexity = self.losses[stage].compute().exp()
+        self.log(f"{stage}/perplexity", perplexity, sync_dist=True)
+
+    def check_data(self, data: Any) -> None:
+        """Refuse data without a joint vocabulary if all embeddings are tied."""
+        if self.decoder.tie_embeddings == "all" and not getattr(data, "joint", True):
+            raise UserError(NEEDS_JOINT_VOCABULARY)
