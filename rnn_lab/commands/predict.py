@@ -39,6 +39,7 @@ SEARCH = {  # decoding options of translators by the field of GenerationConfig t
     "top_k": (int, "sample from the k most likely tokens"),
     "top_p": (float, "nucleus sampling: smallest set with cumulative probability >= p"),
 }
+NEEDS_SAMPLING = "without sampling: set --sampling=true"
 SHOWING = ("attention", "replace_unknown", "seed", "ensemble")
 _predictor: RecordPredictor  # of a worker process
 
@@ -174,7 +175,7 @@ def predictor_of(args: Namespace, device: str) -> RecordPredictor:
     predictor.replace_unknown = args.replace_unknown
     if args.seed is not None:
         if not predictor.search.sampling:
-            raise UserError("--seed has no effect without sampling: set --sampling=true")
+            raise UserError(f"--seed has no effect {NEEDS_SAMPLING}")
         predictor.generator = torch.Generator(device).manual_seed(args.seed)
     return predictor
 
@@ -189,8 +190,8 @@ def _search(default: GenerationConfig, given: dict[str, Any]) -> GenerationConfi
     )
     for name in ineffective:
         if name in given:
-            reason = "with sampling: remove it" if sampling else "without sampling: set --sampling=true"
-            raise UserError(f"--{name} has no effect {reason}")
+            hint = "with sampling: remove it" if sampling else NEEDS_SAMPLING
+            raise UserError(f"--{name} has no effect {hint}")
     if not sampling and "beam_size" not in given:
         given = {**given, "beam_size": max(default.beam_size, given.get("n_best", 1))}
     try:

@@ -50,7 +50,7 @@ from rnn_lab.nn.seq2seq.attention import (
 from rnn_lab.nn.seq2seq.decoders import AttentionDecoder, Decoder, GNMTDecoder, LuongDecoder
 from rnn_lab.nn.seq2seq.dropouts import Seq2SeqDropouts
 from rnn_lab.nn.seq2seq.encoder import Encoder
-from rnn_lab.nn.seq2seq.generation_config import GREEDY, GenerationConfig
+from rnn_lab.nn.seq2seq.generation_config import BEAM_SEARCH, GREEDY, GenerationConfig
 from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
 from rnn_lab.nn.seq2seq.model import Bridge, Seq2Seq
 from rnn_lab.nn.seq2seq.scheduled_sampling import ScheduledSampling
@@ -60,6 +60,7 @@ configure_malloc()
 
 __all__ = [
     "ATTENTIONS",
+    "BEAM_SEARCH",
     "GREEDY",
     "GRU",
     "LAYERS",

@@ -116,7 +116,7 @@ def test_every_task_hands_options_to_its_layer(layer):
         SequenceTagger(WORDS, 16, num_classes=3, layer=layer, layer_kwargs=options).recurrent,
         Forecaster(2, 16, 1, 8, horizon=4, layer=layer, layer_kwargs=options).recurrent,
         Translator(
-            WORDS, WORDS, 8, 16, 2, encoder_layer=layer, encoder_kwargs=options
+            WORDS, WORDS, 8, 16, 2, encoder=EncoderConfig(layer, options)
         ).net.encoder.recurrent,
         LanguageModel(WORDS, 8, 16, 1, layer=layer, dropouts=options).layers[0],
     ]

@@ -1,4 +1,4 @@
-"""Attention: every step of a query looks at all steps of a memory."""
+"""Attention layers: weighted averages of a memory for every step of a query."""
 
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
@@ -9,16 +9,16 @@ from torch.autograd import Function
 
 from rnn_lab.nn.functional.linear import Linear
 
-AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 26}  # numbers of the additive score held at a time
+MAX_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}  # of additive attention, held at a time
 
 
 class Memory(NamedTuple):
-    """What can be looked at, with all that does not depend on who looks.
+    """A memory with everything that does not depend on the query.
 
     Attributes:
-        values: Steps of the memory, `(batch, time, memory_size)`.
-        keys: The same steps as scores need them, `(batch, time, key_size)`.
-        mask: True on real steps, `(batch, time)` bool; None: all are real.
+        values: The memory, `(batch, time, memory_size)`.
+        keys: The memory projected for the score function, `(batch, time, key_size)`.
+        mask: True on real steps, `(batch, time)` bool; None if all steps are real.
     """
 
     values: Tensor
@@ -27,15 +27,15 @@ class Memory(NamedTuple):
 
 
 class AttentionLayer(nn.Module, ABC):
-    """Average a memory, for each query step by weights of its own; padding has weight zero.
+    """Average a memory with separate weights for each query step; padding has weight zero.
 
-    A subclass says how a query step scores a memory step. The memory is projected once
-    (`prepare`), however many steps look at it.
+    A subclass defines the score function. The memory is projected once (`prepare`) for all query
+    steps.
 
     Args:
-        query_size: Features of a query step.
-        memory_size: Features of a memory step.
-        hidden_size: Features in which both are compared.
+        query_size: Features of the query.
+        memory_size: Features of the memory.
+        hidden_size: Size of the space in which both are compared.
     """
 
     def __init__(self, query_size: int, memory_size: int, hidden_size: int) -> None:
@@ -45,65 +45,65 @@ class AttentionLayer(nn.Module, ABC):
 
     @abstractmethod
     def keys(self, memory: Tensor) -> Tensor:
-        """Project the memory, `(batch, time, memory_size)`, to what `score` compares with."""
+        """Project the memory, `(batch, time, memory_size)`, to the keys that `score` reads."""
 
     @abstractmethod
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
         """Score every memory step for every query step.
 
         Args:
-            query: What is asked, `(batch, steps, query_size)`.
-            keys: What can be looked at, `(batch, time, key_size)`.
+            query: The query, `(batch, steps, query_size)`.
+            keys: The projected memory, `(batch, time, key_size)`.
 
         Returns:
             Unnormalized weights, `(batch, steps, time)`.
         """
 
     def prepare(self, memory: Tensor, mask: Tensor | None = None) -> Memory:
-        """Do once for a memory what all queries need.
+        """Project a memory once for all queries.
 
         Args:
-            memory: What can be looked at, `(batch, time, memory_size)`.
-            mask: True on real steps, `(batch, time)`; each row needs one.
+            memory: The memory, `(batch, time, memory_size)`.
+            mask: True on real steps, `(batch, time)`; each row needs at least one.
         """
         return Memory(memory, self.keys(memory), mask)
 
     def forward(
         self, query: Tensor, memory: Tensor | Memory, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Look at the memory.
+        """Attend to the memory.
 
         Args:
-            query: What is asked, `(rows, steps, query_size)`. There may be several rows for each
-                row of the memory, as in a beam: neighbors look at the same one, which is not
-                copied.
-            memory: What can be looked at, `(batch, time, memory_size)`, or what `prepare` gave.
-            mask: True on real steps, `(batch, time)`; what is prepared knows its own.
+            query: The query, `(rows, steps, query_size)`. `rows` may be a multiple of `batch`, as
+                in beam search: adjacent rows then share a row of the memory, which is not copied.
+            memory: The memory, `(batch, time, memory_size)`, or the result of `prepare`.
+            mask: True on real steps, `(batch, time)`; ignored for a prepared memory, which has
+                its own.
 
         Returns:
             The contexts, `(rows, steps, memory_size)`, and the weights, `(rows, steps, time)`,
             which sum to one over time.
         """
-        known = memory if isinstance(memory, Memory) else self.prepare(memory, mask)
+        prepared = memory if isinstance(memory, Memory) else self.prepare(memory, mask)
         rows, steps, _ = query.shape
-        batch, time, _ = known.values.shape
-        scores = self.score(query.reshape(batch, -1, self.query_size), known.keys)
-        if known.mask is not None:
-            scores = scores.masked_fill(~known.mask.unsqueeze(1), -torch.inf)
+        batch, time, _ = prepared.values.shape
+        scores = self.score(query.reshape(batch, -1, self.query_size), prepared.keys)
+        if prepared.mask is not None:
+            scores = scores.masked_fill(~prepared.mask.unsqueeze(1), -torch.inf)
         weights = scores.softmax(-1)
-        context = weights.to(known.values) @ known.values
+        context = weights.to(prepared.values) @ prepared.values
         return context.view(rows, steps, -1), weights.view(rows, steps, time)
 
 
 class AdditiveAttention(AttentionLayer):
-    """Score a step by a small network that sees query and memory together: `v tanh(W q + U m)`.
+    """Score memory steps with a feed-forward network over query and memory: `v tanh(W q + U m)`.
 
     Source: Bahdanau et al. (2015), https://arxiv.org/abs/1409.0473, appendix A.1.2.
 
     Args:
-        query_size: Features of a query step.
-        memory_size: Features of a memory step.
-        hidden_size: Width of the scoring network.
+        query_size: Features of the query.
+        memory_size: Features of the memory.
+        hidden_size: Units of the scoring network.
     """
 
     def __init__(self, query_size: int, memory_size: int, hidden_size: int) -> None:
@@ -123,14 +123,14 @@ class AdditiveAttention(AttentionLayer):
 
 
 class ScaledDotAttention(AttentionLayer):
-    """Score a step by the dot product of projected query and memory, over the root of its size.
+    """Score memory steps by the scaled dot product of projected query and memory.
 
     Source: Vaswani et al. (2017), https://arxiv.org/abs/1706.03762, equation 1, one head.
 
     Args:
-        query_size: Features of a query step.
-        memory_size: Features of a memory step.
-        hidden_size: Features of the projections.
+        query_size: Features of the query.
+        memory_size: Features of the memory.
+        hidden_size: Size of the projections; scores are divided by its square root.
     """
 
     def __init__(self, query_size: int, memory_size: int, hidden_size: int) -> None:
@@ -146,14 +146,14 @@ class ScaledDotAttention(AttentionLayer):
 
 
 class GeneralAttention(AttentionLayer):
-    """Score a step by a bilinear form of query and memory: `q W m`.
+    """Score memory steps by a bilinear form of query and memory: `q W m`.
 
     Source: Luong et al. (2015), https://arxiv.org/abs/1508.04025, equation 8, "general".
 
     Args:
-        query_size: Features of a query step.
-        memory_size: Features of a memory step.
-        hidden_size: Not used: the form has no size of its own.
+        query_size: Features of the query.
+        memory_size: Features of the memory.
+        hidden_size: Not used: a bilinear form has no hidden layer.
     """
 
     def __init__(self, query_size: int, memory_size: int, hidden_size: int = 0) -> None:
@@ -175,27 +175,27 @@ ATTENTIONS: dict[str, type[AttentionLayer]] = {
 
 
 class Attention(AdditiveAttention):
-    """The weights alone of additive attention, for one query a row, all of one width.
+    """Additive attention as in the textbook: weights only, one query per row, one size.
 
     Args:
-        hidden_dim: Features of the query, of a memory step, and of the scoring network.
+        hidden_dim: Features of the query and the memory, and units of the scoring network.
     """
 
     def __init__(self, hidden_dim: int) -> None:
         super().__init__(hidden_dim, hidden_dim, hidden_dim)
 
-    def forward(  # type: ignore[override]  # the textbook's: weights alone
+    def forward(  # type: ignore[override]  # as in the textbook: weights only
         self, hidden: Tensor, encoder_outputs: Tensor, mask: Tensor | None = None
     ) -> Tensor:
-        """Weigh every step of the encoder's output.
+        """Compute the attention weights of the encoder's outputs.
 
         Args:
-            hidden: What is asked, `(batch, hidden_dim)`.
-            encoder_outputs: What can be looked at, `(batch, src_len, hidden_dim)`.
-            mask: True on real steps, `(batch, src_len)`; None: all are real.
+            hidden: The query, `(batch, hidden_dim)`.
+            encoder_outputs: The memory, `(batch, src_len, hidden_dim)`.
+            mask: True on real steps, `(batch, src_len)`; None if all steps are real.
 
         Returns:
-            Weights `(batch, src_len)`, zero on padding, with sum one.
+            Weights `(batch, src_len)`, zero on padding, which sum to one.
         """
         _, weights = super().forward(hidden.unsqueeze(1), encoder_outputs, mask)
         return weights.squeeze(1)
@@ -204,30 +204,30 @@ class Attention(AdditiveAttention):
 class _AdditiveScore(Function):
     """`v tanh(query + key)` for all pairs of steps.
 
-    Their sums would fill `batch * steps * time * hidden` numbers. They are made a few rows at a
-    time, which stay in the cache, and made again for the gradient.
+    The sums have `batch * steps * time * hidden` elements. They are computed for a few rows at a
+    time, which fit in the cache, and recomputed in the backward pass.
     """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, keys: Tensor, v: Tensor) -> Tensor:
         ctx.save_for_backward(query, keys, v)
         scores = query.new_empty(query.size(0), query.size(1), keys.size(1))
-        for some in _chunks(query, keys):
-            torch.matmul(_energy(query[some], keys[some]), v, out=scores[some])
+        for chunk in _chunks(query, keys):
+            torch.matmul(_energy(query[chunk], keys[chunk]), v, out=scores[chunk])
         return scores
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, keys, v = ctx.saved_tensors
-        to_query, to_keys, to_v = map(torch.empty_like, (query, keys, v))
-        to_v.zero_()
-        for some in _chunks(query, keys):
-            energy, above = _energy(query[some], keys[some]), grad[some]
-            to_v += above.reshape(-1) @ energy.flatten(0, 2)
-            slope = energy.square_().neg_().add_(1).mul_(above.unsqueeze(-1))
-            torch.sum(slope, 2, out=to_query[some])
-            torch.sum(slope, 1, out=to_keys[some])
-        return to_query * v, to_keys * v, to_v
+        grad_query, grad_keys, grad_v = map(torch.empty_like, (query, keys, v))
+        grad_v.zero_()
+        for chunk in _chunks(query, keys):
+            energy, grad_scores = _energy(query[chunk], keys[chunk]), grad[chunk]
+            grad_v += grad_scores.reshape(-1) @ energy.flatten(0, 2)
+            slope = energy.square_().neg_().add_(1).mul_(grad_scores.unsqueeze(-1))
+            torch.sum(slope, 2, out=grad_query[chunk])
+            torch.sum(slope, 1, out=grad_keys[chunk])
+        return grad_query * v, grad_keys * v, grad_v
 
 
 def _energy(query: Tensor, keys: Tensor) -> Tensor:
@@ -235,7 +235,7 @@ def _energy(query: Tensor, keys: Tensor) -> Tensor:
 
 
 def _chunks(query: Tensor, keys: Tensor) -> list[slice]:
-    """Cut the batch so that the sums of a part are few enough."""
-    row = query.size(1) * keys.size(1) * keys.size(2)
-    size = max(1, AT_ONCE.get(query.device.type, AT_ONCE["cpu"]) // max(row, 1))
+    """Split the batch into chunks whose sums have at most `MAX_ELEMENTS` elements."""
+    row_elements = query.size(1) * keys.size(1) * keys.size(2)
+    size = max(1, MAX_ELEMENTS.get(query.device.type, MAX_ELEMENTS["cpu"]) // max(row_elements, 1))
     return [slice(i, i + size) for i in range(0, query.size(0), size)]

@@ -1,8 +1,8 @@
-"""Decoders of sequence-to-sequence models, which differ in where they look at the source.
+"""Decoders of sequence-to-sequence models, which differ in where attention is applied.
 
-`Decoder` never looks, `AttentionDecoder` before its recurrent layers (the state of the last step
-asks), `GNMTDecoder` between them (the first layer asks, the others read the answer), `LuongDecoder`
-after them.
+`Decoder` has no attention. `AttentionDecoder` applies it before the recurrent layers (the query is
+the previous state), `GNMTDecoder` between them (the query is the output of the first layer), and
+`LuongDecoder` after them.
 """
 
 from typing import Any
@@ -33,16 +33,16 @@ DECODER_LAYERS: dict[str, type[FusedRNN]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GR
 
 
 class Decoder(nn.Module):
-    """Write a target from a start state alone, without looking back at the source.
+    """Decode a target from an initial state alone, without attention.
 
     Args:
-        output_dim: Words in the target vocabulary.
-        embedding_dim: Features of a word.
-        hidden_dim: Features of a step.
-        num_layers: Recurrent layers on top of each other.
+        output_dim: Number of tokens in the target vocabulary.
+        embedding_dim: Size of a token embedding.
+        hidden_dim: Size of the hidden state.
+        num_layers: Number of stacked recurrent layers.
         layer: `RNN`, `LSTM` or `GRU`.
-        readout_dim: Features of a layer between all that is known at a step (output, context,
-            word) and the scores of the words; None: scores straight from the output.
+        readout_dim: Size of a tanh layer over output, context and embedding before the output
+            layer; None: the output layer reads the recurrent output.
         layer_norm: If True, apply layer normalization to the embeddings and the readout.
         dropouts: Dropout probabilities; all but `encoder_output` are used here.
     """
@@ -74,30 +74,30 @@ class Decoder(nn.Module):
                 initialize(net)
         self.readout: Readout | None = None
         if readout_dim is not None:
-            self.readout = Readout(self.known_size(), readout_dim, layer_norm)
+            self.readout = Readout(self.readout_input_size(), readout_dim, layer_norm)
         self.output_dropout = dropouts.feature_dropout(dropouts.output)
         self.fc = Linear(readout_dim or hidden_dim, output_dim)
 
     def _build(self, layer: type[FusedRNN], dropout: float) -> None:
-        """Make the recurrent layers."""
+        """Build the recurrent layers."""
         size = self.embedding.embedding_dim
         self.recurrent = layer(size, self.hidden_dim, self.num_layers, dropout)
 
     @property
     def num_states(self) -> int:
-        """Tensors in the state of its recurrent layers."""
+        """Number of tensors in the recurrent state."""
         return self.layer_class.num_states
 
-    def known_size(self) -> int:
-        """Features of all that is known at a step: output, context, word."""
+    def readout_input_size(self) -> int:
+        """Return the size of output, context and embedding together."""
         return self.hidden_dim + self.embedding.embedding_dim
 
     def prepare(self, memory: Tensor, mask: Tensor | None = None) -> Memory | None:
-        """Do once for a source what all steps need; None if no step looks at it."""
+        """Project the memory once for all steps; None for a decoder without attention."""
         return None
 
     def start(self, state: State) -> State:
-        """Make the state before the first step from the states of the recurrent layers."""
+        """Return the decoder's initial state from that of the recurrent layers."""
         return state
 
     def forward(
@@ -107,18 +107,19 @@ class Decoder(nn.Module):
         memory: Tensor | Memory | None = None,
         mask: Tensor | None = None,
     ) -> tuple[Tensor, State, Tensor | None]:
-        """Score the word after each of some words.
+        """Compute the logits of the next token at each step.
 
         Args:
-            tokens: Word ids, `(rows, steps)`: all of them in training, one step in decoding.
-            state: What came before: of the first step what `start` gave.
-            memory: The encoder's output, `(batch, src_len, features)`, or what `prepare` made of
-                it. There may be several rows for each of the memory's, neighbors, as in a beam.
-            mask: True on real words of the source, `(batch, src_len)`.
+            tokens: Token ids, `(rows, steps)`: all steps in training, one in decoding.
+            state: The state before the first step; the initial one is the result of `start`.
+            memory: The encoder's output, `(batch, src_len, features)`, or the result of
+                `prepare`. `rows` may be a multiple of `batch`, as in beam search: adjacent rows
+                then share a row of the memory.
+            mask: True on real tokens of the source, `(batch, src_len)`.
 
         Returns:
-            Unnormalized scores `(rows, steps, output_dim)`, the state after the last step, and
-            what was looked at, `(rows, steps, src_len)`; None for a decoder that never looks.
+            Logits `(rows, steps, output_dim)`, the state after the last step, and the attention
+            weights `(rows, steps, src_len)`; None for a decoder without attention.
         """
         if isinstance(memory, Tensor):
             memory = self.prepare(memory, mask)
@@ -128,30 +129,30 @@ class Decoder(nn.Module):
     def features(
         self, tokens: Tensor, state: State, memory: Memory | None
     ) -> tuple[Tensor, State, Tensor | None]:
-        """Give what `fc` scores words from, `(rows, steps, fc.in_features)`; else as `forward`."""
-        words = self.embedding(tokens)
-        output, context, state, weights = self.read(words, state, memory)
-        known = output
+        """Compute the input of `fc`, `(rows, steps, fc.in_features)`; otherwise as `forward`."""
+        embedded = self.embedding(tokens)
+        output, context, state, weights = self.run_layers(embedded, state, memory)
+        features = output
         if self.readout is not None:
-            parts = [output, words] if context is None else [output, context, words]
-            known = self.readout(torch.cat(parts, -1))
-        return self.output_dropout(known), state, weights
+            inputs = [output, embedded] if context is None else [output, context, embedded]
+            features = self.readout(torch.cat(inputs, -1))
+        return self.output_dropout(features), state, weights
 
-    def read(
-        self, words: Tensor, state: State, memory: Memory | None
+    def run_layers(
+        self, embedded: Tensor, state: State, memory: Memory | None
     ) -> tuple[Tensor, Tensor | None, State, Tensor | None]:
-        """Run the recurrent layers, and attention: output, context, state, weights of all steps."""
-        output, state = self.recurrent(words, None, state)
+        """Run recurrent layers and attention: output, context, state, weights of all steps."""
+        output, state = self.recurrent(embedded, None, state)
         return output, None, state, None
 
 
 class Readout(nn.Module):
-    """One layer over all that is known at a step.
+    """Tanh layer over the output, context and embedding of a step.
 
     Args:
-        input_size: Features of what is known.
-        output_size: Features of the result.
-        layer_norm: Whether it is normalized before the nonlinearity.
+        input_size: Size of output, context and embedding together.
+        output_size: Size of the result.
+        layer_norm: If True, apply layer normalization before the tanh.
     """
 
     def __init__(self, input_size: int, output_size: int, layer_norm: bool = False) -> None:
@@ -159,21 +160,21 @@ class Readout(nn.Module):
         self.linear = Linear(input_size, output_size)
         self.norm = nn.LayerNorm(output_size) if layer_norm else nn.Identity()
 
-    def forward(self, known: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map `(..., input_size)` to `(..., output_size)`, between minus one and one."""
-        return torch.tanh(self.norm(self.linear(known)))
+        return torch.tanh(self.norm(self.linear(x)))
 
 
 class AttentiveDecoder(Decoder):
-    """What decoders that look at the source share.
+    """Base of decoders with attention.
 
     Args:
-        output_dim: See `Decoder`, as all that is not named here.
-        embedding_dim: Features of a word.
-        hidden_dim: Features of a step, and width of the attention.
-        num_layers: Recurrent layers on top of each other.
-        memory_size: Features of a step of the source; None: `hidden_dim`.
-        attention: `additive`, `scaled_dot` or `general`.
+        output_dim: See `Decoder`, also for arguments that are not listed here.
+        embedding_dim: Size of a token embedding.
+        hidden_dim: Size of the hidden state and of the attention's hidden layer.
+        num_layers: Number of stacked recurrent layers.
+        memory_size: Features of the encoder's output; None: `hidden_dim`.
+        attention: Score function: `additive`, `scaled_dot` or `general`.
     """
 
     def __init__(
@@ -195,8 +196,8 @@ class AttentiveDecoder(Decoder):
             hidden_dim, self.memory_size, hidden_dim
         )
 
-    def known_size(self) -> int:
-        return super().known_size() + self.memory_size
+    def readout_input_size(self) -> int:
+        return super().readout_input_size() + self.memory_size
 
     def prepare(self, memory: Tensor, mask: Tensor | None = None) -> Memory:
         """Project the memory once for all steps, see `AttentionLayer.prepare`."""
@@ -204,7 +205,9 @@ class AttentiveDecoder(Decoder):
 
 
 class AttentionDecoder(AttentiveDecoder):
-    """Look at the source before each step: the last state asks, the answer joins the input.
+    """Decoder with attention before the recurrent layers.
+
+    The query is the top layer's previous state; the context is concatenated to the embedding.
 
     Source: Bahdanau et al. (2015), https://arxiv.org/abs/1409.0473, section 3.1.
     """
@@ -213,26 +216,27 @@ class AttentionDecoder(AttentiveDecoder):
         size = self.embedding.embedding_dim + self.memory_size
         self.recurrent = layer(size, self.hidden_dim, self.num_layers, dropout)
 
-    def read(
-        self, words: Tensor, state: State, memory: Memory | None
+    def run_layers(
+        self, embedded: Tensor, state: State, memory: Memory | None
     ) -> tuple[Tensor, Tensor | None, State, Tensor | None]:
-        stepper, states = Stepper(self.recurrent, words), unstack_state(state)
-        found = []
-        for t in range(words.size(1)):
+        stepper, states = Stepper(self.recurrent, embedded), unstack_state(state)
+        steps = []
+        for t in range(embedded.size(1)):
             context, weights = self.attention(states[-1][0].unsqueeze(1), memory)
             output, states = stepper.step(t, context.squeeze(1), states)
-            found.append((output, context.squeeze(1), weights.squeeze(1)))
-        output, context, weights = (torch.stack(steps, 1) for steps in zip(*found, strict=True))
+            steps.append((output, context.squeeze(1), weights.squeeze(1)))
+        output, context, weights = (torch.stack(each, 1) for each in zip(*steps, strict=True))
         return output, context, stack_state(states), weights
 
 
 class GNMTDecoder(AttentiveDecoder):
-    """Look at the source between layers: the first one asks, the others read word and answer.
+    """Decoder with attention between the first and the other recurrent layers.
 
-    No answer is fed back to the layer that asks, so that all steps of each layer are one call.
+    The query is the first layer's output; the other layers read it with the context. The context
+    is not fed back to the first layer, so that all steps of a layer are one call.
 
-    Source: Wu et al. (2016), https://arxiv.org/abs/1609.08144, section 3, there with the context
-    of the step before fed to the first layer.
+    Source: Wu et al. (2016), https://arxiv.org/abs/1609.08144, section 3; there the context of
+    the previous step is also an input of the first layer.
     """
 
     def _build(self, layer: type[FusedRNN], dropout: float) -> None:
@@ -244,28 +248,29 @@ class GNMTDecoder(AttentiveDecoder):
         self.upper = layer(size + self.memory_size, size, upper, dropout if upper > 1 else 0.0)
         self.dropout = nn.Dropout(dropout)
 
-    def read(
-        self, words: Tensor, state: State, memory: Memory | None
+    def run_layers(
+        self, embedded: Tensor, state: State, memory: Memory | None
     ) -> tuple[Tensor, Tensor | None, State, Tensor | None]:
-        low, high = _cut(state)
-        asked, low = self.lower(words, None, low)
-        context, weights = self.attention(asked, memory)
-        output, high = self.upper(self.dropout(torch.cat([asked, context], -1)), None, high)
-        return output, context, _joined(low, high), weights
+        lower, upper = _split_layers(state)
+        query, lower = self.lower(embedded, None, lower)
+        context, weights = self.attention(query, memory)
+        output, upper = self.upper(self.dropout(torch.cat([query, context], -1)), None, upper)
+        return output, context, _join_layers(lower, upper), weights
 
 
 class LuongDecoder(AttentiveDecoder):
-    """Look at the source after the recurrent layers; with input feeding the answer is read next.
+    """Decoder with attention after the recurrent layers, and optionally input feeding.
 
     Source: Luong et al. (2015), https://arxiv.org/abs/1508.04025, sections 3.1 and 3.3.
 
     Args:
-        output_dim: See `Decoder`, as all that is not named here.
-        embedding_dim: Features of a word.
-        hidden_dim: Features of a step, and width of the attention.
-        num_layers: Recurrent layers on top of each other.
-        input_feeding: Whether the vector that the words are scored from joins the next input.
-        readout_dim: Features of that vector; None: `hidden_dim`.
+        output_dim: See `AttentiveDecoder`, also for arguments that are not listed here.
+        embedding_dim: Size of a token embedding.
+        hidden_dim: Size of the hidden state and of the attention's hidden layer.
+        num_layers: Number of stacked recurrent layers.
+        input_feeding: If True, the attentional state (the readout) is concatenated to the next
+            step's embedding.
+        readout_dim: Size of the attentional state; None: `hidden_dim`.
     """
 
     def __init__(
@@ -279,7 +284,7 @@ class LuongDecoder(AttentiveDecoder):
         readout_dim: int | None = None,
         **options: Any,
     ) -> None:
-        self.fed = (readout_dim or hidden_dim) if input_feeding else 0
+        self.fed_size = (readout_dim or hidden_dim) if input_feeding else 0
         super().__init__(
             output_dim,
             embedding_dim,
@@ -290,46 +295,48 @@ class LuongDecoder(AttentiveDecoder):
         )
 
     def _build(self, layer: type[FusedRNN], dropout: float) -> None:
-        size = self.embedding.embedding_dim + self.fed
+        size = self.embedding.embedding_dim + self.fed_size
         self.recurrent = layer(size, self.hidden_dim, self.num_layers, dropout)
 
     def start(self, state: State) -> State:
-        """Add that nothing was fed yet, with input feeding."""
-        if not self.fed:
+        """Add a zero attentional state for input feeding."""
+        if not self.fed_size:
             return state
-        before = as_tuple(state)
-        return (*before, before[0].new_zeros(1, before[0].size(1), self.fed))
+        states = as_tuple(state)
+        return (*states, states[0].new_zeros(1, states[0].size(1), self.fed_size))
 
-    def read(
-        self, words: Tensor, state: State, memory: Memory | None
+    def run_layers(
+        self, embedded: Tensor, state: State, memory: Memory | None
     ) -> tuple[Tensor, Tensor | None, State, Tensor | None]:
-        if self.fed:
-            return self._read_fed(words, state, memory)
-        output, state = self.recurrent(words, None, state)
+        if self.fed_size:
+            return self._feed_input(embedded, state, memory)
+        output, state = self.recurrent(embedded, None, state)
         context, weights = self.attention(output, memory)
         return output, context, state, weights
 
-    def _read_fed(
-        self, words: Tensor, state: State, memory: Memory | None
+    def _feed_input(
+        self, embedded: Tensor, state: State, memory: Memory | None
     ) -> tuple[Tensor, Tensor | None, State, Tensor | None]:
-        """Step by step: what each word is scored from is read by the next step."""
-        assert self.readout is not None  # the constructor makes one
-        stepper, found = Stepper(self.recurrent, words), []
+        """Run step by step: the readout of each step is an input of the next."""
+        assert self.readout is not None  # the constructor builds one
+        stepper, steps = Stepper(self.recurrent, embedded), []
         states, fed = unstack_state(state[:-1]), state[-1][0]
-        for t, word in enumerate(words.unbind(1)):
+        for t, token in enumerate(embedded.unbind(1)):
             output, states = stepper.step(t, fed, states)
             context, weights = self.attention(output.unsqueeze(1), memory)
             context = context.squeeze(1)
-            fed = self.readout(torch.cat([output, context, word], -1))
-            found.append((output, context, weights.squeeze(1)))
-        output, context, weights = (torch.stack(steps, 1) for steps in zip(*found, strict=True))
+            fed = self.readout(torch.cat([output, context, token], -1))
+            steps.append((output, context, weights.squeeze(1)))
+        output, context, weights = (torch.stack(each, 1) for each in zip(*steps, strict=True))
         return output, context, (*as_tuple(stack_state(states)), fed.unsqueeze(0)), weights
 
 
-def _cut(state: State) -> tuple[State, State]:
-    """The state of the first layer and that of the others."""
+def _split_layers(state: State) -> tuple[State, State]:
+    """Split a state into that of the first layer and that of the others."""
     return map_state(state, lambda part: part[:1]), map_state(state, lambda part: part[1:])
 
 
-def _joined(low: State, high: State) -> State:
-    return from_tuple(torch.cat(both) for both in zip(as_tuple(low), as_tuple(high), strict=True))
+def _join_layers(lower: State, upper: State) -> State:
+    return from_tuple(
+        torch.cat(pair) for pair in zip(as_tuple(lower), as_tuple(upper), strict=True)
+    )

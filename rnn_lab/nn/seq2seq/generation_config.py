@@ -98,4 +98,5 @@ class GenerationConfig:
         )
 
 
+BEAM_SEARCH = GenerationConfig()
 GREEDY = GenerationConfig(beam_size=1)

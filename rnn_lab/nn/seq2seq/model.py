@@ -13,17 +13,17 @@ from rnn_lab.special_tokens import PAD_ID
 
 
 class Bridge(nn.Module):
-    """Make the decoder's first states from the encoder's last ones.
+    """Compute the decoder's initial state from the encoder's final state.
 
-    Both directions of an encoder's layer count as one state. A decoder that is deeper takes the
-    encoder's top layer for its further layers; one that is flatter takes the top ones. A decoder
-    that keeps more than the encoder gives makes it of the same.
+    The states of both directions of an encoder layer are concatenated. A deeper decoder reuses
+    the encoder's top layer for its further layers; a shallower one takes the top layers. A decoder
+    with more state tensors than the encoder computes the additional ones from the last of them.
 
     Args:
         kind: `dense` (a linear layer and tanh for each state), `copy` (unchanged, for equal sizes
             of the same layer) or `zeros`.
-        encoder: Where the states come from.
-        decoder: Where they go.
+        encoder: The encoder.
+        decoder: The decoder.
 
     Raises:
         ValueError: If the kind is unknown, or `copy` does not fit.
@@ -36,9 +36,11 @@ class Bridge(nn.Module):
         if kind not in self.KINDS:
             raise ValueError(f"bridge must be one of {', '.join(self.KINDS)}, got {kind!r}")
         source, size = encoder.output_size, decoder.hidden_dim
-        if kind == "copy" and not self.passes(encoder, decoder):
-            wish = "needs encoder and decoder of one layer and width"
-            raise ValueError(f"bridge=copy {wish}, got {source} and {size} features: try dense")
+        if kind == "copy" and not self.can_copy(encoder, decoder):
+            raise ValueError(
+                "bridge=copy needs encoder and decoder of the same layer and size, got "
+                f"{source} and {size} features: try bridge=dense"
+            )
         self.kind, self.layers, self.size = kind, decoder.num_layers, size
         self.directions = 2 if encoder.recurrent.bidirectional else 1
         self.parts = decoder.num_states
@@ -46,47 +48,50 @@ class Bridge(nn.Module):
         self.maps = nn.ModuleList(maps)
 
     @staticmethod
-    def passes(encoder: Encoder, decoder: Decoder) -> bool:
-        """Tell whether the decoder can take the encoder's states as they are."""
+    def can_copy(encoder: Encoder, decoder: Decoder) -> bool:
+        """Return whether the decoder can start from the encoder's unchanged state."""
         same = isinstance(encoder.recurrent, decoder.layer_class)
         return same and encoder.output_size == decoder.hidden_dim
 
     def forward(self, state: State) -> State:
-        """Map `(layers * directions, batch, hidden)`, or a pair, to the decoder's shape."""
-        given = as_tuple(state)
-        return from_tuple(self._one(i, given[min(i, len(given) - 1)]) for i in range(self.parts))
+        """Map `(layers * directions, batch, hidden)`, or a pair, to the shape of the decoder."""
+        source = as_tuple(state)
+        return from_tuple(self._map(i, source[min(i, len(source) - 1)]) for i in range(self.parts))
 
-    def _one(self, number: int, part: Tensor) -> Tensor:
+    def _map(self, index: int, part: Tensor) -> Tensor:
         if self.kind == "zeros":
             return part.new_zeros(self.layers, part.size(1), self.size)
         joined = part.unflatten(0, (-1, self.directions)).transpose(1, 2).flatten(2)
         depth = joined.size(0)
         first = max(0, depth - self.layers)
         layers = [joined[min(first + i, depth - 1)] for i in range(self.layers)]
-        chosen = torch.stack(layers)
-        return torch.tanh(self.maps[number](chosen)) if self.kind == "dense" else chosen
+        stacked = torch.stack(layers)
+        return torch.tanh(self.maps[index](stacked)) if self.kind == "dense" else stacked
 
 
 class Seq2Seq(nn.Module):
-    """Write a target word by word from a source that was read before.
+    """Sequence-to-sequence model: an encoder, a bridge and a decoder.
 
     Args:
-        encoder: Reads the source.
-        decoder: Writes the target.
+        encoder: Encodes the source.
+        decoder: Predicts the target.
         bridge: `dense`, `copy` or `zeros`, see `Bridge`; None: `copy` where that is possible, else
             `dense`.
 
     Raises:
-        ValueError: If both do not fit together.
+        ValueError: If the sizes of encoder and decoder do not match.
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder, *, bridge: str | None = None) -> None:
         super().__init__()
         size = getattr(decoder, "memory_size", encoder.output_size)
         if size != encoder.output_size:
-            raise ValueError(f"memory_size is {size}, the encoder gives {encoder.output_size}")
+            raise ValueError(
+                f"the decoder's memory_size is {size}, but the encoder's output_size is "
+                f"{encoder.output_size}"
+            )
         self.encoder, self.decoder = encoder, decoder
-        kind = bridge or ("copy" if Bridge.passes(encoder, decoder) else "dense")
+        kind = bridge or ("copy" if Bridge.can_copy(encoder, decoder) else "dense")
         self.bridge = Bridge(kind, encoder, decoder)
 
     def tie_embeddings(self, encoder: bool = False) -> None:
@@ -113,15 +118,15 @@ class Seq2Seq(nn.Module):
             self.encoder.embedding.table.weight = table.weight
 
     def encode(self, src: Tensor, lengths: Tensor | None = None) -> tuple[Memory | None, State]:
-        """Read sources.
+        """Encode sources.
 
         Args:
-            src: Word ids, `(batch, src_len)`.
-            lengths: Real words of each row, `(batch,)` on the CPU; None: all rows are full.
+            src: Token ids, `(batch, src_len)`.
+            lengths: Real tokens of each source, `(batch,)` on the CPU; None if every row is full.
 
         Returns:
-            The memory as the decoder wants it, None if it never looks back, and the state before
-            its first step.
+            The memory prepared for the decoder, None for a decoder without attention, and the
+            decoder's initial state.
         """
         memory, state = self.encoder(src, lengths)
         mask = None if lengths is None else lengths_to_mask(lengths, src.size(1), src.device)
@@ -134,11 +139,10 @@ class Seq2Seq(nn.Module):
         teacher_forcing_ratio: float = 0.5,
         src_lengths: Tensor | None = None,
     ) -> Tensor:
-        """Score every word of a target, see `logits`.
+        """Compute the logits of every target token, see `logits`.
 
         Returns:
-            Unnormalized scores, `(batch, trg_len, vocab)`; the first row, for the word that starts
-            a target, is zero.
+            Logits, `(batch, trg_len, vocab)`; the first row, for the start token, is zero.
         """
         logits = self.logits(src, trg, teacher_forcing_ratio, src_lengths)
         return torch.cat([torch.zeros_like(logits[:, :1]), logits], 1)
@@ -150,19 +154,19 @@ class Seq2Seq(nn.Module):
         teacher_forcing_ratio: float = 1.0,
         src_lengths: Tensor | None = None,
     ) -> Tensor:
-        """Score every word of a target after the first.
+        """Compute the logits of every target token after the first.
 
         Args:
-            src: Word ids, `(batch, src_len)`.
-            trg: Word ids, `(batch, trg_len)`, of at least two words.
-            teacher_forcing_ratio: How likely the decoder reads the true last word and not its own
-                best guess, drawn for each row and step. At one nothing is drawn, and all steps of
-                a layer may be one call.
-            src_lengths: Real words of each source, `(batch,)` on the CPU; None: rows are full.
+            src: Token ids, `(batch, src_len)`.
+            trg: Token ids, `(batch, trg_len)`, with at least two tokens.
+            teacher_forcing_ratio: Probability that the decoder reads the true previous token
+                instead of its own prediction, drawn for each row and step. At one nothing is
+                drawn, and all steps of a layer may be one call.
+            src_lengths: Real tokens of each source, `(batch,)` on the CPU; None if every row is
+                full.
 
         Returns:
-            Unnormalized scores of the words after each of the first `trg_len - 1`,
-            `(batch, trg_len - 1, vocab)`.
+            Logits, `(batch, trg_len - 1, vocab)`.
 
         Raises:
             ValueError: If the ratio is not between 0 and 1.
@@ -177,17 +181,18 @@ class Seq2Seq(nn.Module):
         src_lengths: Tensor | None = None,
         label_smoothing: float = 0.0,
     ) -> Tensor:
-        """Take the cross-entropy of every word after the first, padding left out; see `logits`.
+        """Compute the cross-entropy of every token after the first, ignoring padding.
 
         Args:
-            src: Word ids, `(batch, src_len)`.
-            trg: Word ids, `(batch, trg_len)`.
+            src: Token ids, `(batch, src_len)`.
+            trg: Token ids, `(batch, trg_len)`.
             teacher_forcing_ratio: As in `logits`.
-            src_lengths: Real words of each source, `(batch,)` on the CPU; None: rows are full.
-            label_smoothing: Share of each target that is spread evenly over the vocabulary.
+            src_lengths: Real tokens of each source, `(batch,)` on the CPU; None if every row is
+                full.
+            label_smoothing: Label smoothing epsilon.
 
         Returns:
-            The mean over the real words, a scalar.
+            The mean over the real tokens, a scalar.
         """
         features = self._features(src, trg, teacher_forcing_ratio, src_lengths)
         fc = self.decoder.fc
@@ -203,17 +208,17 @@ class Seq2Seq(nn.Module):
     def _features(
         self, src: Tensor, trg: Tensor, ratio: float, src_lengths: Tensor | None
     ) -> Tensor:
-        """What all words after the first are scored from."""
+        """Compute the input of the output layer for every token after the first."""
         if not 0 <= ratio <= 1:
-            raise ValueError(f"teacher_forcing_ratio must be 0 to 1, got {ratio}")
+            raise ValueError(f"teacher_forcing_ratio must be from 0 to 1, got {ratio}")
         memory, state = self.encode(src, src_lengths)
         if ratio == 1:
             return self.decoder.features(trg[:, :-1], state, memory)[0]
-        words, steps = trg[:, 0], []
-        for true in trg[:, 1:].unbind(1):
-            features, state, _ = self.decoder.features(words.unsqueeze(1), state, memory)
+        tokens, steps = trg[:, 0], []
+        for target in trg[:, 1:].unbind(1):
+            features, state, _ = self.decoder.features(tokens.unsqueeze(1), state, memory)
             steps.append(features)
-            forced = torch.rand(len(true), device=true.device) < ratio
-            guess = self.decoder.fc(features.detach()).squeeze(1).argmax(-1)
-            words = torch.where(forced, true, guess)
+            forced = torch.rand(len(target), device=target.device) < ratio
+            predicted = self.decoder.fc(features.detach()).squeeze(1).argmax(-1)
+            tokens = torch.where(forced, target, predicted)
         return torch.cat(steps, 1)

@@ -1,7 +1,7 @@
-"""Recurrent layers taken one step at a time, where each step's input hangs on the last output.
+"""Recurrent layers run step by step, where each step's input depends on the previous output.
 
-What is known before the loop is multiplied before it; gradients of the weights, which every step
-uses, are taken once after it instead of being summed step by step.
+The features known before the loop are multiplied by their weights before it. The gradients of the
+weights are computed once after the loop instead of being accumulated step by step.
 """
 
 import torch
@@ -15,20 +15,20 @@ from rnn_lab.nn.layers.fused import FusedRNN
 
 
 class Stepper:
-    """Steps a recurrent layer over inputs of which the first features are known beforehand.
+    """Run a recurrent layer step by step over inputs whose first features are known beforehand.
 
     Args:
-        net: A layer that reads forwards, of any depth.
+        net: A unidirectional layer of any depth.
         known: The first features of every step's input, `(batch, steps, known_size)`.
     """
 
     def __init__(self, net: FusedRNN, known: Tensor) -> None:
         self.net = net
-        self.once = known.size(1) == 1
-        self.known = known.unbind(1) if self.once else self._multiplied(known)
+        self.single_step = known.size(1) == 1
+        self.known = known.unbind(1) if self.single_step else self._project(known)
 
-    def _multiplied(self, known: Tensor) -> LayerState:
-        """Multiply what is known by its weights; keep the other weights for the steps."""
+    def _project(self, known: Tensor) -> LayerState:
+        """Multiply the known features by their weights; store the other weights for the steps."""
         self.inputs: list[DeferredLinear] = []
         self.recurrent: list[DeferredLinear] = []
         products: tuple[Tensor, ...] = ()
@@ -47,27 +47,28 @@ class Stepper:
         return products
 
     def step(self, t: int, new: Tensor, state: list[LayerState]) -> tuple[Tensor, list[LayerState]]:
-        """Take a step.
+        """Run one step.
 
         Args:
-            t: Number of the step.
-            new: The features of its input that were not known, `(batch, new_size)`.
+            t: Index of the step.
+            new: The other features of its input, `(batch, new_size)`.
             state: The state of each layer.
 
         Returns:
-            The last layer's output, `(batch, hidden)`, and the states after it.
+            The last layer's output, `(batch, hidden)`, and the new state of each layer.
         """
         x, after = new, []
         for layer, part in enumerate(state):
             if layer:
                 x = F.dropout(x, self.net.dropout, self.net.training)
-            part = self._once(t, layer, x, part) if self.once else self._cell(t, layer, x, part)
+            cell = self._torch_cell if self.single_step else self._cell
+            part = cell(t, layer, x, part)
             after.append(part)
             x = part[0]
         return x, after
 
-    def _once(self, t: int, layer: int, x: Tensor, part: LayerState) -> LayerState:
-        """Use torch's own cell where nothing can be prepared: there is one step only."""
+    def _torch_cell(self, t: int, layer: int, x: Tensor, part: LayerState) -> LayerState:
+        """Run torch's own cell: with a single step nothing can be computed in advance."""
         if layer == 0:
             x = torch.cat([self.known[t], x], 1)
         return self.net.cell_step(layer, x, part)
@@ -76,8 +77,8 @@ class Stepper:
         base = self.known[t] if layer == 0 else None
         h = part[0]
         if self.net.mode == "GRU":
-            gates, again = self.inputs[layer](x, base), self.recurrent[layer](h, None)
-            return (gru_gates(gates, again, h),)
+            gates, recurrent = self.inputs[layer](x, base), self.recurrent[layer](h, None)
+            return (gru_gates(gates, recurrent, h),)
         gates = self.inputs[layer](torch.cat([x, h], 1), base)
         if self.net.mode == "LSTM":
             return lstm_gates(gates, part[1])

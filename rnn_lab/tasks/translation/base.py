@@ -13,6 +13,7 @@ from rnn_lab.core.options import as_options
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import (
+    BEAM_SEARCH,
     GREEDY,
     AttentionDecoder,
     Decoder,
@@ -92,7 +93,7 @@ class BaseTranslator(Task):
         hidden_dim: int = 512,
         num_layers: int = 2,
         *,
-        search: GenerationConfig = GenerationConfig(),
+        search: GenerationConfig = BEAM_SEARCH,
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:

@@ -26,10 +26,10 @@ class TargetReader(Protocol):
 class TranslationScores(Metric):
     """Compare translations with one reference each.
 
-    `bleu` (tokenization 13a), `chrf` and `ter` take plain text on both sides, 0 to 100; `exact_match` is
-    the share of translations that equal their normalized reference. Where the reader follows
-    Moses, `bleu_tokenized` compares what the model wrote with the normalized reference, as most
-    papers on Multi30k do. What is summed are the counts behind each score, so that it is
+    `bleu` (tokenization 13a), `chrf` and `ter` take plain text on both sides, 0 to 100;
+    `exact_match` is the fraction of translations that equal their normalized reference. Where the
+    reader follows Moses, `bleu_tokenized` compares the output with the normalized reference, as
+    most papers on Multi30k do. What is summed are the counts behind each score, so that it is
     sacrebleu's own however the lines are cut into batches. The scores of no lines are NaN.
 
     Args:

@@ -3,7 +3,7 @@
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
 from rnn_lab.core.options import as_options
-from rnn_lab.nn import GenerationConfig, ScheduledSampling, Seq2SeqDropouts
+from rnn_lab.nn import BEAM_SEARCH, GenerationConfig, ScheduledSampling, Seq2SeqDropouts
 from rnn_lab.tasks.translation.base import BaseTranslator
 from rnn_lab.tasks.translation.options import DecoderConfig, EncoderConfig
 
@@ -42,12 +42,12 @@ class Translator(BaseTranslator):
         num_layers: int = 2,
         *,
         layer: str = "LSTM",
-        encoder: EncoderConfig = EncoderConfig(),
-        decoder: DecoderConfig = DecoderConfig(),
-        dropouts: Seq2SeqDropouts = Seq2SeqDropouts(),
-        scheduled_sampling: ScheduledSampling = ScheduledSampling(),
+        encoder: EncoderConfig = BaseTranslator.encoder,
+        decoder: DecoderConfig = BaseTranslator.decoder,
+        dropouts: Seq2SeqDropouts = BaseTranslator.dropouts,
+        scheduled_sampling: ScheduledSampling = BaseTranslator.scheduled_sampling,
         label_smoothing: float = 0.0,
-        search: GenerationConfig = GenerationConfig(),
+        search: GenerationConfig = BEAM_SEARCH,
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:

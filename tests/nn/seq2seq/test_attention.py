@@ -59,7 +59,7 @@ def test_beams_of_a_sentence_share_its_memory(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_those_of_finite_differences(kind, monkeypatch):
-    monkeypatch.setitem(module.AT_ONCE, "cpu", 60)  # several parts of the batch
+    monkeypatch.setitem(module.MAX_ELEMENTS, "cpu", 60)  # several chunks
     attention, (query, memory, mask) = build(kind).double(), inputs(steps=2, time=3)
     inputs_ = (query.double().requires_grad_(), memory.double().requires_grad_())
     assert torch.autograd.gradcheck(lambda q, m: attention(q, m, mask), inputs_)

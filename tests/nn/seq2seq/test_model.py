@@ -210,7 +210,7 @@ def test_a_bridge_that_passes_joins_the_two_directions():
         (lambda: Seq2Seq(Encoder(9, 4, 5, 1), AttentionDecoder(9, 4, 6, 1)), "memory_size is 6"),
         (
             lambda: Seq2Seq(Encoder(9, 4, 5, 1), Decoder(9, 4, 6, 1), bridge="copy"),
-            "of one layer and width",
+            "of the same layer and size",
         ),
         (lambda: Seq2Seq(Encoder(9, 4, 6, 1), Decoder(9, 4, 6, 1), bridge="x"), "bridge must be"),
     ],
@@ -222,5 +222,5 @@ def test_parts_that_do_not_fit_are_refused(make, message):
 
 def test_a_ratio_without_meaning_is_refused():
     src, trg = pairs()
-    with pytest.raises(ValueError, match="teacher_forcing_ratio must be 0 to 1, got 1"):
+    with pytest.raises(ValueError, match="teacher_forcing_ratio must be from 0 to 1, got 1"):
         build("before").logits(src, trg, 1.5)

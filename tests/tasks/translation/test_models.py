@@ -21,7 +21,9 @@ def configurable(**attention):
     """A Translator whose decoder has the given attention and further options."""
 
     def build(*sizes, decoder=None, **arguments):
-        return Translator(*sizes, decoder=DecoderConfig(**attention, **(decoder or {})), **arguments)
+        return Translator(
+            *sizes, decoder=DecoderConfig(**attention, **(decoder or {})), **arguments
+        )
 
     return build
 
@@ -64,9 +66,7 @@ def pick(batch, rows, wider=0):
 
 
 @every_translator
-@pytest.mark.parametrize(
-    "search", [GREEDY, GenerationConfig(3)], ids=["greedy", "beam"]
-)
+@pytest.mark.parametrize("search", [GREEDY, GenerationConfig(3)], ids=["greedy", "beam"])
 def test_a_translation_is_the_same_alone_padded_and_in_any_order(name, search):
     model, batch = build(name).eval(), batch_of()
     together = decoded(model, batch, search)
@@ -267,7 +267,10 @@ def test_the_usage_lines_of_the_chapter_fit_its_forward():
         ({"encoder": {"depth": 2}}, "EncoderConfig has no option 'depth'"),
         ({"label_smoothing": 1.5}, "label_smoothing must be at least 0 and below 1"),
         ({"decoder": {"tie_embeddings": "decoder", "readout_dim": 6}}, "set readout_dim"),
-        ({"decoder": {"bridge": "copy"}, "encoder": {"hidden_dim": 5}}, "of one layer and width"),
+        (
+            {"decoder": {"bridge": "copy"}, "encoder": {"hidden_dim": 5}},
+            "of the same layer and size",
+        ),
     ],
 )
 def test_invalid_arguments_are_refused(arguments, message):
@@ -276,7 +279,7 @@ def test_invalid_arguments_are_refused(arguments, message):
 
 
 def test_a_width_that_two_directions_cannot_share_is_refused():
-    with pytest.raises(UserError, match="hidden_dim must be at least 2 with a bidirectional encoder"):
+    with pytest.raises(UserError, match="at least 2 with a bidirectional encoder"):
         Translator(VOCAB, VOCAB, 8, 1)
 
 
@@ -297,5 +300,5 @@ def test_tying_all_embeddings_needs_a_joint_vocabulary(tmp_path):
 def test_without_a_reader_validation_says_what_to_do(tmp_path):
     model = build("AttentionTranslator")
     loader = torch.utils.data.DataLoader([batch_of()], None)
-    with pytest.raises(UserError, match="set `reader` to its reader"):
+    with pytest.raises(UserError, match="set `reader` to the reader of one"):
         trainer(tmp_path).validate(model, loader, verbose=False)

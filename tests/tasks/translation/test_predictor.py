@@ -310,7 +310,10 @@ def test_the_prompt_shows_several_with_their_scores(checkpoint, capsys, monkeypa
     [
         (["--beam_size=0"], "beam_size must be at least 1"),
         (["--temperature=2"], "--temperature has no effect without sampling: set --sampling=true"),
-        (["--sampling=true", "--beam_size=2"], "--beam_size has no effect with sampling: remove it"),
+        (
+            ["--sampling=true", "--beam_size=2"],
+            "--beam_size has no effect with sampling",
+        ),
         (["--sampling=true", "--top_p=0"], "top_p must be above 0"),
         (["--n_best=3", "--beam_size=2"], "n_best must be from 1 to beam_size"),
         (["--format=yaml"], "--format must be"),

@@ -82,7 +82,7 @@ class TinyTranslator(LightningModule):
         wrong = {3} | ({0} if self.current_epoch == 1 else set())
         return ["falsch ." if row in wrong else f"Zeile {row} ." for row in batch.rows]
 
-    def attend(self, batch):
+    def attention_maps(self, batch):
         assert not self.training
         assert not torch.is_grad_enabled()
         found = [(["a", "<eos>"], [f"{row}", "<eos>"], torch.eye(2)) for row in batch.rows]
