@@ -175,7 +175,8 @@ def test_two_processes_translate_as_one_does(tmp_path, monkeypatch):
     (tmp_path / "pairs.tsv").write_text(pairs)
     files = [f"--data.{name}=pairs.tsv" for name in ("train", "valid", "test")]
     small = ["--model=AttentionTranslator", "--model.embedding_dim=8", "--model.hidden_dim=8"]
-    words = ["--data=ParallelFiles", "--data.tokenizer=words", "--data.batch_tokens=20", *files]
+    words = ["--data=ParallelFiles", "--data.tokenizer.kind=words", *files]
+    words += ["--data.batch_tokens=20"]
     short = ["--data.batch_size=6", "--trainer.max_epochs=2", "--name=a", "--test=true"]
     command(tmp_path, "rnn_lab", "fit", *small, *words, *short, *TWO)
     run = tmp_path / "runs/ParallelFiles/a"

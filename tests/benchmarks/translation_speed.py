@@ -163,7 +163,7 @@ def on_random_words(words: int, rounds: int, batch: int, layers: int) -> None:
 
 def on_multi30k(rounds: int) -> None:
     """Let the places of attention take turns on real batches."""
-    data = Multi30k(batch_size=64, vocab_size=10_000)
+    data = Multi30k(batch_size=64)
     sizes = (data.src_vocab_size, data.trg_vocab_size)
     torch.manual_seed(0)
     split, plan = data.split("train"), data._make_sampler("train", shuffle=True).plan()

@@ -34,7 +34,7 @@ from rnn_lab.tasks.translation.reports import TranslationReport
 
 NEEDS_JOINT_VOCABULARY = (
     "decoder.tie_embeddings=all needs one vocabulary of both languages, but the data has two: set "
-    "--data.joint=true or --model.decoder.tie_embeddings=decoder"
+    "--data.tokenizer.joint=true or --model.decoder.tie_embeddings=decoder"
 )
 DECODERS: dict[str, type[Decoder]] = {
     "none": Decoder,

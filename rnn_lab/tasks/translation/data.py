@@ -1,4 +1,4 @@
-"""Sentences and their translations: the data module, generated pairs, and the user's own files."""
+"""Data modules of sentence pairs: the base, the user's own files and generated dates."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,6 +12,7 @@ from platformdirs import user_cache_path
 
 import rnn_lab
 from rnn_lab.core.checkpoint import Checkpoint
+from rnn_lab.core.options import as_options
 from rnn_lab.errors import UserError
 from rnn_lab.io.cache import get_or_build
 from rnn_lab.io.hashing import file_sha256
@@ -20,51 +21,54 @@ from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.corpus import FORMAT, Pair, PairCorpus, build_pair_corpus
 from rnn_lab.tasks.translation.dates import dates, source_version
 from rnn_lab.tasks.translation.tokenizer import (
-    PAIR_WORDS,
     SentenceTokenizerConfig,
     TranslationTokenizer,
+    TranslationTokenizerConfig,
 )
 from rnn_lab.text.datamodule import CorpusDataModule
-from rnn_lab.text.tokenizer import SUBWORDS, TokenizerKind
+from rnn_lab.text.split import SplitConfig
 
 PairSources = dict[str, Callable[[], Iterable[Pair]]]
 
 
 class PairDataModule(CorpusDataModule):
-    """Sentences with their translations: read once, kept as ids, given in batches of like lengths.
+    """Sentence pairs for translation, in batches of similar lengths.
 
-    The vocabulary is learned from the training split only. What was prepared lies in the user's
-    cache folder under a hash of the files and of the settings.
+    Text is tokenized once and stored in the user's cache folder under a hash of the files and the
+    options. Vocabularies are learned from the training split only.
 
     Args:
-        batch_size: Pairs in a batch of one process.
-        batch_tokens: Target words in a training batch of one process, start and end counted;
-            takes the place of `batch_size` there.
-        source: Code of the language that is read, such as `en`.
-        target: Code of the language that is written.
-        root: Folder of datasets; None takes `RNN_LAB_DATA`, else the user's cache folder.
-        tokenizer: `words`, `whitespace`, `characters`, `bpe` or `unigram`.
-        vocab_size: Words or subwords of a side at the most, special ones included; None for no
-            limit, of subwords for 8000.
-        min_freq: How often a word must occur in training to be known; `unigram` does not ask.
-        lowercase: Whether case is dropped.
-        moses: Whether punctuation is normalized and text tokenized by the Moses rules of its
-            language; `words` are then those that these rules give.
-        joint: Whether both languages share one vocabulary.
-        max_length: Words of a side in training at the most, pairs with more are left out; None
-            for no limit. Nothing is left out in evaluation.
-        valid_fraction: Part of the training split to validate on where no split is given, drawn
-            by source: all pairs of a sentence go to the same side.
-        split_seed: What parts that are drawn depend on.
+        batch_size: Pairs per batch and process.
+        batch_tokens: Target tokens per training batch and process, start and end tokens included;
+            replaces `batch_size` in training.
+        source: Code of the source language, such as `en`.
+        target: Code of the target language.
+        root: Folder of datasets; None: `RNN_LAB_DATA`, or else the user's cache folder.
+        tokenizer: Options of the tokenizers and vocabularies.
+        max_length: Limit on the tokens of a side in training; longer pairs are left out. None for
+            no limit. Evaluation uses all pairs.
+        split: How a validation split is drawn if there is none; all pairs with the same source
+            are in the same split.
         vocab_from_checkpoint: Checkpoint whose vocabulary is used instead of learning one.
+
+    Attributes:
+        languages: The two languages of the dataset, by default source and target; empty if any
+            language is possible.
+        default_tokenizer: The dataset's default for each option of `tokenizer` that is None.
+        default_valid_fraction: The dataset's default for `split.valid_fraction`.
+        test_fraction: Fraction of the training split to test on, if there is no test split.
     """
 
     batch_type = PairBatch
     linked = ("src_vocab_size", "trg_vocab_size")
     checkpoint_argument = "vocab_from_checkpoint"
-    languages: ClassVar[tuple[str, ...]] = ()  # what there is to choose from; none where any goes
+    languages: ClassVar[tuple[str, ...]] = ()
     machine_specific: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
-    test_fraction: ClassVar[float] = 0.0  # where the publisher gives no test split
+    default_tokenizer: ClassVar[TranslationTokenizerConfig] = TranslationTokenizerConfig(
+        "bpe", lowercase=False, max_vocab_size=8000, moses=False, joint=True
+    )
+    default_valid_fraction: ClassVar[float] = 0.05
+    test_fraction: ClassVar[float] = 0.0
 
     def __init__(
         self,
@@ -74,68 +78,48 @@ class PairDataModule(CorpusDataModule):
         source: str | None = None,
         target: str | None = None,
         root: str | None = None,
-        tokenizer: TokenizerKind = "bpe",
-        vocab_size: int | None = 8000,
-        min_freq: int = 1,
-        lowercase: bool = False,
-        moses: bool = False,
-        joint: bool = True,
+        tokenizer: TranslationTokenizerConfig | None = None,
         max_length: int | None = None,
-        valid_fraction: float = 0.05,
-        split_seed: int = 0,
+        split: SplitConfig | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(batch_size)
-        if self.languages and {source, target} != set(self.languages):
+        self.direction = source, target
+        if self.languages and self.direction == (None, None):
+            self.direction = self.languages[0], self.languages[1]
+        if self.languages and set(self.direction) != set(self.languages):
             raise UserError(
-                f"{type(self).__name__} has {' and '.join(self.languages)}: give one as source and "
+                f"{type(self).__name__} has {' and '.join(self.languages)}: set one as source and "
                 f"the other as target, got {source} and {target}"
             )
-        if not 0 < valid_fraction < 1:
-            raise UserError(f"valid_fraction must be between 0 and 1, got {valid_fraction}")
-        for name, value, least in (
-            ("batch_tokens", batch_tokens, 1),
-            ("max_length", max_length, 1),
-            ("vocab_size", vocab_size, len(PAIR_WORDS) + 1),
-        ):
-            if value is not None and value < least:
-                raise UserError(f"{name} must be at least {least}, got {value}")
-        if moses and (source is None or target is None):
-            raise UserError(
-                "moses needs to know the languages: give --data.source=en --data.target=de"
-            )
+        for name, value in (("batch_tokens", batch_tokens), ("max_length", max_length)):
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, got {value}")
         self.batch_tokens = batch_tokens
         self.root = root
         self.max_length = max_length
-        self.valid_fraction = valid_fraction
-        self.split_seed = split_seed
-        self._joint = joint
-        most = vocab_size
-        if most is not None and tokenizer not in SUBWORDS:
-            most -= len(PAIR_WORDS)  # they are counted apart there
-        self._settings = [
-            SentenceTokenizerConfig(
-                tokenizer, lowercase, min_freq, most, moses=language if moses else None
-            )
-            for language in (source, target)
-        ]
-        self._restored = read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
+        self.split_options = as_options(SplitConfig, split)
+        options = as_options(TranslationTokenizerConfig, tokenizer)
+        self.tokenizer_options = options.with_defaults(**asdict(self.default_tokenizer))
+        for_language = self.tokenizer_options.for_language
+        self._settings = for_language(self.direction[0]), for_language(self.direction[1])
+        self._restored = load_tokenizer(vocab_from_checkpoint) if vocab_from_checkpoint else None
 
     @property
     def settings(self) -> tuple[SentenceTokenizerConfig, SentenceTokenizerConfig]:
-        """How sources and targets become ids."""
+        """Tokenizer options of the source and of the target language."""
         if self._restored:
             return self._restored.source.settings, self._restored.target.settings
-        return self._settings[0], self._settings[1]
+        return self._settings
 
     def _prepare(self, sources: Mapping[str, Callable[[], Iterable[Pair]]]) -> PairCorpus:
         settings = self.settings
         options: dict[str, Any] = {
             "joint": self.joint,
             "max_length": self.max_length,
-            "valid_fraction": self.valid_fraction,
+            "valid_fraction": self.split_options.valid_fraction or self.default_valid_fraction,
             "test_fraction": self.test_fraction,
-            "split_seed": self.split_seed,
+            "split_seed": self.split_options.seed,
         }
         folder = get_or_build(
             user_cache_path("rnn_lab") / "prepared",
@@ -155,47 +139,48 @@ class PairDataModule(CorpusDataModule):
 
     @property
     def reader(self) -> TranslationTokenizer:
-        """Reads raw sentences as in training, and writes translations."""
+        """Tokenizers of both languages with their vocabularies."""
         return self._restored or self.corpus().reader
 
     @property
     def joint(self) -> bool:
         """Whether both languages share one vocabulary."""
-        return self._restored.joint if self._restored else self._joint
+        return self._restored.joint if self._restored else bool(self.tokenizer_options.joint)
 
     @property
     def src_vocab_size(self) -> int:
-        """Words in the vocabulary of the source, special ones included."""
+        """Number of tokens in the source vocabulary, special tokens included."""
         return len(self.reader.source)
 
     @property
     def trg_vocab_size(self) -> int:
-        """Words in the vocabulary of the target, special ones included."""
+        """Number of tokens in the target vocabulary, special tokens included."""
         return len(self.reader.target)
 
     def build_spec(self) -> dict[str, Any]:
-        """Say how to build this module elsewhere and how it reads raw text, as plain values."""
+        """Return how to build this module again and the tokenizers, as plain values."""
         return {**super().build_spec(), "reader": self.reader.state_dict()}
 
 
-def read_back(checkpoint: str) -> TranslationTokenizer:
-    """Take the reader of pairs out of a checkpoint."""
+def load_tokenizer(checkpoint: str) -> TranslationTokenizer:
+    """Load the tokenizers of both languages from a checkpoint."""
     opened = Checkpoint.open(checkpoint)
     if not issubclass(opened.data_class, PairDataModule):
         source = opened.data["class_path"]
-        raise UserError(f"{checkpoint} reads no pairs: it was trained on {source}")
+        raise UserError(f"{checkpoint} is not a translation checkpoint: it was trained on {source}")
     return opened.restore(TranslationTokenizer.from_state_dict, opened.data["reader"])
 
 
 class ParallelFiles(PairDataModule):
-    """Your own pairs: two files with a sentence a line, or one with source, tab, target a line.
+    """Your own parallel text: two files with a sentence per line, or one tab-separated file.
 
     Args:
-        train: Files to train on, `[FILE,FILE]` of sources and targets, or one of both; also `.gz`.
-        valid: What to validate on; None takes a part of `train`.
-        test: What to test on.
-        encoding: How the text is encoded, such as `utf-8` or `cp1252`.
-        batch_size: See `PairDataModule`, as all that follow.
+        train: Training files: `[FILE,FILE]` of sources and targets, or one file with source, tab
+            and target per line; also `.gz`.
+        valid: Validation files; None: a fraction of `train`, see `split`.
+        test: Test files.
+        encoding: Text encoding, such as `utf-8` or `cp1252`.
+        batch_size: See `PairDataModule`, also for the following arguments.
     """
 
     machine_specific = (*PairDataModule.machine_specific, "train", "valid", "test")
@@ -211,15 +196,9 @@ class ParallelFiles(PairDataModule):
         batch_tokens: int | None = None,
         source: str | None = None,
         target: str | None = None,
-        tokenizer: TokenizerKind = "bpe",
-        vocab_size: int | None = 8000,
-        min_freq: int = 1,
-        lowercase: bool = False,
-        moses: bool = False,
-        joint: bool = True,
+        tokenizer: TranslationTokenizerConfig | None = None,
         max_length: int | None = None,
-        valid_fraction: float = 0.05,
-        split_seed: int = 0,
+        split: SplitConfig | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(
@@ -228,29 +207,23 @@ class ParallelFiles(PairDataModule):
             source=source,
             target=target,
             tokenizer=tokenizer,
-            vocab_size=vocab_size,
-            min_freq=min_freq,
-            lowercase=lowercase,
-            moses=moses,
-            joint=joint,
             max_length=max_length,
-            valid_fraction=valid_fraction,
-            split_seed=split_seed,
+            split=split,
             vocab_from_checkpoint=vocab_from_checkpoint,
         )
         self.files = {
-            name: _paths(name, given)
-            for name, given in (("train", train), ("valid", valid), ("test", test))
-            if given is not None
+            name: _paths(name, files)
+            for name, files in (("train", train), ("valid", valid), ("test", test))
+            if files is not None
         }
         if train is None and not vocab_from_checkpoint:
             raise UserError(
-                "ParallelFiles needs files to train on: give --data.train='[SOURCES,TARGETS]'"
+                "ParallelFiles needs training files: set --data.train='[SOURCES,TARGETS]'"
             )
         self.encoding = encoding
 
     def sources(self) -> PairSources:
-        """Read the files that were given."""
+        """Return a reader of each split that has files."""
         return {name: partial(self._read, *paths) for name, paths in self.files.items()}
 
     def _read(self, *paths: Path) -> Iterator[Pair]:
@@ -259,36 +232,41 @@ class ParallelFiles(PairDataModule):
         return read_parallel(paths[0], paths[1], self.encoding)
 
     def fingerprint(self, split: str) -> Any:
-        """The digests of the files, and how they are read."""
+        """Return the hashes of the files and their encoding."""
         return [[file_sha256(path) for path in self.files[split]], self.encoding]
 
     def missing_split_hint(self, split: str) -> str:
-        """Name the option that would give the split."""
-        return f"give --data.{split}='[SOURCES,TARGETS]'"
+        """Name the option that sets the split."""
+        return f"set --data.{split}='[SOURCES,TARGETS]'"
 
 
-def _paths(name: str, given: list[str] | str) -> tuple[Path, ...]:
-    files = [given] if isinstance(given, str) else given
+def _paths(name: str, value: list[str] | str) -> tuple[Path, ...]:
+    files = [value] if isinstance(value, str) else value
     if len(files) not in (1, 2):
         raise UserError(
-            f"{name} must be two files, or one with source, tab, target a line, got {len(files)}"
+            f"{name} must be two files, or one with source, tab and target per line, got "
+            f"{len(files)} files"
         )
     return tuple(Path(file).expanduser() for file in files)
 
 
 class SyntheticDates(PairDataModule):
-    """Generated dates as people write them in several languages, to be written in one way.
+    """Generated dates: translate dates in the formats of many languages to a single format.
 
-    Read and written by character. Nothing is downloaded.
+    Text is tokenized by character. Nothing is downloaded.
 
     Args:
-        train_size: Dates to train on.
-        valid_size: Dates to validate on.
-        test_size: Dates to test on.
-        data_seed: Another seed draws other dates.
-        target: What is written: `iso` for 2021-03-04, or a locale such as `de` for 4. März 2021.
-        batch_size: See `PairDataModule`, as all that follow.
+        train_size: Number of training dates.
+        valid_size: Number of validation dates.
+        test_size: Number of test dates.
+        data_seed: Seed of the generated dates.
+        target: Target format: `iso` for 2021-03-04, or a locale such as `de` for 4. März 2021.
+        batch_size: See `PairDataModule`, also for the following arguments.
     """
+
+    default_tokenizer = TranslationTokenizerConfig(
+        "characters", lowercase=False, moses=False, joint=False
+    )
 
     def __init__(
         self,
@@ -305,9 +283,6 @@ class SyntheticDates(PairDataModule):
         super().__init__(
             batch_size,
             batch_tokens=batch_tokens,
-            tokenizer="characters",
-            vocab_size=None,
-            joint=False,
             vocab_from_checkpoint=vocab_from_checkpoint,
         )
         self.sizes = {"train": train_size, "valid": valid_size, "test": test_size}
@@ -315,27 +290,27 @@ class SyntheticDates(PairDataModule):
             if size < 1:
                 raise UserError(f"{name}_size must be at least 1, got {size}")
         self.data_seed = data_seed
-        self.written_as = target
+        self.format = target
 
     def sources(self) -> PairSources:
-        """Draw each split."""
-        return {name: partial(self._draw, name) for name in self.sizes}
+        """Return a generator of each split."""
+        return {name: partial(self._generate, name) for name in self.sizes}
 
-    def _draw(self, split: str) -> Iterator[Pair]:
+    def _generate(self, split: str) -> Iterator[Pair]:
         size = self.sizes[split]
-        return itertools.starmap(Pair, dates(size, self.data_seed, split, self.written_as))
+        return itertools.starmap(Pair, dates(size, self.data_seed, split, self.format))
 
     def fingerprint(self, split: str) -> Any:
-        """The versions of what draws, the size, the seed and the target."""
+        """Return the versions of the generator and Babel, the size, the seed and the format."""
         versions = [rnn_lab.__version__, source_version()]
-        return ["SyntheticDates", versions, self.sizes[split], self.data_seed, self.written_as]
+        return ["SyntheticDates", versions, self.sizes[split], self.data_seed, self.format]
 
 
 def read_parallel(sources: Path, targets: Path, encoding: str = "utf-8") -> Iterator[Pair]:
-    """Read two files line by line: lines of one number are a pair, also empty ones.
+    """Read two files line by line: the lines of the same number are a pair, also empty ones.
 
     Raises:
-        UserError: While reading, if one file has more lines, or a line is not of the encoding.
+        UserError: While reading, if one file has more lines or a line cannot be decoded.
     """
     sides = (_lines(path, encoding) for path in (sources, targets))
     counts = [0, 0]
@@ -346,26 +321,26 @@ def read_parallel(sources: Path, targets: Path, encoding: str = "utf-8") -> Iter
             yield Pair(source, target)
     if counts[0] != counts[1]:
         raise UserError(
-            f"{sources} has {counts[0]} lines and {targets} has {counts[1]}: they are no pairs"
+            f"{sources} has {counts[0]} lines, but {targets} has {counts[1]}: they must be parallel"
         )
 
 
 def read_tabbed(path: Path, encoding: str = "utf-8") -> Iterator[Pair]:
-    """Read one file of source, tab, target a line.
+    """Read a file with source, tab and target per line.
 
     Raises:
-        UserError: While reading, if a line has no tab or several, or is not of the encoding.
+        UserError: While reading, if a line does not have exactly one tab or cannot be decoded.
     """
     for n, line in enumerate(_lines(path, encoding), 1):
         sides = line.split("\t")
         if len(sides) != 2:
             raise UserError(
-                f"{path} line {n}: {len(sides) - 1} tabs, wanted one between source and target"
+                f"{path} line {n} has {len(sides) - 1} tabs, expected one between source and target"
             )
         yield Pair(*sides)
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:
-    """Lines as their files end them; what else breaks a line on paper is text."""
+    """Yield lines; Unicode line separators within a line are text."""
     for record in read_records(path, format="txt", labeled=False, encoding=encoding):
         yield record.text

@@ -41,6 +41,54 @@ class SentenceTokenizerConfig(TokenizerConfig):
             raise UserError(f"a language is a code such as en or de, got {self.moses!r}")
 
 
+@dataclass(frozen=True)
+class TranslationTokenizerConfig(TokenizerConfig):
+    """Options of the tokenizers and vocabularies of both languages.
+
+    Args:
+        kind: `words` (a regular expression), `whitespace`, `characters`, or subwords learned
+            from the training split: `bpe` (byte-pair encoding) or `unigram` (the model of
+            SentencePiece). None: the default of the dataset.
+        lowercase: If True, convert text to lower case. None: the default of the dataset.
+        min_freq: Occurrences in the training split that a word needs to enter the vocabulary;
+            not used by `unigram`.
+        max_vocab_size: Limit on the words of a vocabulary, special tokens not counted; for
+            subwords special tokens count. None: the default of the dataset.
+        moses: If True, normalize punctuation and tokenize by the Moses rules of each language;
+            `words` are then separated by spaces. None: the default of the dataset.
+        joint: If True, both languages share one vocabulary. None: the default of the dataset.
+
+    Raises:
+        UserError: If an option has an invalid value.
+    """
+
+    moses: bool | None = None
+    joint: bool | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind in SUBWORDS:
+            self.check_minimum(max_vocab_size=len(PAIR_WORDS) + 1)
+
+    def for_language(self, language: str | None) -> SentenceTokenizerConfig:
+        """Return the options of one language, given by its code.
+
+        Raises:
+            UserError: If the Moses rules are used and there is no language.
+        """
+        if self.moses and language is None:
+            raise UserError(
+                "tokenizer.moses needs the languages: set --data.source=en --data.target=de"
+            )
+        return SentenceTokenizerConfig(
+            self.kind or "words",
+            bool(self.lowercase),
+            self.min_freq,
+            self.max_vocab_size,
+            moses=language if self.moses else None,
+        )
+
+
 class Moses:
     """The Moses rules of a language, through sacremoses.
 

@@ -16,9 +16,16 @@ from rnn_lab.tasks.text_classification.data import load_preprocessing
 from rnn_lab.tasks.translation import data as pairs
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.corpus import build_pair_corpus
-from rnn_lab.tasks.translation.tokenizer import PAIR_WORDS, TranslationTokenizer
+from rnn_lab.tasks.translation.tokenizer import (
+    PAIR_WORDS,
+    TranslationTokenizer,
+    TranslationTokenizerConfig,
+)
+from rnn_lab.text.split import SplitConfig
 
 CHIRPS = {"class_path": "rnn_lab.datamodules.SyntheticChirps", "init_args": {}}
+WHITESPACE = TranslationTokenizerConfig("whitespace")
+WORDS = TranslationTokenizerConfig("words")
 ROWS = [(f"Sentence {i} is read.", f"Satz {i} wird gelesen.") for i in range(40)]
 
 
@@ -51,7 +58,7 @@ def files(tmp_path: Path) -> list[str]:
 @pytest.fixture
 def checkpoint(tmp_path: Path, files: list[str]) -> str:
     """What training on the files leaves of the data in a checkpoint."""
-    data = ParallelFiles(train=files, vocab_size=60)
+    data = ParallelFiles(train=files, tokenizer={"max_vocab_size": 60})
     return handmade.write(tmp_path / "trained.ckpt", data=data.build_spec())
 
 
@@ -73,7 +80,7 @@ class TestParallelFiles:
         assert rows_of(data, "train") == rows_of(data, "valid") == ROWS
 
     def test_a_part_of_training_validates_where_no_file_is_given(self, files: list[str]) -> None:
-        data = ParallelFiles(train=files, valid_fraction=0.2)
+        data = ParallelFiles(train=files, split=SplitConfig(0.2))
         assert len(data.split("valid")) == 8
         assert sorted(rows_of(data, "train") + rows_of(data, "valid")) == sorted(ROWS)
 
@@ -91,7 +98,7 @@ class TestParallelFiles:
         )
 
     def test_batches_may_be_sized_by_target_words(self, files: list[str]) -> None:
-        data = ParallelFiles(train=files, valid=files, batch_tokens=60, tokenizer="words")
+        data = ParallelFiles(train=files, valid=files, batch_tokens=60, tokenizer=WORDS)
         sizes = [int(batch.trg_lengths.sum()) for batch in data.train_dataloader()]
         assert sum(sizes) == 40 * 7
         assert len(sizes) == 5
@@ -109,7 +116,12 @@ class TestParallelFiles:
     ) -> None:
         given = parallel(tmp_path / "train", [*ROWS, ("", "nichts"), ("one two three four", "x")])
         with caplog.at_level(logging.INFO, "rnn_lab"):
-            data = ParallelFiles(train=given, valid=given, max_length=4, tokenizer="whitespace")
+            data = ParallelFiles(
+                train=given,
+                valid=given,
+                max_length=4,
+                tokenizer=TranslationTokenizerConfig("whitespace"),
+            )
             assert len(data.split("train")) == 41
         assert [record.getMessage() for record in caplog.records] == [
             "ParallelFiles: 1 pairs of the train split have an empty side and are left out",
@@ -121,10 +133,10 @@ class TestParallelFiles:
         self, tmp_path: Path, files: list[str]
     ) -> None:
         longer = written(tmp_path / "longer.de", "x\n" * 42)
-        message = r"train\.en has 40 lines and .*longer\.de has 42: they are no pairs"
+        message = r"train\.en has 40 lines, but .*longer\.de has 42: they must be parallel"
         with pytest.raises(UserError, match=message):
             ParallelFiles(train=[files[0], longer]).split("train")
-        with pytest.raises(UserError, match=r"has 42 lines and .*train\.en has 40"):
+        with pytest.raises(UserError, match=r"has 42 lines, but .*train\.en has 40"):
             ParallelFiles(train=[longer, files[0]]).split("train")
 
     @pytest.mark.parametrize(("line", "tabs"), [("no tab", 0), ("a\tb\tc", 2), ("", 0)])
@@ -132,7 +144,7 @@ class TestParallelFiles:
         self, tmp_path: Path, line: str, tabs: int
     ) -> None:
         path = written(tmp_path / "pairs.tsv", f"a\tb\n{line}\nc\td\n")
-        with pytest.raises(UserError, match=rf"pairs\.tsv line 2: {tabs} tabs, wanted one"):
+        with pytest.raises(UserError, match=rf"pairs\.tsv line 2 has {tabs} tabs, expected one"):
             ParallelFiles(train=path).split("train")
 
     def test_other_encodings_are_read_when_named(self, tmp_path: Path) -> None:
@@ -147,25 +159,29 @@ class TestParallelFiles:
             ParallelFiles(train=[files[0], str(tmp_path / "nowhere.de")]).split("train")
 
     def test_what_cannot_be_read_as_pairs_is_refused(self, files: list[str]) -> None:
-        with pytest.raises(UserError, match="ParallelFiles needs files to train on"):
+        with pytest.raises(UserError, match="ParallelFiles needs training files"):
             ParallelFiles(test=files)
-        with pytest.raises(UserError, match=r"valid must be two files, .*, got 3"):
+        with pytest.raises(UserError, match=r"valid must be two files, .*, got 3 files"):
             ParallelFiles(train=files, valid=["a", "b", "c"])
-        with pytest.raises(
-            UserError, match=r"no test split: give --data.test='\[SOURCES,TARGETS\]"
-        ):
+        with pytest.raises(UserError, match=r"no test split: set --data.test='\[SOURCES,TARGETS\]"):
             ParallelFiles(train=files).split("test")
 
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"valid_fraction": 1}, "valid_fraction must be between 0 and 1, got 1"),
+            (
+                {"split": {"valid_fraction": 1}},
+                "valid_fraction must be between 0 and 1, got 1",
+            ),
             ({"batch_tokens": 0}, "batch_tokens must be at least 1, got 0"),
             ({"max_length": 0}, "max_length must be at least 1, got 0"),
-            ({"vocab_size": 4}, "vocab_size must be at least 5, got 4"),
-            ({"moses": True}, "moses needs to know the languages: give --data.source=en"),
-            ({"moses": True, "source": "en", "target": "German"}, "got 'German'"),
-            ({"tokenizer": "word"}, "tokenizer.kind must be one of words, .*, got 'word'"),
+            ({"tokenizer": {"max_vocab_size": 4}}, "max_vocab_size must be at least 5, got 4"),
+            ({"tokenizer": {"moses": True}}, "moses needs the languages: set --data.source=en"),
+            ({"tokenizer": {"moses": True}, "source": "en", "target": "German"}, "got 'German'"),
+            (
+                {"tokenizer": {"kind": "word"}},
+                "kind must be one of words, .*, got 'word'",
+            ),
         ],
     )
     def test_a_wrong_option_is_named(
@@ -177,23 +193,28 @@ class TestParallelFiles:
     def test_the_command_line_gives_two_files_or_one(self) -> None:
         parser = ArgumentParser()
         parser.add_class_arguments(ParallelFiles, "data")
-        given = parser.parse_args(["--data.train=[a.en,a.de]", "--data.valid=b.tsv"]).data
+        line = ["--data.train=[a.en,a.de]", "--data.valid=b.tsv", "--data.tokenizer.kind=words"]
+        given = parser.parse_args(line).data
+        assert given.tokenizer.kind == "words"
         assert given.train == ["a.en", "a.de"]
         assert given.valid == "b.tsv"
 
-    @pytest.mark.parametrize("tokenizer", ["words", "whitespace", "characters", "bpe"])
+    @pytest.mark.parametrize("kind", ["words", "whitespace", "characters", "bpe"])
     @pytest.mark.parametrize("joint", [True, False])
     def test_no_vocabulary_is_larger_than_asked(
-        self, files: list[str], tokenizer: Any, joint: bool
+        self, files: list[str], kind: Any, joint: bool
     ) -> None:
-        data = ParallelFiles(train=files, tokenizer=tokenizer, joint=joint, vocab_size=35)
+        options = TranslationTokenizerConfig(kind, max_vocab_size=35, joint=joint)
+        data = ParallelFiles(train=files, tokenizer=options)
         assert data.joint == data.reader.joint == joint
         sizes = (data.src_vocab_size, data.trg_vocab_size)
         assert sizes == (len(data.reader.source), len(data.reader.target))
-        assert max(sizes) <= 35
+        special = 0 if kind == "bpe" else len(PAIR_WORDS)
+        assert max(sizes) <= 35 + special
 
     def test_the_languages_choose_the_rules(self, files: list[str]) -> None:
-        data = ParallelFiles(train=files, moses=True, source="en", target="de", lowercase=True)
+        options = TranslationTokenizerConfig(moses=True, lowercase=True)
+        data = ParallelFiles(train=files, source="en", target="de", tokenizer=options)
         assert data.reader.source.settings.moses == "en"
         assert data.reader.target.settings.moses == "de"
         assert data.reader.target.normalized("Ja, z.B.") == "ja , z.b."
@@ -232,15 +253,15 @@ class TestPreparation:
     @pytest.mark.parametrize(
         "options",
         [
-            {"tokenizer": "words"},
-            {"vocab_size": 60},
-            {"min_freq": 2},
-            {"lowercase": True},
-            {"moses": True, "source": "en", "target": "de"},
-            {"joint": False},
+            {"tokenizer": {"kind": "words"}},
+            {"tokenizer": {"max_vocab_size": 60}},
+            {"tokenizer": {"min_freq": 2}},
+            {"tokenizer": {"lowercase": True}},
+            {"tokenizer": {"moses": True}, "source": "en", "target": "de"},
+            {"tokenizer": {"joint": False}},
             {"max_length": 40},
-            {"valid_fraction": 0.2},
-            {"split_seed": 1},
+            {"split": {"valid_fraction": 0.2}},
+            {"split": {"seed": 1}},
             {"encoding": "latin-1"},
         ],
     )
@@ -289,16 +310,16 @@ class TestReaderFrom:
         recipe = Checkpoint.open(checkpoint).data
         assert str(tmp_path) not in str(recipe)
         assert recipe["class_path"] == "rnn_lab.ParallelFiles"
-        assert recipe["init_args"]["vocab_size"] == 60
+        assert recipe["init_args"]["tokenizer"]["max_vocab_size"] == 60
         assert "labels" not in recipe
 
     def test_a_checkpoint_of_another_task_is_refused(self, tmp_path: Path) -> None:
         data = SyntheticReviews(train_size=20, valid_size=5, test_size=5)
         path = handmade.write(tmp_path / "reviews.ckpt", data=data.build_spec())
-        with pytest.raises(UserError, match=r"reads no pairs: it was trained on .*Reviews"):
+        with pytest.raises(UserError, match=r"not a translation .* was trained on .*Reviews"):
             ParallelFiles(test="x.tsv", vocab_from_checkpoint=path)
         path = handmade.write(tmp_path / "chirps.ckpt", data=CHIRPS)
-        with pytest.raises(UserError, match=r"reads no pairs: it was trained on .*Chirps"):
+        with pytest.raises(UserError, match=r"not a translation .* was trained on .*Chirps"):
             ParallelFiles(test="x.tsv", vocab_from_checkpoint=path)
 
     def test_a_checkpoint_of_pairs_labels_no_text(self, checkpoint: str) -> None:

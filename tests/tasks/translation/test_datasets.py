@@ -8,6 +8,7 @@ import pytest
 from rnn_lab.datamodules import Multi30k, Tatoeba
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.data import PairDataModule
+from rnn_lab.text.split import SplitConfig
 
 LANGUAGES = {"en": "A dog, number {}.", "de": "Ein Hund, Nummer {}."}
 ROWS = [(f"Sentence {i // 2}.", f"Phrase {i}\u202f!") for i in range(200)]
@@ -51,10 +52,10 @@ def rows_of(data: PairDataModule, split: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("known", [Multi30k, Tatoeba])
-def test_every_dataset_states_its_source_and_its_licence(known: type[PairDataModule]) -> None:
+def test_every_dataset_states_its_source_and_license(known: type[PairDataModule]) -> None:
     words = known.__doc__ or ""
     assert "Source: " in words
-    assert any(word in words for word in ("licence", "research"))
+    assert any(word in words for word in ("license", "research"))
 
 
 @pytest.mark.parametrize("known", [Multi30k, Tatoeba])
@@ -92,7 +93,9 @@ def test_captions_are_read_as_in_the_published_figures(captions: Path) -> None:
 
 def test_a_file_that_lacks_pairs_is_named(captions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Multi30k, "counts", {**Multi30k.counts, "test": 3})
-    with pytest.raises(UserError, match=r"test split of Multi30k has 2 pairs, wanted 3: .* whole"):
+    with pytest.raises(
+        UserError, match=r"test split of Multi30k has 2 pairs, expected 3: .* incomplete"
+    ):
         Multi30k(root=str(captions)).split("test")
 
 
@@ -107,7 +110,7 @@ def test_all_translations_of_a_sentence_go_to_the_same_side(
     short: Path, source: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Tatoeba, "test_fraction", 0.1)
-    data = Tatoeba(root=str(short), source=source, target=target, valid_fraction=0.1)
+    data = Tatoeba(root=str(short), source=source, target=target, split=SplitConfig(0.1))
     parts = {name: rows_of(data, name) for name in ("train", "valid", "test")}
     sources = [{sentence for sentence, _ in rows} for rows in parts.values()]
     assert sum(map(len, sources)) == len(set().union(*sources))
@@ -120,18 +123,18 @@ def test_more_columns_and_another_number_of_pairs_are_read_and_told(
     short: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     archived(short, "".join("\t".join((*row, "CC-BY 2.0")) + "\r\n" for row in ROWS[:100]))
-    data = Tatoeba(root=str(short), valid_fraction=0.1)
+    data = Tatoeba(root=str(short), split=SplitConfig(0.1))
     assert sorted(
         rows_of(data, "train") + rows_of(data, "valid") + rows_of(data, "test")
     ) == sorted(ROWS[:100])
-    assert "is another release, of 100 pairs instead of 200" in caplog.text
+    assert "is another release, with 100 pairs instead of 200" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("content", "member", "message"),
     [
         ("a\tb\nno tab\n", "fra.txt", r"fra-eng\.zip:fra\.txt line 2 has no tab"),
-        ("a\tb\n", "deu.txt", r"fra-eng\.zip holds no fra\.txt"),
+        ("a\tb\n", "deu.txt", r"fra-eng\.zip does not contain fra\.txt"),
     ],
 )
 def test_an_archive_without_pairs_is_named(
@@ -158,7 +161,7 @@ def test_the_real_captions_have_their_official_sizes(data_root: Path) -> None:
 @pytest.mark.data
 @pytest.mark.slow
 def test_the_real_sentences_are_parted_by_source(data_root: Path) -> None:
-    data = Tatoeba(root=str(data_root), tokenizer="whitespace", moses=False)
+    data = Tatoeba(root=str(data_root), tokenizer={"kind": "whitespace", "moses": False})
     parts = {name: rows_of(data, name) for name in ("train", "valid", "test")}
     assert sum(map(len, parts.values())) == Tatoeba.count
     sources = {name: {source for source, _ in rows} for name, rows in parts.items()}

@@ -235,7 +235,7 @@ def test_an_empty_source_has_an_empty_translation(tmp_path):
     (tmp_path / "train.tsv").write_text(text)
     (tmp_path / "test.tsv").write_text("\tleer\nword 3\tWort 3\n")
     data = ParallelFiles(
-        str(tmp_path / "train.tsv"), test=str(tmp_path / "test.tsv"), tokenizer="words"
+        str(tmp_path / "train.tsv"), test=str(tmp_path / "test.tsv"), tokenizer={"kind": "words"}
     )
     model = AttentionTranslator(data.src_vocab_size, data.trg_vocab_size, 8, 16)
     trainer(tmp_path, callbacks=[TranslationReport(maps=0)]).test(model, data, verbose=False)

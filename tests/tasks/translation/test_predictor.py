@@ -30,7 +30,8 @@ def trained(folder, *words):
     (folder / "train.tsv").write_text(TRAIN)
     line = [
         *("fit", "--data=ParallelFiles", f"--data.train={folder}/train.tsv"),
-        *("--data.tokenizer=words", "--data.valid_fraction=0.2", "--model.embedding_dim=8"),
+        *("--data.tokenizer.kind=words", "--data.split.valid_fraction=0.2"),
+        "--model.embedding_dim=8",
         *("--model.hidden_dim=8", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"),
     ]
     assert main([*line, *words, f"--trainer.default_root_dir={folder}/run"]) == 0
@@ -200,7 +201,7 @@ def test_an_ensemble_needs_one_vocabulary(checkpoint, other, lines, tmp_path, ca
     (tmp_path / "train.tsv").write_text("")
     folder = tmp_path / "foreign"
     folder.mkdir()
-    foreign = trained(folder, "--model=AttentionTranslator", "--data.lowercase=true")
+    foreign = trained(folder, "--model=AttentionTranslator", "--data.tokenizer.lowercase=true")
     capsys.readouterr()
     line = refused(
         capsys, "predict", "--ckpt_path", checkpoint, "--input", lines, f"--ensemble=[{foreign}]"
@@ -339,7 +340,10 @@ def test_a_model_that_never_looks_has_no_attention(blind, lines, capsys):
 
 def test_pieces_of_words_are_never_replaced(tmp_path, lines, capsys):
     piecewise = trained(
-        tmp_path, "--model=AttentionTranslator", "--data.tokenizer=bpe", "--data.vocab_size=40"
+        tmp_path,
+        "--model=AttentionTranslator",
+        "--data.tokenizer.kind=bpe",
+        "--data.tokenizer.max_vocab_size=40",
     )
     capsys.readouterr()
     line = refused(
