@@ -1,8 +1,7 @@
 """An experiment framework for recurrent networks on PyTorch Lightning.
 
 Models, data modules, the classes of the textbook (cells, encoders, decoders, attention) and `load`
-can be imported from here. They are looked up when they are first used: `import rnn_lab` alone loads
-no torch.
+can be imported from here. They are imported lazily: `import rnn_lab` alone does not load torch.
 """
 
 from importlib import import_module
@@ -10,8 +9,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_FACES = ("models", "datamodules")
-_HOMES = {
+_PUBLIC_MODULES = ("models", "datamodules")
+_MODULE_OF = {
     "Attention": "nn",
     "AttentionDecoder": "nn",
     "Decoder": "nn",
@@ -32,12 +31,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__all__":  # for `help` and completion; it imports the models and data modules
-        faces = (import_module(f"rnn_lab.{face}").__all__ for face in _FACES)
-        return sorted({*_HOMES, *(name for names in faces for name in names)})
-    homes = [_HOMES[name]] if name in _HOMES else _FACES if name[0].isupper() else ()
-    for home in homes:
-        module = import_module(f"rnn_lab.{home}")
+    if name == "__all__":  # for `help` and completion; imports all models and data modules
+        exports = (import_module(f"rnn_lab.{module}").__all__ for module in _PUBLIC_MODULES)
+        return sorted({*_MODULE_OF, *(name for names in exports for name in names)})
+    candidates = _PUBLIC_MODULES if name[0].isupper() else ()
+    for path in [_MODULE_OF[name]] if name in _MODULE_OF else candidates:
+        module = import_module(f"rnn_lab.{path}")
         if hasattr(module, name):
             return getattr(module, name)
     raise AttributeError(f"module 'rnn_lab' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""All data modules by name: public datasets, generated data, and readers of your own files."""
+"""All data modules: public datasets, generated data, and readers of your own files."""
 
 from rnn_lab.tasks.forecasting.data import SyntheticSeries
 from rnn_lab.tasks.forecasting.datasets import ETTh1, ETTh2, ETTm1, ETTm2, ExchangeRate

@@ -1,5 +1,5 @@
-"""What the command line shows as one line instead of a traceback."""
+"""Errors that the command line reports as one line instead of a traceback."""
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave: the message says what was found and what is wished."""
+    """An error in the user's input; the message states what is wrong and how to correct it."""

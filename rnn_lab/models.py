@@ -1,4 +1,4 @@
-"""All models by name: the architectures, and the configurable model of each task."""
+"""All models: named architectures, and the configurable model of each task."""
 
 from rnn_lab.tasks.forecasting.baselines import (
     DLinearForecaster,

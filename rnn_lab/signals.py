@@ -1,7 +1,7 @@
-"""The wish to stop, as schedulers send it: received from the first moment on, acted upon later.
+"""Deferred handling of SIGTERM and SIGUSR1, which schedulers send to stop a process.
 
-Nothing but the standard library is imported, so that a signal that comes while all else is being
-imported is not lost.
+Only the standard library is imported, so that the handlers are installed before slow imports and
+no signal is lost.
 """
 
 import os
@@ -12,49 +12,50 @@ from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
-_heard: list[int] = []
+_received: list[int] = []
 
 
 class Preempted(Exception):
-    """A command was left because a signal asked for it.
+    """Raised to end a command after a signal asked the process to stop.
 
     Args:
-        signum: The signal.
-        path: The checkpoint from which it goes on; empty if there is none.
+        signum: Number of the signal.
+        path: Path of the checkpoint to resume from; empty if there is none.
     """
 
     def __init__(self, signum: int, path: str) -> None:
         self.signum, self.path = signum, path
-        resumable = f"{path} is resumed by the same command with --ckpt_path=last"
-        end = resumable if path else "nothing was saved"
-        super().__init__(f"preempted by {signal.Signals(signum).name}: {end}")
+        resume = f"{path} is resumed by the same command with --ckpt_path=last"
+        super().__init__(
+            f"preempted by {signal.Signals(signum).name}: {resume if path else 'nothing was saved'}"
+        )
 
 
 @contextmanager
 def handle_signals() -> Iterator[None]:
-    """Listen as long as this lasts; then all is as it was before."""
-    before = {wish: signal.getsignal(wish) for wish in SIGNALS}
+    """Install the handlers within a `with` block, then restore the previous ones."""
+    previous = {signum: signal.getsignal(signum) for signum in SIGNALS}
     install_handlers()
     try:
         yield
     finally:
-        _heard.clear()
-        for wish, handler in before.items():
-            signal.signal(wish, handler)
+        _received.clear()
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
 
 
 def install_handlers() -> None:
-    """Note these signals from now on instead of dying of them; children they do not concern."""
-    here = os.getpid()
+    """Record `SIGNALS` instead of terminating; forked children ignore them."""
+    pid = os.getpid()
 
-    def note(signum: int, frame: FrameType | None) -> None:
-        if os.getpid() == here:  # a forked worker is ended by its parent
-            _heard.append(signum)
+    def record(signum: int, frame: FrameType | None) -> None:
+        if os.getpid() == pid:  # forked workers are ended by their parent
+            _received.append(signum)
 
-    for wish in SIGNALS:
-        signal.signal(wish, note)
+    for signum in SIGNALS:
+        signal.signal(signum, record)
 
 
 def received() -> int:
-    """Number of the first signal that came; 0 if there was none."""
-    return _heard[0] if _heard else 0
+    """Return the number of the first signal received; 0 if there was none."""
+    return _received[0] if _received else 0

@@ -111,7 +111,7 @@ def _paths_in(config: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_class_path(value: str) -> bool:
-    return bool(trusted_imports.DOTTED.fullmatch(value)) and not Path(value).exists()
+    return bool(trusted_imports.CLASS_PATH.fullmatch(value)) and not Path(value).exists()
 
 
 def _named_checkpoint(command: str, options: Sequence[list[str]]) -> Checkpoint | None:

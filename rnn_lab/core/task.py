@@ -1,4 +1,4 @@
-"""The project's only training, validation and test step."""
+"""Base class of all tasks: training, validation and test steps."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -27,10 +27,10 @@ class StepOutput(NamedTuple):
     """The result of a task's step over one batch.
 
     Attributes:
-        loss: What is minimized, a scalar: the mean over the targets.
-        predictions: What the metrics are given: for classes their probabilities
-            `(batch, num_classes)`, for translations their text.
-        targets: What was to be predicted.
+        loss: Scalar loss to minimize, the mean over the targets.
+        predictions: First argument of the metrics: class probabilities `(batch, num_classes)`, or
+            the texts of translations.
+        targets: Second argument of the metrics, the true values.
         num_targets: Number of targets the loss is averaged over.
     """
 
@@ -41,27 +41,27 @@ class StepOutput(NamedTuple):
 
 
 class Task(LightningModule, ABC):
-    """A model with what it minimizes and what is measured.
+    """A model with its loss, its metrics and its reports.
 
-    A task computes the loss of a batch (`step`), names its metrics (`configure_metrics`) and its
-    reports, and declares the batch it reads, the validation metric by which checkpoints are chosen
-    and the predictor that answers raw input.
+    A task computes the loss of a batch (`step`), defines its metrics (`configure_metrics`) and its
+    reports, and declares its batch type, the validation metric that selects checkpoints, and the
+    predictor for inference on raw input.
 
     Args:
-        optimizer: Makes the optimizer from the parameters; None is Adam at 1e-3. An optimizer
-            that has fused kernels uses them unless it is given `fused=False`.
-        scheduler: Makes the learning-rate schedule from the optimizer. It steps once per epoch,
-            or once per step where its class has `interval = "step"`; the total number of steps is
-            assigned to its attribute `total_steps`, if it has one.
+        optimizer: Function from the parameters to the optimizer; None for Adam with a learning
+            rate of 1e-3. An optimizer with fused kernels uses them unless `fused=False` is set.
+        scheduler: Function from the optimizer to the learning-rate schedule. The schedule is
+            updated once per epoch, or once per step if its class has `interval = "step"`. If it
+            has an attribute `total_steps`, the total number of steps is assigned to it.
 
     Attributes:
-        batch_type: The batch it reads; a data module declares the same.
-        predictor: Class path of the `Predictor` that answers raw input; None if it reads tensors
-            alone.
-        monitor: The validation metric that checkpoints and early stopping look at.
-        mode: Whether a lower (`min`) or a higher (`max`) value of it is better.
-        writes_reports: Whether `reports` take part; the command line, which owns a folder for
-            them, sets it. A report that you add to your own Trainer writes anyway.
+        batch_type: Class of the batches; a data module declares the same.
+        predictor: Class path of the `Predictor` for raw input; None if there is none.
+        monitor: Validation metric that selects checkpoints and stops training early.
+        mode: Whether a lower (`min`) or a higher (`max`) value of `monitor` is better.
+        writes_reports: Whether the callbacks of `reports` are added to the Trainer. The command
+            line sets it, because it prepares a run folder for them. Reports that you add to your
+            own Trainer write in any case.
     """
 
     batch_type: ClassVar[type]
@@ -91,14 +91,14 @@ class Task(LightningModule, ABC):
 
     @abstractmethod
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
-        """Make the metrics of one stage by name; only scalars are logged."""
+        """Return new metrics of one stage by name; only scalars are logged."""
 
     def reports(self) -> list[Callback]:
-        """Make the callbacks that write this task's figures and tables into the run's folder."""
+        """Return the callbacks that write figures and tables into the run folder."""
         return []
 
     def configure_callbacks(self) -> list[Callback]:
-        """Return the reports of this task, less those of a class that the Trainer has already."""
+        """Return the reports of this task, except those of a class that the Trainer already has."""
         present: list[Callback] = vars(self.trainer)["callbacks"]
         return [
             report
@@ -107,26 +107,26 @@ class Task(LightningModule, ABC):
         ]
 
     def check_data(self, data: Any) -> None:
-        """Refuse data whose labels or sizes the model cannot deal with.
+        """Check that the labels and sizes of the data match the model.
 
         Raises:
-            UserError: If so.
+            UserError: If they do not match.
         """
 
     def setup(self, stage: str) -> None:
-        """Make the metrics of validation and test."""
+        """Create the metrics of validation and test."""
         self.check_data(getattr(self.trainer, "datamodule", None))
         for name in {"val", "test"} - self.metrics.keys():
             self.metrics[name] = MetricCollection(self.configure_metrics()).to(self.device)
             self.losses[name] = MeanMetric().to(self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Compute the loss of a batch and log it every few steps as `train/step_loss`.
+        """Compute the loss of a batch; log it as `train/step_loss` every `log_every_n_steps`.
 
-        At the end of an epoch `train/loss`, its mean over all targets, and
-        `train/targets_per_second` of all processes together are logged.
+        At the end of an epoch, `train/loss`, the mean over all targets, and
+        `train/targets_per_second`, the throughput of all processes, are logged.
         """
-        if batch_idx == 0:  # an epoch that is resumed in its middle has none
+        if batch_idx == 0:  # not reached in an epoch that is resumed in the middle
             self._meter.start_epoch()
         output = self.step(batch)
         self._meter.update(output.loss, output.num_targets)
@@ -140,7 +140,7 @@ class Task(LightningModule, ABC):
         self._meter.start_clock()
 
     def on_train_epoch_end(self) -> None:
-        """Log the totals of an epoch that ended before its last batch."""
+        """Log the epoch if it ended before its last batch, as by `max_steps` or a time budget."""
         if not self._meter.reported:
             self._log_epoch()
 
@@ -148,14 +148,14 @@ class Task(LightningModule, ABC):
         for name, value in self._meter.compute(self._all_gather).items():
             self.log(f"train/{name}", value, on_step=False, on_epoch=True, sync_dist=True)
 
-    def _all_gather(self, mine: Tensor) -> Tensor:
-        """Gather a tensor of each process, `(processes, numbers)`."""
+    def _all_gather(self, values: Tensor) -> Tensor:
+        """Stack a tensor of every process, `(processes, values)`."""
         if self._trainer is None or self.trainer.world_size == 1:
-            return mine[None]
-        mine = mine.to(self.device)
-        everyone = [torch.empty_like(mine) for _ in range(self.trainer.world_size)]
-        torch.distributed.all_gather(everyone, mine)
-        return torch.stack(everyone)
+            return values[None]
+        values = values.to(self.device)
+        gathered = [torch.empty_like(values) for _ in range(self.trainer.world_size)]
+        torch.distributed.all_gather(gathered, values)
+        return torch.stack(gathered)
 
     def validation_step(self, batch: Any, batch_idx: int) -> StepOutput:  # type: ignore[override]
         """Update the validation metrics with a batch; callbacks receive the output."""
@@ -179,7 +179,7 @@ class Task(LightningModule, ABC):
         self._reset("test")
 
     def _reset(self, stage: str) -> None:
-        """Reset the metrics only now, so that callbacks can read those of the last epoch."""
+        """Reset the metrics as an epoch starts, so that callbacks can read them after its end."""
         self.metrics[stage].reset()
         self.losses[stage].reset()
 
@@ -195,15 +195,15 @@ class Task(LightningModule, ABC):
         values = {"loss": self.losses[stage].compute(), **self.metrics[stage].compute()}
         for name, value in values.items():
             if value.ndim == 0:
-                # Every process holds the same value; the mean over them only says so to Lightning.
+                # All processes hold the same value; Lightning warns without sync_dist.
                 self.log(f"{stage}/{name}", value, prog_bar=stage == "val", sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Make the optimizer and its schedule."""
+        """Return the optimizer and its learning-rate schedule."""
         optimizer = self._optimizer(self.parameters())
         for group in optimizer.param_groups:
-            # None is torch's "not asked for". Set here and not in the constructor, fused steps
-            # leave unscaling to Lightning and so go with clipping in mixed precision.
+            # None is torch's default. Lightning unscales gradients itself only if fused is set here
+            # and not in the constructor, which clipping in mixed precision requires.
             if group.get("fused", False) is None:
                 group["fused"] = True
         if self._scheduler is None:
@@ -221,49 +221,57 @@ class Task(LightningModule, ABC):
         }
 
     def build_spec(self) -> dict[str, Any]:
-        """Return how to build this task again: its class path and constructor arguments."""
+        """Return class path and constructor arguments to rebuild this task, as plain values."""
         return build_spec(type(self), dict(self.hparams))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add how to build the task, how its input is read, and the epoch so far."""
+        """Add the build specifications of task and data, and the sums of a partial epoch."""
         loop = self.trainer.fit_loop.epoch_loop if self._trainer else None
-        amid = loop is not None and not loop.batch_progress.is_last_batch
-        if amid or self._evaluating or not self._meter.reported:
+        mid_epoch = loop is not None and not loop.batch_progress.is_last_batch
+        if mid_epoch or self._evaluating or not self._meter.reported:
             checkpoint["partial_epoch"] = self._all_gather(self._meter.state()).tolist()
-        made = self.build_spec()
-        checkpoint["hyper_parameters"] = {"_class_path": made["class_path"], **made["init_args"]}
+        spec = self.build_spec()
+        checkpoint["hyper_parameters"] = {"_class_path": spec["class_path"], **spec["init_args"]}
         datamodule = getattr(self._trainer, "datamodule", None)
         data = datamodule.build_spec() if isinstance(datamodule, LabDataModule) else None
         version = {"format": FORMAT, "version": rnn_lab.__version__}
-        checkpoint["rnn_lab"] = {**version, "model": made, "data": data}
+        checkpoint["rnn_lab"] = {**version, "model": spec, "data": data}
         if data is not None:
-            # Lightning's own note holds every argument, paths of this machine among them.
-            noted = {"_class_path": data["class_path"], **data["init_args"]}
-            checkpoint["datamodule_hyper_parameters"] = noted
+            # Lightning would store every argument, including paths of this machine.
+            hparams = {"_class_path": data["class_path"], **data["init_args"]}
+            checkpoint["datamodule_hyper_parameters"] = hparams
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the epoch so far."""
-        found = torch.tensor(checkpoint.get("partial_epoch", []), dtype=torch.double)
-        if self._trainer is None or self.trainer.state.fn != TrainerFn.FITTING or not len(found):
+        """Restore the sums of a partial epoch."""
+        sums = torch.tensor(checkpoint.get("partial_epoch", []), dtype=torch.double)
+        if self._trainer is None or self.trainer.state.fn != TrainerFn.FITTING or not len(sums):
             return
-        self._meter.load_state(found, self.trainer.global_rank, self.trainer.world_size)
+        self._meter.load_state(sums, self.trainer.global_rank, self.trainer.world_size)
 
 
 def build_spec(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Keep what the constructor of a class accepts and a checkpoint may hold.
+    """Return class path and constructor arguments of a class, as plain values.
 
-    Lightning also notes links to arguments that the class lacks, and callables of Python code.
+    Hyperparameters that Lightning also saves are left out: links to arguments that the constructor
+    does not accept, and callables.
     """
     accepted = inspect.signature(cls).parameters
-    kept = {k: plain_options(v) for k, v in arguments.items() if k in accepted and not callable(v)}
-    return {"class_path": public_path(cls), "init_args": kept}
+    init_args = {
+        k: plain_options(v) for k, v in arguments.items() if k in accepted and not callable(v)
+    }
+    return {"class_path": public_path(cls), "init_args": init_args}
 
 
 def check_sizes(task: Task, **sizes: int | None) -> None:
-    """Refuse sizes that are missing, as when data does not know them, or below one."""
+    """Check that sizes are set, by the user or the data, and large enough.
+
+    Raises:
+        UserError: If a size is None, or below 1 (`num_classes`: 2).
+    """
     for name, size in sizes.items():
-        least = 2 if name == "num_classes" else 1
+        minimum = 2 if name == "num_classes" else 1
         if size is None:
-            raise UserError(f"{type(task).__name__} needs {name}, and the data does not give it")
-        if size < least:
-            raise UserError(f"{name} must be at least {least}, got {size}")
+            task_name = type(task).__name__
+            raise UserError(f"{task_name} needs {name}, which the data does not provide")
+        if size < minimum:
+            raise UserError(f"{name} must be at least {minimum}, got {size}")

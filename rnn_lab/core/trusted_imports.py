@@ -1,6 +1,6 @@
-"""The classes that a checkpoint may name: to import a module is to run its code.
+"""Import classes that checkpoints name, from trusted packages only, as imports execute code.
 
-A config that is named on the command line is trusted as the command itself, and not held to this.
+A config that the user names on the command line is trusted like the command itself.
 """
 
 import os
@@ -20,151 +20,153 @@ from torch.optim.lr_scheduler import LRScheduler
 from rnn_lab.errors import UserError
 from rnn_lab.io.plugins import plugins
 
-ALLOW = "RNN_LAB_ALLOW"  # environment variable: further packages, separated by commas
-OURS = ("rnn_lab", "lightning", "torch.nn", "torch.optim", "torchmetrics")
-BASES = (nn.Module, LightningDataModule, Optimizer, LRScheduler)
-DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
-WORD = re.compile(r"[\w-]*")  # names no module: an import path has a dot
+ALLOW_ENV = "RNN_LAB_ALLOW"  # environment variable with further packages, separated by commas
+BUILTIN_PACKAGES = ("rnn_lab", "lightning", "torch.nn", "torch.optim", "torchmetrics")
+ALLOWED_BASES = (nn.Module, LightningDataModule, Optimizer, LRScheduler)
+CLASS_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+WORD = re.compile(r"[\w-]*")  # without a dot, so no class path
 
-_typed: set[str] = set()  # packages that the user named on the command line
+_user_packages: set[str] = set()  # packages of classes named on the command line
 
 
 def import_trusted_class(path: str, source: str) -> Any:
-    """Import the class that a file from elsewhere names.
+    """Import a class that an untrusted file names.
 
-    Nothing is imported but from `rnn_lab`, `lightning`, `torch.nn`, `torch.optim` and
-    `torchmetrics`, and of these only modules, data modules, optimizers and schedules. Further
-    packages are those that the user typed on the command line, that are installed as plugins, or
-    that the variable `RNN_LAB_ALLOW` names. A class of these kinds that this process has loaded
-    already, as one that a script defines, needs no permission.
+    Classes are imported only from `rnn_lab`, `lightning`, `torch.nn`, `torch.optim` and
+    `torchmetrics`, and only if they are modules, data modules, optimizers or schedules. Further
+    packages are trusted if the user named one of their classes on the command line, if they are
+    installed as plugins, or if the variable `RNN_LAB_ALLOW` names them. A class of these kinds that
+    is loaded already, such as one that a script defines, needs no permission.
 
     Args:
         path: The class path.
-        source: The file, for messages.
+        source: Name of the file, for error messages.
 
     Raises:
-        UserError: If it is elsewhere, or there is no such class.
+        UserError: If the class is not trusted or does not exist.
     """
     module, _, name = path.rpartition(".")
     loaded = getattr(sys.modules.get(module), "__dict__", {}).get(name)
-    if _is_kind(loaded):
+    if _is_allowed_class(loaded):
         return loaded
-    if not DOTTED.fullmatch(path):
-        raise UserError(f"{source} names {path!r}, which is no class path")
+    if not CLASS_PATH.fullmatch(path):
+        raise UserError(f"{source} names {path!r}, which is not a class path")
     trusted = _within(path, trusted_packages())
-    if not trusted and not _within(path, OURS):
+    if not trusted and not _within(path, BUILTIN_PACKAGES):
         raise UserError(
-            f"{source} names {path}, and importing that would run code of another package: "
-            f"if you trust it set {ALLOW}={path.partition('.')[0]} in the environment"
+            f"{source} names {path}, which would execute code of another package: "
+            f"if you trust it, set {ALLOW_ENV}={path.partition('.')[0]} in the environment"
         )
     try:
-        found = getattr(_import(module) if trusted else import_module(module), name)
-    except Exception as error:  # of any kind, a module runs when it is imported
+        cls = getattr(_import(module) if trusted else import_module(module), name)
+    except Exception as error:  # importing a module can raise any exception
         raise UserError(f"{source} names {path}, which cannot be imported: {error}") from error
-    if not trusted and not _is_kind(found):
-        raise UserError(f"{source} names {path}, which is no model, data, optimizer or schedule")
-    return found
+    if not trusted and not _is_allowed_class(cls):
+        raise UserError(
+            f"{source} names {path}, which is not a model, data module, optimizer or schedule"
+        )
+    return cls
 
 
 def import_user_class(path: str) -> type:
-    """Import a class that the user typed; its package is trusted from then on.
+    """Import a class that the user named on the command line; trust its package from then on.
 
     Raises:
-        UserError: If its module cannot be imported, or has no such class.
+        UserError: If the module cannot be imported, or has no such class.
     """
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(_import(module), name)
+        cls = getattr(_import(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"{path} cannot be imported: {error}") from error
-    except (Exception, SystemExit) as error:  # of any kind, a module runs when it is imported
+    except (Exception, SystemExit) as error:  # importing a module can raise any exception
         raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    if not isinstance(found, type):
-        raise UserError(f"{path} is no class")
-    if not _within(path, OURS):  # of these, models and their like are trusted in any case
-        _typed.add(path.partition(".")[0])
-    return found
+    if not isinstance(cls, type):
+        raise UserError(f"{path} is not a class")
+    if not _within(path, BUILTIN_PACKAGES):  # whose allowed classes are always trusted
+        _user_packages.add(path.partition(".")[0])
+    return cls
 
 
 def trusted_packages() -> list[str]:
-    """Packages whose classes a checkpoint may name, besides those of `OURS`."""
-    allowed = [each.strip() for each in os.environ.get(ALLOW, "").split(",")]
-    return [*allowed, *_typed, *(plugin.module.partition(".")[0] for plugin in plugins())]
+    """Return the packages whose classes a checkpoint may name, besides `BUILTIN_PACKAGES`."""
+    allowed = [name.strip() for name in os.environ.get(ALLOW_ENV, "").split(",")]
+    return [*allowed, *_user_packages, *(plugin.module.partition(".")[0] for plugin in plugins())]
 
 
 def import_plugins() -> None:
-    """Import the modules of installed plugins, so that their classes are known by name.
+    """Import the modules of installed plugins, so that their classes are found by short names.
 
     Raises:
-        UserError: If one cannot be imported.
+        UserError: If a plugin cannot be imported.
     """
     for plugin in plugins():
         try:
             import_module(plugin.module)
-        except Exception as error:  # of any kind, a module runs when it is imported
+        except Exception as error:  # importing a module can raise any exception
             raise UserError(
                 f"the plugin {plugin.name} ({plugin.module}) cannot be imported: {error}"
             ) from error
 
 
 def _import(module: str) -> Any:
-    """Import a module that is trusted, if need be from the working folder."""
+    """Import a trusted module, from the working directory if it is not found elsewhere."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        here = os.getcwd()
-        if error.name != module.partition(".")[0] or here in sys.path:
+        cwd = os.getcwd()
+        if error.name != module.partition(".")[0] or cwd in sys.path:
             raise
-        sys.path.append(here)
+        sys.path.append(cwd)
         invalidate_caches()
         return import_module(module)
 
 
-def check_class_paths(recipe: Any, source: str, *, strictly: bool = False) -> None:
-    """Refuse a recipe in which something from outside the allowed packages is named.
+def check_class_paths(spec: Any, source: str, *, importable: bool = False) -> None:
+    """Check that a build specification names only trusted classes.
 
-    The command line's parser imports every `class_path` below a recipe, and where an argument
-    takes a class or a function also strings, which may be the name of a file with more of them.
+    The parser of the command line imports every `class_path` in a specification. If an argument
+    takes a class or a function, it also imports strings, which may name a file with further specs.
 
     Args:
-        recipe: A class path with arguments, or a value among these.
-        source: The file, for messages.
-        strictly: Whether strings in it may be imported.
+        spec: A class path with arguments, or the value of an argument.
+        source: Name of the file, for error messages.
+        importable: Whether the parser would import strings in `spec`.
 
     Raises:
-        UserError: If so.
+        UserError: If the specification names a class that is not trusted, or a file.
     """
-    if isinstance(recipe, Mapping) and "class_path" in recipe:
-        plain = _plain_arguments(import_trusted_class(str(recipe["class_path"]), source))
-        for key, value in recipe.items():
+    if isinstance(spec, Mapping) and "class_path" in spec:
+        plain = _plain_arguments(import_trusted_class(str(spec["class_path"]), source))
+        for key, value in spec.items():
             if key == "init_args" and isinstance(value, Mapping):
                 for name, argument in value.items():
-                    check_class_paths(argument, source, strictly=strictly or name not in plain)
+                    check_class_paths(argument, source, importable=importable or name not in plain)
             elif key != "class_path":
-                check_class_paths(value, source, strictly=True)
-    elif isinstance(recipe, Mapping):
-        for value in recipe.values():
-            check_class_paths(value, source, strictly=strictly)
-    elif isinstance(recipe, list | tuple):
-        for value in recipe:
-            check_class_paths(value, source, strictly=strictly)
-    elif strictly and isinstance(recipe, str):
-        if not WORD.fullmatch(recipe):
-            import_trusted_class(recipe, source)
-        if os.path.isfile(recipe):
-            raise UserError(f"{source} names the file {recipe!r} where a class or a word belongs")
+                check_class_paths(value, source, importable=True)
+    elif isinstance(spec, Mapping):
+        for value in spec.values():
+            check_class_paths(value, source, importable=importable)
+    elif isinstance(spec, list | tuple):
+        for value in spec:
+            check_class_paths(value, source, importable=importable)
+    elif importable and isinstance(spec, str):
+        if not WORD.fullmatch(spec):
+            import_trusted_class(spec, source)
+        if os.path.isfile(spec):
+            raise UserError(f"{source} names the file {spec!r} where a class is expected")
 
 
 def _within(path: str, packages: Iterable[str]) -> bool:
     return any(path.startswith(f"{package}.") for package in packages if package)
 
 
-def _is_kind(found: Any) -> bool:
-    return isinstance(found, type) and issubclass(found, BASES)
+def _is_allowed_class(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, ALLOWED_BASES)
 
 
 def _plain_arguments(cls: Any) -> set[str]:
-    """The arguments of a constructor for which no string is imported."""
+    """Return the names of constructor arguments whose strings the parser does not import."""
     try:
         hints = get_type_hints(cls.__init__)
     except (AttributeError, NameError, TypeError):
@@ -177,5 +179,5 @@ def _is_plain(hint: Any) -> bool:
         return True
     if is_dataclass(hint) and isinstance(hint, type):
         return all(map(_is_plain, get_type_hints(hint).values()))
-    parts = get_args(hint)
-    return bool(parts) and get_origin(hint) is not type and all(map(_is_plain, parts))
+    args = get_args(hint)
+    return bool(args) and get_origin(hint) is not type and all(map(_is_plain, args))

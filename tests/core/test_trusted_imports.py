@@ -301,5 +301,5 @@ def test_a_config_cannot_have_a_command_run_in_place_of_an_optimizer(tmp_path, m
 
 def test_typing_one_of_our_classes_trusts_no_more_of_ours_than_before():
     import_user_class("rnn_lab.LSTMClassifier")
-    with pytest.raises(UserError, match="which is no model, data, optimizer or schedule"):
+    with pytest.raises(UserError, match="which is not a model, data module, optimizer or schedule"):
         import_trusted_class("rnn_lab.core.loading.import_module", "a.ckpt")

@@ -468,7 +468,7 @@ def test_the_family_takes_any_layer_decoding_and_output(
         ({"hidden_dim": 0}, "hidden_dim must be at least 1, got 0"),
         ({"samples": 0}, "samples must be at least 1, got 0"),
         ({"segment": 0}, "segment must be at least 1, got 0"),
-        ({"output_dim": None}, "Forecaster needs output_dim, and the data does not give it"),
+        ({"output_dim": None}, "Forecaster needs output_dim, which the data does not provide"),
         ({"horizon": 5}, "output_dim must be a multiple of horizon, got 12 and 5"),
         ({"horizon": 0}, "output_dim must be a multiple of horizon, got 12 and 0"),
         ({"horizon": 3}, "4 channels need as many inputs, got 2"),
