@@ -1,4 +1,4 @@
-"""What the Trainer is given: loggers, callbacks, learning-rate schedules."""
+"""Loggers, callbacks and learning-rate schedules for the Trainer."""
 
 from rnn_lab.training.averaging import NTASGD
 from rnn_lab.training.budget import TimeBudget

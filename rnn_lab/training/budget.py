@@ -1,4 +1,4 @@
-"""Training for a given time instead of a number of epochs."""
+"""Training with a time budget instead of a number of epochs."""
 
 import math
 import time
@@ -10,20 +10,20 @@ from rnn_lab.errors import UserError
 
 
 class TimeBudget(Callback):
-    """End training when it has computed for so long, the learning rate falling all the while.
+    """Stop training after a time budget, and anneal the learning rate over the budget.
 
-    For comparisons at equal cost: who takes a step faster takes more of them. What counts is the
-    processor time of this process (on a GPU, where the processor only waits, time that passes),
-    validation left out; other programs on the machine take nothing from it. In several processes
-    the first to have spent its budget ends training for all. The learning rate falls along half a
-    cosine, from that of the optimizer to a hundredth of it: no other schedule beside.
+    This compares models at equal cost: a model with faster steps takes more of them. The budget
+    counts the CPU time of this process (on a GPU: wall-clock time) without validation, so that
+    other programs on the machine do not reduce it. With several processes, training stops in all
+    of them when the first one has used its budget. The learning rate follows half a cosine from
+    the optimizer's value to a hundredth of it; no other schedule is allowed.
 
     Args:
-        minutes: Time to train for; give `max_epochs: -1` for no other end.
-        anneal_lr: Lower the learning rate; if not, it is left to the task.
+        minutes: Time budget; set `max_epochs: -1` so that nothing else stops training.
+        anneal_lr: Whether to anneal the learning rate; if False, the task may have a schedule.
 
     Raises:
-        UserError: If `minutes` is not above zero, or the task has a schedule of its own.
+        UserError: If `minutes` is not above zero.
     """
 
     def __init__(self, minutes: float, anneal_lr: bool = True) -> None:
@@ -31,49 +31,52 @@ class TimeBudget(Callback):
             raise UserError(f"TimeBudget: minutes must be above 0, got {minutes}")
         self.minutes = minutes
         self.anneal_lr = anneal_lr
-        self.spent = 0.0  # seconds
-        self.rates: list[float] = []  # of the optimizer's groups, at the beginning
+        self.spent = 0.0  # seconds of training
+        self.initial_lrs: list[float] = []  # of each parameter group
         self._clock = time.process_time
-        self._mark = 0.0
+        self._last_time = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the learning rates to fall from, and begin to count.
+        """Record the initial learning rates, and start the clock.
 
         Raises:
-            UserError: If there is another schedule, or more than one optimizer.
+            UserError: If the task has a schedule, or more than one optimizer.
         """
         if self.anneal_lr and (trainer.lr_scheduler_configs or len(trainer.optimizers) != 1):
-            raise UserError("TimeBudget lowers the learning rate: leave the scheduler out")
+            raise UserError(
+                "TimeBudget anneals the learning rate: remove the scheduler, "
+                "or set anneal_lr to false"
+            )
         if pl_module.device.type != "cpu":
             self._clock = time.monotonic
         groups = trainer.optimizers[0].param_groups
-        self.rates = self.rates or [group["lr"] for group in groups]
-        self._mark = self._clock()
+        self.initial_lrs = self.initial_lrs or [group["lr"] for group in groups]
+        self._last_time = self._clock()
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Set the learning rate."""
         if not self.anneal_lr:
             return
-        share = min(1.0, self.spent / (60 * self.minutes))
-        factor = 0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2
-        for group, rate in zip(trainer.optimizers[0].param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
+        progress = min(1.0, self.spent / (60 * self.minutes))
+        factor = 0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2
+        for group, lr in zip(trainer.optimizers[0].param_groups, self.initial_lrs, strict=True):
+            group["lr"] = lr * factor
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Count, and end training where the time is over."""
+        """Update the spent time, and stop training when the budget is used up."""
         now = self._clock()
-        self.spent += now - self._mark
-        self._mark = now
-        over = self.spent >= 60 * self.minutes
-        if trainer.strategy.reduce_boolean_decision(over, all=False):
+        self.spent += now - self._last_time
+        self._last_time = now
+        exceeded = self.spent >= 60 * self.minutes
+        if trainer.strategy.reduce_boolean_decision(exceeded, all=False):
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave out what validation took."""
-        self._mark = self._clock()
+        """Exclude the time of validation."""
+        self._last_time = self._clock()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"spent": self.spent, "rates": self.rates}
+        return {"spent": self.spent, "initial_lrs": self.initial_lrs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.spent, self.rates = state_dict["spent"], list(state_dict["rates"])
+        self.spent, self.initial_lrs = state_dict["spent"], list(state_dict["initial_lrs"])

@@ -1,4 +1,4 @@
-"""What watches a run: the checkpoints it keeps, when it stops, what it shows meanwhile."""
+"""Callbacks for checkpoints, early stopping, monitoring and progress."""
 
 import logging
 import math
@@ -24,15 +24,15 @@ Mode = Literal["min", "max"]
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keep two checkpoints: `best.ckpt` by a validation metric, and `last.ckpt` of every epoch.
+    """Save two checkpoints: `best.ckpt` by a validation metric, and `last.ckpt` every epoch.
 
-    Without validation (`limit_val_batches=0`), and for a module that names no metric of its own
-    (`monitor` and `mode`), the last epoch counts as the best.
+    Without validation (`limit_val_batches=0`), and for a module without the attributes `monitor`
+    and `mode`, the last epoch is the best.
 
     Args:
-        monitor: Metric that decides; None means the task's own.
-        mode: Whether a small or a large value is good; None means the task's own.
-        dirpath: Folder of the checkpoints; None means `checkpoints` in the run's folder.
+        monitor: Metric to monitor; None for that of the task.
+        mode: Whether lower (`min`) or higher (`max`) values are better; None for that of the task.
+        dirpath: Folder of the checkpoints; None for `checkpoints` in the run folder.
     """
 
     def __init__(
@@ -41,22 +41,23 @@ class BestCheckpoint(ModelCheckpoint):
         super().__init__(
             dirpath, filename="best", monitor=monitor, save_last=True, enable_version_counter=False
         )
-        self._wished_monitor, self._wished_mode = monitor, mode
+        self._custom_monitor, self._custom_mode = monitor, mode
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        blind = trainer.limit_val_batches == 0 or not hasattr(pl_module, "monitor")
-        own = ("epoch", "max") if blind else (str(pl_module.monitor), str(pl_module.mode))
-        self.monitor = self._wished_monitor or own[0]
-        self.mode = self._wished_mode or own[1]
+        no_metric = trainer.limit_val_batches == 0 or not hasattr(pl_module, "monitor")
+        default_monitor = "epoch" if no_metric else str(pl_module.monitor)
+        default_mode = "max" if no_metric else str(pl_module.mode)
+        self.monitor = self._custom_monitor or default_monitor
+        self.mode = self._custom_mode or default_mode
         self.kth_value = torch.tensor(math.inf if self.mode == "min" else -math.inf)
         self.dirpath = self.dirpath or str(Path(trainer.default_root_dir, "checkpoints"))
-        with warnings.catch_warnings():  # a resumed run finds its own files there
+        with warnings.catch_warnings():  # a resumed run has its own files there
             warnings.filterwarnings("ignore", r"Checkpoint directory .* is not empty")
             super().setup(trainer, pl_module, stage)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        cut = not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch  # as by max_steps
-        if not cut or self.monitor in trainer.callback_metrics:
+        complete = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch  # not with max_steps
+        if complete or self.monitor in trainer.callback_metrics:
             super().on_train_epoch_end(trainer, pl_module)
         if self._should_save_on_train_epoch_end(trainer):
             self._save_last(trainer)
@@ -67,38 +68,38 @@ class BestCheckpoint(ModelCheckpoint):
             self._save_last(trainer)
 
     def _save_last(self, trainer: Trainer) -> None:
-        """Save what is not the best too: Lightning writes `last.ckpt` only beside a new best."""
+        """Save `last.ckpt`, which Lightning writes only together with a new best."""
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
-        """Prefer the later of checkpoints that score nothing, as a slow start in BLEU does."""
-        better = super().check_monitor_top_k(trainer, current)
-        if better or current is None or self.mode == "min" or current != 0:
-            return better
+        """Prefer later checkpoints while the score is still zero, as BLEU often is at first."""
+        is_better = super().check_monitor_top_k(trainer, current)
+        if is_better or current is None or self.mode == "min" or current != 0:
+            return is_better
         return not any(score > 0 for score in self.best_k_models.values())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on defending the best of this folder, wherever the folder was when it was saved."""
+        """Restore the best score, also if the folder was moved since the checkpoint was saved."""
         best, last = self.format_checkpoint_name({}), self.format_checkpoint_name({}, "last")
         if not Path(best).exists():
-            return  # resumed into a new folder: the first validation there is its best
+            return  # resumed in a new folder: the first validation is the best there
         score = state_dict["best_model_score"]
-        here = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
+        paths = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
         scores = {} if score is None else {best: score}
         super().load_state_dict(
-            state_dict | here | {"best_k_models": scores, "last_model_path": last}
+            state_dict | paths | {"best_k_models": scores, "last_model_path": last}
         )
 
 
 class ValidationEarlyStopping(EarlyStopping):
-    """Stop when a validation metric has not got better for some epochs.
+    """Stop training when a validation metric has stopped improving.
 
     Args:
-        patience: Validations in a row without a better value.
-        monitor: Metric that decides; None means the task's own.
-        mode: Whether a small or a large value is good; None means the task's own.
-        min_delta: Least change that counts as better.
+        patience: Number of validations without improvement after which training stops.
+        monitor: Metric to monitor; None for that of the task.
+        mode: Whether lower (`min`) or higher (`max`) values are better; None for that of the task.
+        min_delta: Minimum change that counts as an improvement.
     """
 
     def __init__(
@@ -111,14 +112,14 @@ class ValidationEarlyStopping(EarlyStopping):
         if patience < 1:
             raise UserError(f"ValidationEarlyStopping: patience must be at least 1, got {patience}")
         super().__init__(monitor or "", patience=patience, check_on_train_epoch_end=False)
-        self._wished_mode, self._least_change = mode, abs(min_delta)
+        self._custom_mode, self._min_change = mode, abs(min_delta)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.monitor = self.monitor or str(pl_module.monitor)
-        self.mode = self._wished_mode or str(getattr(pl_module, "mode", "min"))
+        self.mode = self._custom_mode or str(getattr(pl_module, "mode", "min"))
         sign = 1 if self.mode == "max" else -1
-        self.min_delta = sign * self._least_change
-        if math.isinf(self.best_score):  # nothing seen yet, in this run or the one resumed
+        self.min_delta = sign * self._min_change
+        if math.isinf(self.best_score):  # no validation yet, in this run or the resumed one
             self.best_score = torch.tensor(-sign * math.inf)
         super().setup(trainer, pl_module, stage)
 
@@ -126,95 +127,90 @@ class ValidationEarlyStopping(EarlyStopping):
         return super()._should_skip_check(trainer) or not trainer.enable_validation
 
     def _evaluate_stopping_criteria(self, current: Tensor) -> tuple[bool, str | None]:
-        """Wait for the first score above nothing, as a slow start in BLEU has none."""
+        """Ignore validations before the first score above zero, as BLEU often starts at zero."""
         if self.mode == "max" and current == 0 and not self.best_score > 0:
             return False, None
         return super()._evaluate_stopping_criteria(current)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.wait_count >= self.patience and trainer.is_global_zero:
-            what = f"{self.monitor} no better for {self.wait_count} validations"
-            log.info("%s (best %.4g): stopped early", what, self.best_score)
+            reason = f"{self.monitor} did not improve for {self.wait_count} validations"
+            log.info("stopped early: %s (best %.4g)", reason, self.best_score)
 
 
 class TerminateOnNaN(Callback):
-    """Stop with a clear line when the loss is no number, before any checkpoint is spoilt.
+    """Stop training with an error when the loss is NaN or infinite, before it is checkpointed.
 
-    On one CPU the loss is looked at before its gradients are taken. On a GPU or in several
-    processes looking at every step would cost a synchronisation, so bad steps are remembered on
-    the device and looked at every `every` batches, before a validation and before a checkpoint.
+    On one CPU the loss is checked before the backward pass. On a GPU or with several processes a
+    check at every step would cost a synchronization, so the first non-finite step is recorded on
+    the device and checked every `every` batches, before validation and before checkpoints.
 
     Args:
-        every: Batches between two looks where a look costs something.
+        every: Batches between two checks on a GPU or with several processes.
 
     Raises:
-        UserError: When a loss was NaN; it names the step and the last good checkpoint.
+        UserError: When a loss was not finite; it names the step and the last good checkpoint.
     """
 
     def __init__(self, every: int = 50) -> None:
         self.every = every
-        self._seen: list[tuple[int, int, int]] = []  # step, epoch, batch since the last look
-        self._first_bad: Tensor | None = None  # index in _seen, larger than any if all was well
+        self._steps: list[tuple[int, int, int]] = []  # step, epoch, batch since the last check
+        self._first_bad: Tensor | None = None  # index in _steps; `every` if all are finite
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        index, none = len(self._seen), self.every
-        self._seen.append((trainer.global_step, trainer.current_epoch, trainer.fit_loop.batch_idx))
-        bad = torch.where(loss.detach().isfinite(), none, index)
+        index, no_index = len(self._steps), self.every
+        self._steps.append((trainer.global_step, trainer.current_epoch, trainer.fit_loop.batch_idx))
+        bad = torch.where(loss.detach().isfinite(), no_index, index)
         self._first_bad = bad if self._first_bad is None else torch.minimum(self._first_bad, bad)
         if trainer.world_size == 1 and loss.device.type == "cpu":
-            self._look(trainer)
+            self._check(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if len(self._seen) >= self.every:
-            self._look(trainer)
+        if len(self._steps) >= self.every:
+            self._check(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._look(trainer)
+        self._check(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, *_: Any) -> None:
-        self._look(trainer)
+        self._check(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Catch weights that broke in the last step, whose loss was still fine."""
+        """Detect weights that became NaN in the last step, whose loss was still finite."""
         value = trainer.callback_metrics.get("val/loss")
         if value is not None and value.isnan() and not trainer.sanity_checking:
             step = trainer.global_step
             raise UserError(f"val/loss is nan after step {step}: {_last_good(trainer)}")
 
-    def _look(self, trainer: Trainer) -> None:
+    def _check(self, trainer: Trainer) -> None:
         if self._first_bad is None:
             return
-        seen, first_bad = self._seen, self._first_bad
-        self._seen, self._first_bad = [], None
+        steps, first_bad = self._steps, self._first_bad
+        self._steps, self._first_bad = [], None
         if trainer.world_size > 1:
             torch.distributed.all_reduce(first_bad, op=torch.distributed.ReduceOp.MIN)
-        if (index := int(first_bad)) < len(seen):
-            step, epoch, batch = seen[index]
-            where = f"step {step} (epoch {epoch}, batch {batch}, counted from 0)"
-            raise UserError(f"loss is nan at {where}: {_last_good(trainer)}")
+        if (index := int(first_bad)) < len(steps):
+            step, epoch, batch = steps[index]
+            position = f"step {step} (epoch {epoch}, batch {batch}, counted from 0)"
+            raise UserError(f"loss is nan at {position}: {_last_good(trainer)}")
 
 
 def _last_good(trainer: Trainer) -> str:
-    keepers = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
-    paths = [
-        path for keeper in keepers for path in (keeper.last_model_path, keeper.best_model_path)
-    ]
-    kept = next((path for path in paths if path and Path(path).exists()), None)
-    advice = "try a smaller learning rate"
-    return (
-        f"the last good checkpoint is {kept}; {advice}"
-        if kept
-        else f"no checkpoint was saved yet; {advice}"
-    )
+    """Return a sentence that names the last checkpoint, and what to try."""
+    callbacks = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+    paths = [path for c in callbacks for path in (c.last_model_path, c.best_model_path)]
+    existing = next((path for path in paths if path and Path(path).exists()), None)
+    state = f"the last good checkpoint is {existing}" if existing else "no checkpoint was saved yet"
+    return f"{state}; try a smaller learning rate"
 
 
 class GradNormAndLRMonitor(Callback):
-    """Log the learning rate and the length of the gradient before clipping.
+    """Log the learning rate and the gradient norm before clipping.
 
-    As `train/lr` (of the first parameter group) and `train/gradient_norm` (L2, all parameters),
-    at the steps the Trainer logs (`log_every_n_steps`) and at no cost in between.
+    They are logged as `train/lr` (first parameter group) and `train/gradient_norm` (L2, over all
+    parameters) every `log_every_n_steps`, at no cost in between.
     """
 
     def on_before_optimizer_step(
@@ -228,23 +224,25 @@ class GradNormAndLRMonitor(Callback):
 
 
 class BatchProgressBar(RichProgressBar):
-    """Show a progress bar on a terminal; elsewhere log one line an epoch."""
+    """Show a progress bar on a terminal; otherwise log one line per epoch."""
 
     def __init__(self) -> None:
         super().__init__(refresh_rate=10, leave=True, console_kwargs={"stderr": True})
-        self._redraw = 0.0
+        self._next_redraw = 0.0
         if not sys.stderr.isatty():
             self.disable()
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        """Redraw ten times a second: each time reads metrics from the device."""
+        """Redraw at most ten times per second, because a redraw reads metrics from the device."""
         now = time.monotonic()
-        if self.is_enabled and (now >= self._redraw or trainer.is_last_batch):
-            self._redraw = now + 0.1
+        if self.is_enabled and (now >= self._next_redraw or trainer.is_last_batch):
+            self._next_redraw = now + 0.1
             super().on_train_batch_end(trainer, *args)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._epoch_start = time.monotonic()  # an epoch that is gone on with has no start
+        self._epoch_start = (
+            time.monotonic()
+        )  # on_train_epoch_start is not called in a resumed epoch
         super().on_train_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -257,16 +255,17 @@ class BatchProgressBar(RichProgressBar):
             self._log_epoch(trainer)
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        shown = super().get_metrics(trainer, pl_module)
-        shown.pop("v_num", None)  # the id of the W&B run, or nothing
-        return shown
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)  # the id of the W&B run, if any
+        return metrics
 
     @rank_zero_only
     def _log_epoch(self, trainer: Trainer) -> None:
-        known = trainer.callback_metrics
-        names = [n for n in ("train/loss",) if n in known] + [n for n in known if n[:4] == "val/"]
-        values = [f"{name} {float(known[name]):.4g}" for name in names]
-        last = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
+        metrics = trainer.callback_metrics
+        names = [name for name in ("train/loss",) if name in metrics]
+        names += [name for name in metrics if name.startswith("val/")]
+        values = [f"{name} {float(metrics[name]):.4g}" for name in names]
+        total = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
         seconds = time.monotonic() - self._epoch_start
-        parts = [f"epoch {trainer.current_epoch + 1}{last}", *values, f"{seconds:.0f} s"]
+        parts = [f"epoch {trainer.current_epoch + 1}{total}", *values, f"{seconds:.0f} s"]
         log.info("  ".join(parts))

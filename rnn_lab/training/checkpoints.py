@@ -1,4 +1,4 @@
-"""Checkpoints that are whole, or not there."""
+"""Atomic checkpoint writing and choice of the checkpoint to resume from."""
 
 import logging
 import os
@@ -19,27 +19,27 @@ log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint beside its place, and move it there when all of it is on the disk.
+    """Write checkpoints atomically: to a temporary file that replaces the old one when complete.
 
-    A crash or a full disk leaves the one before as it was.
+    A crash or a full disk leaves the previous checkpoint unchanged.
 
     Args:
-        opened: A checkpoint that was opened before and is to be loaded; it is held until then, so
-            that its file is read once.
-        specs: Class path and arguments of a `model` that is no `Task` and of its `data`, which do
-            not state them by themselves.
+        checkpoint: A checkpoint that was opened before and will be loaded. It is referenced until
+            then, so that its file is read once.
+        specs: Build specifications by `model` and `data`, for a plain `LightningModule` and its
+            data, which do not add them to a checkpoint themselves.
     """
 
     def __init__(
-        self, opened: Checkpoint | None = None, specs: dict[str, Any] | None = None
+        self, checkpoint: Checkpoint | None = None, specs: dict[str, Any] | None = None
     ) -> None:
         super().__init__()
-        self._opened, self._specs = opened, specs
+        self._checkpoint, self._specs = checkpoint, specs
 
     def load_checkpoint(self, path: str | os.PathLike[str], *_: Any, **__: Any) -> dict[str, Any]:
         """Read a checkpoint, see `Checkpoint.open`."""
         content = dict(Checkpoint.open(path).content)
-        self._opened = None
+        self._checkpoint = None
         return content
 
     def save_checkpoint(
@@ -48,67 +48,67 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint.
 
         Raises:
-            UserError: If the disk is full, or the folder cannot be written to.
+            UserError: If the disk is full, or the folder is not writable.
         """
         if self._specs is not None:
             version = {"format": FORMAT, "version": rnn_lab.__version__}
             checkpoint["rnn_lab"] = {**version, **self._specs}
-            # Lightning's own notes may hold objects that are not read back.
+            # Lightning's own hyperparameters may hold objects that cannot be loaded.
             checkpoint["hyper_parameters"] = self._specs["model"]["init_args"]
             checkpoint["datamodule_hyper_parameters"] = self._specs["data"]["init_args"]
-        place = Path(path)
+        target = Path(path)
         try:
-            with atomic_path(place) as part, open(part, "wb") as file:
+            with atomic_path(target) as part, open(part, "wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-        except (OSError, RuntimeError) as error:  # torch's writer says what went wrong in its words
+        except (OSError, RuntimeError) as error:  # RuntimeError: torch's writer wraps it
             cause = error if isinstance(error, OSError) else error.__context__ or error
-            left = f"; {place} is as it was before" if place.exists() else ""
-            raise UserError(f"cannot write {place}: {cause}{left}") from error
+            unchanged = "; the previous file is unchanged" if target.exists() else ""
+            raise UserError(f"cannot write {target}: {cause}{unchanged}") from error
 
 
 class ResumeMidEpoch(Callback):
-    """Let an epoch that was cut short, as by `max_steps` or a budget of time, be gone on with.
+    """Allow a run to resume within an epoch that ended early, as by `max_steps` or a time budget.
 
-    Lightning notes it as over, and goes on with neither the rest of it nor a whole one.
+    Lightning stores such an epoch as finished, and resumes neither its rest nor a complete epoch.
     """
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note, of such an epoch, that its last step was just done, as in the midst of others."""
+        """Store the progress of such an epoch as it is stored in the middle of an epoch."""
         loop = checkpoint.get("loops", {}).get("fit_loop", {})
         epochs, batches = loop.get("epoch_progress"), loop.get("epoch_loop.batch_progress")
         if not epochs or batches["is_last_batch"]:
             return
         if epochs["current"]["processed"] == epochs["current"]["started"] > 0:
-            for span in ("total", "current"):
-                epochs[span]["processed"] -= 1
-                epochs[span]["completed"] = epochs[span]["processed"]
-                batches[span]["completed"] = batches[span]["processed"] - 1
+            for counter in ("total", "current"):
+                epochs[counter]["processed"] -= 1
+                epochs[counter]["completed"] = epochs[counter]["processed"]
+                batches[counter]["completed"] = batches[counter]["processed"] - 1
 
 
 def find_resume_checkpoint(folder: Path) -> Checkpoint | None:
-    """Choose the checkpoint from which a run goes on: the newest whole one.
+    """Open the checkpoint to resume a run from: `last.ckpt`, or `best.ckpt` if that is damaged.
 
     Args:
-        folder: Where `last.ckpt` and `best.ckpt` lie.
+        folder: Folder of `last.ckpt` and `best.ckpt`.
 
     Returns:
-        It, opened; None if there is no checkpoint at all.
+        The opened checkpoint; None if the folder has no checkpoint.
 
     Raises:
-        UserError: If there are some, and all are damaged.
+        UserError: If all checkpoints are damaged.
     """
-    kept = [path for path in (folder / "last.ckpt", folder / "best.ckpt") if path.exists()]
-    for path in kept:
+    paths = [path for path in (folder / "last.ckpt", folder / "best.ckpt") if path.exists()]
+    for path in paths:
         with suppress(DamagedCheckpoint):
-            found = Checkpoint.open(path)
-            if path != kept[0]:
-                log.warning("%s is damaged: going on from %s", kept[0], path)
-            return found
-    if kept:
-        names = " and ".join(str(path) for path in kept)
-        raise UserError(f"damaged: {names}; to start afresh give --overwrite=true")
+            checkpoint = Checkpoint.open(path)
+            if path != paths[0]:
+                log.warning("%s is damaged: resuming from %s", paths[0], path)
+            return checkpoint
+    if paths:
+        names = " and ".join(str(path) for path in paths)
+        raise UserError(f"damaged: {names}; set --overwrite=true to start a new run")
     return None

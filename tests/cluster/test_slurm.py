@@ -222,6 +222,6 @@ def test_more_tasks_than_the_run_takes_up_are_refused(slurm, here):
     assert "devices" in wrong
     assert "--ntasks-per-node=2" in refused(slurm, "srun", "-n2", "-J", "x", *fit)
     by_hand = refused(slurm, "srun", "-N1", "--ntasks-per-node=2", "-J", "bash", *fit)
-    assert "srun started 2 processes and the run takes up 1" in by_hand
+    assert "srun started 2 processes, but the run uses 1" in by_hand
     alone = refused(slurm, "salloc", "-N1", "--ntasks-per-node=2", "-J", "x", *fit)
-    assert "start it by `srun rnn-lab" in alone
+    assert "start it with `srun rnn-lab" in alone

@@ -286,7 +286,7 @@ def test_torchrun_without_the_number_of_processes_is_refused():
     torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
     status, told = launched("left", "--trainer.devices=auto", launcher=torchrun)
     assert status == 1
-    assert told.count("rnn-lab: torchrun started 2 processes and the run takes up 1: give ") == 1
+    assert told.count("rnn-lab: torchrun started 2 processes, but the run uses 1: set ") == 1
     assert "--trainer.devices=2 --trainer.num_nodes=1 --trainer.strategy=ddp" in told
     assert not Path("runs").exists()
 

@@ -79,7 +79,7 @@ def walk(script, *, interval=2, mode="min", save=None, resume=None):
 
 def test_without_a_reason_nothing_is_averaged():
     task, averaging = walk([5.0, 4.0, 3.0, 4.0, 2.9])  # 4 is no worse than the best before 4, 3
-    assert not averaging.began
+    assert not averaging.averaging
     assert task.validated[1:] == [3, 6, 9, 12, 15]  # the first is Lightning's own check
     assert task.weight == 15
 
@@ -87,15 +87,15 @@ def test_without_a_reason_nothing_is_averaged():
 def test_averaging_begins_when_a_value_is_worse_than_those_long_before():
     # The fourth value is the first that has one more than two before it: from step 13 on.
     task, averaging = walk([5.0, 5.5, 5.6, 6.0, 7.0, 1.0])
-    assert averaging.began
+    assert averaging.averaging
     assert task.validated[1:5] == [3, 6, 9, 12]
     assert task.validated[5:] == [14, 15.5]  # the means of 13 to 15 and of 13 to 18
     assert task.weight == 15.5
 
 
 def test_where_large_is_good_a_small_value_is_the_reason():
-    assert walk([5.0, 6.0, 7.0, 6.9, 8.0], mode="max")[1].began is False
-    assert walk([5.0, 4.0, 3.0, 2.0], mode="max")[1].began is True
+    assert walk([5.0, 6.0, 7.0, 6.9, 8.0], mode="max")[1].averaging is False
+    assert walk([5.0, 4.0, 3.0, 2.0], mode="max")[1].averaging is True
 
 
 @pytest.mark.parametrize("step", [4, 11, 12, 14])
@@ -104,7 +104,7 @@ def test_a_resumed_run_goes_on_as_if_undisturbed(tmp_path, step):
     path = tmp_path / "a.ckpt"
     whole, _ = walk(script, save=(step, path))
     resumed, averaging = walk(script, resume=path)
-    assert averaging.began
+    assert averaging.averaging
     assert torch.equal(resumed.weight, whole.weight)
     assert resumed.validated[-1] == whole.validated[-1]
 

@@ -96,7 +96,7 @@ def test_it_goes_on_where_a_checkpoint_was_written(tmp_path, clock):
 
 
 def test_another_schedule_beside_it_is_refused(tmp_path, clock):
-    with pytest.raises(UserError, match="leave the scheduler out"):
+    with pytest.raises(UserError, match="remove the scheduler"):
         trained(tmp_path, Timed(clock, scheduled=True), TimeBudget(0.5))
 
 

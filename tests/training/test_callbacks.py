@@ -119,7 +119,7 @@ def test_patience_says_why_training_stopped(task, data, make_trainer, caplog):
     patience = ValidationEarlyStopping(patience=1)
     trainer = make_trainer(max_epochs=6, callbacks=patience, enable_checkpointing=False)
     trainer.fit(task(val_losses=[1.0, 2.0]), data())
-    assert "val/loss no better for 1 validations (best 1): stopped early" in caplog.messages
+    assert "stopped early: val/loss did not improve for 1 validations (best 1)" in caplog.messages
 
 
 def test_patience_waits_in_vain_without_validation(task, data, make_trainer):
@@ -153,9 +153,9 @@ class LookingSeldom(TerminateOnNaN):
     """Looks as on a GPU: never at the step itself."""
 
     def on_before_backward(self, trainer, pl_module, loss):
-        looks, self._look = self._look, lambda trainer: None
+        check, self._check = self._check, lambda trainer: None
         super().on_before_backward(trainer, pl_module, loss)
-        self._look = looks
+        self._check = check
 
 
 @pytest.mark.parametrize("nan_at", [2, 3])

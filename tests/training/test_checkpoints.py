@@ -52,7 +52,7 @@ def test_what_was_saved_is_read_and_nothing_lies_beside_it(tmp_path):
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     last = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint(weights(1, 100), last)
-    saying = r"cannot write .*last.ckpt: .*it was before"
+    saying = r"cannot write .*last.ckpt: .*the previous file is unchanged"
     with nearly_full(), pytest.raises(UserError, match=saying):
         AtomicCheckpointIO().save_checkpoint(weights(2), last)
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
@@ -88,7 +88,7 @@ def test_a_checkpoint_with_other_bytes_in_it_is_damaged(tmp_path):
 def test_only_damaged_ones_are_refused_and_none_at_all_is_a_fresh_start(tmp_path):
     assert find_resume_checkpoint(tmp_path) is None
     (tmp_path / "last.ckpt").write_bytes(b"no checkpoint")
-    with pytest.raises(UserError, match=r"damaged: .*last.ckpt; to start afresh"):
+    with pytest.raises(UserError, match=r"damaged: .*last.ckpt; set --overwrite=true"):
         find_resume_checkpoint(tmp_path)
 
 

@@ -74,7 +74,7 @@ def test_small_numbers_keep_the_digits_of_float32(tmp_path):
 def test_a_metrics_file_without_a_folder_says_so():
     logger = CSVMetricsLogger()
     logger.log_metrics({"a": 1.0}, 0)
-    with pytest.raises(ValueError, match="give save_dir or call configure_loggers"):
+    with pytest.raises(ValueError, match="set save_dir or call configure_loggers"):
         logger.save()
 
 
@@ -208,7 +208,7 @@ def test_without_a_key_nobody_is_asked_and_the_run_is_kept_offline(tmp_path):
     done = run_in_process(tmp_path, "online")
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("exp/tiny-1/wandb/offline-run-*"))
-    assert done.stderr.count("no API key is known; this run stays offline") == 1
+    assert done.stderr.count("no API key is configured; this run stays offline") == 1
 
 
 @pytest.mark.slow
@@ -242,7 +242,7 @@ def begun(monkeypatch):
 
     monkeypatch.setattr(wandb, "init", init)
     monkeypatch.setattr(wandb, "run", None)  # whatever ran before in this process
-    monkeypatch.setattr("rnn_lab.training.loggers._mode", lambda wish: wish)
+    monkeypatch.setattr("rnn_lab.training.loggers._resolve_mode", lambda mode: mode)
     monkeypatch.setattr(OfflineWandbLogger, "_latest", None)
     return asked
 
