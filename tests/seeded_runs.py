@@ -29,6 +29,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 NO_EXPERIMENTS = ("trainer", "logger")  # folders of profiles
 RENAMED = {  # old name to new name
     "bigru_classifier": "bigru_sequence_classifier",
+    "etth1_chapter": "etth1_textbook",
     "lstm_series_classifier": "lstm_sequence_classifier",
     "series_classifier": "sequence_classifier",
 }

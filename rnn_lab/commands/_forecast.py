@@ -1,4 +1,4 @@
-"""The part of `rnn-lab predict` that forecasts: a table of series in, a table of what comes out."""
+"""Forecasting in `rnn-lab predict`: read a table of series, write a table of forecasts."""
 
 import sys
 from collections.abc import Sequence
@@ -20,52 +20,55 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}  # by file extension
 
 
 def forecast(args: Namespace, devices: Sequence[str], path: Path | None) -> None:
-    """Forecast what comes after the last row of each series of a file.
+    """Forecast the steps after the last row of each series of a file.
 
     Args:
         args: Options of `predict`.
-        devices: Where to compute, a process each.
-        path: Where the forecast goes; None writes CSV to standard output.
+        devices: Devices, one process each.
+        path: Output file; None writes CSV to standard output.
 
     Raises:
-        UserError: If the input is wrong, or the output has another ending.
+        UserError: If the input is invalid, or the output format is not supported.
     """
-    format = args.format or ("csv" if path is None else ENDINGS.get(path.suffix, ""))
-    if format not in ENDINGS.values() or (format == "parquet" and path is None):
-        names = ", ".join(ENDINGS.values())
-        raise UserError(f"a forecast is written as {names}; name it by --format or by --output")
-    found = _forecast(args, devices, _read(args.input))
+    format = args.format or ("csv" if path is None else FORMATS.get(path.suffix, ""))
+    if format not in FORMATS.values() or (format == "parquet" and path is None):
+        names = ", ".join(FORMATS.values())
+        raise UserError(
+            f"the format of forecasts must be one of {names} (parquet needs --output): set "
+            "--format, or the extension of --output"
+        )
+    table = _forecast(args, devices, _read(args.input))
     if path is None:
-        _write(found, format, sys.stdout)
+        _write(table, format, sys.stdout)
         return
     from rnn_lab.io.atomic import atomic_write
 
     if format == "parquet":
         path.parent.mkdir(parents=True, exist_ok=True)
-        found.to_parquet(path, index=False)
+        table.to_parquet(path, index=False)
         return
     with atomic_write(path) as file:
-        _write(found, format, file)
+        _write(table, format, file)
 
 
 def _forecast(args: Namespace, devices: Sequence[str], frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Forecast in this process, or in several that are given some of the series each."""
+    """Forecast in this process, or distribute the series over several processes."""
     import pandas as pd
 
     if len(devices) == 1:
         return _work(args, devices[0], frame)
-    column = load(args.ckpt_path).reader.settings.id_column
+    column = load(args.ckpt_path).reader.config.id_column
     if column is None or column not in frame.columns:
-        raise UserError("one series is forecast by one process: leave --trainer.devices out")
+        raise UserError("a single series needs a single process: remove --trainer.devices")
     parts = np.array_split(frame[column].unique(), len(devices))
     frames = [frame[frame[column].isin(part)] for part in parts if len(part)]
     with ProcessPoolExecutor(len(frames), get_context("spawn")) as pool:
-        found = pool.map(_work, repeat(args), devices, frames)
-        return pd.concat(list(found), ignore_index=True)
+        tables = pool.map(_work, repeat(args), devices, frames)
+        return pd.concat(list(tables), ignore_index=True)
 
 
 def _work(args: Namespace, device: str, frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -80,18 +83,18 @@ def _read(input: str) -> "pd.DataFrame":
         try:
             return pd.read_csv(sys.stdin, index_col=False)
         except pd.errors.EmptyDataError as error:
-            raise UserError("standard input is empty, wanted rows of numbers") from error
+            raise UserError("standard input is empty, expected a table of numbers") from error
         except pd.errors.ParserError as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"standard input is no table: {reason}") from error
+            raise UserError(f"standard input is not a valid table: {reason}") from error
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
-            raise UserError(f"standard input is not utf-8 (byte 0x{byte:02x})") from error
+            raise UserError(f"standard input is not UTF-8 (byte 0x{byte:02x})") from error
     return pd.concat([chunk.frame for chunk in read_frames(Path(input))], ignore_index=True)
 
 
-def _write(found: "pd.DataFrame", format: str, file: object) -> None:
+def _write(table: "pd.DataFrame", format: str, file: object) -> None:
     if format == "csv":
-        found.to_csv(file, index=False)
+        table.to_csv(file, index=False)
     else:
-        found.to_json(file, orient="records", lines=True, date_format="iso")
+        table.to_json(file, orient="records", lines=True, date_format="iso")

@@ -1,12 +1,11 @@
-"""Forecast from every origin of the test split, next to simple baselines."""
+"""Backtest a forecaster on every origin of the test split, against naive baselines."""
 
 import csv
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
@@ -22,25 +21,26 @@ from rnn_lab.tasks.forecasting.backtest import (
     Result,
     backtest,
     baselines,
-    rows_of,
+    to_rows,
 )
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.forecasting.reader import SeriesReader
-from rnn_lab.tasks.forecasting.reports import to_panels
+from rnn_lab.tasks.forecasting.reports import evenly_spaced, to_panels
 from rnn_lab.training.runs import artifact_path, run_dir_of
 
 log = logging.getLogger("rnn_lab")
 
-SHOWN = {  # on the screen; the file has all
+COLUMNS = {  # of the table in the terminal; the file has all metrics
     "mse": "MSE",
     "mae": "MAE",
     "mase": "MASE",
     "crps": "CRPS",
-    "coverage_80": "in 80%",
-    "coverage_95": "in 95%",
+    "coverage_80": "80% coverage",
+    "coverage_95": "95% coverage",
 }
-OVERRIDES = ("file", "root", "split", "stride", "season")  # of the data, that may be given anew
+OVERRIDES = ("file", "root", "split", "stride", "season_length")  # options of the data
+PANELS = 6  # windows in the plot of forecasts
 
 
 class BacktestParser(ConciseErrorsMixin, ArgumentParser):
@@ -51,82 +51,87 @@ def main(options: Sequence[str]) -> None:
     """Backtest a checkpoint.
 
     Args:
-        options: Words of the command line after `backtest`.
+        options: Command-line arguments after `backtest`.
 
     Raises:
-        UserError: If an option or the checkpoint is wrong.
+        UserError: If an option or the checkpoint is invalid.
     """
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     log.setLevel(logging.INFO)
     args = _parser().parse_args(list(options))
-    if args.renew < 1 or (args.refit is not None and args.refit < 1):
-        raise UserError("renew and refit count steps: they must be at least 1")
-    checkpoint = Checkpoint.open(args.ckpt_path)  # held, so that it is read once
+    for name in ("recalibrate_every", "refit_every"):
+        if args[name] is not None and args[name] < 1:
+            raise UserError(f"{name} must be at least 1, got {args[name]}")
+    checkpoint = Checkpoint.open(args.ckpt_path)  # keeping it open avoids reading it twice
     data = _data(args, checkpoint)
-    folder = Path(args.output) if args.output else _folder(args.ckpt_path)
+    folder = Path(args.output) if args.output else _output_dir(args.ckpt_path)
     models = _models(args, data, folder)
     results: list[Result] = []
-    for result in backtest({**models, **baselines(data)}, data, args.renew):
+    for result in backtest({**models, **baselines(data)}, data, args.recalibrate_every):
         results.append(result)
         log.info("%s: MSE %.4f", result.name, float(result.errors.compute()["mse"]))
     folder.mkdir(parents=True, exist_ok=True)
     _write(results, folder / "backtest.csv")
-    _draw(next(iter(models.values())), data, results, folder)
+    _plot(next(iter(models.values())), data, results, folder)
     Console().print(_table(results))
-    log.info("a table by steps and figures lie in %s", folder)
+    log.info("wrote errors by step and plots to %s", folder)
 
 
 def _parser() -> BacktestParser:
     parser = BacktestParser(
         prog="rnn-lab backtest",
-        description="Forecast from every origin of the test split, next to simple baselines.",
+        description="Forecast from every origin of the test split, and compare with baselines.",
     )
     parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of a forecaster")
     parser.add_argument(
         "--compare", type=list[str] | None, help="further checkpoints, trained on the same series"
     )
     parser.add_argument(
-        "--data.file", type=str | None, help="of ForecastingFiles: the table, again"
+        "--data.file",
+        type=str | None,
+        help="table of ForecastingFiles, whose path is not saved in the checkpoint",
     )
     parser.add_argument("--data.root", type=str | None, help="folder of datasets")
     parser.add_argument(
         "--data.split",
         type=list[int] | list[float] | list[str] | None,
-        help="another split than in training",
+        help="split, if it differs from training",
     )
     parser.add_argument("--data.stride", type=int | None, help="steps from origin to origin")
-    parser.add_argument("--data.season", type=int | None, help="steps of a season")
+    parser.add_argument("--data.season_length", type=int | None, help="steps per season")
     parser.add_argument(
-        "--renew",
+        "--recalibrate_every",
         type=int,
         default=24,
-        help="origins until rolling intervals are calibrated anew",
+        help="origins between recalibrations of the rolling intervals",
     )
     parser.add_argument(
-        "--refit",
+        "--refit_every",
         type=int | None,
-        help="train anew every so many steps of the test split, with the run's config.yaml",
+        help="retrain the model every so many steps of the test split, with the config of the run",
     )
-    parser.add_argument("--output", type=str | None, help="folder; backtest in that of the run")
-    parser.add_argument("--device", type=str, default="cpu", help="where to compute, as cuda:0")
+    parser.add_argument(
+        "--output", type=str | None, help="output folder; default: backtest in the run directory"
+    )
+    parser.add_argument("--device", type=str, default="cpu", help="device, such as cuda:0")
     return parser
 
 
-def _folder(checkpoint: str) -> Path:
+def _output_dir(checkpoint: str) -> Path:
     run = run_dir_of(Path(checkpoint))
     if run is None:
-        raise UserError(f"{checkpoint} lies in no run's folder: give --output=FOLDER")
+        raise UserError(f"{checkpoint} is not inside a run directory: set --output=FOLDER")
     return artifact_path(run, "backtest")
 
 
 def _data(args: Namespace, checkpoint: Checkpoint) -> ForecastDataModule:
-    """Build the data that the checkpoint was trained on, with what is given anew."""
+    """Build the data module of the checkpoint, with the options of the command line."""
     if not (checkpoint.has_data and issubclass(checkpoint.data_class, ForecastDataModule)):
-        raise UserError(f"{args.ckpt_path} does not forecast: backtest needs a forecaster")
-    given = {k: args[f"data.{k}"] for k in OVERRIDES if args[f"data.{k}"] is not None}
+        raise UserError(f"{args.ckpt_path} is not a forecaster: backtest needs one")
+    overrides = {k: args[f"data.{k}"] for k in OVERRIDES if args[f"data.{k}"] is not None}
     cls, recipe = checkpoint.data_class, checkpoint.data
     try:
-        return cls(**{**recipe["init_args"], **given})
+        return cls(**{**recipe["init_args"], **overrides})
     except TypeError as error:
         raise UserError(f"{cls.__name__}: {error}") from error
 
@@ -134,63 +139,71 @@ def _data(args: Namespace, checkpoint: Checkpoint) -> ForecastDataModule:
 def _models(
     args: Namespace, data: ForecastDataModule, folder: Path
 ) -> dict[str, ForecastPredictor]:
-    """The checkpoints by name, the one in question first."""
+    """Load the checkpoints by name, that of `--ckpt_path` first."""
     models: dict[str, ForecastPredictor] = {}
     for path in [args.ckpt_path, *(args.compare or ())]:
         model = load(path, args.device)
         if not isinstance(model, ForecastPredictor):
-            raise UserError(f"{path} does not forecast")
+            raise UserError(f"{path} is not a forecaster")
         task = model.task
         if (task.horizon, task.channels) != (data.horizon, data.channels):
-            raise UserError(f"{path} forecasts {task.horizon} steps of {task.channels} channels")
-        _check_alike(path, model.reader, data, next(iter(models.values()), None))
+            raise UserError(
+                f"{path} forecasts {task.horizon} steps of {task.channels} channels, expected "
+                f"{data.horizon} steps of {data.channels}"
+            )
+        _check_comparable(path, model.reader, data, next(iter(models.values()), None))
         name = type(task).__name__
         models[name if name not in models else f"{name} {len(models) + 1}"] = model
-    if args.refit is not None:
+    if args.refit_every is not None:
         name, first = next(iter(models.items()))
-        again = PeriodicallyRefitForecaster(first, data, args.refit, _refit(args, folder))
-        models[f"{name}, refitted"] = again
+        refit = _refit(args, folder)
+        models[f"{name}, refitted"] = PeriodicallyRefitForecaster(
+            first, data, args.refit_every, refit
+        )
     return models
 
 
-def _check_alike(
+def _check_comparable(
     path: str, reader: SeriesReader, data: ForecastDataModule, first: ForecastPredictor | None
 ) -> None:
-    """Refuse a checkpoint that reads other columns, or windows unlike those of the first one."""
-    for role in ("targets", "known", "observed", "static", "calendar"):
-        mine, there = (getattr(each.settings, role) or [] for each in (reader, data.reader))
-        if mine != there:
-            say = [", ".join(names) or "none" for names in (mine, there)]
-            raise UserError(f"{path} was trained with {role} {say[0]}, the data has {say[1]}")
+    """Refuse a checkpoint with other columns, windows or scaling than the data or the first one."""
+    roles = ("targets", "future_covariates", "past_covariates", "static_covariates", "calendar")
+    for role in roles:
+        columns = [getattr(each.config, role) or [] for each in (reader, data.reader)]
+        if columns[0] != columns[1]:
+            trained, present = (", ".join(names) or "none" for names in columns)
+            raise UserError(f"{path} was trained with {role} {trained}, the data has {present}")
     if reader.input_length != data.input_length:
-        seen = f"sees {reader.input_length} steps, windows have {data.input_length}"
-        raise UserError(f"{path} {seen}: compare checkpoints of one input_length")
+        raise UserError(
+            f"{path} has input_length {reader.input_length}, expected {data.input_length}: compare "
+            "checkpoints with the same input_length"
+        )
     pair = [each.scaler for each in (reader, reader if first is None else first.reader)]
-    for what in ("location", "scale", "feature_location", "feature_scale"):
-        if not np.array_equal(*(getattr(scaler, what) for scaler in pair)):
-            raise UserError(f"{path} was trained on values scaled otherwise, or on others")
+    for name in ("location", "scale", "feature_location", "feature_scale"):
+        if not np.array_equal(*(getattr(scaler, name) for scaler in pair)):
+            raise UserError(f"{path} was trained with another scaling or on other series")
 
 
-def _refit(args: Namespace, folder: Path) -> Any:
-    """Say how to train anew: as the run was trained, on rows up to another time."""
+def _refit(args: Namespace, folder: Path) -> Callable[[int, list[str]], ForecastPredictor]:
+    """Return a function that trains the model of the run on rows before a time."""
     run = run_dir_of(Path(args.ckpt_path))
     config = None if run is None else run / "config.yaml"
     if config is None or not config.exists():
-        raise UserError(f"refit needs the config.yaml of the run of {args.ckpt_path}")
+        raise UserError(f"refit_every needs the config.yaml of the run of {args.ckpt_path}")
 
-    def refit(stretch: int, split: list[str]) -> ForecastPredictor:
+    def refit(period: int, split: list[str]) -> ForecastPredictor:
         from rnn_lab.commands import _cli
 
-        place = folder / f"refit-{stretch}"
-        best, note = place / "checkpoints" / "best.ckpt", place / "split.json"
-        if not (note.exists() and json.loads(note.read_text()) == split):
+        run_dir = folder / f"refit-{period}"
+        best, split_file = run_dir / "checkpoints" / "best.ckpt", run_dir / "split.json"
+        if not (split_file.exists() and json.loads(split_file.read_text()) == split):
             log.info("refitting on rows before %s", split[1])
-            words = ["-c", str(config), f"--data.split={json.dumps(split)}", "--test=false"]
-            where = [f"--trainer.default_root_dir={place}", "--overwrite=true"]
+            line = ["-c", str(config), f"--data.split={json.dumps(split)}", "--test=false"]
+            line += [f"--trainer.default_root_dir={run_dir}", "--overwrite=true"]
             if args["data.file"] is not None:
-                where.append(f"--data.file={args['data.file']}")
-            _cli.main(["fit", *words, *where, "--trainer.enable_progress_bar=false"])
-            note.write_text(json.dumps(split))
+                line.append(f"--data.file={args['data.file']}")
+            _cli.main(["fit", *line, "--trainer.enable_progress_bar=false"])
+            split_file.write_text(json.dumps(split))
         model = load(str(best), args.device)
         assert isinstance(model, ForecastPredictor)
         return model
@@ -199,42 +212,40 @@ def _refit(args: Namespace, folder: Path) -> Any:
 
 
 def _write(results: Sequence[Result], path: Path) -> None:
-    rows = list(rows_of(results))
+    rows = list(to_rows(results))
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _draw(
+def _plot(
     model: ForecastPredictor, data: ForecastDataModule, results: Sequence[Result], folder: Path
 ) -> None:
-    from rnn_lab.tasks.forecasting.plots import errors_by_step, outlooks
+    from rnn_lab.tasks.forecasting.plots import plot_errors_by_step, plot_forecasts
 
     test = data.split("test")
-    rows = np.unique(np.linspace(0, len(test) - 1, 6).astype(np.int64))
+    rows = evenly_spaced(len(test), PANELS)
     batch, forecast = model.forecast(test, rows)
-    outlooks(to_panels(test, rows, batch, forecast)).savefig(folder / "forecasts.png")
+    plot_forecasts(to_panels(test, rows, batch, forecast)).savefig(folder / "forecasts.png")
     mse = {
         result.name: result.errors.by_step()["mse"].numpy()
         for result in results
         if not result.name.endswith("rolling intervals")
     }
-    errors_by_step(mse).savefig(folder / "errors_by_step.png")
+    plot_errors_by_step(mse).savefig(folder / "errors_by_step.png")
 
 
 def _table(results: Sequence[Result]) -> Table:
-    table = Table(title="over all windows, steps and channels")
+    table = Table(title="mean over all windows, steps and channels")
     table.add_column("model")
-    for heading in SHOWN.values():
+    for heading in COLUMNS.values():
         table.add_column(heading, justify="right")
     for name, errors in results:
         values = errors.compute()
-        table.add_row(name, *(_cell(key, float(values[key])) for key in SHOWN))
+        table.add_row(name, *(_cell(key, float(values[key])) for key in COLUMNS))
     return table
 
 
-def _cell(key: str, value: float) -> str:
-    if key.startswith("coverage"):
-        return f"{value:.1%}"
-    return f"{value:.3f}"
+def _cell(metric: str, value: float) -> str:
+    return f"{value:.1%}" if metric.startswith("coverage") else f"{value:.3f}"

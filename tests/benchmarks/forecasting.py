@@ -38,9 +38,9 @@ EXPERIMENTS: dict[str, tuple[str, list[str], bool]] = {  # label, words, whether
         ["--model=DLinearForecaster", "--data=ETTh1"],
         False,
     ),
-    "chapter": (
-        "`configs/forecasting/etth1_chapter.yaml`",
-        ["-c", "configs/forecasting/etth1_chapter.yaml"],
+    "textbook": (
+        "`configs/forecasting/etth1_textbook.yaml`",
+        ["-c", "configs/forecasting/etth1_textbook.yaml"],
         False,
     ),
     "lstm": (
@@ -115,7 +115,7 @@ def read(folder: Path) -> dict:
     weights = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
     return scores | {
         "validation": min(float(row["val/mse"]) for row in rows if row["val/mse"]),
-        "parameters": sum(w.numel() for name, w in weights.items() if name != "nothing"),
+        "parameters": sum(w.numel() for name, w in weights.items() if name != "unused"),
     }
 
 

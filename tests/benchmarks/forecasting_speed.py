@@ -102,17 +102,18 @@ class TextbookForecaster(nn.Module):
 
 def our_model(recipe: Recipe, textbook: nn.Module) -> Any:
     """Build our forecaster with the weights of the textbook's."""
-    from rnn_lab.models import LSTMForecaster
+    from rnn_lab.models import Forecaster
+    from rnn_lab.tasks.forecasting.options import Dropouts, EncoderOptions
 
-    ours = LSTMForecaster(
+    normalization = "standard" if recipe.apart else "none"
+    ours = Forecaster(
         CHANNELS,
         recipe.hidden_dim,
         recipe.num_layers,
         HORIZON * CHANNELS,
         horizon=HORIZON,
-        independent=recipe.apart,
-        normalization="standard" if recipe.apart else "none",
-        head_dropout=recipe.head_dropout,
+        encoder=EncoderOptions(normalization, channel_independent=recipe.apart),
+        dropouts=Dropouts(head=recipe.head_dropout),
     )
     weights = textbook.state_dict()
     names = {"lstm.": "recurrent.", "fc.": "decoder.linear."}

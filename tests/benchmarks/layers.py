@@ -60,7 +60,7 @@ TASKS = {
     "etth1": Contest(
         "ETTh1 96 to 96, MSE",
         (
-            *("--model=Forecaster", "--model.hidden_dim=64", "--model.head_dropout=0.5"),
+            *("--model=Forecaster", "--model.hidden_dim=64", "--model.dropouts.head=0.5"),
             *("--model.optimizer.lr=0.005", "--data=ETTh1"),
             *("--checkpoint.monitor=epoch", "--checkpoint.mode=max"),
             "--trainer.limit_val_batches=5",  # a glance: nothing is chosen by it

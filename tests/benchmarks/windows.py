@@ -51,9 +51,9 @@ def prepare_and_read(path: str, batches: int) -> None:
     start = time.perf_counter()
     data = ForecastingFiles(path, batch_size=BATCH)
     windows = data.split("train")
-    where = "mapped" if isinstance(data.panel.buffer, np.memmap) else "in memory, as they are few"
+    where = "mapped" if isinstance(data.panel.values, np.memmap) else "in memory, as they are few"
     print(
-        f"{len(data.panel.buffer):,} rows, {where}; {len(windows):,} windows to train on, ready "
+        f"{len(data.panel.values):,} rows, {where}; {len(windows):,} windows to train on, ready "
         f"in {time.perf_counter() - start:.0f} s",
         flush=True,
     )

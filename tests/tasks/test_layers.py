@@ -14,6 +14,7 @@ from rnn_lab.models import (
 )
 from rnn_lab.nn import GREEDY, LAYERS
 from rnn_lab.tasks.forecasting.batch import WindowBatch
+from rnn_lab.tasks.forecasting.options import EncoderOptions
 from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 from rnn_lab.tasks.text_classification.batch import TextBatch
 from rnn_lab.tasks.translation.options import EncoderConfig
@@ -94,12 +95,12 @@ def windows(horizon):
 
 
 @every_layer
-@pytest.mark.parametrize("decoding", ["direct", "segments", "recursive"])
+@pytest.mark.parametrize("decoding", ["direct", "parallel", "recursive"])
 def test_every_layer_forecasts(layer, decoding):
     torch.manual_seed(0)
-    segment = 2 if decoding == "segments" else 1
-    choices = {"decoding": decoding, "segment": segment, "independent": False}
-    model = Forecaster(2, 32, 1, 8, horizon=4, layer=layer, **choices)
+    patch_length = 2 if decoding == "parallel" else 1
+    encoder = EncoderOptions(patch_length=patch_length, channel_independent=False)
+    model = Forecaster(2, 32, 1, 8, horizon=4, layer=layer, decoding=decoding, encoder=encoder)
     batch = windows(4)
     before = float(model.step(batch).loss.detach())
     assert trained(model, lambda: model.step(batch).loss, 150) < 0.5 * before
@@ -114,7 +115,9 @@ def test_every_task_hands_options_to_its_layer(layer):
         SequenceClassifier(3, 16, 2, layer=layer, layer_kwargs=options).recurrent,
         SequenceRegressor(3, 16, layer=layer, layer_kwargs=options).recurrent,
         SequenceTagger(WORDS, 16, num_classes=3, layer=layer, layer_kwargs=options).recurrent,
-        Forecaster(2, 16, 1, 8, horizon=4, layer=layer, layer_kwargs=options).recurrent,
+        Forecaster(
+            2, 16, 1, 8, horizon=4, layer=layer, encoder=EncoderOptions(layer_kwargs=options)
+        ).recurrent,
         Translator(
             WORDS, WORDS, 8, 16, 2, encoder=EncoderConfig(layer, options)
         ).net.encoder.recurrent,

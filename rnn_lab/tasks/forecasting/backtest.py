@@ -1,4 +1,4 @@
-"""Forecasts from every origin of a split, against simple baselines, their intervals put to test."""
+"""Backtest: forecasts from every origin of a split, baselines and evaluated intervals."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -15,27 +15,28 @@ from rnn_lab.tasks.forecasting.baselines import (
     SeasonalNaiveForecaster,
 )
 from rnn_lab.tasks.forecasting.batch import WindowBatch
-from rnn_lab.tasks.forecasting.data import ForecastDataModule
-from rnn_lab.tasks.forecasting.metrics import (
+from rnn_lab.tasks.forecasting.calibration import (
     Calibration,
-    Forecast,
-    ForecastErrors,
-    deviation,
-    with_reach,
+    add_intervals,
+    central_coverage,
+    conformal_scores,
+    exact_radius,
 )
+from rnn_lab.tasks.forecasting.data import ForecastDataModule
+from rnn_lab.tasks.forecasting.metrics import Forecast, ForecastErrors
 from rnn_lab.tasks.forecasting.outputs import LEVELS
-from rnn_lab.tasks.forecasting.predictor import ForecastPredictor, chunks
+from rnn_lab.tasks.forecasting.predictor import CHUNK_SIZE, ForecastPredictor, chunks
 from rnn_lab.tasks.forecasting.windows import Windows
 
-SCORES_LIMIT = 1 << 28  # errors kept for intervals that are calibrated anew: a gigabyte
+MAX_SCORES = 1 << 28  # scores kept in memory for rolling intervals: one gigabyte
 
 
 class Result(NamedTuple):
-    """What a model reached.
+    """Result of a model.
 
     Attributes:
-        name: The model.
-        errors: Over all windows and by step.
+        name: Name of the model.
+        errors: Its errors over all windows and by step.
     """
 
     name: str
@@ -43,153 +44,142 @@ class Result(NamedTuple):
 
 
 def baselines(data: ForecastDataModule) -> dict[str, ForecastPredictor]:
-    """What any forecaster has to be better than; without those that the windows do not suffice for.
+    """Return naive baselines by name; the seasonal one only if windows contain a season.
 
     Args:
         data: The series.
     """
     sizes = {"output_dim": data.output_dim, "horizon": data.horizon}
     tasks = {"last value": LastValueForecaster(**sizes), "drift": DriftForecaster(**sizes)}
-    if 1 < data.season <= data.input_length:
-        name = f"seasonal naive ({data.season})"
-        tasks = {name: SeasonalNaiveForecaster(**sizes, season=data.season), **tasks}
+    season_length = data.season_length
+    if 1 < season_length <= data.input_length:
+        name = f"seasonal naive ({season_length})"
+        tasks = {name: SeasonalNaiveForecaster(**sizes, season_length=season_length), **tasks}
     return {name: ForecastPredictor(task.eval(), data.reader) for name, task in tasks.items()}
 
 
 def backtest(
     models: Mapping[str, ForecastPredictor],
     data: ForecastDataModule,
-    renew: int,
+    recalibrate_every: int,
 ) -> Iterator[Result]:
-    """Forecast every window of the test split, each from what was known at its origin.
+    """Forecast every window of the test split from what was known at its origin.
 
-    Intervals of points come from the errors on the validation split (split conformal prediction):
-    once for all, and for the first model also anew after every `renew` windows, from as many of
-    the latest windows as validation has whose targets all lie before (rolling).
+    Intervals of point forecasts are calibrated on the validation split (split conformal
+    prediction). For the first model they are also recalibrated every `recalibrate_every` windows,
+    on as many of the latest windows as validation has whose targets all precede the origin
+    (rolling intervals).
 
     Args:
-        models: What forecasts, by name.
+        models: Models by name.
         data: The series.
-        renew: Windows of a series until intervals are calibrated anew.
+        recalibrate_every: Windows of a series between recalibrations.
 
     Yields:
-        The result of each model, in order, that of the rolling intervals after the first.
+        The result of each model, in order; that of the rolling intervals follows the first.
     """
     valid, test = data.split("valid"), data.split("test")
     size = (len(valid) + len(test)) * data.output_dim
     for number, (name, model) in enumerate(models.items()):
-        points = not (
+        needs_calibration = not (
             model.task.output.probabilistic or isinstance(model, PeriodicallyRefitForecaster)
         )
-        keep = points and number == 0 and size <= SCORES_LIMIT
-        seen: list[Tensor] = []
-        if points:
-            calibrate(model, valid, name, seen if keep else None)
+        rolling = needs_calibration and number == 0 and size <= MAX_SCORES
+        points: list[Tensor] = []
+        if needs_calibration:
+            calibrate(model, valid, name, points if rolling else None)
         errors = ForecastErrors(data.horizon, quantiles=True)
         for rows in progress(chunks(test), f"{name} on test"):
             batch, forecast = model.forecast(test, rows)
             errors.update(forecast, batch)
-            if keep:
-                seen.append(forecast.point.cpu())
+            if rolling:
+                points.append(forecast.point.cpu())
         yield Result(name, errors)
-        if keep:
-            found = rolling(torch.cat(seen), valid, test, renew)
-            yield Result(f"{name}, rolling intervals", found)
+        if rolling:
+            errors = rolling_intervals(torch.cat(points), valid, test, recalibrate_every)
+            yield Result(f"{name}, rolling intervals", errors)
 
 
 def calibrate(
-    model: ForecastPredictor, windows: Windows, name: str, seen: list[Tensor] | None = None
+    model: ForecastPredictor, windows: Windows, name: str, points: list[Tensor] | None = None
 ) -> None:
-    """Measure how far a model strays on some windows, and make its intervals from that.
+    """Calibrate the intervals of a model on windows.
 
     Args:
-        model: Forecasts points.
-        windows: What is forecast.
-        name: Of the model, for people who wait.
-        seen: Takes the forecasts, `(batch, horizon, channels)` each, if they are wanted.
+        model: Model of point forecasts.
+        windows: Held-out windows.
+        name: Name of the model in the progress bar.
+        points: List to which the forecasts are appended, `(batch, horizon, channels)` each.
     """
     calibration = Calibration(windows.horizon, len(windows.panel.targets)).to(model.task.device)
     model.calibration = None
     for rows in progress(chunks(windows), f"{name} on validation"):
         batch, forecast = model.forecast(windows, rows)
         calibration.update(forecast, batch)
-        if seen is not None:
-            seen.append(forecast.point.cpu())
+        if points is not None:
+            points.append(forecast.point.cpu())
     model.calibration = calibration.compute().cpu()
 
 
-def rolling(points: Tensor, valid: Windows, test: Windows, renew: int) -> ForecastErrors:
-    """Measure points whose intervals are calibrated anew from the latest windows.
+def rolling_intervals(
+    points: Tensor, valid: Windows, test: Windows, recalibrate_every: int
+) -> ForecastErrors:
+    """Evaluate point forecasts whose intervals are recalibrated on the latest windows.
 
     Args:
         points: Forecasts of validation, then of test, `(windows, horizon, channels)`.
-        valid: The windows of validation.
-        test: The windows of test.
-        renew: Windows of a series until intervals are calibrated anew.
+        valid: Windows of validation.
+        test: Windows of test.
+        recalibrate_every: Windows of a series between recalibrations.
     """
-    first = len(valid)
-    scores = np.concatenate([_scores(points[:first], valid), _scores(points[first:], test)])
-    begins, ends = (np.concatenate(part) for part in zip(_times(valid), _times(test), strict=True))
-    order = np.argsort(ends, kind="stable")
+    num_valid = len(valid)
+    parts = [_scores(points[:num_valid], valid), _scores(points[num_valid:], test)]
+    scores = np.concatenate(parts)
+    spans = zip(_time_spans(valid), _time_spans(test), strict=True)
+    begins, ends = (np.concatenate(part) for part in spans)
+    by_end = np.argsort(ends, kind="stable")
     errors = ForecastErrors(test.horizon, quantiles=True)
-    rows = np.argsort(begins[first:], kind="stable")
-    size = renew * len(test.panel.ids)
+    rows = np.argsort(begins[num_valid:], kind="stable")
+    size = recalibrate_every * len(test.panel.ids)
     for block in (rows[i : i + size] for i in range(0, len(rows), size)):
-        seen = order[: np.searchsorted(ends[order], begins[first + block[0]])]
-        reach = _reaches(scores[seen[-first:]])
-        for some in (block[i : i + 256] for i in range(0, len(block), 256)):
-            batch, point = test[some].to(torch.device("cpu")), Forecast(points[first + some])
-            errors.update(with_reach(point, batch.past, reach, LEVELS), batch)
+        origin = begins[num_valid + block[0]]
+        past_windows = by_end[: np.searchsorted(ends[by_end], origin)]
+        radius = exact_radius(scores[past_windows[-num_valid:]], central_coverage(LEVELS))
+        for chunk in (block[i : i + CHUNK_SIZE] for i in range(0, len(block), CHUNK_SIZE)):
+            batch, point = test[chunk].to(torch.device("cpu")), Forecast(points[num_valid + chunk])
+            errors.update(add_intervals(point, batch.past, radius, LEVELS), batch)
     return errors
 
 
 def _scores(points: Tensor, windows: Windows) -> np.ndarray:
-    """Absolute errors over the deviation of what was seen, `(windows, horizon, channels)`."""
-    parts = []
-    for rows in chunks(windows):
-        batch = windows[rows].to(torch.device("cpu"))
-        parts.append((points[rows] - batch.future).abs() / deviation(batch.past))
+    """Compute the conformal scores of all windows, `(windows, horizon, channels)`."""
+    parts = [
+        conformal_scores(points[rows], windows[rows].to(torch.device("cpu")))
+        for rows in chunks(windows)
+    ]
     return torch.cat(parts).numpy()
 
 
-def _times(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    """The time of the first target of each window, and that after its last, int64 each."""
+def _time_spans(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """Return the time of the first target of each window, and that after its last, int64 each."""
     series, origins = windows.origin(np.arange(len(windows)))
+    panel = windows.panel
     begins, ends = (
-        windows.panel.grid.at(windows.panel.begins[series], places)
-        for places in (origins, origins + windows.horizon)
+        panel.frequency.to_timestamp(panel.start_times[series], index)
+        for index in (origins, origins + windows.horizon)
     )
     return begins.astype(np.int64), ends.astype(np.int64)
 
 
-def _reaches(scores: np.ndarray) -> Tensor:
-    """How far values stray at most, for the quantiles at `LEVELS`, `(levels, horizon, channels)`.
-
-    Args:
-        scores: Errors in deviations of their windows, `(windows, horizon, channels)`.
-    """
-    ordered = np.sort(scores, axis=0)  # NaN last
-    count = (~np.isnan(scores)).sum(0)
-    found: dict[float, np.ndarray] = {}  # two levels share a reach, one on either side
-    for level in LEVELS:
-        inside = round(abs(2 * level - 1), 6)
-        if inside not in found:
-            rank = np.ceil((count + 1) * inside).astype(np.int64)
-            place = np.clip(rank - 1, 0, max(len(scores) - 1, 0))
-            values = np.take_along_axis(ordered, place[None], 0)[0]
-            found[inside] = np.where(rank > count, np.inf, values).astype(np.float32)
-    return torch.from_numpy(np.stack([found[round(abs(2 * level - 1), 6)] for level in LEVELS]))
-
-
 class PeriodicallyRefitForecaster(ForecastPredictor):
-    """Forecasts each stretch of the test split with a model that was trained up to its begin.
+    """Forecast each period of the test split with a model that was trained on the rows before it.
 
     Args:
-        first: The model that was trained before the test split.
+        first: Model that was trained before the test split.
         data: The series.
-        every: Steps of a stretch.
-        refit: Trains anew: called with the number of a stretch and with the times of its first
-            validation and its first test row, it gives the model.
+        every: Steps per period.
+        refit: Trains a model; called with the number of the period and the times of its first
+            validation and its first test row.
     """
 
     def __init__(
@@ -201,16 +191,17 @@ class PeriodicallyRefitForecaster(ForecastPredictor):
     ) -> None:
         super().__init__(first.task, first.reader, first.calibration)
         panel, test = data.panel, data.split("test")
+        frequency, starts = panel.frequency, panel.start_times
         series, origins = test.origin(np.arange(len(test)))
-        times = panel.grid.at(panel.begins[series], origins)
+        times = frequency.to_timestamp(starts[series], origins)
         first_window = int(times.argmin())  # series may begin at different times
         number, begin = int(series[first_window]), int(origins[first_window])
-        last, _ = panel.grid.place(panel.begins[number], times.max())
-        valid = begin - int(data.split("valid").bounds.firsts[number])
+        last, _ = frequency.to_index(starts[number], times.max())
+        valid_rows = begin - int(data.split("valid").bounds.firsts[number])
         steps = np.arange(begin, int(last) + 1, every)
-        self._begins = panel.grid.at(panel.begins[number], steps)
+        self._begins = frequency.to_timestamp(starts[number], steps)
         self._splits = [
-            [str(panel.times(number, row, 1)[0]) for row in (max(step - valid, 0), step)]
+            [str(panel.times(number, row, 1)[0]) for row in (max(step - valid_rows, 0), step)]
             for step in steps.tolist()
         ]
         self._refit = refit
@@ -219,39 +210,37 @@ class PeriodicallyRefitForecaster(ForecastPredictor):
     def forecast(
         self, windows: Windows, rows: np.ndarray, levels: tuple[float, ...] = LEVELS
     ) -> tuple[WindowBatch, Forecast]:
-        """Forecast some windows, each by the model of its stretch, in the scale of the batch."""
+        """Forecast windows in the scale of their batch, each with the model of its period."""
         series, origins = windows.origin(rows)
-        times = windows.panel.grid.at(windows.panel.begins[series], origins)
-        stretches = np.searchsorted(self._begins, times, "right") - 1
+        panel = windows.panel
+        times = panel.frequency.to_timestamp(panel.start_times[series], origins)
+        periods = np.searchsorted(self._begins, times, "right") - 1
         batch = windows[rows].to(self.task.device)
         point = torch.full_like(batch.future, torch.nan)
         quantiles = torch.full((*point.shape, len(levels)), torch.nan, device=point.device)
-        for stretch in np.unique(stretches).tolist():
-            mine = np.flatnonzero(stretches == stretch)
-            model = self._model(stretch)
-            found = model.values(_rescaled(windows, model), rows[mine], levels)
-            location, scale = batch.location[mine, None], batch.scale[mine, None]
-            points, bounds = (torch.from_numpy(values).to(point) for values in found)
-            point[mine] = (points - location) / scale
-            quantiles[mine] = (bounds - location.unsqueeze(-1)) / scale.unsqueeze(-1)
-        return batch, Forecast(point, quantiles, levels)
+        for period in np.unique(periods).tolist():
+            index = np.flatnonzero(periods == period)
+            model = self._model(period)
+            values = model.forecast_in_units(_rescaled(windows, model), rows[index], levels)
+            point[index], quantiles[index] = (torch.from_numpy(each).to(point) for each in values)
+        return batch, Forecast(batch.from_units(point), batch.from_units(quantiles), levels)
 
-    def _model(self, stretch: int) -> ForecastPredictor:
-        if stretch not in self._models:
-            found = self._refit(stretch, self._splits[stretch])
-            self._models = {0: self._models[0], stretch: found}  # the one before is done with
-        return self._models[stretch]
+    def _model(self, period: int) -> ForecastPredictor:
+        if period not in self._models:
+            model = self._refit(period, self._splits[period])
+            self._models = {0: self._models[0], period: model}  # the previous one is released
+        return self._models[period]
 
 
 @lru_cache(maxsize=2)
 def _rescaled(windows: Windows, model: ForecastPredictor) -> Windows:
-    """The same windows in the scale that a model was trained in."""
+    """Return the same windows with the scaling of a model."""
     sizes = windows.input_length, windows.horizon, windows.stride
     return Windows(windows.panel, model.reader.scaler, windows.bounds, *sizes)
 
 
-def rows_of(results: Sequence[Result]) -> Iterator[dict[str, object]]:
-    """Write results as rows of a table: over the whole horizon, then step by step."""
+def to_rows(results: Sequence[Result]) -> Iterator[dict[str, object]]:
+    """Convert results to rows of a table: over the whole horizon, then step by step."""
     for name, errors in results:
         means = {key: float(value) for key, value in errors.compute().items()}
         yield {"model": name, "step": "all", **means}

@@ -5,22 +5,26 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from rnn_lab.tasks.forecasting.normalization import denormalize, normalize
+
 
 class WindowBatch(NamedTuple):
-    """Windows of time series: what was seen, and what came after; scaled, NaN where not observed.
+    """Windows of time series, scaled by training statistics; NaN where a value is missing.
 
     Attributes:
-        past: The series as far as it is seen, `(batch, input_length, channels)` float32.
-        future: What is to be forecast, `(batch, horizon, channels)` float32.
-        past_features: What else is seen at the steps of `past`: first what is known beforehand,
-            then what is only observed, `(batch, input_length, known + observed)` float32.
-        future_features: What is known of the steps of `future`, `(batch, horizon, known)` float32.
-        static: Numbers that say something of the whole series, `(batch, statics)` float32.
-        categories: Categories of the whole series, `(batch, kinds)` int64, 0 for an unknown one.
-        location: Where zero of the scaled values lies in the user's units, `(batch, channels)`.
-        scale: How large one is in the user's units, `(batch, channels)`.
-        naive: Mean absolute difference over a season in training, scaled, `(batch, channels)`.
-        rows: Number of each window in its split, `(batch,)` int64; stays on the CPU.
+        past: Target values of the input window, `(batch, input_length, channels)` float32.
+        future: Target values to forecast, `(batch, horizon, channels)` float32.
+        past_features: Covariates of the steps of `past`: future covariates first, then past
+            covariates, `(batch, input_length, future_dim + past_dim)` float32.
+        future_features: Future covariates of the steps of `future`,
+            `(batch, horizon, future_dim)` float32.
+        static: Numeric static covariates of the series, `(batch, static_dim)` float32.
+        category_codes: Categorical static covariates, `(batch, columns)` int64, 0 if unknown.
+        location: Value in the original units that is scaled to zero, `(batch, channels)`.
+        scale: Difference in the original units that is scaled to one, `(batch, channels)`.
+        naive_mae: Mean absolute error of the seasonal naive forecast in training, scaled,
+            `(batch, channels)`; the denominator of MASE.
+        rows: Index of each window in its split, `(batch,)` int64; stays on the CPU.
     """
 
     past: Tensor
@@ -28,14 +32,22 @@ class WindowBatch(NamedTuple):
     past_features: Tensor
     future_features: Tensor
     static: Tensor
-    categories: Tensor
+    category_codes: Tensor
     location: Tensor
     scale: Tensor
-    naive: Tensor
+    naive_mae: Tensor
     rows: Tensor
 
+    def to_units(self, values: Tensor) -> Tensor:
+        """Convert scaled values, `(batch, steps, channels[, levels])`, to the original units."""
+        return denormalize(values, self.location.unsqueeze(1), self.scale.unsqueeze(1))
+
+    def from_units(self, values: Tensor) -> Tensor:
+        """Scale values in the original units, `(batch, steps, channels[, levels])`."""
+        return normalize(values, self.location.unsqueeze(1), self.scale.unsqueeze(1))
+
     def to(self, device: torch.device, non_blocking: bool = False) -> Self:
-        """Move all but the rows to the device."""
+        """Move all tensors but the rows to a device."""
         moved = {
             name: getattr(self, name).to(device, non_blocking=non_blocking)
             for name in self._fields

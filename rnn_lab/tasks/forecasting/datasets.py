@@ -1,4 +1,4 @@
-"""Datasets of series to forecast that everybody knows, by their names."""
+"""Benchmark datasets of time series to forecast."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -9,7 +9,7 @@ from rnn_lab.io.downloads import RemoteFile, locate
 from rnn_lab.tasks.forecasting.files import FileDataModule
 from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
 from rnn_lab.tasks.forecasting.panel.scaling import Kind
-from rnn_lab.tasks.forecasting.panel.splits import Split
+from rnn_lab.tasks.forecasting.panel.splits import SplitSpec
 
 ETT = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/"
 EXCHANGE = (
@@ -19,12 +19,12 @@ EXCHANGE = (
 
 
 class BenchmarkSeries(FileDataModule):
-    """Series that everybody knows, of one file; the number of its rows is checked.
+    """Benchmark dataset of one file, whose number of rows is checked.
 
     Args:
-        targets: Columns to forecast, the others are left out; None takes all.
-        input_length: See `ForecastDataModule`, as all that follow but `calendar`.
-        calendar: What timestamps tell the model, see `ForecastingFiles`.
+        input_length: See `ForecastDataModule`, as for all but `targets` and `calendar`.
+        targets: Columns to forecast, the others are ignored; None takes all.
+        calendar: Calendar features of the timestamps, see `ForecastingFiles`.
     """
 
     file: ClassVar[RemoteFile]
@@ -35,7 +35,7 @@ class BenchmarkSeries(FileDataModule):
     @property
     @abstractmethod
     def folder(self) -> str:
-        """Folder of the dataset below the data root; a dataset sets it as a class attribute."""
+        """Folder of the dataset below the data root, set as a class attribute."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class BenchmarkSeries(FileDataModule):
         *,
         targets: list[str] | None = None,
         calendar: list[str] | None = None,
-        split: Split | None = None,
+        split: SplitSpec | None = None,
         scaling: Kind = "standard",
-        season: int | None = None,
+        season_length: int | None = None,
         stride: int = 1,
         root: str | None = None,
     ) -> None:
@@ -57,7 +57,7 @@ class BenchmarkSeries(FileDataModule):
             batch_size,
             split=split,
             scaling=scaling,
-            season=season,
+            season_length=season_length,
             stride=stride,
             root=root,
         )
@@ -65,43 +65,43 @@ class BenchmarkSeries(FileDataModule):
         self.calendar = calendar or []
 
     def path(self) -> Path:
-        """Find the file; fetch it where it is missing."""
+        """Return the path of the file; download it if it is missing."""
         return locate(self.folder, self.file, self.root)
 
-    def settings(self) -> PanelConfig:
-        """The columns that were chosen, or all."""
+    def config(self) -> PanelConfig:
+        """Return the roles of the columns."""
         targets = self.targets or self.columns
         return PanelConfig(self.time_column, targets=targets, calendar=self.calendar)
 
     def _prepare(self) -> Panel:
         panel = super()._prepare()
-        if len(panel.buffer) != self.rows:
+        if len(panel.values) != self.rows:
             raise UserError(
-                f"{type(self).__name__} has {len(panel.buffer)} rows, wanted {self.rows}: "
-                f"{self.path()} is not whole"
+                f"{type(self).__name__} must have {self.rows} rows, but {self.path()} has "
+                f"{len(panel.values)}: remove the file and download it again"
             )
         return panel
 
 
 class ETTh1(BenchmarkSeries):
-    """Load and oil temperature of a transformer, hourly, seven channels: 17,420 rows.
+    """Load and oil temperature of an electricity transformer, hourly: 17,420 rows, seven channels.
 
-    Split into 8,640, 2,880 and 2,880 rows, the rest is not used, as all published figures do.
+    Split into 8,640, 2,880 and 2,880 rows as in published results; other rows are not used.
 
-    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 licence.
+    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 license.
     """
 
     folder = "ett"
     file = RemoteFile("ETTh1.csv", (f"{ETT}ETTh1.csv",), size=2_589_657)
     rows = 17_420
     columns: ClassVar = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"]
-    default_split: ClassVar[Split] = [8640, 2880, 2880]
+    default_split: ClassVar[SplitSpec] = [8640, 2880, 2880]
 
 
 class ETTh2(ETTh1):
-    """Load and oil temperature of a second transformer, as ETTh1.
+    """Load and oil temperature of a second transformer, like ETTh1.
 
-    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 licence.
+    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 license.
     """
 
     file = RemoteFile("ETTh2.csv", (f"{ETT}ETTh2.csv",))
@@ -110,32 +110,32 @@ class ETTh2(ETTh1):
 class ETTm1(ETTh1):
     """Load and oil temperature of the transformer of ETTh1 every 15 minutes: 69,680 rows.
 
-    Split into 34,560, 11,520 and 11,520 rows, the rest is not used, as all published figures do.
+    Split into 34,560, 11,520 and 11,520 rows as in published results; other rows are not used.
 
-    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 licence.
+    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 license.
     """
 
     file = RemoteFile("ETTm1.csv", (f"{ETT}ETTm1.csv",), size=10_360_719)
     rows = 69_680
-    default_split: ClassVar[Split] = [34_560, 11_520, 11_520]
+    default_split: ClassVar[SplitSpec] = [34_560, 11_520, 11_520]
 
 
 class ETTm2(ETTm1):
-    """Load and oil temperature of the transformer of ETTh2 every 15 minutes, as ETTm1.
+    """Load and oil temperature of the transformer of ETTh2 every 15 minutes, like ETTm1.
 
-    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 licence.
+    Source: Zhou et al. (2021), https://github.com/zhouhaoyi/ETDataset; CC BY-ND 4.0 license.
     """
 
     file = RemoteFile("ETTm2.csv", (f"{ETT}ETTm2.csv",))
 
 
 class ExchangeRate(BenchmarkSeries):
-    """Exchange rates of eight currencies, daily from 1990 to 2016: 7,588 rows, no dates.
+    """Exchange rates of eight currencies, daily from 1990 to 2016: 7,588 rows without dates.
 
-    Split into 70, 10 and 20 per cent of the rows, as published figures of long horizons do.
+    Split into 70, 10 and 20 percent of the rows, as in published results on long horizons.
 
     Source: Lai et al. (2018), https://github.com/laiguokun/multivariate-time-series-data; no
-    licence stated.
+    license stated.
     """
 
     folder = "exchange_rate"
@@ -145,5 +145,5 @@ class ExchangeRate(BenchmarkSeries):
         *("australia", "britain", "canada", "switzerland"),
         *("china", "japan", "new_zealand", "singapore"),
     ]
-    names = columns
+    header = columns
     time_column = None

@@ -1,13 +1,14 @@
-"""Series to forecast of the user's own files."""
+"""Data modules of time series in files of the user."""
 
 from abc import abstractmethod
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from platformdirs import user_cache_path
 
+from rnn_lab.core.options import as_options
 from rnn_lab.errors import UserError
 from rnn_lab.io.cache import get_or_build
 from rnn_lab.io.hashing import file_sha256
@@ -17,68 +18,84 @@ from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
 from rnn_lab.tasks.forecasting.panel.panel import FORMAT, Panel, PanelConfig
 from rnn_lab.tasks.forecasting.panel.scaling import Kind
-from rnn_lab.tasks.forecasting.panel.splits import Split
+from rnn_lab.tasks.forecasting.panel.splits import SplitSpec
 
 TIME_NAMES = ("ds", "date", "datetime", "time", "timestamp")
-LONG = ("unique_id", "ds", "y")  # a layout that other forecasters share
-NUMBERED = "none"
+LONG_COLUMNS = ("unique_id", "ds", "y")  # the long format of Nixtla's libraries
+NO_TIME = "none"  # value of columns.time for a table without times
 
 
 class FileDataModule(ForecastDataModule):
     """Series of one file, prepared in the user's cache folder under a hash of its content."""
 
-    names: ClassVar[list[str] | None] = None  # of the columns, where the file does not say them
+    header: ClassVar[list[str] | None] = None  # column names of a file without a header row
 
     @abstractmethod
     def path(self) -> Path:
-        """Find the file."""
+        """Return the path of the file."""
 
     @abstractmethod
-    def settings(self) -> PanelConfig:
-        """Say which column of the file is what."""
+    def config(self) -> PanelConfig:
+        """Return the roles of the columns."""
 
     def _prepare(self) -> Panel:
-        path, settings = self.path(), self.settings()
+        path, config = self.path(), self.config()
         key = {
             "panel": FORMAT,
             "content": file_sha256(path),
-            "names": self.names,
-            "settings": asdict(settings),
+            "header": self.header,
+            "config": asdict(config),
         }
         folder = get_or_build(
             user_cache_path("rnn_lab") / "prepared",
             key,
-            lambda folder: self._build(folder, path, settings),
+            lambda folder: self._build(folder, path, config),
         )
         return Panel.open(folder)
 
-    def _build(self, folder: Path, path: Path, settings: PanelConfig) -> None:
-        reading = f"reading {path.name}"
-        read_panel(lambda: progress(read_frames(path, self.names), reading), settings, folder)
+    def _build(self, folder: Path, path: Path, config: PanelConfig) -> None:
+        label = f"reading {path.name}"
+        read_panel(lambda: progress(read_frames(path, self.header), label), config, folder)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Roles of the columns of a table.
+
+    Args:
+        time: Timestamps; None takes `ds`, `date`, `datetime`, `time` or `timestamp`, else the first
+            column; `none` numbers the rows.
+        id: Name of the series of a row, in a table in long format.
+        future_covariates: Covariates that are known for the steps to forecast, numeric or text.
+        past_covariates: Covariates that are known for the past only, numeric.
+        static_covariates: Covariates that are constant in a series, numeric or text; the `id`
+            column may be one.
+    """
+
+    time: str | None = None
+    id: str | None = None
+    future_covariates: list[str] | None = None
+    past_covariates: list[str] | None = None
+    static_covariates: list[str] | None = None
 
 
 class ForecastingFiles(FileDataModule):
-    """Your own series: a table of CSV or Parquet, wide or long.
+    """Your own series: a CSV or Parquet table in wide or long format.
 
-    Wide has a row for each time and a column for each series or channel. Long has a row for each
-    time of each series, and a column that names the series. A file with the columns `unique_id`,
-    `ds` and `y` is long without being told. Fields may be empty where nothing was observed, and
-    rows may be missing; neither is trained on. Times with a zone are read as UTC.
+    A wide table has a row per time and a column per series or channel. A long table has a row per
+    time and series, and a column that names the series. A file with the columns `unique_id`, `ds`
+    and `y` is read as a long table. Missing values may be empty fields or missing rows; the loss
+    ignores them. Times with a time zone are converted to UTC.
 
     Args:
-        file: CSV, TSV or TXT, each also as `.gz`, or Parquet; the first row names the columns.
-        input_length: See `ForecastDataModule`, as the two that follow.
-        time_column: Column of the times; None takes `ds`, `date`, `datetime`, `time` or
-            `timestamp`, else the first column; `none` numbers the rows.
-        id_column: Column that names the series, of a long table.
-        targets: Columns to forecast; None takes all numeric ones without another role.
-        known: Columns that are known of the future, too.
-        observed: Columns that are only known of the past.
-        static: Columns that are constant in a series; `id_column` may be one.
-        calendar: What timestamps tell the model: `minute`, `hour`, `weekday`, `day`, `week`,
+        file: CSV, TSV or TXT file, also as `.gz`, or Parquet file; the first row names the columns.
+        input_length: See `ForecastDataModule`, as for the two that follow.
+        targets: Columns to forecast; None takes all numeric columns without another role.
+        columns: Roles of the other columns.
+        calendar: Calendar features of the timestamps: `minute`, `hour`, `weekday`, `day`, `week`,
             `month`, `dayofyear`.
-        freq: Step from row to row, such as `h`, `15min`, `D` or `MS`; None infers it.
-        split: See `ForecastDataModule`, as all that follow.
+        freq: Frequency as a pandas alias, such as `h`, `15min`, `D` or `MS`; None infers it.
+        split: See `ForecastDataModule`, as for all that follow.
     """
 
     machine_specific = (*FileDataModule.machine_specific, "file")
@@ -90,17 +107,13 @@ class ForecastingFiles(FileDataModule):
         horizon: int = 96,
         batch_size: int = 32,
         *,
-        time_column: str | None = None,
-        id_column: str | None = None,
         targets: list[str] | None = None,
-        known: list[str] | None = None,
-        observed: list[str] | None = None,
-        static: list[str] | None = None,
+        columns: Columns | None = None,
         calendar: list[str] | None = None,
         freq: str | None = None,
-        split: Split | None = None,
+        split: SplitSpec | None = None,
         scaling: Kind = "standard",
-        season: int | None = None,
+        season_length: int | None = None,
         stride: int = 1,
     ) -> None:
         super().__init__(
@@ -109,59 +122,53 @@ class ForecastingFiles(FileDataModule):
             batch_size,
             split=split,
             scaling=scaling,
-            season=season,
+            season_length=season_length,
             stride=stride,
         )
         if file is None:
-            raise UserError("ForecastingFiles needs a file: give --data.file=FILE")
+            raise UserError("ForecastingFiles requires a file: set --data.file=FILE")
         self.file = Path(file).expanduser()
-        self.time_column = time_column
-        self.id_column = id_column
-        self.targets = targets
-        self.options: dict[str, Any] = {
-            "known": known or [],
-            "observed": observed or [],
-            "static": static or [],
-            "calendar": calendar or [],
-            "freq": freq,
-        }
+        self.targets, self.calendar, self.freq = targets, calendar or [], freq
+        self.columns = as_options(Columns, columns)
 
     def path(self) -> Path:
-        """The file that was given."""
+        """Return the path of the file."""
         return self.file
 
-    def settings(self) -> PanelConfig:
-        """What was given; what was not is found in the first rows."""
+    def config(self) -> PanelConfig:
+        """Return the roles of the columns; infer missing ones from the first rows."""
         with closing(read_frames(self.file)) as chunks:
             chunk = next(chunks)
-        there = [str(column) for column in chunk.frame.columns]
-        id_column, targets = self.id_column, self.targets
-        if id_column is None and set(LONG) <= set(there):
+        names = [str(column) for column in chunk.frame.columns]
+        columns, id_column, targets = self.columns, self.columns.id, self.targets
+        if id_column is None and set(LONG_COLUMNS) <= set(names):
             id_column, targets = "unique_id", targets or ["y"]
-        time_column = self.time_column or _find_time(chunk, there)
+        time_column = columns.time or _find_time_column(chunk, names)
         return PanelConfig(
-            time_column=None if time_column == NUMBERED else time_column,
+            time_column=None if time_column == NO_TIME else time_column,
             id_column=id_column,
             targets=targets,
-            **self.options,
+            future_covariates=columns.future_covariates or [],
+            past_covariates=columns.past_covariates or [],
+            static_covariates=columns.static_covariates or [],
+            calendar=self.calendar,
+            freq=self.freq,
         )
 
 
-def _find_time(chunk: Chunk, columns: list[str]) -> str:
-    named = [column for column in columns if column.lower() in TIME_NAMES]
-    if named:
-        return min(named, key=lambda column: TIME_NAMES.index(column.lower()))
-    return columns[0] if _holds_times(chunk, columns[0]) else _refuse(chunk)
-
-
-def _refuse(chunk: Chunk) -> str:
+def _find_time_column(chunk: Chunk, columns: list[str]) -> str:
+    known = [column for column in columns if column.lower() in TIME_NAMES]
+    if known:
+        return min(known, key=lambda column: TIME_NAMES.index(column.lower()))
+    if _has_timestamps(chunk, columns[0]):
+        return columns[0]
     raise UserError(
-        f"{chunk.source} has no column of times that is known by its name: give "
-        f"--data.time_column=NAME, or --data.time_column={NUMBERED} to number the rows"
+        f"{chunk.source} has no column of timestamps with a known name: set "
+        f"--data.columns.time=NAME, or --data.columns.time={NO_TIME} to number the rows"
     )
 
 
-def _holds_times(chunk: Chunk, column: str) -> bool:
+def _has_timestamps(chunk: Chunk, column: str) -> bool:
     try:
         return not read_times(chunk, column)[1]
     except UserError:

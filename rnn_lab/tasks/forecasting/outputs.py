@@ -1,8 +1,8 @@
-"""What a forecaster says of a value to come: a point, quantiles or a distribution.
+"""Output heads of forecasters: point forecasts, quantiles and distributions.
 
-An output reads the numbers that a network gives for each value, `(..., size)`, in the scale of a
-normalized window, and brings them into the scale of the data by `place`. From there on it gives the
-loss of what came, the forecast as one number, and its quantiles.
+An output interprets the numbers that a network produces for each value, `(..., size)`, in the scale
+of a normalized window. `to_params` converts them into parameters in the scale of the data, from
+which the loss, the point forecast and the quantiles are computed.
 """
 
 from abc import ABC, abstractmethod
@@ -19,72 +19,76 @@ from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 from torch.distributions import Normal
 from torch.distributions import StudentT as TorchStudentT
 
-Parameters = tuple[Tensor, ...]
-LEVELS = (0.025, *(round(0.05 * i, 2) for i in range(1, 20)), 0.975)  # what is measured
-LEAST = 1e-4  # of a deviation or a mean: no value can be certain
+from rnn_lab.tasks.forecasting.normalization import denormalize
+
+DistributionParams = tuple[Tensor, ...]
+LEVELS = (0.025, *(round(0.05 * i, 2) for i in range(1, 20)), 0.975)  # evaluated quantile levels
+MIN_SCALE = 1e-4  # lower bound of predicted scales, in units of the normalized window
 
 
 class Output(ABC):
-    """Reads `size` numbers for each value.
+    """Interpret `size` network outputs per value.
 
     Attributes:
-        size: Numbers that a network gives for each value.
-        probabilistic: Whether it says more than a point.
+        size: Network outputs per value.
+        probabilistic: Whether it predicts a distribution or quantiles, not just a point.
     """
 
     size = 1
     probabilistic = True
 
     @abstractmethod
-    def place(self, raw: Tensor, location: Tensor, scale: Tensor) -> Parameters:
-        """Read a network's numbers and bring them into the scale of the data.
+    def to_params(self, raw: Tensor, location: Tensor, scale: Tensor) -> DistributionParams:
+        """Convert network outputs to parameters in the scale of the data.
 
         Args:
-            raw: Of each value, `(..., size)`.
-            location: What is zero in a normalized window, like `raw` without its last axis.
-            scale: What is one there, alike.
+            raw: Network outputs, `(..., size)`.
+            location: Location of the normalized window, shaped like `raw` without its last axis.
+            scale: Scale of the normalized window, of the same shape.
 
         Returns:
-            The output's parameters, each `(...)` or, of quantiles, `(..., levels)`.
+            The parameters, each `(...)`; for quantiles `(..., levels)`.
         """
 
     @abstractmethod
-    def loss(self, parameters: Parameters, target: Tensor) -> Tensor:
-        """Say how bad the parameters are for what came, `(...)`, value by value."""
+    def loss(self, params: DistributionParams, target: Tensor) -> Tensor:
+        """Compute the loss per value, `(...)`."""
 
-    def point(self, parameters: Parameters) -> Tensor:
-        """The forecast as one number for each value, `(...)`."""
-        return parameters[0]
+    def point(self, params: DistributionParams) -> Tensor:
+        """Return the point forecast of each value, `(...)`."""
+        return params[0]
 
-    def at(self, parameters: Parameters, levels: Sequence[float], which: Tensor) -> Tensor:
-        """What is not exceeded with a probability: at one that is drawn, this is a draw.
+    def icdf(self, params: DistributionParams, levels: Sequence[float], index: Tensor) -> Tensor:
+        """Evaluate the inverse CDF at one level per element.
+
+        At a uniformly drawn level the result is a sample.
 
         Args:
-            parameters: Each of a shape that goes with `which`.
+            params: Parameters, each broadcastable with `index`.
             levels: Probabilities between 0 and 1.
-            which: Number of the level that is asked for, element by element.
+            index: Index into `levels` for each element.
         """
-        raise NotImplementedError(f"{type(self).__name__} knows nothing of probabilities")
+        raise NotImplementedError(f"{type(self).__name__} is not probabilistic")
 
-    def quantiles(self, parameters: Parameters, levels: Sequence[float]) -> Tensor | None:
-        """What is not exceeded with each of some probabilities.
+    def quantiles(self, params: DistributionParams, levels: Sequence[float]) -> Tensor | None:
+        """Compute quantiles.
 
         Args:
-            parameters: Each `(...)`, or of quantiles `(..., levels)`.
+            params: Parameters, each `(...)`; for quantiles `(..., levels)`.
             levels: Probabilities between 0 and 1.
 
         Returns:
-            `(..., levels)`; None where the output knows nothing of probabilities.
+            `(..., levels)`; None if the output is not probabilistic.
         """
-        which = torch.arange(len(levels), device=parameters[0].device)
-        return self.at(tuple(part.unsqueeze(-1) for part in parameters), levels, which)
+        index = torch.arange(len(levels), device=params[0].device)
+        return self.icdf(tuple(param.unsqueeze(-1) for param in params), levels, index)
 
 
 class Point(Output):
-    """One number a value.
+    """Point forecast: one number per value.
 
     Args:
-        loss: `mse`, `mae` or `huber` (squared up to one, in the scale of the data).
+        loss: `mse`, `mae` or `huber` (quadratic up to an error of one, in the scale of the data).
     """
 
     probabilistic = False
@@ -99,156 +103,159 @@ class Point(Output):
             raise ValueError(f"loss must be one of {', '.join(self.LOSSES)}, got {loss!r}")
         self._loss = self.LOSSES[loss]
 
-    def place(self, raw: Tensor, location: Tensor, scale: Tensor) -> Parameters:
-        return (raw.squeeze(-1) * scale + location,)
+    def to_params(self, raw: Tensor, location: Tensor, scale: Tensor) -> DistributionParams:
+        return (denormalize(raw.squeeze(-1), location, scale),)
 
-    def loss(self, parameters: Parameters, target: Tensor) -> Tensor:
-        return self._loss(parameters[0], target, reduction="none")
+    def loss(self, params: DistributionParams, target: Tensor) -> Tensor:
+        return self._loss(params[0], target, reduction="none")
 
-    def quantiles(self, parameters: Parameters, levels: Sequence[float]) -> Tensor | None:
+    def quantiles(self, params: DistributionParams, levels: Sequence[float]) -> Tensor | None:
         return None
 
 
 class Quantiles(Output):
-    """The values that are not exceeded with given probabilities, by the pinball loss.
+    """Quantile regression with the pinball loss.
 
-    What crosses is put in order (Chernozhukov et al., 2010). Between two levels quantiles are
-    interpolated; beyond the outermost they are not known (NaN).
+    Crossing quantiles are sorted (Chernozhukov et al., 2010). Quantiles between two levels are
+    interpolated linearly; beyond the outermost levels they are undefined (NaN).
 
     Source: Koenker & Bassett (1978), https://doi.org/10.2307/1913643.
 
     Args:
-        levels: The probabilities, rising, 0.5 among them: the forecast as one number.
+        levels: Increasing probabilities that include 0.5, the point forecast.
     """
 
     def __init__(self, levels: Sequence[float] = LEVELS) -> None:
-        rising = all(a < b for a, b in pairwise(levels))
-        if not (levels and rising and levels[0] > 0 and levels[-1] < 1 and 0.5 in levels):
-            raise ValueError(f"levels must rise from above 0 to below 1 over 0.5, got {levels}")
+        increasing = all(a < b for a, b in pairwise(levels))
+        if not (levels and increasing and levels[0] > 0 and levels[-1] < 1 and 0.5 in levels):
+            raise ValueError(
+                "quantile levels must be increasing, between 0 and 1, and include 0.5, "
+                f"got {levels}"
+            )
         self.levels = tuple(levels)
         self.size = len(self.levels)
 
-    def place(self, raw: Tensor, location: Tensor, scale: Tensor) -> Parameters:
-        return (raw * scale.unsqueeze(-1) + location.unsqueeze(-1),)
+    def to_params(self, raw: Tensor, location: Tensor, scale: Tensor) -> DistributionParams:
+        return (denormalize(raw, location, scale),)
 
-    def loss(self, parameters: Parameters, target: Tensor) -> Tensor:
-        return pinball(parameters[0], target, self.levels).mean(-1)
+    def loss(self, params: DistributionParams, target: Tensor) -> Tensor:
+        return pinball_loss(params[0], target, self.levels).mean(-1)
 
-    def point(self, parameters: Parameters) -> Tensor:
-        return parameters[0].sort(-1).values[..., self.levels.index(0.5)]
+    def point(self, params: DistributionParams) -> Tensor:
+        return params[0].sort(-1).values[..., self.levels.index(0.5)]
 
-    def at(self, parameters: Parameters, levels: Sequence[float], which: Tensor) -> Tensor:
-        values = parameters[0].sort(-1).values
-        known, wanted = values.new_tensor(self.levels), values.new_tensor(levels)
-        right = torch.searchsorted(known, wanted).clamp(1, len(known) - 1)
-        share = (wanted - known[right - 1]) / (known[right] - known[right - 1])
-        beyond = (wanted < known[0]) | (wanted > known[-1])
-        share = share.masked_fill(beyond, torch.nan)
-        shape = torch.broadcast_shapes(values.shape[:-1], which.shape)
-        values, which = values.expand(*shape, -1), which.expand(shape)
-        low, high = (_picked(values, right[which] - i) for i in (1, 0))
-        return torch.lerp(low, high, share[which])
+    def icdf(self, params: DistributionParams, levels: Sequence[float], index: Tensor) -> Tensor:
+        values = params[0].sort(-1).values
+        own, wanted = values.new_tensor(self.levels), values.new_tensor(levels)
+        upper = torch.searchsorted(own, wanted).clamp(1, len(own) - 1)
+        weight = (wanted - own[upper - 1]) / (own[upper] - own[upper - 1])
+        outside = (wanted < own[0]) | (wanted > own[-1])
+        weight = weight.masked_fill(outside, torch.nan)
+        shape = torch.broadcast_shapes(values.shape[:-1], index.shape)
+        values, index = values.expand(*shape, -1), index.expand(shape)
+        low, high = (_gather_last(values, upper[index] - i) for i in (1, 0))
+        return torch.lerp(low, high, weight[index])
 
-    def quantiles(self, parameters: Parameters, levels: Sequence[float]) -> Tensor | None:
-        which = torch.arange(len(levels), device=parameters[0].device)
-        return self.at((parameters[0].unsqueeze(-2),), levels, which)
+    def quantiles(self, params: DistributionParams, levels: Sequence[float]) -> Tensor | None:
+        index = torch.arange(len(levels), device=params[0].device)
+        return self.icdf((params[0].unsqueeze(-2),), levels, index)
 
 
-def _picked(values: Tensor, index: Tensor) -> Tensor:
+def _gather_last(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
 
 class Gaussian(Output):
-    """A normal distribution."""
+    """Normal distribution."""
 
     size = 2
 
-    def place(self, raw: Tensor, location: Tensor, scale: Tensor) -> Parameters:
-        mean, deviation = raw.unbind(-1)
-        return mean * scale + location, (F.softplus(deviation) + LEAST) * scale
+    def to_params(self, raw: Tensor, location: Tensor, scale: Tensor) -> DistributionParams:
+        mean, std = raw.unbind(-1)
+        return denormalize(mean, location, scale), (F.softplus(std) + MIN_SCALE) * scale
 
-    def loss(self, parameters: Parameters, target: Tensor) -> Tensor:
-        mean, deviation = parameters
-        return -Normal(mean, deviation, validate_args=False).log_prob(target)
+    def loss(self, params: DistributionParams, target: Tensor) -> Tensor:
+        mean, std = params
+        return -Normal(mean, std, validate_args=False).log_prob(target)
 
-    def at(self, parameters: Parameters, levels: Sequence[float], which: Tensor) -> Tensor:
-        mean, deviation = parameters
-        return mean + deviation * torch.special.ndtri(mean.new_tensor(levels))[which]
+    def icdf(self, params: DistributionParams, levels: Sequence[float], index: Tensor) -> Tensor:
+        mean, std = params
+        return mean + std * torch.special.ndtri(mean.new_tensor(levels))[index]
 
 
 class StudentT(Output):
-    """A Student-t distribution with more than two degrees of freedom: heavy tails, a variance."""
+    """Student's t distribution with more than two degrees of freedom: heavy tails."""
 
     size = 3
-    GRID = 2048  # places of a table that quantiles are read from
+    TABLE_SIZE = 2048  # intervals of the lookup table of quantiles
 
-    def place(self, raw: Tensor, location: Tensor, scale: Tensor) -> Parameters:
-        mean, width, freedom = raw.unbind(-1)
-        width = (F.softplus(width) + LEAST) * scale
-        return mean * scale + location, width, 2 + F.softplus(freedom) + LEAST
+    def to_params(self, raw: Tensor, location: Tensor, scale: Tensor) -> DistributionParams:
+        mean, width, df = raw.unbind(-1)
+        width = (F.softplus(width) + MIN_SCALE) * scale
+        return denormalize(mean, location, scale), width, 2 + F.softplus(df) + MIN_SCALE
 
-    def loss(self, parameters: Parameters, target: Tensor) -> Tensor:
-        mean, width, freedom = parameters
-        return -TorchStudentT(freedom, mean, width, validate_args=False).log_prob(target)
+    def loss(self, params: DistributionParams, target: Tensor) -> Tensor:
+        mean, width, df = params
+        return -TorchStudentT(df, mean, width, validate_args=False).log_prob(target)
 
-    def at(self, parameters: Parameters, levels: Sequence[float], which: Tensor) -> Tensor:
-        mean, width, freedom = parameters
-        place = self.GRID * 2 / freedom  # smooth in one over the degrees, which lies below a half
-        before = place.long().clamp(0, self.GRID - 1)
-        table = _student_t_table(tuple(levels), self.GRID).to(mean)
-        low, high = (table[before + i, which] for i in (0, 1))
-        return mean + width * torch.lerp(low, high, place - before)
+    def icdf(self, params: DistributionParams, levels: Sequence[float], index: Tensor) -> Tensor:
+        mean, width, df = params
+        position = self.TABLE_SIZE * 2 / df  # quantiles are smooth in 1 / df, which is below 1/2
+        lower = position.long().clamp(0, self.TABLE_SIZE - 1)
+        table = _student_t_table(tuple(levels), self.TABLE_SIZE).to(mean)
+        low, high = (table[lower + i, index] for i in (0, 1))
+        return mean + width * torch.lerp(low, high, position - lower)
 
 
 @lru_cache(maxsize=8)
-def _student_t_table(levels: tuple[float, ...], grid: int) -> Tensor:
-    """Quantiles of the standard distribution by one over its degrees, `(grid + 1, levels)`."""
+def _student_t_table(levels: tuple[float, ...], size: int) -> Tensor:
+    """Tabulate quantiles of the standard t distribution over 1 / df, `(size + 1, levels)`."""
     from scipy.special import ndtri, stdtrit
 
-    places = np.arange(1, grid + 1)[:, None] / (2 * grid)
-    rows = stdtrit(1 / places, np.array(levels))
+    inverse_df = np.arange(1, size + 1)[:, None] / (2 * size)
+    rows = stdtrit(1 / inverse_df, np.array(levels))
     return torch.from_numpy(np.vstack([ndtri(levels), rows]))
 
 
 class NegativeBinomial(Output):
-    """A negative binomial distribution: counts, by mean and dispersion.
+    """Negative binomial distribution of counts, parametrized by mean and dispersion.
 
-    A window is scaled, not shifted, so its location must be zero.
+    Windows may be scaled but not shifted, so their location must be zero.
 
     Source: Salinas et al. (2020), https://arxiv.org/abs/1704.04110, section 3.1.
     """
 
     size = 2
 
-    def place(self, raw: Tensor, location: Tensor, scale: Tensor) -> Parameters:
-        mean, dispersion = (F.softplus(part) + LEAST for part in raw.unbind(-1))
+    def to_params(self, raw: Tensor, location: Tensor, scale: Tensor) -> DistributionParams:
+        mean, dispersion = (F.softplus(part) + MIN_SCALE for part in raw.unbind(-1))
         return mean * scale, dispersion / scale.sqrt()
 
-    def loss(self, parameters: Parameters, target: Tensor) -> Tensor:
-        mean, dispersion = parameters
+    def loss(self, params: DistributionParams, target: Tensor) -> Tensor:
+        mean, dispersion = params
         logits = (dispersion * mean).log()
-        found = TorchNegativeBinomial(1 / dispersion, logits=logits, validate_args=False)
-        return -found.log_prob(target)
+        distribution = TorchNegativeBinomial(1 / dispersion, logits=logits, validate_args=False)
+        return -distribution.log_prob(target)
 
-    def at(self, parameters: Parameters, levels: Sequence[float], which: Tensor) -> Tensor:
+    def icdf(self, params: DistributionParams, levels: Sequence[float], index: Tensor) -> Tensor:
         from scipy.stats import nbinom
 
-        mean, dispersion = (part.detach().double().cpu().numpy() for part in parameters)
-        level = np.array(levels)[which.cpu().numpy()]
-        found = nbinom.ppf(level, 1 / dispersion, 1 / (1 + dispersion * mean))
-        return torch.from_numpy(np.asarray(found)).to(parameters[0])
+        mean, dispersion = (param.detach().double().cpu().numpy() for param in params)
+        level = np.array(levels)[index.cpu().numpy()]
+        values = nbinom.ppf(level, 1 / dispersion, 1 / (1 + dispersion * mean))
+        return torch.from_numpy(np.asarray(values)).to(params[0])
 
 
-def output(name: str, loss: str = "mse", levels: Sequence[float] | None = None) -> Output:
-    """Build an output by its name.
+def build_output(name: str, loss: str = "mse", levels: Sequence[float] | None = None) -> Output:
+    """Build an output by name.
 
     Args:
         name: `point`, `quantiles`, `gaussian`, `student_t` or `negative_binomial`.
-        loss: What a point minimizes, `mse`, `mae` or `huber`.
-        levels: Of quantiles; None: 2.5 %, 5 % and so on to 97.5 %.
+        loss: Loss of point forecasts, `mse`, `mae` or `huber`.
+        levels: Levels of `quantiles`; None: 0.025, 0.05, 0.1, ..., 0.95, 0.975.
 
     Raises:
-        ValueError: If a name is unknown, or levels do not rise over 0.5.
+        ValueError: If a name is unknown or the levels are invalid, see `Quantiles`.
     """
     if name == "point":
         return Point(loss)
@@ -265,15 +272,15 @@ def output(name: str, loss: str = "mse", levels: Sequence[float] | None = None) 
     return distributions[name]()
 
 
-def pinball(quantiles: Tensor, target: Tensor, levels: Sequence[float]) -> Tensor:
-    """Twice the pinball loss, whose mean over all levels is the CRPS.
+def pinball_loss(quantiles: Tensor, target: Tensor, levels: Sequence[float]) -> Tensor:
+    """Compute twice the pinball loss, whose mean over all levels is the CRPS.
 
     Source: Gneiting & Raftery (2007), https://doi.org/10.1198/016214506000001437.
 
     Args:
         quantiles: `(..., levels)`.
-        target: What came, `(...)`.
-        levels: Their probabilities.
+        target: Observed values, `(...)`.
+        levels: Probabilities of the quantiles.
 
     Returns:
         `(..., levels)`.

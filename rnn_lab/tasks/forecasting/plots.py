@@ -1,4 +1,4 @@
-"""Figures of forecasts: over what came, their errors by step, and what is left over."""
+"""Plots of forecasts, of errors by step and of residuals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,18 +10,20 @@ from matplotlib.figure import Figure
 
 from rnn_lab.training.plots import COLORS, GRAY, despine
 
+CLIPPED = 0.002  # fraction of residuals outside the plot, on each side
+
 
 class ForecastPanel(NamedTuple):
-    """One window with its forecast, in the user's units.
+    """One window with its forecast, in the original units.
 
     Attributes:
-        title: What is forecast.
-        past_times: Times of what was seen, `(input_length,)`.
-        past: What was seen.
-        times: Times of what was forecast, `(horizon,)`.
-        future: What came, NaN where that is not known.
-        point: What was forecast.
-        bands: Lower and upper bound of each interval by its nominal coverage.
+        title: Name of the series and channel.
+        past_times: Times of the input window, `(input_length,)`.
+        past: Observed values of the input window.
+        times: Times of the forecast, `(horizon,)`.
+        future: Observed values, NaN if unknown.
+        point: Point forecast.
+        bands: Lower and upper bound of each prediction interval by its nominal coverage.
     """
 
     title: str
@@ -33,43 +35,43 @@ class ForecastPanel(NamedTuple):
     bands: Mapping[float, tuple[np.ndarray, np.ndarray]]
 
 
-def outlooks(windows: Sequence[ForecastPanel]) -> Figure:
-    """Draw forecasts over what came, with their intervals, a panel each.
+def plot_forecasts(panels: Sequence[ForecastPanel]) -> Figure:
+    """Plot forecasts with their intervals over the observed values, one panel per window.
 
     Args:
-        windows: What to draw, at least one.
+        panels: Windows to plot, at least one.
 
     Returns:
-        A figure of its own, no part of pyplot.
+        A figure that is not registered with pyplot.
     """
-    columns = 2 if len(windows) > 1 else 1
-    rows = -(-len(windows) // columns)
+    columns = 2 if len(panels) > 1 else 1
+    rows = -(-len(panels) // columns)
     figure = Figure(figsize=(5.2 * columns, 2.6 * rows + 0.4), dpi=150, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, window in zip(grid, windows, strict=False):
-        _draw_outlook(axes, window)
-    for axes in grid[len(windows) :]:
+    for axes, panel in zip(grid, panels, strict=False):
+        _plot_panel(axes, panel)
+    for axes in grid[len(panels) :]:
         axes.set_visible(False)
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return figure
 
 
-def _draw_outlook(axes: Axes, window: ForecastPanel) -> None:
-    shown = slice(-min(len(window.past), 2 * len(window.times)), None)
-    # The line of what was observed goes on without a gap.
-    times = np.concatenate([window.past_times[shown], window.times])
-    seen = np.concatenate([window.past[shown], window.future])
-    axes.plot(times, seen, color=GRAY, linewidth=1.0, label="observed")
-    for coverage, (low, high) in sorted(window.bands.items(), reverse=True):
-        shade = 0.32 if coverage == min(window.bands) else 0.16
+def _plot_panel(axes: Axes, panel: ForecastPanel) -> None:
+    shown = slice(-min(len(panel.past), 2 * len(panel.times)), None)
+    # One line for past and future, so that it has no gap at the origin.
+    times = np.concatenate([panel.past_times[shown], panel.times])
+    observed = np.concatenate([panel.past[shown], panel.future])
+    axes.plot(times, observed, color=GRAY, linewidth=1.0, label="observed")
+    for coverage, (low, high) in sorted(panel.bands.items(), reverse=True):
+        alpha = 0.32 if coverage == min(panel.bands) else 0.16
         axes.fill_between(
-            window.times, low, high, color=COLORS[0], alpha=shade, linewidth=0,
-            label=f"{coverage:.0%} interval",
+            panel.times, low, high, color=COLORS[0], alpha=alpha, linewidth=0,
+            label=f"{coverage:.0%} prediction interval",
         )  # fmt: skip
-    axes.plot(window.times, window.point, color=COLORS[0], linewidth=1.4, label="forecast")
-    axes.axvline(window.times[0], color=GRAY, linewidth=0.6, linestyle=":")
-    axes.set_title(window.title, fontsize=9, color=GRAY)
+    axes.plot(panel.times, panel.point, color=COLORS[0], linewidth=1.4, label="forecast")
+    axes.axvline(panel.times[0], color=GRAY, linewidth=0.6, linestyle=":")
+    axes.set_title(panel.title, fontsize=9, color=GRAY)
     if np.issubdtype(times.dtype, np.datetime64):
         locator = AutoDateLocator(minticks=3, maxticks=8)
         axes.xaxis.set_major_locator(locator)
@@ -79,15 +81,15 @@ def _draw_outlook(axes: Axes, window: ForecastPanel) -> None:
     despine(axes)
 
 
-def errors_by_step(errors: Mapping[str, np.ndarray], what: str = "MSE") -> Figure:
-    """Draw how errors grow with the steps ahead, a line for each model.
+def plot_errors_by_step(errors: Mapping[str, np.ndarray], metric: str = "MSE") -> Figure:
+    """Plot the error at each step of the horizon, one line per model.
 
     Args:
-        errors: Error at each step by the name of the model, `(horizon,)` each.
-        what: Name of the error.
+        errors: Errors by name of the model, `(horizon,)` each.
+        metric: Name of the error.
 
     Returns:
-        A figure of its own, no part of pyplot.
+        A figure that is not registered with pyplot.
     """
     figure = Figure(figsize=(6.0, 3.4), dpi=150, layout="constrained")
     axes = figure.subplots()
@@ -95,10 +97,10 @@ def errors_by_step(errors: Mapping[str, np.ndarray], what: str = "MSE") -> Figur
     for number, (name, values) in enumerate(errors.items()):
         color = COLORS[number % len(COLORS)]
         width = 2.0 if number == 0 else 1.2
-        style = "-" if number < len(COLORS) else "--"  # a color may come again
+        style = "-" if number < len(COLORS) else "--"  # colors repeat
         steps = np.arange(1, len(values) + 1)
         axes.plot(steps, values, style, color=color, linewidth=width, marker=marker, label=name)
-    axes.set(xlabel="steps ahead", ylabel=what)
+    axes.set(xlabel="forecast step", ylabel=f"{metric} (in training std)")
     axes.set_ylim(bottom=0)
     axes.grid(color="#E5E5E5", linewidth=0.8)
     despine(axes)
@@ -106,15 +108,15 @@ def errors_by_step(errors: Mapping[str, np.ndarray], what: str = "MSE") -> Figur
     return figure
 
 
-def residuals(histograms: Mapping[str, np.ndarray], edges: np.ndarray) -> Figure:
-    """Draw how what came lies around the forecast, a line for each step ahead.
+def plot_residuals(histograms: Mapping[str, np.ndarray], edges: np.ndarray) -> Figure:
+    """Plot the distribution of residuals, one line per step of the horizon.
 
     Args:
-        histograms: Counts between the edges by the name of the step, `(bins,)` each.
-        edges: In the scale of the errors, `(bins + 1,)`.
+        histograms: Counts per bin by name of the step, `(bins,)` each.
+        edges: Edges of the bins, in the scale of the errors, `(bins + 1,)`.
 
     Returns:
-        A figure of its own, no part of pyplot.
+        A figure that is not registered with pyplot.
     """
     figure = Figure(figsize=(6.0, 3.4), dpi=150, layout="constrained")
     axes = figure.subplots()
@@ -122,15 +124,16 @@ def residuals(histograms: Mapping[str, np.ndarray], edges: np.ndarray) -> Figure
         density = counts / max(counts.sum(), 1) / np.diff(edges)
         axes.stairs(density, edges, color=COLORS[number % len(COLORS)], label=name)
     axes.axvline(0, color=GRAY, linewidth=0.6)
-    axes.set(xlabel="what came less the forecast (training deviations)", ylabel="density")
-    axes.set_xlim(*_most_of_it(histograms, edges))
+    axes.set(xlabel="residual: observed - forecast (in training std)", ylabel="density")
+    axes.set_xlim(*_central_range(histograms, edges))
     despine(axes)
     axes.legend(frameon=False, fontsize=8)
     return figure
 
 
-def _most_of_it(histograms: Mapping[str, np.ndarray], edges: np.ndarray) -> tuple[Any, Any]:
-    """Where all but a few thousandths lie."""
-    whole = np.cumsum(np.sum(list(histograms.values()), axis=0))
-    inside = np.searchsorted(whole, np.array([0.002, 0.998]) * max(whole[-1], 1))
-    return edges[inside[0]], edges[min(inside[1] + 1, len(edges) - 1)]
+def _central_range(histograms: Mapping[str, np.ndarray], edges: np.ndarray) -> tuple[Any, Any]:
+    """Return the range that holds all but a few thousandths of the residuals."""
+    cumulative = np.cumsum(np.sum(list(histograms.values()), axis=0))
+    quantiles = np.array([CLIPPED, 1 - CLIPPED]) * max(cumulative[-1], 1)
+    low, high = np.searchsorted(cumulative, quantiles)
+    return edges[low], edges[min(high + 1, len(edges) - 1)]

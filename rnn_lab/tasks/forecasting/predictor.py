@@ -1,4 +1,4 @@
-"""Forecasts of what comes after the last row of series."""
+"""Forecast the steps after the last row of series."""
 
 import logging
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from torch import Tensor
 from rnn_lab.core.predictor import Predictor, check_data_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
-from rnn_lab.tasks.forecasting.metrics import INTERVALS, Calibration, Forecast, ends, widened
+from rnn_lab.tasks.forecasting.calibration import Calibration, conformalize
+from rnn_lab.tasks.forecasting.metrics import INTERVALS, Forecast, interval_levels
 from rnn_lab.tasks.forecasting.outputs import LEVELS, Quantiles
 from rnn_lab.tasks.forecasting.reader import SeriesReader
 from rnn_lab.tasks.forecasting.task import ForecastTask
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-MAX_BATCH_WINDOWS = 256
+CHUNK_SIZE = 256  # windows per batch
 
 
 class ForecastPredictor(Predictor):
-    """Forecasts the future of series, in their units and times.
+    """Forecast series in their original units and times.
 
     Args:
         task: A trained forecaster.
         reader: Reads series as in training, and writes forecasts.
-        calibration: Of a forecaster of points, how far it strayed in validation, from which
-            intervals are made; None: it gives none.
+        calibration: Histogram of conformal scores in validation, which gives intervals to point
+            forecasts; None: point forecasts have no intervals.
     """
 
     def __init__(
@@ -44,17 +45,18 @@ class ForecastPredictor(Predictor):
 
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
-        """Read how series are read, and the errors of the last validation, if there are any."""
+        """Restore the reader, and the calibration if there is one."""
         reader = SeriesReader.from_state_dict(data["series"])
         steps = {"input_length": range(reader.input_length), "horizon": range(reader.horizon)}
         check_data_sizes(task, **steps)
-        found = task.calibration
-        if found is not None:
-            wanted = Calibration(reader.horizon, len(reader.targets)).histogram
-            form = wanted.shape, wanted.dtype
-            if not torch.is_tensor(found) or (found.shape, found.dtype) != form:
-                raise UserError("the errors in validation are of other sizes")
-        return cls(task, reader, found)
+        calibration = task.calibration
+        if calibration is not None:
+            expected = Calibration(reader.horizon, len(reader.targets)).histogram
+            if not torch.is_tensor(calibration) or (
+                (calibration.shape, calibration.dtype) != (expected.shape, expected.dtype)
+            ):
+                raise UserError("the calibration has the wrong shape or type")
+        return cls(task, reader, calibration)
 
     def predict(
         self,
@@ -66,101 +68,104 @@ class ForecastPredictor(Predictor):
         """Forecast the steps after the last observed row of each series.
 
         Args:
-            frame: Series with the columns of training; rows at the end without targets tell what
-                is known of the future.
-            intervals: Central intervals to give, such as 0.8; None: 0.8 and 0.95 where the model
-                can say them.
-            source: What error messages call the frame.
+            frame: Series with the columns of training; rows at the end without targets contain
+                future covariates.
+            intervals: Coverage of central prediction intervals, such as 0.8; None: 0.8 and 0.95 if
+                the model provides intervals.
+            source: Name of the frame in error messages.
 
         Returns:
-            A row for each step, in the layout of the input: the time, and for each target its
-            forecast and the bounds of its intervals, such as `OT_lower_80` and `OT_upper_80`.
+            A row per step in the format of the input: the time, and for each target its forecast
+            and the bounds of its intervals, such as `OT_lower_80` and `OT_upper_80`.
 
         Raises:
-            UserError: If the frame is not as in training, a series has too few rows or a target
-                without a value among those seen, or an interval is asked for that the model
-                cannot give.
+            UserError: If the frame does not have the format of training, a series has too few rows
+                or a target without a value in its input window, or the model does not provide an
+                interval.
         """
-        wanted = self._checked(intervals)
+        coverages = self._check_intervals(intervals)
         _check_frame(frame)
         windows = self.reader.windows(frame, source)
         for notice in windows.notices:
             log.info("%s", notice)
-        levels = tuple(sorted({0.5, *(level for each in wanted for level in ends(each))}))
+        bounds = {coverage: interval_levels(coverage) for coverage in coverages}
+        levels = tuple(sorted({0.5, *(level for pair in bounds.values() for level in pair)}))
         for rows in chunks(windows):
-            _check_seen(windows, rows)
-        parts = [self.values(windows, rows, levels) for rows in chunks(windows)]
+            _check_observed(windows, rows)
+        parts = [self.forecast_in_units(windows, rows, levels) for rows in chunks(windows)]
         point, quantiles = (np.concatenate(part) for part in zip(*parts, strict=True))
         if np.isinf(quantiles).any():
-            log.info("validation was too short to say how far the widest intervals reach")
+            log.info("the validation split is too small to calibrate the widest intervals")
         columns = {}
-        for each in wanted:
-            for side, level in zip(("lower", "upper"), ends(each), strict=True):
-                columns[f"{side}_{100 * each:g}"] = quantiles[..., levels.index(level)]
-        return self.reader.frame(windows, point, columns)
+        for coverage, pair in bounds.items():
+            for side, level in zip(("lower", "upper"), pair, strict=True):
+                columns[f"{side}_{100 * coverage:g}"] = quantiles[..., levels.index(level)]
+        return self.reader.to_frame(windows, point, columns)
 
-    def _checked(self, intervals: Sequence[float] | None) -> Sequence[float]:
-        """The intervals to give.
+    def _check_intervals(self, intervals: Sequence[float] | None) -> Sequence[float]:
+        """Return the coverages of the intervals to compute.
 
         Raises:
-            UserError: If one has no meaning, or the model cannot give it.
+            UserError: If one is invalid, or the model does not provide it.
         """
         if not self.has_intervals:
             if intervals:
-                raise UserError("the checkpoint has no validation to make intervals from")
+                raise UserError(
+                    "this checkpoint has no calibration for intervals: train with validation, or "
+                    "with a probabilistic output"
+                )
             return ()
         output = self.task.output
-        for each in intervals or ():
-            if not 0 < each < 1:
-                raise UserError(f"intervals must lie between 0 and 1, got {each}")
-            if isinstance(output, Quantiles) and ends(each)[0] < output.levels[0]:
-                widest = round(1 - 2 * output.levels[0], 6)
-                raise UserError(f"the model knows intervals up to {widest}, got {each}")
-        known: tuple[float, ...] = INTERVALS
-        if isinstance(output, Quantiles):
-            known = tuple(each for each in INTERVALS if ends(each)[0] >= output.levels[0])
-        return known if intervals is None else intervals
+        lowest = output.levels[0] if isinstance(output, Quantiles) else 0.0
+        for coverage in intervals or ():
+            if not 0 < coverage < 1:
+                raise UserError(f"intervals must be between 0 and 1, got {coverage}")
+            if interval_levels(coverage)[0] < lowest:
+                widest = round(1 - 2 * lowest, 6)
+                raise UserError(f"the model predicts intervals up to {widest}, got {coverage}")
+        if intervals is None:
+            return [each for each in INTERVALS if interval_levels(each)[0] >= lowest]
+        return intervals
 
     @property
     def has_intervals(self) -> bool:
-        """Whether intervals can be given: by the model, or by its errors in validation."""
+        """Whether the model provides intervals: by its output, or by a calibration."""
         return self.calibration is not None or self.task.output.probabilistic
 
     @torch.inference_mode()
     def forecast(
         self, windows: Windows, rows: np.ndarray, levels: tuple[float, ...] = LEVELS
     ) -> tuple[WindowBatch, Forecast]:
-        """Forecast some windows, in the scale of their batch.
+        """Forecast windows in the scale of their batch.
 
         Args:
             windows: Windows of series.
-            rows: Which of them.
-            levels: Probabilities whose quantiles are wanted, if they can be said.
+            rows: Indices of the windows to forecast.
+            levels: Quantile levels, computed if the model provides intervals.
 
         Returns:
-            The batch and the forecast, both where the model is.
+            The batch and the forecast, both on the device of the model.
         """
         batch = windows[rows].to(self.task.device)
         forecast = self.task.forecast(batch, levels)
         if forecast.quantiles is None and self.calibration is not None:
-            forecast = widened(forecast, batch.past, self.calibration, levels)
+            forecast = conformalize(forecast, batch.past, self.calibration, levels)
         return batch, forecast
 
-    def values(
+    def forecast_in_units(
         self, windows: Windows, rows: np.ndarray, levels: tuple[float, ...] = LEVELS
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Forecast some windows, in the user's units.
+        """Forecast windows in the original units.
 
         Returns:
-            Points `(rows, horizon, channels)`, and quantiles `(rows, horizon, channels, levels)`,
-            NaN where they cannot be said.
+            Point forecasts `(rows, horizon, channels)`, and quantiles
+            `(rows, horizon, channels, levels)`, NaN if the model provides none.
         """
         batch, forecast = self.forecast(windows, rows, levels)
-        scale, location = batch.scale[:, None], batch.location[:, None]
-        point = forecast.point * scale + location
+        point = batch.to_units(forecast.point)
         quantiles = torch.full((*point.shape, len(levels)), torch.nan)
         if forecast.quantiles is not None:
-            quantiles = forecast.quantiles * scale.unsqueeze(-1) + location.unsqueeze(-1)
+            quantiles = batch.to_units(forecast.quantiles)
         return point.cpu().numpy(), quantiles.cpu().numpy()
 
 
@@ -168,27 +173,33 @@ def _check_frame(frame: "pd.DataFrame") -> None:
     import pandas as pd
 
     if not isinstance(frame, pd.DataFrame):
-        raise UserError(f"predict takes a pandas frame, got {type(frame).__name__}")
+        raise UserError(f"predict takes a pandas DataFrame, got {type(frame).__name__}")
     if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()][0]
-        raise UserError(f"the frame has the column {twice!r} twice")
+        duplicate = frame.columns[frame.columns.duplicated()][0]
+        raise UserError(f"the frame has duplicate columns {duplicate!r}")
 
 
-def _check_seen(windows: Windows, rows: np.ndarray) -> None:
-    """Refuse targets of which nothing is seen; tell of those that end before the others."""
+def _check_observed(windows: Windows, rows: np.ndarray) -> None:
+    """Refuse targets without a value in the input window; log those that end early."""
     missing = windows[rows].past.isnan()
     series, _ = windows.origin(rows)
     for row, channel in missing.all(1).nonzero()[:1].tolist():
-        name, of = windows.panel.targets[channel], windows.panel.ids[series[row]]
-        where = f" of {of!r}" if of else ""
-        seen = windows.input_length
-        raise UserError(f"{name!r}{where} has no value among the last {seen} rows, which are seen")
+        name, of_series = windows.panel.targets[channel], _of_series(windows, series[row])
+        raise UserError(
+            f"target {name!r}{of_series} has no value in the last {windows.input_length} rows, "
+            "which are the input of the model"
+        )
     for row, channel in missing[:, -1].nonzero().tolist():
-        name, of = windows.panel.targets[channel], windows.panel.ids[series[row]]
-        log.info("%s has no value in the last row%s", repr(name), f" of {of!r}" if of else "")
+        name, of_series = windows.panel.targets[channel], _of_series(windows, series[row])
+        log.info("target %r%s has no value in the last row", name, of_series)
+
+
+def _of_series(windows: Windows, series: int) -> str:
+    name = windows.panel.ids[series]
+    return f" of {name!r}" if name else ""
 
 
 def chunks(windows: Windows) -> list[np.ndarray]:
-    """Cut all windows into batches, in order."""
+    """Return the indices of all windows in batches, in order."""
     rows = np.arange(len(windows))
-    return [rows[i : i + MAX_BATCH_WINDOWS] for i in range(0, len(rows), MAX_BATCH_WINDOWS)]
+    return [rows[i : i + CHUNK_SIZE] for i in range(0, len(rows), CHUNK_SIZE)]

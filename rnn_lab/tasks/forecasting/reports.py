@@ -1,4 +1,4 @@
-"""What a forecaster leaves to look at: forecasts over what came, errors by step, residuals."""
+"""Report of a forecaster: scores, plots of forecasts, errors by step and residuals."""
 
 import json
 import math
@@ -10,33 +10,32 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
-from rnn_lab.tasks.forecasting.metrics import INTERVALS, Forecast, ends
+from rnn_lab.tasks.forecasting.metrics import INTERVALS, Forecast, interval_levels
 from rnn_lab.training.reports import get_datamodule, report_path, save_figure, should_write
 
-EDGES = np.linspace(-6, 6, 241)  # of residuals, in training deviations; what lies beyond is cut
+EDGES = np.linspace(-6, 6, 241)  # bins of residuals in training std; residuals beyond are clipped
 
 
 class ForecastReport(Callback):
-    """Show what a model forecasts.
+    """Write scores and plots of forecasts.
 
-    A test leaves `scores.json` with all that was measured, also for each step of the horizon, and
-    draws `forecasts.png` (some windows of the split, evenly spread over it, with the intervals
-    that the model gives), `errors_by_step.png` and `residuals.png`. A fit draws
-    `forecasts.valid.png`. A task that does not forecast is passed over, and so is data given as
-    loaders.
+    After a test it writes `scores.json` with all metrics, also by step of the horizon, and plots
+    `forecasts.png` (windows evenly spaced over the split, with the intervals of the model),
+    `errors_by_step.png` and `residuals.png`. After a fit it plots `forecasts.valid.png`. It does
+    nothing for tasks other than forecasting, and without a data module.
 
     Args:
-        panels: Windows drawn.
+        panels: Number of windows to plot.
 
     Raises:
-        UserError: If there is none to draw.
+        UserError: If `panels` is less than 1.
     """
 
     def __init__(self, panels: int = 6) -> None:
         if panels < 1:
             raise UserError(f"ForecastReport: panels must be at least 1, got {panels}")
         self.panels = panels
-        self._counts: dict[int, torch.Tensor] = {}  # residuals at some steps, by bin
+        self._counts: dict[int, torch.Tensor] = {}  # histograms of residuals by step
         self._validated = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -46,11 +45,11 @@ class ForecastReport(Callback):
         self._validated = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._validated and _reports(trainer, pl_module) and should_write(trainer):
-            self._draw(trainer, pl_module, "valid", "forecasts.valid.png")
+        if self._validated and _applies(trainer, pl_module) and should_write(trainer):
+            self._plot(trainer, pl_module, "valid", "forecasts.valid.png")
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
-        if _reports(trainer, pl_module):
+        if _applies(trainer, pl_module):
             steps = sorted({0, (pl_module.horizon - 1) // 2, pl_module.horizon - 1})
             empty = torch.zeros(len(EDGES) - 1, device=pl_module.device)
             self._counts = {step: empty.clone() for step in steps}
@@ -64,7 +63,7 @@ class ForecastReport(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if not _reports(trainer, pl_module):
+        if not _applies(trainer, pl_module):
             return
         residual = outputs.targets.future - outputs.predictions.point
         for step, counts in self._counts.items():
@@ -74,99 +73,103 @@ class ForecastReport(Callback):
             counts += torch.bincount(bins, minlength=len(counts))
 
     def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
-        if not _reports(trainer, pl_module):
+        if not _applies(trainer, pl_module):
             return
-        counts = {step: _summed(trainer, counts) for step, counts in self._counts.items()}
+        counts = {step: _reduce(trainer, counts) for step, counts in self._counts.items()}
         errors = pl_module.metrics["test"]["forecast"]
-        scores, by_step = errors.compute(), errors.by_step()  # on every rank: it gathers
+        scores, by_step = errors.compute(), errors.by_step()  # on every rank: it synchronizes
         if not should_write(trainer):
             return
-        from rnn_lab.tasks.forecasting.plots import errors_by_step, residuals
+        from rnn_lab.tasks.forecasting.plots import plot_errors_by_step, plot_residuals
 
-        found = {
-            "scores": {name: _number(value) for name, value in scores.items()},
-            "by_step": {name: [_number(v) for v in value] for name, value in by_step.items()},
+        content = {
+            "scores": {name: _to_json(value) for name, value in scores.items()},
+            "by_step": {name: [_to_json(v) for v in value] for name, value in by_step.items()},
         }
-        text = json.dumps(found, indent=2)
+        text = json.dumps(content, indent=2)
         report_path(trainer, "scores.json").write_text(text + "\n", encoding="utf-8")
         mse = {type(pl_module).__name__: by_step["mse"].cpu().numpy()}
-        save_figure(errors_by_step(mse), trainer, "errors_by_step.png")
-        named = {f"step {step + 1}": count for step, count in counts.items()}
-        save_figure(residuals(named, EDGES), trainer, "residuals.png")
-        self._draw(trainer, pl_module, "test", "forecasts.png")
+        save_figure(plot_errors_by_step(mse), trainer, "errors_by_step.png")
+        histograms = {f"step {step + 1}": count for step, count in counts.items()}
+        save_figure(plot_residuals(histograms, EDGES), trainer, "residuals.png")
+        self._plot(trainer, pl_module, "test", "forecasts.png")
 
-    def _draw(self, trainer: Trainer, task: Any, split: str, name: str) -> None:
-        from rnn_lab.tasks.forecasting.plots import outlooks
+    def _plot(self, trainer: Trainer, task: Any, split: str, name: str) -> None:
+        from rnn_lab.tasks.forecasting.plots import plot_forecasts
 
         windows = get_datamodule(trainer).split(split)
-        rows = np.unique(np.linspace(0, len(windows) - 1, self.panels).astype(np.int64))
+        rows = evenly_spaced(len(windows), self.panels)
         batch = windows[rows].to(task.device)
         training = task.training
         with torch.no_grad():
             task.eval()
             forecast = task.forecast(batch)
             task.train(training)
-        save_figure(outlooks(to_panels(windows, rows, batch, forecast)), trainer, name)
+        save_figure(plot_forecasts(to_panels(windows, rows, batch, forecast)), trainer, name)
+
+
+def evenly_spaced(size: int, count: int) -> np.ndarray:
+    """Return up to `count` indices, evenly spaced from first to last."""
+    return np.unique(np.linspace(0, size - 1, count).astype(np.int64))
 
 
 def to_panels(windows: Any, rows: np.ndarray, batch: WindowBatch, forecast: Forecast) -> list[Any]:
-    """Bring windows into the user's units to draw them, each with another channel.
+    """Convert forecasts to panels in the original units, cycling through the channels.
 
     Args:
-        windows: The windows of a split.
-        rows: Which of them.
+        windows: Windows of a split.
+        rows: Indices of the windows in the batch.
         batch: These windows.
         forecast: Their forecast.
 
     Returns:
-        What `outlooks` draws.
+        Panels for `plot_forecasts`.
     """
     from rnn_lab.tasks.forecasting.plots import ForecastPanel
 
+    past, future, point = (
+        batch.to_units(values).cpu().numpy()
+        for values in (batch.past, batch.future, forecast.point)
+    )
+    bounds = {}
+    for coverage in INTERVALS if forecast.quantiles is not None else ():
+        pair = (forecast.quantile(level) for level in interval_levels(coverage))
+        bounds[coverage] = tuple(batch.to_units(values).cpu().numpy() for values in pair)
     series, origins = windows.origin(rows)
-    panel, found = windows.panel, []
+    panel, panels = windows.panel, []
     for i, (number, origin) in enumerate(zip(series.tolist(), origins.tolist(), strict=True)):
         channel = i % len(panel.targets)
-        scale, location = float(batch.scale[i, channel]), float(batch.location[i, channel])
-
-        def units(
-            values: torch.Tensor, scale: float = scale, location: float = location
-        ) -> np.ndarray:
-            return values.cpu().double().numpy() * scale + location
-
         bands = {}
-        for interval in INTERVALS if forecast.quantiles is not None else ():
-            low, high = (forecast.quantile(level)[i, :, channel] for level in ends(interval))
-            if not low.isnan().any():
-                bands[interval] = units(low), units(high)
-        first = origin - windows.input_length
-        found.append(
+        for coverage, (low, high) in bounds.items():
+            if not np.isnan(low[i, :, channel]).any():
+                bands[coverage] = low[i, :, channel], high[i, :, channel]
+        panels.append(
             ForecastPanel(
                 title=" ".join(filter(None, [panel.ids[number], panel.targets[channel]])),
-                past_times=panel.times(number, first, windows.input_length),
-                past=units(batch.past[i, :, channel]),
+                past_times=panel.times(number, origin - windows.input_length, windows.input_length),
+                past=past[i, :, channel],
                 times=windows.times(int(rows[i])),
-                future=units(batch.future[i, :, channel]),
-                point=units(forecast.point[i, :, channel]),
+                future=future[i, :, channel],
+                point=point[i, :, channel],
                 bands=bands,
             )
         )
-    return found
+    return panels
 
 
-def _reports(trainer: Trainer, task: LightningModule) -> bool:
-    """Whether there is something to report; every process comes to the same answer."""
+def _applies(trainer: Trainer, task: LightningModule) -> bool:
+    """Return whether there is something to report, the same on every process."""
     if trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
         return False
     return hasattr(task, "forecast") and get_datamodule(trainer) is not None
 
 
-def _summed(trainer: Trainer, counts: torch.Tensor) -> np.ndarray:
+def _reduce(trainer: Trainer, counts: torch.Tensor) -> np.ndarray:
     if trainer.world_size > 1:
         torch.distributed.all_reduce(counts)
     return counts.cpu().numpy()
 
 
-def _number(value: torch.Tensor) -> float | None:
+def _to_json(value: torch.Tensor) -> float | None:
     number = float(value)
     return None if math.isnan(number) else number

@@ -1,26 +1,27 @@
-"""Generated series to forecast: a trend, two seasons, noise, and changes of regime."""
+"""Synthetic time series: trend, two seasons, autocorrelated noise and regime changes."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnn_lab.errors import UserError
 
-BEGIN = "2020-01-06"  # a Monday
+START = "2020-01-06"  # a Monday
 DAY, WEEK = 24, 168  # steps
-REGIME = 500  # steps that a regime lasts in the mean
+REGIME = 500  # mean number of steps per regime
 
 
 def series(length: int, channels: int, seed: int) -> NDArray[np.float32]:
-    """Draw series side by side, hour by hour.
+    """Generate hourly series.
 
-    Each channel has a slow trend, a day of its own shape, a weaker week, and noise that fades
-    over some hours. All change their regime together, every 500 hours in the mean: level and
-    strength of the day are drawn anew. A longer draw is another one.
+    Each channel has a slow trend, a daily season of its own shape, a weaker weekly season, and
+    noise that decays over some hours. All channels change their regime at the same time, every 500
+    hours on average: the level and the amplitude of the daily season are drawn again. Series of
+    different lengths have no values in common.
 
     Args:
-        length: Steps to draw.
-        channels: Series to draw.
-        seed: Another seed draws other series of the same kind.
+        length: Number of steps.
+        channels: Number of channels.
+        seed: Random seed.
 
     Returns:
         Values, `(length, channels)`.
@@ -36,9 +37,9 @@ def series(length: int, channels: int, seed: int) -> NDArray[np.float32]:
     regime = _regimes(rng, length)
     count = regime[-1] + 1
     level = rng.normal(0, 0.5, (count, channels))[regime]
-    strength = rng.uniform(0.6, 1.4, (count, channels))[regime]
+    amplitude = rng.uniform(0.6, 1.4, (count, channels))[regime]
     trend = np.outer(time / max(length, 1), rng.normal(0, 1, channels))
-    day = strength * _season(rng, time, DAY, 3, channels)
+    day = amplitude * _season(rng, time, DAY, 3, channels)
     week = 0.5 * _season(rng, time, WEEK, 2, channels)
     values = 10 + trend + level + day + week + 0.3 * _noise(rng, length, channels)
     return (values * rng.uniform(1, 5, channels)).astype(np.float32)
@@ -50,18 +51,18 @@ def _regimes(rng: np.random.Generator, length: int) -> NDArray[np.int64]:
 
 
 def _season(
-    rng: np.random.Generator, time: NDArray[np.int64], period: int, waves: int, channels: int
+    rng: np.random.Generator, time: NDArray[np.int64], period: int, harmonics: int, channels: int
 ) -> NDArray[np.float64]:
-    """Add up waves of a period and its parts, each weaker, `(time, channels)`."""
-    numbers = np.arange(1, waves + 1)
-    phases = rng.uniform(0, 2 * np.pi, (waves, channels))
+    """Add up harmonics of a period with decreasing amplitude, `(time, channels)`."""
+    numbers = np.arange(1, harmonics + 1)
+    phases = rng.uniform(0, 2 * np.pi, (harmonics, channels))
     angles = 2 * np.pi / period * time[:, None, None] * numbers[:, None] + phases
     return (np.sin(angles) / numbers[:, None]).sum(1)
 
 
 def _noise(rng: np.random.Generator, length: int, channels: int) -> NDArray[np.float64]:
-    """Noise of unit deviation or so, that remembers some hours, `(length, channels)`."""
-    fading = 0.8 ** np.arange(24)
-    white = rng.standard_normal((length + len(fading) - 1, channels))
-    columns = [np.convolve(white[:, channel], fading, "valid") for channel in range(channels)]
+    """Generate autocorrelated noise of about unit variance, `(length, channels)`."""
+    weights = 0.8 ** np.arange(24)
+    white = rng.standard_normal((length + len(weights) - 1, channels))
+    columns = [np.convolve(white[:, channel], weights, "valid") for channel in range(channels)]
     return np.stack(columns, 1) * np.sqrt(1 - 0.8**2)

@@ -1,6 +1,6 @@
-"""The textbook's training loop of a forecaster, for people who come from there.
+"""The training loop for forecasters of the textbook's chapter "Recurrent Neural Networks (RNNs)".
 
-Nothing here is used by the command line, whose Trainer masks missing values and clips gradients.
+The command line does not use it: its Trainer masks missing values and clips gradients.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ def train_forecaster(
         train_loader: Batches of sequences and targets, the latter shaped like the forecasts.
         criterion: Computes the loss of forecasts and targets, a scalar.
         optimizer: Updates the parameters of the model.
-        device: Where to compute.
+        device: Device to compute on.
 
     Returns:
         The mean of the losses of all batches.
@@ -40,5 +40,5 @@ def train_forecaster(
         optimizer.step()
         losses.append(loss.detach())
     if not losses:
-        raise ValueError("train_loader holds no batch")
+        raise ValueError("train_loader is empty")
     return float(torch.stack(losses).mean())

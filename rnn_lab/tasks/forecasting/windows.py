@@ -1,4 +1,4 @@
-"""Windows of series: strided views of one flat array, a batch by one gather."""
+"""Windows of time series: strided views of one flat array, gathered into batches."""
 
 import copy
 import math
@@ -11,21 +11,22 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from rnn_lab.tasks.forecasting.batch import WindowBatch
+from rnn_lab.tasks.forecasting.normalization import normalize
 from rnn_lab.tasks.forecasting.panel.panel import Panel
 from rnn_lab.tasks.forecasting.panel.scaling import Scaler
 
 __all__ = ["Bounds", "FlatValues", "Scaler", "WindowBatchSampler", "Windows"]
-ROUNDS = 6  # of the permutation: with fewer, neighbors stay together
-AT_ONCE = 64  # batches whose order is drawn together: for one of them the calls take longest
-FREE_PART = 4  # of a device's free memory, that the values may take
+ROUNDS = 6  # of the permutation: with fewer rounds neighbors stay together
+CHUNK_SIZE = 64  # batches whose order is computed together, as the cost per call dominates
+DEVICE_FRACTION = 4  # values are moved to a device if they need less than 1/4 of its free memory
 
 
 class Bounds(NamedTuple):
-    """Which windows of each series a split has.
+    """The windows of each series in a split.
 
     Attributes:
-        firsts: Row of each series at which the first target of its first window lies.
-        counts: Windows of each series, `(series,)`.
+        firsts: Row of the first target of the first window of each series, `(series,)`.
+        counts: Number of windows of each series, `(series,)`.
     """
 
     firsts: np.ndarray
@@ -41,14 +42,14 @@ class Bounds(NamedTuple):
         *,
         inside: bool = False,
     ) -> "Bounds":
-        """Find the windows whose targets lie among some rows.
+        """Find the windows whose targets are within a range of rows.
 
         Args:
-            targets: First row and end of the targets in each series, `(series, 2)`.
-            input_length: Steps seen before the first target.
-            horizon: Steps that are forecast.
+            targets: First row and end of the range in each series, `(series, 2)`.
+            input_length: Input steps before the first target.
+            horizon: Steps to forecast.
             stride: Rows from window to window.
-            inside: Whether the steps seen must lie among these rows, too (training).
+            inside: Whether the input steps must be within the range, too (training).
         """
         begin, end = targets.T
         first = begin + input_length if inside else np.maximum(begin, input_length)
@@ -56,23 +57,23 @@ class Bounds(NamedTuple):
 
 
 class FlatValues:
-    """The values of a panel: scaled in memory or, where they are many, as they lie mapped.
+    """The values of a panel: scaled in memory, or unscaled if they are memory-mapped.
 
     Args:
         panel: The series.
-        scaler: What divides them.
+        scaler: Their scaling statistics.
     """
 
     def __init__(self, panel: Panel, scaler: Scaler) -> None:
-        self.scaled = not isinstance(panel.buffer, np.memmap)
-        self.tensor = torch.from_numpy(scaler.apply(panel) if self.scaled else panel.buffer)
+        self.scaled = not isinstance(panel.values, np.memmap)
+        self.tensor = torch.from_numpy(scaler.transform(panel) if self.scaled else panel.values)
         self._moved: dict[torch.device, Tensor] = {}
 
     def on(self, device: torch.device) -> Tensor | None:
-        """Put the values on a device, once; None if that took over a quarter of its free memory."""
+        """Copy the values to a device, once; None if they need over 1/4 of its free memory."""
         if device not in self._moved:
             free, _ = torch.cuda.mem_get_info(device)
-            if self.tensor.nbytes * FREE_PART > free:
+            if self.tensor.nbytes * DEVICE_FRACTION > free:
                 return None
             self._moved[device] = self.tensor.to(device)
         return self._moved[device]
@@ -83,12 +84,12 @@ class Windows:
 
     Args:
         panel: The series.
-        scaler: What divides their values.
-        bounds: Which windows there are.
-        input_length: Steps that are seen.
-        horizon: Steps that are forecast.
+        scaler: Their scaling statistics.
+        bounds: The windows of each series.
+        input_length: Steps of the input window.
+        horizon: Steps to forecast.
         stride: Rows from window to window.
-        values: The values of the panel, where another split has them already.
+        values: Values of the panel, to share them with another split.
     """
 
     def __init__(
@@ -108,16 +109,22 @@ class Windows:
         self.horizon = horizon
         self.stride = stride
         self.flat = values or FlatValues(panel, scaler)
-        self._hold(self.flat.tensor)
+        self._set_values(self.flat.tensor)
         self._ends = np.cumsum(bounds.counts)
-        # Where window 0 of a series would begin if the windows before it were of this series, too.
+        # Where window 0 would begin if all windows before those of a series were of that series.
         before = (self._ends - bounds.counts) * stride
         self._begins = panel.offsets[:-1] + bounds.firsts - input_length - before
-        self._several = len(panel.ids) > 1
+        self._multiple = len(panel.ids) > 1
         static = (panel.static - scaler.static_location) / scaler.static_scale
-        of_series = (static, panel.categories, scaler.location, scaler.scale, scaler.naive)
-        self._of_series = self._same = [torch.from_numpy(values) for values in of_series]
-        self._of_features = torch.from_numpy(
+        per_series = (
+            static,
+            panel.category_codes,
+            scaler.location,
+            scaler.scale,
+            scaler.naive_mae,
+        )
+        self._per_series = self._expanded = [torch.from_numpy(values) for values in per_series]
+        self._feature_statistics = torch.from_numpy(
             np.stack([scaler.feature_location, scaler.feature_scale])
         )
 
@@ -126,12 +133,12 @@ class Windows:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Steps that each window sees, `(windows,)` int64."""
+        """Input steps of each window, `(windows,)` int64."""
         return np.broadcast_to(np.int64(self.input_length), len(self))
 
     @property
     def notices(self) -> list[str]:
-        """What was noticed when the series were read."""
+        """Messages about the series, to be logged."""
         return self.panel.notices
 
     def __getitem__(self, rows: np.ndarray) -> WindowBatch:
@@ -139,88 +146,91 @@ class Windows:
         series = self._series(rows)
         starts = torch.from_numpy(self._begins[series] + rows * self.stride)
         window = self._view.index_select(0, starts.to(self.values.device))
-        static, categories, location, scale, naive = self._looked_up(series)
-        past, channels, known = self.input_length, len(self.panel.targets), len(self.panel.known)
+        static, codes, location, scale, naive_mae = self._of_series(series)
+        past, channels = self.input_length, len(self.panel.targets)
+        future_dim = len(self.panel.future_covariates)
         if not self.flat.scaled:
-            window = self._apply(window, location, scale)
+            window = self._scale(window, location, scale)
         return WindowBatch(
             window[:, :past, :channels],
             window[:, past:, :channels],
             window[:, :past, channels:],
-            window[:, past:, channels : channels + known],
+            window[:, past:, channels : channels + future_dim],
             static,
-            categories,
+            codes,
             location,
             scale,
-            naive,
+            naive_mae,
             torch.from_numpy(rows),
         )
 
     def _series(self, rows: np.ndarray) -> np.ndarray:
-        if not self._several:
+        if not self._multiple:
             return np.zeros(len(rows), np.int64)
         return np.searchsorted(self._ends, rows, "right")
 
-    def _looked_up(self, series: np.ndarray) -> list[Tensor]:
-        """What is said of the series of each window, `(windows, ...)` each."""
-        if not self._several:  # the same for all: nothing to copy
-            same = self._same
-            if len(same[0]) != len(series):
-                same = self._same = [values.expand(len(series), -1) for values in self._of_series]
-            return same
-        number = torch.from_numpy(series).to(self.values.device)
-        return [values.index_select(0, number) for values in self._of_series]
+    def _of_series(self, series: np.ndarray) -> list[Tensor]:
+        """Look up what is constant in the series of each window, `(windows, ...)` each."""
+        if not self._multiple:  # views of the same row: nothing is copied
+            expanded = self._expanded
+            if len(expanded[0]) != len(series):
+                expanded = [values.expand(len(series), -1) for values in self._per_series]
+                self._expanded = expanded
+            return expanded
+        index = torch.from_numpy(series).to(self.values.device)
+        return [values.index_select(0, index) for values in self._per_series]
 
-    def _hold(self, values: Tensor) -> None:
-        """Take the values, and a view of all windows there could be, `(rows, time, columns)`."""
+    def _set_values(self, values: Tensor) -> None:
+        """Set the values, and a view of the windows from every row, `(rows, time, columns)`."""
         rows, columns = values.shape
         time = self.input_length + self.horizon
         shape = (max(rows - time + 1, 0), time, columns)
         self.values, self._view = values, values.as_strided(shape, (columns, columns, 1))
 
-    def _apply(self, window: Tensor, location: Tensor, scale: Tensor) -> Tensor:
+    def _scale(self, window: Tensor, location: Tensor, scale: Tensor) -> Tensor:
         channels = location.shape[1]
-        targets = (window[..., :channels] - location[:, None]) / scale[:, None]
-        features = (window[..., channels:] - self._of_features[0]) / self._of_features[1]
+        targets = normalize(window[..., :channels], location[:, None], scale[:, None])
+        feature_location, feature_scale = self._feature_statistics
+        features = (window[..., channels:] - feature_location) / feature_scale
         return torch.cat([targets, features], -1)
 
     def origin(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Say of some windows the series, and its row at which the first target lies."""
+        """Return the series of windows, and the row of their first target in it."""
         series = self._series(rows)
         first = self._begins[series] + rows * self.stride + self.input_length
         return series, first - self.panel.offsets[series]
 
     def times(self, row: int) -> np.ndarray:
-        """Say when the steps are that a window forecasts, `(horizon,)`."""
+        """Return the timestamps of the steps to forecast of a window, `(horizon,)`."""
         series, first = self.origin(np.array([row]))
         return self.panel.times(int(series[0]), int(first[0]), self.horizon)
 
     def to(self, device: torch.device) -> Self:
-        """Move the values to a device if they take less than a quarter of its free memory."""
+        """Move the values to a device if they need less than 1/4 of its free memory."""
         values = self.flat.on(device) if device.type == "cuda" else None
         if values is None:
             return self
         moved = copy.copy(self)
-        moved._hold(values)
-        moved._of_series = moved._same = [values.to(device) for values in self._of_series]
-        moved._of_features = self._of_features.to(device)
+        moved._set_values(values)
+        moved._per_series = moved._expanded = [values.to(device) for values in self._per_series]
+        moved._feature_statistics = self._feature_statistics.to(device)
         return moved
 
 
 class WindowBatchSampler(Sampler[np.ndarray]):
-    """Plans an epoch as batches of windows, in memory that does not grow with their number.
+    """Sample batches of windows, in memory that does not grow with their number.
 
-    In training the order is drawn anew each epoch by arithmetic, every process gets the same
-    number of batches and every window is read once. In evaluation windows come in their order, in
-    batches that are dealt to the processes in turn, without repeats; they are smaller where a
-    process would get none.
+    In training, the windows are shuffled arithmetically, differently in each epoch; every process
+    gets the same number of batches and every window is read once. In evaluation, windows come in
+    order, in batches that are dealt to the processes in turn, without repeats; batches are smaller
+    if a process would get none.
 
     Args:
-        rows: How many windows there are.
-        batch_size: Windows in a batch of one process.
-        shuffle: Whether to draw the order (training).
-        seed: What the order depends on, together with the epoch.
-        rank: Number of this process.
+        rows: Number of windows.
+        batch_size: Windows per batch and process.
+        shuffle: Whether to shuffle (training).
+        seed: Seed of the order, together with the epoch.
+        rank: Rank of this process.
         world_size: Number of processes.
 
     Raises:
@@ -240,7 +250,7 @@ class WindowBatchSampler(Sampler[np.ndarray]):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if shuffle and rows < world_size:
-            raise ValueError(f"{rows} windows cannot train {world_size} processes")
+            raise ValueError(f"cannot train {world_size} processes on {rows} windows: use fewer")
         self.rows = rows
         self.batch_size = batch_size if shuffle else min(batch_size, max(1, rows // world_size))
         self.shuffle = shuffle
@@ -251,14 +261,14 @@ class WindowBatchSampler(Sampler[np.ndarray]):
         self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch to plan; Lightning calls this."""
+        """Set the epoch; Lightning calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         if self.shuffle:
             size = self.batch_size * self.world_size
-            whole, rest = divmod(self.rows, size)
-            return max(whole + (rest >= self.world_size), 1)  # a smaller rest joins the last batch
+            full, rest = divmod(self.rows, size)
+            return max(full + (rest >= self.world_size), 1)  # a smaller rest joins the last batch
         return len(range(self.rank, math.ceil(self.rows / self.batch_size), self.world_size))
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -266,7 +276,7 @@ class WindowBatchSampler(Sampler[np.ndarray]):
         return self._batches(self.epoch, start)
 
     def plan(self, epoch: int = 0) -> list[np.ndarray]:
-        """Plan an epoch of this process.
+        """Return the batches of this process in an epoch.
 
         Returns:
             The windows of each batch in order, `(batch,)` int64 each.
@@ -275,60 +285,60 @@ class WindowBatchSampler(Sampler[np.ndarray]):
 
     def _batches(self, epoch: int, start: int) -> Iterator[np.ndarray]:
         if not self.shuffle:
-            yield from map(self._in_turn, range(start, len(self)))
+            yield from map(self._eval_batch, range(start, len(self)))
             return
-        order = Permutation(self.rows, (self.seed, epoch))
-        for first in range(start, len(self), AT_ONCE):
-            count = min(AT_ONCE, len(self) - first)
-            drawn = order(self._places(first, first + count))
+        permutation = Permutation(self.rows, (self.seed, epoch))
+        for first in range(start, len(self), CHUNK_SIZE):
+            count = min(CHUNK_SIZE, len(self) - first)
+            windows = permutation(self._positions(first, first + count))
             for begin in range(0, (count - 1) * self.batch_size, self.batch_size):
-                yield drawn[begin : begin + self.batch_size]
-            yield drawn[(count - 1) * self.batch_size :]
+                yield windows[begin : begin + self.batch_size]
+            yield windows[(count - 1) * self.batch_size :]
 
-    def _places(self, first: int, end: int) -> np.ndarray:
-        """The places in the order of the epoch that this process has in some training batches."""
+    def _positions(self, first: int, end: int) -> np.ndarray:
+        """Return the positions in the shuffled order of this process's batches `first` to `end`."""
         size = self.batch_size * self.world_size
         last = self.rows if end == len(self) else end * size
         return np.arange(first * size + self.rank, last, self.world_size)
 
-    def _in_turn(self, number: int) -> np.ndarray:
+    def _eval_batch(self, number: int) -> np.ndarray:
         first = (number * self.world_size + self.rank) * self.batch_size
         return np.arange(first, min(first + self.batch_size, self.rows))
 
 
 class Permutation:
-    """Puts numbers below some size into a random order, each by arithmetic from its place.
+    """Pseudorandom permutation of the numbers below a size, evaluated element by element.
 
-    A Feistel network over pairs of digits (Black & Rogaway 2002,
-    https://doi.org/10.1007/3-540-45760-7_9, also for what is done with numbers that are too big).
+    A Feistel network over pairs of digits with cycle walking, Black & Rogaway (2002),
+    https://doi.org/10.1007/3-540-45760-7_9.
 
     Args:
-        size: How many numbers there are.
-        seed: What the order depends on.
+        size: Number of elements.
+        seed: Random seed.
     """
 
     def __init__(self, size: int, seed: tuple[int, ...]) -> None:
         self.size = size
-        self.base = max(math.isqrt(size - 1) + 1, 1)  # of the digits: two of them reach the size
+        self.base = max(math.isqrt(size - 1) + 1, 1)  # two digits of this base reach the size
         rng = np.random.default_rng(seed)
         self.keys = rng.integers(0, 2**64, ROUNDS, np.uint64)
 
-    def __call__(self, places: np.ndarray) -> np.ndarray:
-        """Say which numbers stand at some places, int64."""
-        numbers = self._mixed(places)
-        while len(far := np.flatnonzero(numbers >= self.size)):
-            numbers[far] = self._mixed(numbers[far])
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        """Return the numbers at some positions, int64."""
+        numbers = self._feistel(positions)
+        while len(outside := np.flatnonzero(numbers >= self.size)):
+            numbers[outside] = self._feistel(numbers[outside])
         return numbers
 
-    def _mixed(self, numbers: np.ndarray) -> np.ndarray:
+    def _feistel(self, numbers: np.ndarray) -> np.ndarray:
         left, right = np.divmod(numbers.astype(np.uint64), np.uint64(self.base))
         for key in self.keys:
-            left, right = right, (left + _scrambled(right ^ key)) % np.uint64(self.base)
+            left, right = right, (left + _hash32(right ^ key)) % np.uint64(self.base)
         return (left * np.uint64(self.base) + right).astype(np.int64)
 
 
-def _scrambled(numbers: np.ndarray) -> np.ndarray:
-    """Let every bit depend on all; half the bits stay, so that a base can be added."""
+def _hash32(numbers: np.ndarray) -> np.ndarray:
+    """Hash to 32 bits, so that a digit can be added without overflow."""
     numbers = (numbers ^ (numbers >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     numbers = (numbers ^ (numbers >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     return numbers >> np.uint64(32)

@@ -12,7 +12,7 @@ from rnn_lab.tasks.forecasting.backtest import (
     PeriodicallyRefitForecaster,
     backtest,
     baselines,
-    rows_of,
+    to_rows,
 )
 from rnn_lab.tasks.forecasting.metrics import ForecastErrors
 from rnn_lab.tasks.forecasting.outputs import LEVELS
@@ -45,16 +45,16 @@ def seen(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("renew", [1, 7, 1000])
-def test_rolling_intervals_use_nothing_that_comes_after_their_origin(seen, renew):
+@pytest.mark.parametrize("every", [1, 7, 1000])
+def test_rolling_intervals_use_nothing_that_comes_after_their_origin(seen, every):
     first = series()
-    list(backtest({"last": last_value(first)}, first, renew))  # measures the rolling ones last
+    list(backtest({"last": last_value(first)}, first, every))  # measures the rolling ones last
     before = dict(seen)
     second = series()
     second.scaler  # noqa: B018  learned from what both have
     changed = 270
-    second.panel.buffer[changed:] *= 3
-    list(backtest({"last": last_value(second)}, second, renew))
+    second.panel.values[changed:] *= 3
+    list(backtest({"last": last_value(second)}, second, every))
     windows = first.split("test")
     _, origins = windows.origin(np.arange(len(windows)))
     assert seen.keys() == before.keys() == set(range(len(windows)))
@@ -68,7 +68,7 @@ def test_intervals_that_are_never_renewed_are_those_of_validation(seen):
     """All its windows are known at the first origin of the test but the last ones."""
     data = series(2000, split=[500, 700, 800])
     model = last_value(data)
-    results = list(backtest({"last": model}, data, renew=10**6))
+    results = list(backtest({"last": model}, data, 10**6))
     assert [result.name for result in results] == ["last", "last, rolling intervals"]
     fixed, renewed = (result.errors.compute() for result in results)
     for name in ("mse", "mae", "smape", "mase"):
@@ -86,7 +86,7 @@ def test_only_points_of_the_first_model_get_rolling_intervals():
 
 @pytest.mark.parametrize(("season", "named"), [(1, False), (PAST, True), (PAST + 1, False)])
 def test_a_seasonal_baseline_needs_a_season_that_is_seen(season, named):
-    names = list(baselines(series(season=season)))
+    names = list(baselines(series(season_length=season)))
     assert (f"seasonal naive ({season})" in names) == named
     assert {"last value", "drift"} <= set(names)
 
@@ -94,7 +94,7 @@ def test_a_seasonal_baseline_needs_a_season_that_is_seen(season, named):
 def test_rows_of_a_table_are_over_the_whole_horizon_then_by_step():
     data = series()
     results = list(backtest({"last": last_value(data)}, data, 24))
-    rows = list(rows_of(results))
+    rows = list(to_rows(results))
     assert [row["step"] for row in rows] == ["all", "all", 1, 2, 3, 1, 2, 3]
     for whole, result in zip(rows, results, strict=False):
         assert whole["mse"] == float(result.errors.compute()["mse"])
@@ -175,7 +175,7 @@ def test_forecasts_of_refitted_models_are_in_the_scale_of_the_batch():
 
 
 def test_many_errors_are_not_kept_for_rolling_intervals(monkeypatch):
-    monkeypatch.setattr(backtesting, "SCORES_LIMIT", 10)
+    monkeypatch.setattr(backtesting, "MAX_SCORES", 10)
     data = series()
     names = [result.name for result in backtest({"last": last_value(data)}, data, 24)]
     assert names == ["last"]

@@ -22,6 +22,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.datasets import BenchmarkSeries
+from rnn_lab.tasks.forecasting.files import Columns
 from rnn_lab.tasks.forecasting.reader import SeriesReader
 from rnn_lab.tasks.forecasting.windows import Windows
 
@@ -89,8 +90,9 @@ def test_splits_follow_each_other_and_sizes_are_told(data_of: Any) -> None:
     assert [len(data.split(name)) for name in SPLITS] == [70 - 9, 10 - 3, 20 - 3]
     origins = [data.split(name).origin(np.array([0]))[1][0] for name in SPLITS]
     assert origins == [6, 70, 80]
-    assert (data.channels, data.input_dim, data.output_dim, data.known_dim) == (2, 3, 8, 1)
-    assert (data.static_dim, data.category_sizes, data.season) == (0, [], 24)
+    assert (data.channels, data.input_dim, data.output_dim) == (2, 3, 8)
+    assert data.covariates == {"future_dim": 1, "static_dim": 0, "category_sizes": []}
+    assert data.season_length == 24
     batch = data.split("valid")[np.array([0])]
     assert isinstance(batch, WindowBatch)
     assert [part.shape[1:] for part in batch[:4]] == [(6, 2), (4, 2), (6, 1), (4, 1)]
@@ -123,41 +125,43 @@ def test_a_time_between_rows_parts_before_the_next(
     "split", [[0.5, 0.5], [0.5, 0.2, 0.2], [1.5, -0.3, -0.2], ["a", "b", "c"], [1], []]
 )
 def test_splits_that_say_nothing_are_named(split: Any) -> None:
-    with pytest.raises(UserError, match=r"split \[.*\] says nothing: give three fractions"):
+    with pytest.raises(UserError, match=r"invalid split \[.*\]: pass three fractions"):
         SyntheticSeries(split=split)
 
 
 @pytest.mark.parametrize("time", ["soon", "20240101", 3])
 def test_a_split_at_no_time_is_named(data_of: Any, time: Any) -> None:
-    with pytest.raises(UserError, match=r"split has .*, wanted a time such as 2024-01-31"):
+    with pytest.raises(
+        UserError, match=r"invalid time .* in split: expected a time such as 2024-01-31"
+    ):
         data_of(wide(), split=[time, "2025"]).split("train")
 
 
 def test_wrong_sizes_are_named() -> None:
     with pytest.raises(UserError, match="horizon must be at least 1, got 0"):
         SyntheticSeries(horizon=0)
-    with pytest.raises(UserError, match="season must be at least 1, got 0"):
-        SyntheticSeries(season=0)
+    with pytest.raises(UserError, match="season_length must be at least 1, got 0"):
+        SyntheticSeries(season_length=0)
     with pytest.raises(UserError, match="scaling must be standard or none, got 'robust'"):
         SyntheticSeries(scaling="robust")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="length must be at least 1, got 0"):
         SyntheticSeries(0).split("train")
-    with pytest.raises(UserError, match="ForecastingFiles needs a file"):
+    with pytest.raises(UserError, match="ForecastingFiles requires a file"):
         ForecastingFiles()
 
 
 def test_a_split_too_short_for_a_window_is_named(data_of: Any) -> None:
     data = data_of(wide(30), split=[9, 3, 18])
     with pytest.raises(
-        UserError, match=r"the train split of ForecastingFiles has 9 rows, .* needs 10"
+        UserError, match=r"the train split of ForecastingFiles has 9 rows, .* needs 10 rows"
     ):
         data.split("train")
     with pytest.raises(
-        UserError, match=r"the valid split of ForecastingFiles has 3 rows, .* horizon 4"
+        UserError, match=r"the valid split of ForecastingFiles has 3 rows, .* horizon=4"
     ):
         data.split("valid")
     assert len(data.split("test")) == 15
-    with pytest.raises(UserError, match="has no other split"):
+    with pytest.raises(UserError, match="has no split 'other', only train, valid, test"):
         data.split("other")
 
 
@@ -179,11 +183,13 @@ def test_long_tables_are_known_by_their_columns(data_of: Any) -> None:
 
 def test_the_column_of_times_is_known_by_name_or_by_content(data_of: Any) -> None:
     frame = wide()
-    assert data_of(frame.rename(columns={"date": "Time"})).panel.settings.time_column == "Time"
+    assert data_of(frame.rename(columns={"date": "Time"})).panel.config.time_column == "Time"
     assert data_of(frame.rename(columns={"date": "when"})).panel.freq == "h"
-    numbered = data_of(frame.drop(columns="date"), time_column="none")
-    assert numbered.panel.settings.time_column is None
-    with pytest.raises(UserError, match=r"has no column of times .*: give --data.time_column=NAME"):
+    numbered = data_of(frame.drop(columns="date"), columns=Columns(time="none"))
+    assert numbered.panel.config.time_column is None
+    with pytest.raises(
+        UserError, match=r"has no column of timestamps .*: set --data.columns.time=NAME"
+    ):
         data_of(frame.drop(columns="date")).split("train")
 
 
@@ -193,18 +199,18 @@ def test_a_file_is_prepared_once_and_anew_when_it_changes(
     first = data_of(wide()).panel
     with monkeypatch.context() as patch:
         patch.setattr("rnn_lab.tasks.forecasting.files.read_panel", None)
-        np.testing.assert_array_equal(data_of(wide()).panel.buffer, first.buffer)
-    assert len(data_of(wide(90)).panel.buffer) == 90
+        np.testing.assert_array_equal(data_of(wide()).panel.values, first.values)
+    assert len(data_of(wide(90)).panel.values) == 90
 
 
 def test_a_mapped_file_gives_the_batches_of_one_in_memory(
     data_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame, rows = long(x=40, y=30).assign(price=1.5, more=2.5), np.array([3, 0, 11])
-    options = {"known": ["price"], "observed": ["more"], "calendar": ["day"]}
-    held = data_of(frame, **options).split("train")
-    monkeypatch.setattr("rnn_lab.tasks.forecasting.panel.panel.IN_MEMORY", 0)
-    mapped = data_of(frame, **options).split("train")
+    options = {"columns": Columns(future_covariates=["price"], past_covariates=["more"])}
+    held = data_of(frame, calendar=["day"], **options).split("train")
+    monkeypatch.setattr("rnn_lab.tasks.forecasting.panel.panel.MAX_IN_MEMORY", 0)
+    mapped = data_of(frame, calendar=["day"], **options).split("train")
     assert held.flat.scaled
     assert not mapped.flat.scaled
     same(held[rows], mapped[rows], *WindowBatch._fields)
@@ -246,12 +252,12 @@ def test_evaluation_reads_every_window_once_in_order() -> None:
 
 def test_generated_series_have_a_season_and_depend_on_the_seed_alone() -> None:
     def drawn(seed: int) -> np.ndarray:
-        return SyntheticSeries(1000, data_seed=seed).panel.buffer
+        return SyntheticSeries(1000, data_seed=seed).panel.values
 
     np.testing.assert_array_equal(drawn(0), drawn(0))
     assert not np.array_equal(drawn(0), drawn(1))
     data = SyntheticSeries()
-    assert (data.season, data.panel.freq, data.input_dim) == (24, "h", 3)
+    assert (data.season_length, data.panel.freq, data.input_dim) == (24, "h", 3)
     batch = data.split("test")[np.arange(500)]
     last, day = batch.past[:, -1:] - batch.future, batch.past[:, -24:] - batch.future
     assert day.square().mean() < last.square().mean()
@@ -268,7 +274,9 @@ class TestReader:
         row = np.array([25])
         assert wanted.origin(row)[1] == 75 > 70 - 4  # it is read beyond its split
         test = data.split("test")[np.array([5])]
-        same(made, test, "past", "past_features", "future_features", "location", "scale", "naive")
+        same(
+            made, test, "past", "past_features", "future_features", "location", "scale", "naive_mae"
+        )
         assert made.future.isnan().all()
         assert windows.times(0)[0] == np.datetime64("2024-01-04T03:00")
 
@@ -286,7 +294,11 @@ class TestReader:
 
     def test_rows_ahead_tell_what_is_known_and_no_more(self, data_of: Any) -> None:
         frame = wide(100).assign(price=np.arange(100.0), temperature=np.arange(100.0))
-        data = data_of(frame, targets=["a", "b"], known=["price"], observed=["temperature"])
+        data = data_of(
+            frame,
+            targets=["a", "b"],
+            columns=Columns(future_covariates=["price"], past_covariates=["temperature"]),
+        )
         ahead = frame.iloc[:90].copy()
         ahead.loc[85:, ["a", "b", "temperature"]] = np.nan
         reader, wanted = saved(data), data.split("test")[np.array([5])]
@@ -294,7 +306,9 @@ class TestReader:
         same(made, wanted, "past", "past_features", "future_features")
         ahead.loc[85:, "temperature"] = 9.0
         same(reader.windows(ahead)[np.array([0])], made, "past_features", "future_features")
-        with pytest.raises(UserError, match=r"3 rows after .* known \(price\) must reach .* of 4"):
+        with pytest.raises(
+            UserError, match=r"3 rows after .* covariates \(price\) must cover .* of 4"
+        ):
             reader.windows(ahead.iloc[:88])
         with pytest.raises(UserError, match="row 88: column 'price' is missing"):
             reader.windows(ahead.assign(price=ahead.price.where(ahead.index != 87)))
@@ -316,7 +330,7 @@ class TestReader:
 
     def test_a_series_never_seen_is_scaled_by_its_own_rows_and_told(self, data_of: Any) -> None:
         frame = long(x=40, y=30).assign(kind="k", size=2.0)
-        data = data_of(frame, static=["unique_id", "kind", "size"])
+        data = data_of(frame, columns=Columns(static_covariates=["unique_id", "kind", "size"]))
         reader = saved(data)
         new = long(x=40, z=20).assign(kind="other", size=7.0)
         windows = reader.windows(new)
@@ -324,25 +338,30 @@ class TestReader:
         mine = new.y[new.unique_id == "z"]
         np.testing.assert_allclose(batch.location[:, 0], [data.scaler.location[0, 0], mine.mean()])
         np.testing.assert_allclose(batch.scale[1], mine.std(ddof=0), rtol=1e-5)
-        assert batch.categories.tolist() == [[1, 0], [0, 0]]
+        assert batch.category_codes.tolist() == [[1, 0], [0, 0]]
         assert windows.notices == [
-            "1 series that training has not seen are scaled by their own rows: 'z'"
+            "1 series not in the training data are scaled by their own rows: 'z'"
         ]
         with pytest.raises(UserError, match="has no column 'kind'"):
             reader.windows(new.drop(columns=["kind", "size"]))
         known = reader.windows(frame.drop(columns=["kind", "size"]))
-        same(known[np.array([1, 0])], data.split("test")[np.array([5, 0])], "static", "categories")
+        same(
+            known[np.array([1, 0])],
+            data.split("test")[np.array([5, 0])],
+            "static",
+            "category_codes",
+        )
 
     def test_too_few_rows_and_wrong_frames_are_named(self, data_of: Any) -> None:
         reader = saved(data_of(long(x=40, y=30)))
         frame = long(x=40, y=30)
-        with pytest.raises(UserError, match="5 observed rows of 'y', a forecast sees the last 6"):
+        with pytest.raises(UserError, match="5 observed rows of 'y', but input_length is 6"):
             reader.windows(frame.iloc[:45])
         with pytest.raises(UserError, match="0 observed rows of 'x'"):
             reader.windows(frame.assign(y=np.nan))
-        with pytest.raises(UserError, match="row 2: 2024-01-02 00:00:00 of 'x' is there twice"):
+        with pytest.raises(UserError, match="row 2: 2024-01-02 00:00:00 of 'x' is duplicated"):
             reader.windows(frame.iloc[[0, 1, 1]].sort_index().iloc[[1, 2]], "it")
-        with pytest.raises(UserError, match="not at a step of D"):
+        with pytest.raises(UserError, match="is not a multiple of D after"):
             reader.windows(frame.assign(ds=pd.date_range("2024", periods=70, freq="9h")))
         with pytest.raises(UserError, match="the frame is empty"):
             reader.windows(frame.iloc[:0])
@@ -351,17 +370,17 @@ class TestReader:
         reader = saved(data_of(wide()))
         windows = reader.windows(wide())
         mean = np.arange(8.0).reshape(1, 4, 2)
-        made = reader.frame(windows, mean, {"lower_80": mean - 1})
+        made = reader.to_frame(windows, mean, {"lower_80": mean - 1})
         assert list(made) == ["date", "a", "a_lower_80", "b", "b_lower_80"]
         assert made.a.tolist() == [0, 2, 4, 6]
         assert made.b_lower_80.tolist() == [0, 2, 4, 6]
         assert made.date[0] == pd.Timestamp("2024-01-05 04:00")
         long_reader = saved(data_of(long(x=40, y=30)))
-        made = long_reader.frame(long_reader.windows(long(x=40, y=30)), np.zeros((2, 4, 1)))
+        made = long_reader.to_frame(long_reader.windows(long(x=40, y=30)), np.zeros((2, 4, 1)))
         assert list(made) == ["unique_id", "ds", "y"]
         assert made.unique_id.tolist() == ["x"] * 4 + ["y"] * 4
-        numbers = saved(data_of(wide(), time_column="none", targets=["a", "b"]))
-        made = numbers.frame(numbers.windows(wide()), mean)
+        numbers = saved(data_of(wide(), columns=Columns(time="none"), targets=["a", "b"]))
+        made = numbers.to_frame(numbers.windows(wide()), mean)
         assert made.row.tolist() == [100, 101, 102, 103]
 
     def test_a_frame_that_begins_elsewhere_gives_the_same_window(self, data_of: Any) -> None:
@@ -382,7 +401,7 @@ def test_the_recipe_says_how_to_build_the_module_but_not_where_its_file_is(data_
 def test_every_dataset_states_its_source_and_its_licence(known: type[BenchmarkSeries]) -> None:
     words = known.__doc__ or ""
     assert "Source: " in words
-    assert "licence" in words
+    assert "license" in words
     assert known.file.urls
 
 
@@ -391,7 +410,7 @@ def test_a_file_that_lacks_rows_is_named(tmp_path: Path) -> None:
     columns = pd.DataFrame(1.0, index=range(5), columns=ETTh2.columns)
     columns.insert(0, "date", pd.date_range("2024-01-01", periods=5, freq="h"))
     columns.to_csv(tmp_path / "ett/ETTh2.csv", index=False)
-    with pytest.raises(UserError, match=r"ETTh2 has 5 rows, wanted 17420: .*ETTh2\.csv is not"):
+    with pytest.raises(UserError, match=r"ETTh2 must have 17420 rows, but .*ETTh2\.csv has 5"):
         ETTh2(root=str(tmp_path)).split("train")
 
 
@@ -418,7 +437,7 @@ def test_etth1_has_the_windows_of_the_protocol(
 @pytest.mark.data
 def test_naive_forecasts_of_etth1_have_their_known_errors(data_root: Path) -> None:
     data = ETTh1(root=str(data_root))
-    assert (data.season, data.channels) == (24, 7)
+    assert (data.season_length, data.channels) == (24, 7)
     test = data.split("test")
     assert errors(test, 1) == pytest.approx((1.294, 0.713), abs=5e-4)
     assert errors(test, 24) == pytest.approx((0.512, 0.433), abs=5e-4)
@@ -429,7 +448,7 @@ def test_naive_forecasts_of_ettm1_and_exchange_rates_have_their_known_errors(
     data_root: Path,
 ) -> None:
     data = ETTm1(root=str(data_root))
-    assert (data.season, len(data.split("test"))) == (96, 11_425)
+    assert (data.season_length, len(data.split("test"))) == (96, 11_425)
     assert errors(data.split("test"), 1) == pytest.approx((1.214, 0.665), abs=5e-4)
     rates = ExchangeRate(root=str(data_root))
     assert [len(rates.split(name)) for name in SPLITS] == [5120, 665, 1422]
@@ -444,5 +463,5 @@ def test_one_channel_of_etth1_has_its_known_errors(data_root: Path) -> None:
 
 def test_a_split_of_more_rows_than_there_are_is_refused():
     data = SyntheticSeries(100, 1, input_length=4, horizon=2, split=[80, 10, 20])
-    with pytest.raises(UserError, match="is of 110 rows, and there are 100 in the longest series"):
+    with pytest.raises(UserError, match="needs 110 rows, but the longest series has 100"):
         data.split("train")

@@ -6,15 +6,17 @@ import torch
 from torchmetrics import MetricCollection
 
 from rnn_lab.tasks.forecasting.batch import WindowBatch
+from rnn_lab.tasks.forecasting.calibration import (
+    Calibration,
+    conformalize,
+    histogram_radius,
+    window_std,
+)
 from rnn_lab.tasks.forecasting.metrics import (
     INTERVALS,
-    Calibration,
     Forecast,
     ForecastErrors,
-    deviation,
-    ends,
-    radius,
-    widened,
+    interval_levels,
 )
 from rnn_lab.tasks.forecasting.outputs import LEVELS
 
@@ -75,7 +77,7 @@ def numpys(batch, forecast):
     """Each error of each value, NaN where it does not count, as the definitions have it."""
     came, point, levels = (x.double().numpy() for x in (batch.future, *forecast[:2]))
     location, scale, naive = (
-        x.double().numpy()[:, None] for x in (batch.location, batch.scale, batch.naive)
+        x.double().numpy()[:, None] for x in (batch.location, batch.scale, batch.naive_mae)
     )
     found = {"mse": (came - point) ** 2, "mae": abs(came - point)}
     in_units, told = came * scale + location, point * scale + location
@@ -145,14 +147,14 @@ def test_smape_of_two_noughts_is_nought_and_of_opposites_200():
 def test_mase_is_one_where_the_model_errs_as_the_season_does():
     batch = batch_of(holes=0)
     metric = ForecastErrors(HORIZON)
-    metric.update(Forecast(batch.future + batch.naive.unsqueeze(1)), batch)
+    metric.update(Forecast(batch.future + batch.naive_mae.unsqueeze(1)), batch)
     assert float(metric.compute()["mase"]) == pytest.approx(1, rel=1e-5)
 
 
 @pytest.mark.parametrize("unknown", [0.0, torch.nan])
 def test_a_channel_without_a_season_to_compare_with_does_not_count_in_mase_alone(unknown):
     batch = batch_of()
-    batch.naive[:, 1] = unknown
+    batch.naive_mae[:, 1] = unknown
     found, expected = scored(batch=batch), numpys(batch_of(), forecast_of(batch))
     mase = np.nanmean(expected["mase"][..., [0, 2]])
     assert float(found.compute()["mase"]) == pytest.approx(mase, rel=1e-5)
@@ -207,13 +209,13 @@ def test_in_a_collection_every_error_is_a_scalar_of_its_own_name():
 
 def test_the_ends_of_an_interval_are_levels_that_are_measured():
     for interval in INTERVALS:
-        low, high = ends(interval)
+        low, high = interval_levels(interval)
         assert {low, high} <= set(LEVELS)
         assert high - low == pytest.approx(interval)
 
 
 def scores_of(batch, point):
-    return ((point - batch.future).abs() / deviation(batch.past)).double().numpy()
+    return ((point - batch.future).abs() / window_std(batch.past)).double().numpy()
 
 
 def calibrated(batch, point, size=100):
@@ -228,7 +230,7 @@ def calibrated(batch, point, size=100):
 def test_the_radius_is_the_conformal_quantile_of_the_scores_within_a_percent(interval):
     batch = batch_of(2000)
     point = 0 * batch.future.nan_to_num(0)
-    found = radius(calibrated(batch, point), [interval])[0]
+    found = histogram_radius(calibrated(batch, point), [interval])[0]
     scores = scores_of(batch, point)
     for step in range(HORIZON):
         for channel in range(CHANNELS):
@@ -242,7 +244,7 @@ def test_the_radius_is_the_conformal_quantile_of_the_scores_within_a_percent(int
 def test_the_deviation_of_a_window_is_that_of_what_was_seen():
     past = batch_of().past
     past[0, :3], past[1], past[2] = torch.nan, torch.nan, 4.0
-    found = deviation(past)
+    found = window_std(past)
     assert found.shape == (ROWS, 1, CHANNELS)
     torch.testing.assert_close(found[0, 0], past[0, 3:].std(0, correction=0))
     torch.testing.assert_close(found[3, 0], past[3].std(0, correction=0))
@@ -259,7 +261,7 @@ def test_intervals_cover_what_they_say_on_windows_like_those_they_were_made_from
     first, second = slice(3000), slice(3000, None)
     histogram = calibrated(pick(batch, first), point[first])
     rest = pick(batch, second)
-    wide = widened(Forecast(point[second]), rest.past, histogram, LEVELS)
+    wide = conformalize(Forecast(point[second]), rest.past, histogram, LEVELS)
     metric = ForecastErrors(HORIZON, True)
     metric.update(wide, rest)
     coverage = metric.compute()[f"coverage_{round(100 * interval)}"]
@@ -269,11 +271,11 @@ def test_intervals_cover_what_they_say_on_windows_like_those_they_were_made_from
 def test_intervals_lie_evenly_around_the_forecast_and_widen_with_their_level():
     batch = batch_of(400)
     point = forecast_of(batch).point
-    wide = widened(Forecast(point), batch.past, calibrated(batch, point), LEVELS)
+    wide = conformalize(Forecast(point), batch.past, calibrated(batch, point), LEVELS)
     torch.testing.assert_close(wide.point, point)
     torch.testing.assert_close(wide.quantile(0.5), point)
     for interval in INTERVALS:
-        low, high = (wide.quantile(level) for level in ends(interval))
+        low, high = (wide.quantile(level) for level in interval_levels(interval))
         torch.testing.assert_close(high - point, point - low)
     assert (wide.quantiles.diff(dim=-1) >= 0).all()
 
@@ -282,7 +284,7 @@ def test_intervals_are_as_wide_as_their_window_strays():
     batch = batch_of(100)
     histogram = calibrated(batch, torch.zeros_like(batch.future))
     first, second = (
-        widened(Forecast(torch.zeros_like(batch.future)), past, histogram, (0.1, 0.5, 0.9))
+        conformalize(Forecast(torch.zeros_like(batch.future)), past, histogram, (0.1, 0.5, 0.9))
         for past in (batch.past, 4 * batch.past + 9)
     )
     torch.testing.assert_close(second.quantiles, 4 * first.quantiles)
@@ -291,11 +293,11 @@ def test_intervals_are_as_wide_as_their_window_strays():
 def test_too_few_scores_make_intervals_without_an_end():
     batch = batch_of(9, holes=0)
     point = torch.zeros_like(batch.future)
-    found = radius(calibrated(batch, point), [0.0, 0.9, 0.95])
+    found = histogram_radius(calibrated(batch, point), [0.0, 0.9, 0.95])
     assert found[:2].isfinite().all()  # the largest of nine scores bounds nine tenths
     assert found[2].isinf().all()
     nothing = Calibration(HORIZON, CHANNELS).compute()
-    wide = widened(Forecast(point), batch.past, nothing, (0.1, 0.5, 0.9))
+    wide = conformalize(Forecast(point), batch.past, nothing, (0.1, 0.5, 0.9))
     assert torch.equal(wide.quantile(0.5), point)
     assert (wide.quantile(0.9) == torch.inf).all()
     assert (wide.quantile(0.1) == -torch.inf).all()
@@ -322,6 +324,6 @@ def test_many_channels_are_calibrated_together_so_that_memory_is_bounded():
     histogram = metric.compute()
     assert histogram.shape[1] == 1
     assert (histogram.sum(-1) == 3 * 5).all()
-    wide = widened(Forecast(torch.zeros_like(future)), batch.past, histogram, (0.1, 0.5, 0.9))
+    wide = conformalize(Forecast(torch.zeros_like(future)), batch.past, histogram, (0.1, 0.5, 0.9))
     assert wide.quantiles.shape == (3, 1000, 5, 3)
     assert wide.quantiles.isfinite().all()

@@ -23,33 +23,68 @@ from rnn_lab.models import (
     SegRNNForecaster,
 )
 from rnn_lab.tasks.forecasting.batch import WindowBatch
+from rnn_lab.tasks.forecasting.normalization import WindowNormalization
+from rnn_lab.tasks.forecasting.options import (
+    Covariates,
+    Dropouts,
+    EncoderOptions,
+    OutputOptions,
+)
 from rnn_lab.tasks.forecasting.outputs import LEVELS, Point
 
-PAST, HORIZON = 12, 6
+PAST, HORIZON = 48, 6
+FEW_SAMPLES = OutputOptions(num_samples=20)
 RECURRENT = {
     "LSTMForecaster": (LSTMForecaster, {}),
-    "PatchedLSTMForecaster": (PatchedLSTMForecaster, {"segment": 5}),
-    "SegRNNForecaster": (SegRNNForecaster, {"segment": 4}),
-    "DeepARForecaster": (DeepARForecaster, {"samples": 20}),
-    "counts": (DeepARForecaster, {"samples": 20, "output": "negative_binomial"}),
-    "Forecaster": (Forecaster, {"layer": "GRU", "num_layers": 2, "loss": "huber"}),
-    "quantiles": (Forecaster, {"output": "quantiles", "normalization": "last"}),
-    "joint": (Forecaster, {"independent": False, "normalization": "revin"}),
-    "fed back": (Forecaster, {"decoding": "recursive"}),
-    "fed back jointly": (
+    "PatchedLSTMForecaster": (PatchedLSTMForecaster, {}),
+    "SegRNNForecaster": (SegRNNForecaster, {}),
+    "DeepARForecaster": (DeepARForecaster, {}),
+    "counts": (
         Forecaster,
-        {"decoding": "recursive", "independent": False, "output": "gaussian", "samples": 20},
+        {
+            "decoding": "recursive",
+            "num_layers": 2,
+            "output": "negative_binomial",
+            "encoder": EncoderOptions(normalization="mean"),
+            "output_options": FEW_SAMPLES,
+        },
     ),
-    "segments jointly": (
+    "Forecaster": (
         Forecaster,
-        {"decoding": "segments", "segment": 4, "independent": False, "output": "student_t"},
+        {"layer": "GRU", "num_layers": 2, "output_options": OutputOptions(loss="huber")},
+    ),
+    "quantiles": (
+        Forecaster,
+        {"output": "quantiles", "encoder": EncoderOptions(normalization="last")},
+    ),
+    "joint": (
+        Forecaster,
+        {"encoder": EncoderOptions(channel_independent=False, normalization="revin")},
+    ),
+    "recursive": (Forecaster, {"decoding": "recursive"}),
+    "recursive, joint": (
+        Forecaster,
+        {
+            "decoding": "recursive",
+            "output": "gaussian",
+            "encoder": EncoderOptions(channel_independent=False),
+            "output_options": FEW_SAMPLES,
+        },
+    ),
+    "parallel, joint": (
+        Forecaster,
+        {
+            "decoding": "parallel",
+            "output": "student_t",
+            "encoder": EncoderOptions(channel_independent=False, patch_length=4),
+        },
     ),
 }
-TAUGHT = ["DeepARForecaster", "counts", "fed back", "fed back jointly"]
-JOINT = ["joint", "fed back jointly", "segments jointly"]
+RECURSIVE = ["DeepARForecaster", "counts", "recursive", "recursive, joint"]
+JOINT = ["joint", "recursive, joint", "parallel, joint"]
 BASELINES = {
     "LastValueForecaster": (LastValueForecaster, {}),
-    "SeasonalNaiveForecaster": (SeasonalNaiveForecaster, {"season": 4}),
+    "SeasonalNaiveForecaster": (SeasonalNaiveForecaster, {"season_length": 4}),
     "DriftForecaster": (DriftForecaster, {}),
 }
 LEARNED = [*RECURRENT, "DLinearForecaster"]
@@ -184,8 +219,8 @@ def test_the_loss_is_the_mean_over_what_was_observed(name):
     batch.future[1:4, 2:, 0] = torch.nan
     seen = ~batch.future.isnan()
     scores = model.step(batch)
-    taught = name in TAUGHT and model.output.probabilistic
-    parameters = model._taught(batch) if taught else model.parameters_of(batch)
+    taught = name in RECURSIVE and model.output.probabilistic
+    parameters = model._teacher_forced(batch) if taught else model.predict_params(batch)
     losses = model.output.loss(parameters, batch.future.nan_to_num(0))
     torch.testing.assert_close(scores.loss, losses[seen].mean())
     assert scores.num_targets == seen.sum()
@@ -223,7 +258,7 @@ def test_every_parameter_gets_a_gradient(name):
 
 @every_recurrent
 def test_what_describes_a_series_gets_a_gradient_too(name):
-    model = build(name, more=2, known_dim=2, static_dim=2, category_sizes=[3, 3])
+    model = build(name, more=2, covariates=Covariates(2, 2, [3, 3]))
     model.step(batch_of(known=2, statics=2, kinds=2)).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
@@ -322,21 +357,21 @@ def test_a_forecast_moves_with_the_scale_of_its_window(name):
 
 @every_recurrent
 def test_what_is_known_of_a_step_to_come_matters_from_that_step_on(name):
-    model, batch = build(name, more=2, known_dim=2).eval(), batch_of(known=2)
+    model, batch = build(name, more=2, covariates=Covariates(2)).eval(), batch_of(known=2)
     features = batch.future_features.clone()
     features[:, 3] += 2
     before, after = (
         model.forecast(b).point for b in (batch, batch._replace(future_features=features))
     )
     changed = (before != after).flatten(2).any(2).any(0)
-    later = name in TAUGHT
+    later = name in RECURSIVE
     assert changed.tolist() == [False] * 3 + [True] + [later] * 2
 
 
 @every_recurrent
 def test_what_else_was_seen_matters(name):
-    observed = 0 if name in TAUGHT else 1
-    model = build(name, more=1 + observed, known_dim=1).eval()
+    observed = 0 if name in RECURSIVE else 1
+    model = build(name, more=1 + observed, covariates=Covariates(1)).eval()
     batch = batch_of(known=1, observed=observed)
     for column in range(1 + observed):
         features = batch.past_features.clone()
@@ -348,23 +383,21 @@ def test_what_else_was_seen_matters(name):
 @pytest.mark.parametrize("known", [0, 1])
 @every_recurrent
 def test_what_describes_a_series_matters(name, known):
-    sizes = {"known_dim": known, "static_dim": 2, "category_sizes": [3, 20]}
-    model = build(name, more=known, **sizes).eval()
+    model = build(name, more=known, covariates=Covariates(known, 2, [3, 20])).eval()
     batch = batch_of(known=known, statics=2, kinds=2)
     point = model.forecast(batch).point
     static = model.forecast(batch._replace(static=batch.static + 1)).point
     assert (static != point).any(2).any(1).all()
     for kind in range(2):
-        categories = batch.categories.clone()
-        categories[:, kind] = (categories[:, kind] + 1) % 3
-        other = model.forecast(batch._replace(categories=categories)).point
+        codes = batch.category_codes.clone()
+        codes[:, kind] = (codes[:, kind] + 1) % 3
+        other = model.forecast(batch._replace(category_codes=codes)).point
         assert (other != point).any(2).any(1).all()
 
 
 @every_recurrent
 def test_a_window_with_all_that_is_known_is_forecast_the_same_alone(name):
-    sizes = {"known_dim": 2, "static_dim": 1, "category_sizes": [3]}
-    model = build(name, more=2, **sizes).eval()
+    model = build(name, more=2, covariates=Covariates(2, 1, [3])).eval()
     batch = batch_of(known=2, statics=1, kinds=1)
     together = model.forecast(batch)
     for row in range(8):
@@ -375,18 +408,19 @@ def test_a_window_with_all_that_is_known_is_forecast_the_same_alone(name):
 @every_forecaster
 def test_a_call_with_windows_forecasts_them(name):
     model, batch = build(name).eval(), batch_of()
-    expected = model.output.point(model.parameters_of(batch))
+    expected = model.output.point(model.predict_params(batch))
     torch.testing.assert_close(model(batch.past), expected.flatten(1))
     assert model(batch.past).shape == (8, HORIZON * 3)
 
 
-@pytest.mark.parametrize("name", TAUGHT)
+@pytest.mark.parametrize("name", RECURSIVE)
 def test_teaching_is_to_forecast_one_step_after_the_true_values(name):
     """The loss of all steps in one call is that of as many forecasts of one step."""
-    arguments = {"normalization": "none", "more": 1, "known_dim": 1, "static_dim": 1}
+    arguments = {"more": 1, "covariates": Covariates(1, 1)}
     model, batch = still(build(name, **arguments)), batch_of(known=1, statics=1)
     one = still(build(name, horizon=1, **arguments)).train()
     one.load_state_dict(model.state_dict())
+    model.normalization = one.normalization = WindowNormalization("none", 3)
     values = torch.cat([batch.past, batch.future], 1)
     features = torch.cat([batch.past_features, batch.future_features], 1)
     losses = []
@@ -402,28 +436,28 @@ def test_teaching_is_to_forecast_one_step_after_the_true_values(name):
 
 
 def test_points_are_fed_back_as_if_they_had_come():
-    model, batch = build("fed back", normalization="none").eval(), batch_of()
+    encoder = EncoderOptions(normalization="none")
+    model, batch = build("recursive", encoder=encoder).eval(), batch_of()
     point = model.forecast(batch).point
-    (taught,) = model._taught(batch._replace(future=point))
+    (taught,) = model._teacher_forced(batch._replace(future=point))
     torch.testing.assert_close(taught, point)
 
 
 @pytest.mark.parametrize("output", ["gaussian", "student_t", "negative_binomial"])
 def test_paths_of_one_step_are_spread_as_the_distribution_is(output):
-    model, batch = (
-        build("DeepARForecaster", horizon=1, samples=500, output=output).eval(),
-        batch_of(),
-    )
+    options = OutputOptions(num_samples=500)
+    model = build("counts", horizon=1, output=output, output_options=options).eval()
+    batch = batch_of()
     batch = batch._replace(future=batch.future[:, :1], future_features=batch.future_features[:, :1])
     forecast = model.forecast(batch)
-    parameters = model._taught(batch)
+    parameters = model._teacher_forced(batch)
     expected = model.output.quantiles(parameters, LEVELS)
     spread = expected[..., -1:] - expected[..., :1]
     step = 1.0 if output == "negative_binomial" else 1e-3
     assert ((forecast.quantiles - expected).abs() <= 0.02 * spread + step).all()
 
 
-@pytest.mark.parametrize("name", ["DeepARForecaster", "fed back jointly"])
+@pytest.mark.parametrize("name", ["DeepARForecaster", "recursive, joint"])
 def test_paths_are_drawn_anew_for_no_reason(name):
     model, batch = build(name).eval(), batch_of()
     first = model.forecast(batch)
@@ -431,7 +465,7 @@ def test_paths_are_drawn_anew_for_no_reason(name):
     close(model.forecast(batch), first, atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("decoding", ["direct", "recursive", "segments"])
+@pytest.mark.parametrize("decoding", ["direct", "recursive", "parallel"])
 @pytest.mark.parametrize("independent", [True, False])
 @pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize(
@@ -449,9 +483,11 @@ def test_the_family_takes_any_layer_decoding_and_output(
     torch.manual_seed(0)
     model = Forecaster(
         5, 8, 2, HORIZON * 3, horizon=HORIZON, layer=layer, decoding=decoding, output=output,
-        segment=4 if decoding == "segments" else 1, independent=independent, samples=10,
-        normalization=normalization, head_dropout=0.2, known_dim=2, static_dim=1,
-        category_sizes=[3], initialization="torch",
+        encoder=EncoderOptions(
+            normalization, 4 if decoding == "parallel" else 1, independent, initialization="torch"
+        ),
+        output_options=OutputOptions(num_samples=10), dropouts=Dropouts(head=0.2),
+        covariates=Covariates(2, 1, [3]),
     )  # fmt: skip
     batch = batch_of(known=2, statics=1, kinds=1)
     model.step(batch).loss.backward()
@@ -460,33 +496,50 @@ def test_the_family_takes_any_layer_decoding_and_output(
     assert scores.predictions.point.isfinite().all()
 
 
+def encoder(**options):
+    return {"encoder": EncoderOptions(**options)}
+
+
+def output_options(**options):
+    return {"output_options": OutputOptions(**options)}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"layer": "LSTN"}, "no recurrent layer LSTN: did you mean LSTM"),
         ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
         ({"hidden_dim": 0}, "hidden_dim must be at least 1, got 0"),
-        ({"samples": 0}, "samples must be at least 1, got 0"),
-        ({"segment": 0}, "segment must be at least 1, got 0"),
+        (output_options(num_samples=0), "num_samples must be at least 1, got 0"),
+        (encoder(patch_length=0), "patch_length must be at least 1, got 0"),
         ({"output_dim": None}, "Forecaster needs output_dim, which the data does not provide"),
         ({"horizon": 5}, "output_dim must be a multiple of horizon, got 12 and 5"),
         ({"horizon": 0}, "output_dim must be a multiple of horizon, got 12 and 0"),
-        ({"horizon": 3}, "4 channels need as many inputs, got 2"),
-        ({"normalization": "min-max"}, "normalization must be one of"),
+        ({"horizon": 3}, "4 target channels need input_dim of at least 4, got 2"),
+        (encoder(normalization="min-max"), "normalization must be one of"),
         ({"output": "normal"}, "output must be one of"),
-        ({"loss": "mape"}, "loss must be one of"),
-        ({"loss": "mae", "output": "gaussian"}, "loss=mae is of output=point, got output=gaussian"),
-        ({"quantiles": [0.5]}, "quantiles are of output=quantiles, got output=point"),
-        ({"quantiles": [0.1], "output": "quantiles"}, "levels must rise"),
-        ({"output": "negative_binomial"}, "counts are scaled, not shifted"),
-        ({"decoding": "segments"}, "decoding=segments needs a segment above 1, got 1"),
-        ({"decoding": "recursive", "segment": 2}, "goes step by step, got segment=2"),
-        ({"decoding": "recursive", "input_dim": 5}, "3 are only observed: choose decoding=direct"),
-        ({"decoding": "recursive", "output": "quantiles"}, "draws what it feeds back"),
+        (output_options(loss="mape"), "loss must be one of"),
+        ({**output_options(loss="mae"), "output": "gaussian"}, "loss=mae requires output=point"),
+        (output_options(quantiles=[0.5]), "quantiles requires output=quantiles, got output=point"),
+        ({**output_options(quantiles=[0.1]), "output": "quantiles"}, "levels must be increasing"),
+        ({"output": "negative_binomial"}, "negative_binomial does not support shifted windows"),
+        ({"decoding": "parallel"}, "decoding=parallel needs encoder.patch_length above 1, got 1"),
+        (
+            {"decoding": "recursive", **encoder(patch_length=2)},
+            "needs encoder.patch_length=1, got 2",
+        ),
+        (
+            {"decoding": "recursive", "input_dim": 5},
+            "past covariates, got 3: choose decoding=direct",
+        ),
+        ({"decoding": "recursive", "output": "quantiles"}, "samples what it feeds back"),
         ({"decoding": "backwards"}, "decoding must be one of"),
-        ({"decoding": "segments", "segment": 2, "hidden_dim": 5}, "hidden_dim must be even"),
-        ({"layer_dropout": 1.5, "num_layers": 2}, "dropout should be"),
-        ({"head_dropout": -0.5}, "dropout probability has to be"),
+        (
+            {"decoding": "parallel", **encoder(patch_length=2), "hidden_dim": 5},
+            "hidden_dim must be even",
+        ),
+        ({"dropouts": Dropouts(layer=1.5), "num_layers": 2}, "dropout should be"),
+        ({"dropouts": Dropouts(head=-0.5)}, "dropout probability has to be"),
     ],
 )
 def test_arguments_without_meaning_are_refused(arguments, message):
@@ -501,7 +554,10 @@ def test_arguments_without_meaning_are_refused(arguments, message):
         (lambda: DLinearForecaster(None, 4), "DLinearForecaster needs input_length"),
         (lambda: DLinearForecaster(8, 4, window=4), "window must be odd"),
         (lambda: DLinearForecaster(8, 4, normalization="x"), "normalization must be one of"),
-        (lambda: SeasonalNaiveForecaster(4, season=0), "season must be at least 1, got 0"),
+        (
+            lambda: SeasonalNaiveForecaster(4, season_length=0),
+            "season_length must be at least 1, got 0",
+        ),
         (lambda: LastValueForecaster(4, horizon=3), "output_dim must be a multiple of horizon"),
         (lambda: DriftForecaster(0), "output_dim must be"),
     ],
@@ -512,8 +568,10 @@ def test_baselines_refuse_what_has_no_meaning(make, message):
 
 
 def test_a_season_longer_than_what_is_seen_is_refused_before_it_starts():
-    model = SeasonalNaiveForecaster(4, season=24)
-    with pytest.raises(UserError, match="a season of 24 steps needs as many inputs, got 12"):
+    model = SeasonalNaiveForecaster(4, season_length=24)
+    with pytest.raises(
+        UserError, match="season_length=24 needs input_length of at least 24, got 12"
+    ):
         model.check_data(SimpleNamespace(input_length=12))
     model.check_data(SimpleNamespace(input_length=24))
     model.check_data(None)

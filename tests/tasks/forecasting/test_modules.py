@@ -6,21 +6,19 @@ import torch
 from rnn_lab.nn import LAYERS
 from rnn_lab.tasks.forecasting.baselines import (
     LinearDecomposition,
-    go_on_straight,
+    extend_line,
     repeat_last,
     repeat_season,
 )
-from rnn_lab.tasks.forecasting.modules import (
-    NORMALISATIONS,
-    DirectDecoder,
-    SegmentDecoder,
-    SegmentEmbedding,
-    WindowScaling,
+from rnn_lab.tasks.forecasting.modules import DirectDecoder, PatchDecoder, PatchEmbedding
+from rnn_lab.tasks.forecasting.normalization import (
+    NORMALIZATIONS,
+    WindowNormalization,
     last_observed,
 )
 
 NAN = torch.nan
-every_scaling = pytest.mark.parametrize("kind", NORMALISATIONS)
+every_scaling = pytest.mark.parametrize("kind", NORMALIZATIONS)
 
 
 def drawn(*shape, seed=0):
@@ -35,7 +33,7 @@ def windows():
 
 
 def scaling(kind, channels=2):
-    made = WindowScaling(kind, channels)
+    made = WindowNormalization(kind, channels)
     if kind == "revin":
         with torch.no_grad():
             made.gain.copy_(torch.tensor([0.3, -2.0])[:channels])
@@ -46,7 +44,7 @@ def scaling(kind, channels=2):
 @pytest.mark.parametrize("kind", ["standard", "revin"])
 def test_a_scaled_window_has_mean_zero_and_deviation_one(kind):
     past = windows()
-    x, _, _ = WindowScaling(kind, 2)(past)
+    x, _, _ = WindowNormalization(kind, 2)(past)
     for row, seen in zip(x, ~past.isnan(), strict=True):
         for channel in range(2):
             values = row[seen[:, channel], channel].detach()
@@ -57,7 +55,7 @@ def test_a_scaled_window_has_mean_zero_and_deviation_one(kind):
 def test_every_kind_of_scaling_measures_what_it_says():
     past = windows()
     seen = ~past.isnan()
-    scaled = {kind: WindowScaling(kind, 2)(past)[0] for kind in NORMALISATIONS}
+    scaled = {kind: WindowNormalization(kind, 2)(past)[0] for kind in NORMALIZATIONS}
     torch.testing.assert_close(scaled["none"][seen], past[seen])
     assert (last_observed(scaled["last"].where(seen, NAN)) == 0).all()
     size = scaled["mean"].where(seen, NAN).abs().nanmean(1)
@@ -92,7 +90,7 @@ def test_missing_values_have_no_part_in_scaling(kind):
 @every_scaling
 def test_a_window_of_one_value_or_of_none_is_finite(kind, value):
     past = torch.full((2, 5, 2), value)
-    x, location, scale = WindowScaling(kind, 2)(past)
+    x, location, scale = WindowNormalization(kind, 2)(past)
     assert all(part.isfinite().all() for part in (x, location, scale))
     assert (scale > 0).all()
     if past.isnan().all():
@@ -106,12 +104,12 @@ def test_what_is_learned_of_scaling_gets_a_gradient_and_nothing_else_does():
     x, location, scale = made(past.nan_to_num(50.0))
     (x.square().sum() + location.sum() + scale.sum()).backward()
     assert all(p.grad.abs().sum() > 0 for p in made.parameters())
-    assert not list(WindowScaling("standard", 2).parameters())
+    assert not list(WindowNormalization("standard", 2).parameters())
 
 
 def test_an_unknown_scaling_is_refused():
     with pytest.raises(ValueError, match=r"normalization must be one of none, .*, got 'min-max'"):
-        WindowScaling("min-max", 1)
+        WindowNormalization("min-max", 1)
 
 
 def test_the_last_observed_value_is_found_over_any_hole():
@@ -142,14 +140,14 @@ def test_a_hole_in_a_season_is_filled_from_the_season_before():
 
 
 def test_a_window_shorter_than_a_season_is_refused():
-    with pytest.raises(ValueError, match="a season of 4 steps needs as many inputs, got 3"):
+    with pytest.raises(ValueError, match="season_length=4 needs as many input steps, got 3"):
         repeat_season(drawn(1, 3, 1), 2, 4)
 
 
 def test_drift_goes_through_the_first_and_the_last_observed_value():
     past = drawn(3, 9, 2)
     past[0, :2], past[1, -3:], past[2, 3:6] = NAN, NAN, NAN
-    found = go_on_straight(past, 4)
+    found = extend_line(past, 4)
     for row, ahead in zip(past, found, strict=True):
         for channel in range(2):
             steps = (~row[:, channel].isnan()).nonzero()[:, 0]
@@ -163,18 +161,18 @@ def test_a_line_is_gone_on_with_exactly_whatever_is_missing():
     line = 3 + 0.5 * torch.arange(12.0)
     past = line[None, :8, None].clone()
     past[0, [0, 3, 6, 7]] = NAN
-    torch.testing.assert_close(go_on_straight(past, 4)[0, :, 0], line[8:])
+    torch.testing.assert_close(extend_line(past, 4)[0, :, 0], line[8:])
 
 
 def test_drift_of_one_value_or_of_none_stays_there():
     past = torch.full((2, 5, 1), NAN)
     past[0, 2] = 7.0
-    assert go_on_straight(past, 3).squeeze(2).tolist() == [[7, 7, 7], [0, 0, 0]]
+    assert extend_line(past, 3).squeeze(2).tolist() == [[7, 7, 7], [0, 0, 0]]
 
 
 def test_a_segment_is_read_as_one_step():
     torch.manual_seed(0)
-    made, x = SegmentEmbedding(2, 3, 5), drawn(4, 9, 2)
+    made, x = PatchEmbedding(2, 3, 5), drawn(4, 9, 2)
     found = made(x)
     assert found.shape == (4, 3, 5)
     for i in range(3):
@@ -184,7 +182,7 @@ def test_a_segment_is_read_as_one_step():
 
 def test_where_segments_do_not_fit_the_first_steps_are_left_out():
     torch.manual_seed(0)
-    made, x = SegmentEmbedding(2, 3, 5), drawn(4, 11, 2)
+    made, x = PatchEmbedding(2, 3, 5), drawn(4, 11, 2)
     torch.testing.assert_close(made(x), made(x[:, 2:]))
 
 
@@ -205,7 +203,7 @@ def test_a_direct_decoder_reads_what_is_known_of_each_step_for_that_step(known_d
 def segments(layer, horizon=7, channels=3, segment=3, known_dim=0):
     torch.manual_seed(0)
     reader = LAYERS[layer](4, 4)
-    decoder = SegmentDecoder(4, horizon, segment, 2, channels, known_dim, 0.0)
+    decoder = PatchDecoder(4, horizon, segment, 2, channels, known_dim, 0.0)
     rows = 2 * channels
     _, state = reader(drawn(rows, 5, 4))
     return decoder, reader, state, drawn(rows, horizon, known_dim, seed=1)
@@ -257,9 +255,11 @@ def test_a_segment_decoder_reads_what_is_known_of_each_step_for_that_step():
 
 
 def test_a_width_that_position_and_channel_cannot_share_is_refused():
-    with pytest.raises(ValueError, match="hidden_dim must be even for segments, got 5"):
-        SegmentDecoder(5, 6, 3, 1, 2, 0, 0.0)
-    SegmentDecoder(5, 6, 3, 1, 1, 0, 0.0)
+    with pytest.raises(
+        ValueError, match="hidden_dim must be even to hold position and channel embeddings, got 5"
+    ):
+        PatchDecoder(5, 6, 3, 1, 2, 0, 0.0)
+    PatchDecoder(5, 6, 3, 1, 1, 0, 0.0)
 
 
 def test_trend_and_rest_add_up_to_the_window():
@@ -268,8 +268,8 @@ def test_trend_and_rest_add_up_to_the_window():
     made, x = LinearDecomposition(9, 4, 5), drawn(3, 9)
     with torch.no_grad():
         made.trend.weight.normal_()
-        made.rest.weight.copy_(made.trend.weight)
-    expected = x @ made.trend.weight.T + made.trend.bias + made.rest.bias
+        made.remainder.weight.copy_(made.trend.weight)
+    expected = x @ made.trend.weight.T + made.trend.bias + made.remainder.bias
     torch.testing.assert_close(made(x), expected)
 
 
@@ -277,9 +277,9 @@ def test_the_trend_is_the_moving_mean_with_the_ends_held():
     made, x = LinearDecomposition(9, 9, 5), drawn(3, 9)
     with torch.no_grad():
         made.trend.weight.copy_(torch.eye(9))
-        made.rest.weight.zero_()
+        made.remainder.weight.zero_()
         made.trend.bias.zero_()
-        made.rest.bias.zero_()
+        made.remainder.bias.zero_()
     held = [[min(max(i, 0), 8) for i in range(step - 2, step + 3)] for step in range(9)]
     expected = torch.stack([x[:, steps].mean(1) for steps in held], 1)
     torch.testing.assert_close(made(x), expected)

@@ -12,8 +12,8 @@ from rnn_lab.tasks.forecasting.outputs import (
     Point,
     Quantiles,
     StudentT,
-    output,
-    pinball,
+    build_output,
+    pinball_loss,
 )
 
 FEW = (0.1, 0.5, 0.9)
@@ -38,7 +38,7 @@ def placed(name, scale=1.0, location=0.0, rows=6):
     """Parameters of some values, and what came."""
     made = ALL[name]()
     full = torch.full((rows, 3), 1.0)
-    parameters = made.place(2 * drawn(rows, 3, made.size), location * full, scale * full)
+    parameters = made.to_params(2 * drawn(rows, 3, made.size), location * full, scale * full)
     came = location + scale * drawn(rows, 3, seed=1)
     return made, parameters, came.abs().round() if name == "negative_binomial" else came
 
@@ -82,7 +82,7 @@ def test_the_loss_of_a_point_is_its_error(loss, error):
 
 def test_the_pinball_loss_weighs_what_lies_above_by_the_level_and_below_by_the_rest():
     quantiles, came = drawn(5, 3), drawn(5, seed=1)
-    found = pinball(quantiles, came, FEW)
+    found = pinball_loss(quantiles, came, FEW)
     for i, level in enumerate(FEW):
         above = came - quantiles[:, i]
         expected = 2 * torch.where(above > 0, level * above, (level - 1) * above)
@@ -96,7 +96,7 @@ def test_the_pinball_loss_over_all_levels_is_the_crps():
     levels = tuple((np.arange(4000) + 0.5) / 4000)
     quantiles = torch.special.ndtri(torch.tensor(levels, dtype=torch.float64))
     came = torch.tensor([-2.0, 0.0, 0.7], dtype=torch.float64)
-    found = pinball(quantiles.expand(3, -1), came, levels).mean(1)
+    found = pinball_loss(quantiles.expand(3, -1), came, levels).mean(1)
     z = came.numpy()
     exact = z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi)
     torch.testing.assert_close(found, torch.from_numpy(exact), atol=1e-3, rtol=0)
@@ -129,7 +129,7 @@ def test_placing_is_affine(name):
     zero, one = torch.zeros(4, 3), torch.ones(4, 3)
     scale = drawn(4, 3, seed=2).exp()
     location = zero if name == "negative_binomial" else drawn(4, 3, seed=3)
-    plain, moved = made.place(raw, zero, one), made.place(raw, location, scale)
+    plain, moved = made.to_params(raw, zero, one), made.to_params(raw, location, scale)
     torch.testing.assert_close(made.point(moved), made.point(plain) * scale + location)
     if name in ("quantiles", "gaussian", "student_t"):
         first, second = (made.quantiles(parameters, FEW) for parameters in (plain, moved))
@@ -145,7 +145,7 @@ def test_one_level_for_each_value_gives_what_all_levels_gave(name):
     made, parameters, _ = placed(name, 5.0)
     whole = made.quantiles(parameters, FEW)
     which = torch.randint(3, (6, 3), generator=torch.Generator().manual_seed(0))
-    found = made.at(parameters, FEW, which)
+    found = made.icdf(parameters, FEW, which)
     torch.testing.assert_close(found, whole.gather(-1, which.unsqueeze(-1)).squeeze(-1))
 
 
@@ -190,7 +190,7 @@ def test_between_two_levels_quantiles_are_interpolated_and_beyond_them_unknown()
 def test_gradients_stay_finite_whatever_a_network_says(name, sign, size):
     made = ALL[name]()
     raw = torch.full((2, made.size), sign * size, requires_grad=True)
-    parameters = made.place(raw, torch.zeros(2), torch.tensor([0.01, 100.0]))
+    parameters = made.to_params(raw, torch.zeros(2), torch.tensor([0.01, 100.0]))
     loss = made.loss(parameters, torch.tensor([0.0, 7.0]))
     loss.sum().backward()
     assert loss.isfinite().all()
@@ -199,7 +199,7 @@ def test_gradients_stay_finite_whatever_a_network_says(name, sign, size):
 
 @pytest.mark.parametrize("name", ["point", *list(ALL)[3:]])
 def test_every_output_is_made_by_its_name(name):
-    made = output(name)
+    made = build_output(name)
     assert type(made) is (Point if name == "point" else type(ALL[name]()))
     if name == "quantiles":
         assert made.levels == LEVELS
@@ -210,14 +210,17 @@ def test_every_output_is_made_by_its_name(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: output("normal"), "output must be one of point, quantiles, .*, got 'normal'"),
-        (lambda: output("point", "mape"), "loss must be one of mse, mae, huber, got 'mape'"),
-        (lambda: Quantiles(()), "levels must rise"),
-        (lambda: Quantiles((0.1, 0.9)), "levels must rise"),
-        (lambda: Quantiles((0.5, 0.1)), "levels must rise"),
-        (lambda: Quantiles((0.5, 0.5)), "levels must rise"),
-        (lambda: Quantiles((0, 0.5)), "levels must rise"),
-        (lambda: Quantiles((0.5, 1)), "levels must rise"),
+        (
+            lambda: build_output("normal"),
+            "output must be one of point, quantiles, .*, got 'normal'",
+        ),
+        (lambda: build_output("point", "mape"), "loss must be one of mse, mae, huber, got 'mape'"),
+        (lambda: Quantiles(()), "levels must be increasing"),
+        (lambda: Quantiles((0.1, 0.9)), "levels must be increasing"),
+        (lambda: Quantiles((0.5, 0.1)), "levels must be increasing"),
+        (lambda: Quantiles((0.5, 0.5)), "levels must be increasing"),
+        (lambda: Quantiles((0, 0.5)), "levels must be increasing"),
+        (lambda: Quantiles((0.5, 1)), "levels must be increasing"),
     ],
 )
 def test_names_and_levels_without_meaning_are_refused(make, message):

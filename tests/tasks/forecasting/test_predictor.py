@@ -28,7 +28,7 @@ PAST, HORIZON, ROWS = 12, 4, 400
 SIZES = [f"--data.input_length={PAST}", f"--data.horizon={HORIZON}"]
 SYNTHETIC = ["--data=SyntheticSeries", f"--data.length={ROWS}", "--data.channels=2", *SIZES]
 SMALL = ["--model=LSTMForecaster", "--model.hidden_dim=8", "--trainer.accelerator=cpu"]
-DEEP = ["--model=DeepARForecaster", "--model.hidden_dim=4", "--model.samples=10", *SMALL[2:]]
+DEEP = ["--model=DeepARForecaster", "--model.hidden_dim=4", *SMALL[2:]]
 BOUNDS = [f"{side}_{level}" for level in (80, 95) for side in ("lower", "upper")]
 
 
@@ -55,7 +55,10 @@ def long(tmp_path_factory):
     """Of two series in a long table, with what is known of the future."""
     folder = tmp_path_factory.mktemp("long")
     promoted(60).to_csv(folder / "sales.csv", index=False)
-    known = ["--data.known=[promotion]", "--data.static=[unique_id,size]"]
+    known = [
+        "--data.columns.future_covariates=[promotion]",
+        "--data.columns.static_covariates=[unique_id,size]",
+    ]
     words = [f"--data.file={folder}/sales.csv", "--data.calendar=[weekday]", *known, *SIZES]
     return trained(folder, *SMALL, "--data=ForecastingFiles", *words)
 
@@ -67,7 +70,7 @@ def synthetic():
 def frame(rows=ROWS):
     """The generated series as a table."""
     panel = synthetic().panel
-    values = {name: panel.buffer[:rows, i] for i, name in enumerate(panel.targets)}
+    values = {name: panel.values[:rows, i] for i, name in enumerate(panel.targets)}
     return pd.DataFrame({"date": panel.times(0, 0, rows), **values})
 
 
@@ -179,7 +182,7 @@ def test_intervals_are_those_that_are_asked_for(checkpoint, deep):
 
 @pytest.mark.parametrize("interval", [0, 1, -0.5, 80])
 def test_an_interval_without_meaning_is_refused(checkpoint, interval):
-    with pytest.raises(UserError, match=f"intervals must lie between 0 and 1, got {interval}"):
+    with pytest.raises(UserError, match=f"intervals must be between 0 and 1, got {interval}"):
         rnn_lab.load(checkpoint).predict(frame(), [interval])
 
 
@@ -187,7 +190,7 @@ def test_a_checkpoint_without_validation_gives_points_alone(tmp_path):
     path = trained(tmp_path, *SMALL, *SYNTHETIC, "--trainer.limit_val_batches=0")
     predictor = rnn_lab.load(str(Path(path).with_name("last.ckpt")))
     assert list(predictor.predict(frame()).columns) == ["date", "y1", "y2"]
-    with pytest.raises(UserError, match="has no validation to make intervals from"):
+    with pytest.raises(UserError, match="has no calibration for intervals"):
         predictor.predict(frame(), [0.8])
 
 
@@ -253,7 +256,10 @@ def test_mistakes_in_the_input_cost_one_line(checkpoint, tmp_path, capsys, chang
 
 @pytest.mark.parametrize(
     ("text", "wish"),
-    [("", "standard input is empty"), ('date,y1,y2\n"2024-01-01', "standard input is no table")],
+    [
+        ("", "standard input is empty"),
+        ('date,y1,y2\n"2024-01-01', "standard input is not a valid table"),
+    ],
 )
 def test_mistakes_in_standard_input_cost_one_line(checkpoint, capsys, monkeypatch, text, wish):
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
@@ -265,10 +271,10 @@ def test_mistakes_in_standard_input_cost_one_line(checkpoint, capsys, monkeypatc
 @pytest.mark.parametrize(
     ("words", "wish"),
     [
-        (["--format=text"], "a forecast is written as csv, jsonl, parquet"),
-        (["--format=parquet"], "a forecast is written as csv, jsonl, parquet"),
-        (["--output=next.xlsx"], "a forecast is written as csv, jsonl, parquet"),
-        (["--intervals=[1.5]"], "intervals must lie between 0 and 1, got 1.5"),
+        (["--format=text"], "the format of forecasts must be one of csv, jsonl, parquet"),
+        (["--format=parquet"], "the format of forecasts must be one of csv, jsonl, parquet"),
+        (["--output=next.xlsx"], "the format of forecasts must be one of csv, jsonl, parquet"),
+        (["--intervals=[1.5]"], "intervals must be between 0 and 1, got 1.5"),
         (["--beam_size=2"], "leave --beam_size out"),
         (["--references=a.txt"], "leave --references out"),
     ],
@@ -303,7 +309,7 @@ def test_what_is_known_of_the_future_must_reach_it_and_matters(long):
     ahead = table["y"].isna()
     other = predictor.predict(table.assign(promotion=table["promotion"].where(~ahead, 5)))
     assert (found["y"] != other["y"]).all()
-    with pytest.raises(UserError, match="must reach the horizon of 4"):
+    with pytest.raises(UserError, match="must cover the horizon of 4"):
         predictor.predict(unsold(promoted(60), HORIZON - 1))
 
 
@@ -363,7 +369,7 @@ def test_a_backtest_measures_what_the_test_does_next_to_baselines(checkpoint, tm
 
 @pytest.mark.slow
 def test_baselines_of_a_backtest_are_what_a_test_of_them_measures(checkpoint, tmp_path):
-    words = ["backtest", "--ckpt_path", checkpoint, "--data.season=6"]
+    words = ["backtest", "--ckpt_path", checkpoint, "--data.season_length=6"]
     assert main([*words, "--output", str(tmp_path)]) == 0
     whole = {row["model"]: row for row in table(tmp_path / "backtest.csv") if row["step"] == "all"}
     baselines = {
@@ -373,7 +379,13 @@ def test_baselines_of_a_backtest_are_what_a_test_of_them_measures(checkpoint, tm
     }
     for name, model in baselines.items():
         place = tmp_path / model
-        words = [f"--model={model}", "--data.season=6", *SMALL[2:], *SYNTHETIC, "--test=true"]
+        words = [
+            f"--model={model}",
+            "--data.season_length=6",
+            *SMALL[2:],
+            *SYNTHETIC,
+            "--test=true",
+        ]
         trained(place, *words)
         for error, value in scores(place / "run/scores.json").items():
             assert float(whole[name][error]) == pytest.approx(value, rel=1e-4)
@@ -390,8 +402,8 @@ def test_several_checkpoints_are_compared(checkpoint, deep, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "wish"),
     [
-        (["--data.input_length=9"], "sees 9 steps, windows have"),
-        (["--data.scaling=none"], "was trained on values scaled otherwise"),
+        (["--data.input_length=9"], "has input_length 9, expected"),
+        (["--data.scaling=none"], "was trained with another scaling"),
         (["--data.calendar=[weekday]"], "was trained with calendar weekday, the data has none"),
         (["--data.targets=[y2,y1]"], "was trained with targets y2, y1, the data has y1, y2"),
     ],
@@ -417,7 +429,7 @@ def test_checkpoints_that_read_windows_otherwise_are_not_compared(tmp_path, caps
 def test_a_backtest_can_train_anew_on_the_way(tmp_path):
     """Until its first refit the model is the one that was trained; later ones have seen more."""
     best = trained(tmp_path, *SMALL, *SYNTHETIC, "--test=true")
-    words = ["backtest", "--ckpt_path", best, "--refit=40", "--data.stride=5"]
+    words = ["backtest", "--ckpt_path", best, "--refit_every=40", "--data.stride=5"]
     assert main([*words, f"--output={tmp_path}/out"]) == 0
     whole = {row["model"]: row for row in table(tmp_path / "out/backtest.csv")
              if row["step"] == "all"}  # fmt: skip
@@ -438,10 +450,10 @@ def test_a_backtest_can_train_anew_on_the_way(tmp_path):
     ("words", "wish"),
     [
         (["--ckpt_path=no.ckpt"], "no.ckpt does not exist"),
-        (["--renew=0"], "renew and refit count steps: they must be at least 1"),
-        (["--refit=0"], "renew and refit count steps: they must be at least 1"),
+        (["--recalibrate_every=0"], "recalibrate_every must be at least 1, got 0"),
+        (["--refit_every=0"], "refit_every must be at least 1, got 0"),
         (["--data.file=a.csv"], "SyntheticSeries: .*file"),
-        (["--data.split=[0.5]"], "split .* says nothing"),
+        (["--data.split=[0.5]"], "invalid split"),
     ],
 )
 def test_mistakes_in_a_backtest_cost_one_line(checkpoint, tmp_path, capsys, words, wish):
@@ -521,18 +533,18 @@ def test_one_series_is_forecast_by_one_process(checkpoint, tmp_path, capsys):
     frame().to_csv(tmp_path / "wide.csv", index=False)
     ask = ["predict", "--ckpt_path", checkpoint, "--input", f"{tmp_path}/wide.csv"]
     assert main([*ask, "--trainer.accelerator=cpu", "--trainer.devices=2"]) == 1
-    assert "leave --trainer.devices out" in capsys.readouterr().err
+    assert "remove --trainer.devices" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (lambda table: table.iloc[::2], "none of h: freq is another"),
-        (lambda table: None, "predict takes a pandas frame, got NoneType"),
-        (lambda table: pd.concat([table, table[["y1"]]], axis=1), "has the column 'y1' twice"),
+        (lambda table: table.iloc[::2], "smallest step is 2h: set another freq"),
+        (lambda table: None, "predict takes a pandas DataFrame, got NoneType"),
+        (lambda table: pd.concat([table, table[["y1"]]], axis=1), "has duplicate columns 'y1'"),
         (
             lambda table: table.assign(y1=table["y1"].where(table.index < ROWS - PAST)),
-            "'y1' has no value among the last 12 rows, which are seen",
+            "target 'y1' has no value in the last 12 rows, which are the input",
         ),
     ],
 )
@@ -546,7 +558,7 @@ def test_averaged_weights_have_no_intervals_of_the_first_ones_errors(checkpoint,
     assert main(["average", checkpoint, last, "--output", f"{tmp_path}/mean.ckpt"]) == 0
     predictor = rnn_lab.load(f"{tmp_path}/mean.ckpt")
     assert list(predictor.predict(frame()).columns) == ["date", "y1", "y2"]
-    with pytest.raises(UserError, match="no validation to make intervals from"):
+    with pytest.raises(UserError, match="no calibration for intervals"):
         predictor.predict(frame(), intervals=[0.8])
 
 

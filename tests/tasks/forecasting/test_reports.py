@@ -11,10 +11,10 @@ from rnn_lab.models import (
     DeepARForecaster,
     Forecaster,
     LastValueForecaster,
-    LSTMForecaster,
     SeasonalNaiveForecaster,
 )
 from rnn_lab.tasks.forecasting.metrics import ForecastErrors
+from rnn_lab.tasks.forecasting.options import OutputOptions
 from rnn_lab.tasks.forecasting.reports import EDGES, ForecastReport
 
 HORIZON, CHANNELS = 4, 2
@@ -29,7 +29,7 @@ def series(**options):
 
 def lstm(**options):
     torch.manual_seed(0)
-    return LSTMForecaster(CHANNELS, 4, **SIZES, **options)
+    return Forecaster(CHANNELS, 4, **SIZES, **options)
 
 
 def folder(trainer):
@@ -44,7 +44,7 @@ def kept(trainer):
 def undrawn(monkeypatch):
     """Nothing is drawn, which takes long."""
     monkeypatch.setattr(
-        "rnn_lab.tasks.forecasting.reports.save", lambda figure, trainer, name: None
+        "rnn_lab.tasks.forecasting.reports.save_figure", lambda figure, trainer, name: None
     )
 
 
@@ -68,7 +68,7 @@ def test_scores_are_means_over_the_steps_weighted_by_what_was_observed(
 ):
     trainer = make_trainer(callbacks=ForecastReport())
     data, model = series(), lstm(output=output)
-    data.panel.buffer[-60:-40, 0] = np.nan  # missing in some test windows
+    data.panel.values[-60:-40, 0] = np.nan  # missing in some test windows
     trainer.test(model, data, verbose=False)
     found = kept(trainer)
     errors = model.metrics["test"]["forecast"]
@@ -81,7 +81,7 @@ def test_scores_are_means_over_the_steps_weighted_by_what_was_observed(
 
 def test_scores_are_those_of_the_forecasts_of_the_test_split(make_trainer, undrawn):
     trainer = make_trainer(callbacks=ForecastReport())
-    data, model = series(), SeasonalNaiveForecaster(**SIZES, season=12)
+    data, model = series(), SeasonalNaiveForecaster(**SIZES, season_length=12)
     trainer.test(model, data, verbose=False)
     windows = data.split("test")
     batch = windows[np.arange(len(windows))]
@@ -111,8 +111,8 @@ def test_residuals_are_counted_at_the_first_the_middle_and_the_last_step(
 
     from rnn_lab.tasks.forecasting import plots as forecast_plots
 
-    real = forecast_plots.residuals
-    monkeypatch.setattr(forecast_plots, "residuals", watch)
+    real = forecast_plots.plot_residuals
+    monkeypatch.setattr(forecast_plots, "plot_residuals", watch)
     trainer = make_trainer(callbacks=ForecastReport())
     data = series()
     trainer.test(LastValueForecaster(**SIZES), data, verbose=False)
@@ -129,7 +129,7 @@ def test_residuals_are_counted_at_the_first_the_middle_and_the_last_step(
 
 def test_a_model_of_distributions_draws_its_intervals_too(make_trainer):
     trainer = make_trainer(max_epochs=1, limit_train_batches=1, callbacks=ForecastReport(panels=1))
-    model = DeepARForecaster(CHANNELS, 4, 1, **SIZES, samples=5)
+    model = DeepARForecaster(CHANNELS, 4, 1, **SIZES)
     data = series()
     trainer.fit(model, data)
     trainer.test(model, data, verbose=False)
@@ -139,7 +139,13 @@ def test_a_model_of_distributions_draws_its_intervals_too(make_trainer):
 
 def test_levels_that_miss_an_interval_leave_out_its_band_and_its_scores(make_trainer, undrawn):
     trainer = make_trainer(callbacks=ForecastReport(panels=2))
-    model = Forecaster(CHANNELS, 4, **SIZES, output="quantiles", quantiles=[0.1, 0.5, 0.9])
+    model = Forecaster(
+        CHANNELS,
+        4,
+        **SIZES,
+        output="quantiles",
+        output_options=OutputOptions(quantiles=[0.1, 0.5, 0.9]),
+    )
     trainer.test(model, series(), verbose=False)
     found = kept(trainer)["scores"]
     assert found["coverage_80"] is not None
@@ -156,7 +162,7 @@ def test_drawing_leaves_a_model_training_as_it_was(make_trainer, undrawn):
 def test_fewer_windows_than_panels_are_drawn_once_each(make_trainer, monkeypatch):
     shown = []
     monkeypatch.setattr(
-        "rnn_lab.tasks.forecasting.reports.save",
+        "rnn_lab.tasks.forecasting.reports.save_figure",
         lambda figure, trainer, name: shown.append((name, len(figure.axes))),
     )
     trainer = make_trainer(callbacks=ForecastReport(panels=50))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from rnn_lab import LSTMForecaster, train_forecaster
+from rnn_lab import Forecaster, LSTMForecaster, train_forecaster
 
 
 def batches(count=4):
@@ -23,7 +23,7 @@ def test_epochs_lower_the_mean_loss_of_the_textbooks_usage():
 
 
 def test_the_loss_is_the_mean_over_batches():
-    model = LSTMForecaster(input_dim=3, hidden_dim=4, head_dropout=0.0)
+    model = Forecaster(input_dim=3, hidden_dim=4)
     still = torch.optim.SGD(model.parameters(), lr=0.0)
     found = train_forecaster(model, batches(), nn.MSELoss(), still, "cpu")
     expected = [nn.functional.mse_loss(model(x), y).item() for x, y in batches()]
@@ -32,5 +32,5 @@ def test_the_loss_is_the_mean_over_batches():
 
 def test_no_batch_is_refused():
     model = LSTMForecaster(input_dim=3, hidden_dim=4)
-    with pytest.raises(ValueError, match="holds no batch"):
+    with pytest.raises(ValueError, match="train_loader is empty"):
         train_forecaster(model, [], nn.MSELoss(), torch.optim.SGD(model.parameters()), "cpu")

@@ -40,22 +40,22 @@ def some_panel(*lengths: int, seed: int = 0) -> Panel:
     ]
     frame = pd.concat(parts, ignore_index=True)
     frame.loc[rng.random(len(frame)) < 0.1, ["a", "observed"]] = np.nan
-    settings = PanelConfig(
+    config = PanelConfig(
         None,
         "id",
         targets=["a", "b"],
-        known=["known", "event"],
-        observed=["observed"],
-        static=["size", "id"],
+        future_covariates=["known", "event"],
+        past_covariates=["observed"],
+        static_covariates=["size", "id"],
     )
-    return read_panel(lambda: as_chunks(frame), settings)
+    return read_panel(lambda: as_chunks(frame), config)
 
 
 def windows_of(
     panel: Panel, past: int = 4, horizon: int = 3, stride: int = 1, kind: Kind = "standard"
 ) -> Windows:
     rows = np.stack([np.zeros_like(panel.lengths), panel.lengths], 1)
-    scaler, _ = Scaler.fit(panel, panel.lengths, kind, season=2)
+    scaler, _ = Scaler.fit(panel, panel.lengths, kind, season_length=2)
     bounds = Bounds.within(rows, past, horizon, stride, inside=True)
     return Windows(panel, scaler, bounds, past, horizon, stride)
 
@@ -81,13 +81,13 @@ def test_a_batch_is_its_windows_cut_out_one_by_one(stride: int) -> None:
     for n, row in enumerate(rows):
         assert (series[n], origins[n] - 4) == cut[row]
         start = panel.offsets[series[n]] + cut[row][1]
-        values = panel.buffer[start : start + 7]
+        values = panel.values[start : start + 7]
         equal(batch.past[n], values[:4, :2])
         equal(batch.future[n], values[4:, :2])
         equal(batch.past_features[n], values[:4, 2:])
         equal(batch.future_features[n], values[4:, 2:5])
         equal(batch.static[n], panel.static[series[n]])
-        equal(batch.categories[n], panel.categories[series[n]])
+        equal(batch.category_codes[n], panel.category_codes[series[n]])
         assert windows.times(row).tolist() == [cut[row][1] + 4 + step for step in range(3)]
 
 
@@ -109,18 +109,18 @@ def test_the_scaler_is_mean_and_deviation_of_training_rows_whatever_the_blocks(
     monkeypatch.setattr(scaling, "BLOCK", block)
     panel = some_panel(20, 9, 31)
     ends = np.array([14, 5, 22])
-    scaler, notices = Scaler.fit(panel, ends, "standard", season=2)
+    scaler, notices = Scaler.fit(panel, ends, "standard", season_length=2)
     parts = [
-        panel.buffer[o : o + e].astype(float) for o, e in zip(panel.offsets, ends, strict=False)
+        panel.values[o : o + e].astype(float) for o, e in zip(panel.offsets, ends, strict=False)
     ]
     for series, values in enumerate(parts):
         np.testing.assert_allclose(scaler.location[series], np.nanmean(values[:, :2], 0), rtol=1e-5)
         np.testing.assert_allclose(scaler.scale[series], np.nanstd(values[:, :2], 0), rtol=1e-5)
         apart = np.nanmean(np.abs(values[2:, :2] - values[:-2, :2]), 0) / scaler.scale[series]
-        np.testing.assert_allclose(scaler.naive[series], apart, rtol=1e-5)
+        np.testing.assert_allclose(scaler.naive_mae[series], apart, rtol=1e-5)
     together = np.concatenate(parts)[:, 2:]
     means, deviations = np.nanmean(together, 0), np.nanstd(together, 0)
-    assert panel.measured.tolist() == [True, True, True, False, False, True]
+    assert panel.numeric.tolist() == [True, True, True, False, False, True]
     np.testing.assert_allclose(scaler.feature_location, [means[0], 0, 0, means[3]], rtol=1e-5)
     np.testing.assert_allclose(
         scaler.feature_scale, [deviations[0], 1, 1, deviations[3]], rtol=1e-5
@@ -134,8 +134,8 @@ def test_no_value_after_training_changes_the_scaler() -> None:
     ends = np.array([14, 5])
     before = Scaler.fit(panel, ends, "standard", 2)[0].state_dict()
     changed = copy.deepcopy(panel)
-    changed.buffer[14:20] = 1e9
-    changed.buffer[25:] = np.nan
+    changed.values[14:20] = 1e9
+    changed.values[25:] = np.nan
     assert repr(Scaler.fit(changed, ends, "standard", 2)[0].state_dict()) == repr(before)
 
 
@@ -149,7 +149,7 @@ def test_a_scaler_comes_back_from_plain_values() -> None:
 
 def test_a_constant_column_is_centered_not_scaled_and_told() -> None:
     panel = some_panel(20, 20)
-    panel.buffer[20:34, 1] = 1e6 + 0.1
+    panel.values[20:34, 1] = 1e6 + 0.1
     scaler, notices = Scaler.fit(panel, np.array([14, 14]), "standard", 2)
     assert scaler.scale[1, 1] == 1
     assert scaler.location[1, 1] == np.float32(1e6 + 0.1)
@@ -161,23 +161,23 @@ def test_a_series_without_training_values_is_scaled_like_all() -> None:
     scaler, _ = Scaler.fit(panel, np.array([14, 0]), "standard", 2)
     np.testing.assert_array_equal(scaler.location[1], scaler.location[0])
     np.testing.assert_array_equal(scaler.scale[1], scaler.scale[0])
-    assert np.isnan(scaler.naive[1]).all()
+    assert np.isnan(scaler.naive_mae[1]).all()
     assert np.isfinite(scaler.scale).all()
 
 
 def test_a_target_without_training_values_is_named() -> None:
     panel = some_panel(20)
-    panel.buffer[:14, 1] = np.nan
-    with pytest.raises(UserError, match="column 'b' has no value in training: leave it out"):
+    panel.values[:14, 1] = np.nan
+    with pytest.raises(UserError, match="target 'b' has no value in the training rows"):
         Scaler.fit(panel, np.array([14]), "standard", 2)
 
 
 def test_values_scaled_in_batches_are_those_scaled_in_memory(tmp_path: Path) -> None:
     panel = some_panel(20, 9, 31)
     memory = windows_of(panel)
-    panel.buffer.tofile(tmp_path / "rows")
-    values = np.memmap(tmp_path / "rows", np.float32, "c", shape=panel.buffer.shape)
-    mapped = windows_of(replace(panel, buffer=values))
+    panel.values.tofile(tmp_path / "rows")
+    values = np.memmap(tmp_path / "rows", np.float32, "c", shape=panel.values.shape)
+    mapped = windows_of(replace(panel, values=values))
     assert (memory.flat.scaled, mapped.flat.scaled) == (True, False)
     rows = np.arange(len(memory))[::-1].copy()
     for one, other in zip(memory[rows], mapped[rows], strict=True):
@@ -209,7 +209,7 @@ def test_gathering_leaves_the_series_as_they_are() -> None:
 
 def test_a_window_may_forecast_what_was_never_observed() -> None:
     panel = some_panel(12)
-    panel.buffer[4:7, :2] = np.nan
+    panel.values[4:7, :2] = np.nan
     assert windows_of(panel)[np.array([0])].future.isnan().all()
 
 
@@ -317,5 +317,5 @@ def test_an_epoch_goes_on_from_a_start_and_the_next_is_whole() -> None:
 def test_wrong_sizes_are_named() -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         WindowBatchSampler(3, 0, shuffle=True)
-    with pytest.raises(ValueError, match="3 windows cannot train 4 processes"):
+    with pytest.raises(ValueError, match="cannot train 4 processes on 3 windows"):
         WindowBatchSampler(3, 1, shuffle=True, world_size=4)

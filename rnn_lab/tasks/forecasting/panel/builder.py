@@ -1,4 +1,4 @@
-"""From tables to panels: read twice, first to see what there is, then to write it down."""
+"""Build panels from tables in two passes: the first finds the series, the second writes values."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -13,202 +13,206 @@ from rnn_lab.tasks.forecasting.panel.frequency import calendar_features
 from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
 from rnn_lab.tasks.forecasting.panel.scanner import PanelScanner, RowReader, SortedRows
 
-BLOCK = 1 << 16  # rows that are worked on at once
+BLOCK = 1 << 16  # rows that are processed at once
 Table = Callable[[], Iterable[Chunk]]
 
 
 def read_panel(
     table: Table,
-    settings: PanelConfig,
+    config: PanelConfig,
     folder: Path | None = None,
-    levels: Mapping[str, list[str]] | None = None,
+    categories: Mapping[str, list[str]] | None = None,
 ) -> Panel:
-    """Put the series of a table on their grids.
+    """Read the series of a table at a regular frequency.
 
     Args:
-        table: Reads the table anew, chunk by chunk.
-        settings: Which column is what.
-        folder: Where the panel goes; None keeps it in memory.
-        levels: What text columns can say; None learns it from the table.
+        table: Reads the table from its start, chunk by chunk.
+        config: Roles of the columns.
+        folder: Folder of the panel; None keeps it in memory.
+        categories: Categories of text columns; None collects them from the table.
 
     Returns:
-        The panel, its settings with the targets and the frequency that were found.
+        The panel, its config with inferred targets and frequency.
 
     Raises:
-        UserError: If the table is not as the settings say: a column is missing or of the wrong
-            type, a value not finite, a time out of order, twice there or off the grid, more than
-            half of a grid empty, or what is known of the future missing.
+        UserError: If the table does not match the config: a column is missing or of the wrong type,
+            a value is not finite, a time is out of order, duplicated or not at the frequency, more
+            than half of the rows of a series are missing, or future covariates are missing.
     """
     chunks = iter(table())
     first = next(chunks)
-    survey = PanelScanner(first, settings, levels)
+    scanner = PanelScanner(first, config, categories)
     for chunk in chain([first], chunks):
-        survey.add(chunk)
-    writer = Writer(survey, folder)
+        scanner.add(chunk)
+    builder = PanelBuilder(scanner, folder)
     for chunk in table():
-        writer.add(chunk)
-    return writer.panel()
+        builder.add(chunk)
+    return builder.panel()
 
 
-class Writer:
-    """The second reading: values to their places on the grid.
+class PanelBuilder:
+    """Second pass over a table: write the values to their rows.
 
     Args:
-        survey: What the first reading found.
-        folder: Where the panel goes; None keeps it in memory.
+        scanner: Result of the first pass.
+        folder: Folder of the panel; None keeps it in memory.
     """
 
-    def __init__(self, survey: PanelScanner, folder: Path | None) -> None:
-        self.survey = survey
+    def __init__(self, scanner: PanelScanner, folder: Path | None) -> None:
+        self.scanner = scanner
         self.folder = folder
-        self.grid = survey.grid
-        self.levels = survey.levels
-        self.settings = replace(survey.settings, freq=self.grid.name)
-        self.rows = RowReader(self.settings, survey.numbered, dict(survey.ids))
-        places, _ = self.grid.place(survey.begins, survey.ends)
-        self.lengths = places + 1
-        self.gaps = self.lengths - survey.rows.seen
+        self.frequency = scanner.frequency
+        self.categories = scanner.categories
+        self.config = replace(scanner.config, freq=self.frequency.name)
+        self.rows = RowReader(self.config, scanner.numbered, dict(scanner.ids))
+        last, _ = self.frequency.to_index(scanner.start_times, scanner.end_times)
+        self.lengths = last + 1
+        self.gaps = self.lengths - scanner.rows.counts
         self._check_gaps()
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
-        self.holed = int(np.argmax(self.gaps > 0))  # the first series with gaps, if any has
-        self.gap: int | None = None  # its first row that is missing
-        self._arrange()
+        self.first_with_gaps = int(np.argmax(self.gaps > 0))  # the first series with missing rows
+        self.first_gap: int | None = None  # its first missing row
+        self._allocate()
 
     def _check_gaps(self) -> None:
-        steps, grid = self.survey.steps, self.grid
-        months = grid.kind in ("start", "end")
-        least = steps.least_months if months else steps.least
-        if grid.kind != "business" and least > grid.step:
+        inference, frequency = self.scanner.inference, self.frequency
+        months = frequency.kind in ("start", "end")
+        smallest = inference.smallest_months if months else inference.smallest
+        if frequency.kind != "business" and smallest > frequency.step:
+            found = replace(frequency, step=smallest).name or 1
             raise UserError(
-                f"{self.survey.source} has steps of {replace(grid, step=least).name or 1} and "
-                f"more, none of {grid.name or 1}: freq is another"
+                f"freq {frequency.name or 1} does not match {self.scanner.source}, whose smallest "
+                f"step is {found}: set another freq"
             )
         for series in np.flatnonzero(2 * self.gaps > self.lengths)[:1]:
-            survey, length = self.survey, self.lengths[series]
+            scanner, length = self.scanner, self.lengths[series]
             raise UserError(
-                f"{survey.source} has {length - self.gaps[series]} of the {length} rows that "
-                f"steps of {self.grid.name or 1} give{survey.of(series)}: steps are mixed, or freq "
-                "is another"
+                f"{scanner.source} has only {length - self.gaps[series]} of {length} rows at "
+                f"freq {frequency.name or 1}{scanner.of_series(series)}: the steps are irregular, "
+                "or freq is wrong"
             )
 
-    def _arrange(self) -> None:
-        """Say which columns the panel has, and make room for them."""
-        settings, levels = self.settings, self.levels
-        known = []
-        for column in settings.known:
-            texts = [f"{column}={level}" for level in levels[column]] if column in levels else None
-            known += [column] if texts is None else texts
-        self.targets, self.observed = list(settings.targets or []), settings.observed
-        self.known = [*known, *settings.calendar]
-        start = len(self.targets) + len(known)
-        self.calendar = slice(start, start + len(settings.calendar))
-        shape = (int(self.offsets[-1]), self.calendar.stop + len(self.observed))
-        self.buffer = self._room(shape)
+    def _allocate(self) -> None:
+        """Determine the columns of the panel, and allocate its values."""
+        config, categories = self.config, self.categories
+        covariates = []
+        for column in config.future_covariates:
+            indicators = [f"{column}={name}" for name in categories.get(column, [])]
+            covariates += indicators if column in categories else [column]
+        self.targets = list(config.targets or [])
+        self.future_covariates = [*covariates, *config.calendar]
+        start = len(self.targets) + len(covariates)
+        self.calendar = slice(start, start + len(config.calendar))
+        columns = self.calendar.stop + len(config.past_covariates)
+        self.values = self._allocate_values((int(self.offsets[-1]), columns))
 
-    def _room(self, shape: tuple[int, int]) -> np.ndarray:
+    def _allocate_values(self, shape: tuple[int, int]) -> np.ndarray:
         if self.folder is None:
             return np.full(shape, np.nan, np.float32)
-        room = np.memmap(self.folder / "rows.bin", np.float32, "w+", shape=shape)
+        values = np.memmap(self.folder / "rows.bin", np.float32, "w+", shape=shape)
         for first in range(0, shape[0], BLOCK):
-            room[first : first + BLOCK] = np.nan
-        return room
+            values[first : first + BLOCK] = np.nan
+        return values
 
     def add(self, chunk: Chunk) -> None:
-        """Write some rows."""
+        """Write the rows of a chunk."""
         rows = self.rows.read(chunk)
-        places, exact = self.grid.place(self.survey.begins[rows.codes], rows.times)
+        index, exact = self.frequency.to_index(self.scanner.start_times[rows.codes], rows.times)
         bad = np.flatnonzero(~exact)
         if len(bad):
-            self._refuse_place(chunk, rows, int(bad[np.argmin(rows.order[bad])]))
-        if self.gaps.any() and self.gap is None:
-            self._find_gap(places[rows.codes == self.holed])
-        values = np.full((len(places), self.buffer.shape[1]), np.nan, np.float32)
-        values[:, : self.calendar.start] = np.concatenate(list(self._given(chunk)), 1)
-        for column, name in enumerate(self.observed, self.calendar.stop):
+            self._refuse_time(chunk, rows, int(bad[np.argmin(rows.order[bad])]))
+        if self.gaps.any() and self.first_gap is None:
+            self._find_gap(index[rows.codes == self.first_with_gaps])
+        values = np.full((len(index), self.values.shape[1]), np.nan, np.float32)
+        values[:, : self.calendar.start] = np.concatenate(list(self._columns(chunk)), 1)
+        for column, name in enumerate(self.config.past_covariates, self.calendar.stop):
             values[:, column] = read_numbers(chunk, name)
-        self.buffer[self.offsets[rows.codes] + places] = values[rows.order]
+        self.values[self.offsets[rows.codes] + index] = values[rows.order]
 
-    def _given(self, chunk: Chunk) -> Iterator[np.ndarray]:
-        """Targets and what is known but for the calendar, `(rows, some)` each."""
+    def _columns(self, chunk: Chunk) -> Iterator[np.ndarray]:
+        """Yield targets and future covariates without the calendar, `(rows, columns)` each."""
         for column in self.targets:
             yield read_numbers(chunk, column)[:, None]
-        for column in self.settings.known:
-            if column in self.levels:
-                levels = np.array(self.levels[column], object)
-                yield (read_strings(chunk, column)[:, None] == levels).astype(np.float32)
+        for column in self.config.future_covariates:
+            if column in self.categories:
+                names = np.array(self.categories[column], object)
+                yield (read_strings(chunk, column)[:, None] == names).astype(np.float32)
             else:
                 yield read_numbers(chunk, column, True)[:, None]
 
-    def _refuse_place(self, chunk: Chunk, rows: SortedRows, bad: int) -> None:
-        survey, series = self.survey, rows.codes[bad]
+    def _refuse_time(self, chunk: Chunk, rows: SortedRows, bad: int) -> None:
+        scanner, series = self.scanner, rows.codes[bad]
+        time, start = rows.times[bad], scanner.start_times[series]
         raise UserError(
-            f"{chunk.where(rows.order[bad])}: {survey.show(rows.times[bad])}{survey.of(series)} is "
-            f"not at a step of {self.grid.name or 1} from {survey.show(survey.begins[series])}: "
-            "steps are mixed, or freq is another"
+            f"{chunk.where(rows.order[bad])}: {scanner.format_time(time)}"
+            f"{scanner.of_series(series)} is not a multiple of {self.frequency.name or 1} after "
+            f"{scanner.format_time(start)}: the steps are irregular, or freq is wrong"
         )
 
-    def _find_gap(self, places: np.ndarray) -> None:
-        """Remember the first row that the first series with gaps lacks."""
-        done = self.rows.seen[self.holed] - len(places)
-        wanted = done + np.arange(len(places))
-        for hole in wanted[places != wanted][:1]:
-            self.gap = int(hole)
+    def _find_gap(self, index: np.ndarray) -> None:
+        """Find the first missing row of the first series with missing rows."""
+        first = self.rows.counts[self.first_with_gaps] - len(index)
+        expected = first + np.arange(len(index))
+        for row in expected[index != expected][:1]:
+            self.first_gap = int(row)
 
     def panel(self) -> Panel:
-        """Finish the panel."""
-        notices = [*self.survey.notices, *self._tell_gaps()]
+        """Return the finished panel."""
+        notices = [*self.scanner.notices, *self._gap_notices()]
         self._write_calendar()
         panel = Panel(
-            settings=self.settings,
-            buffer=self.buffer,
+            config=self.config,
+            values=self.values,
             offsets=self.offsets,
-            begins=self.survey.begins,
-            ids=list(self.survey.ids),
+            start_times=self.scanner.start_times,
+            ids=list(self.scanner.ids),
             targets=self.targets,
-            known=self.known,
-            observed=self.observed,
-            levels=self.levels,
+            future_covariates=self.future_covariates,
+            past_covariates=self.config.past_covariates,
+            categories=self.categories,
             static=self._static(),
-            categories=self._categories(),
+            category_codes=self._category_codes(),
             notices=notices,
         )
         if self.folder is not None:
             panel.save(self.folder)
         return panel
 
-    def _tell_gaps(self) -> Iterator[str]:
-        if self.gap is None:
+    def _gap_notices(self) -> Iterator[str]:
+        if self.first_gap is None:
             return
-        survey = self.survey
-        time = self.grid.at(survey.begins[self.holed], np.int64(self.gap))
-        first = f"{survey.show(int(time))}{survey.of(self.holed)}"
-        if self.settings.known:
-            columns = ", ".join(self.settings.known)
+        scanner, series = self.scanner, self.first_with_gaps
+        time = self.frequency.to_timestamp(scanner.start_times[series], np.int64(self.first_gap))
+        first = f"{scanner.format_time(int(time))}{scanner.of_series(series)}"
+        if self.config.future_covariates:
+            columns = ", ".join(self.config.future_covariates)
             raise UserError(
-                f"{survey.source} has no row for {first}: {columns} must be known there"
+                f"{scanner.source} has no row for {first}: future covariates ({columns}) must not "
+                "be missing"
             )
         yield f"{int(self.gaps.sum())} rows are missing, the first is {first}"
 
     def _write_calendar(self) -> None:
-        names, begins = self.settings.calendar, self.survey.begins
-        for low in range(0, len(self.buffer) if names else 0, BLOCK):
-            rows = np.arange(low, min(low + BLOCK, len(self.buffer)))
+        names, starts = self.config.calendar, self.scanner.start_times
+        for low in range(0, len(self.values) if names else 0, BLOCK):
+            rows = np.arange(low, min(low + BLOCK, len(self.values)))
             series = np.searchsorted(self.offsets, rows, "right") - 1
-            moments = self.grid.at(begins[series], rows - self.offsets[series])
-            self.buffer[low : low + BLOCK, self.calendar] = calendar_features(names, moments)
+            times = self.frequency.to_timestamp(starts[series], rows - self.offsets[series])
+            self.values[low : low + BLOCK, self.calendar] = calendar_features(names, times)
 
     def _static(self) -> np.ndarray:
-        columns = [self.survey.static[c] for c in self.settings.static if c not in self.levels]
-        return _side_by_side(columns, len(self.lengths), np.float32)
+        names = [c for c in self.config.static_covariates if c not in self.categories]
+        columns = [self.scanner.static[name] for name in names]
+        return _stack_columns(columns, len(self.lengths), np.float32)
 
-    def _categories(self) -> np.ndarray:
+    def _category_codes(self) -> np.ndarray:
         columns = []
-        for column in self.settings.static:
-            if column in self.levels:
-                number = {level: n for n, level in enumerate(self.levels[column], 1)}
-                columns.append([number.get(value, 0) for value in self.survey.static[column]])
-        return _side_by_side(columns, len(self.lengths), np.int64)
+        for column in self.config.static_covariates:
+            if column in self.categories:
+                codes = {name: code for code, name in enumerate(self.categories[column], 1)}
+                columns.append([codes.get(value, 0) for value in self.scanner.static[column]])
+        return _stack_columns(columns, len(self.lengths), np.int64)
 
 
-def _side_by_side(columns: list, rows: int, dtype: type) -> np.ndarray:
+def _stack_columns(columns: list, rows: int, dtype: type) -> np.ndarray:
     return np.ascontiguousarray(np.array(columns, dtype).reshape(len(columns), rows).T)

@@ -1,4 +1,4 @@
-"""Regular grids of time: where a timestamp lies on one, and which time a place has."""
+"""Frequencies of time series: positions of timestamps, and timestamps of positions."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,53 +9,53 @@ from rnn_lab.errors import UserError
 
 DAY = 86_400 * 10**9  # nanoseconds
 UNITS = {"D": DAY, "h": DAY // 24, "min": DAY // 1440, "s": 10**9, "ms": 10**6, "us": 10**3}
-MONTHS = {"month": 1, "quarter": 3, "year": 12}  # as pandas begins the names of its offsets
+MONTHS = {"month": 1, "quarter": 3, "year": 12}  # prefixes of the names of pandas' offsets
 Times = np.ndarray | np.int64
 Kind = Literal["number", "fixed", "start", "end", "business"]
 KINDS: dict[str, Kind] = {"": "number", "MS": "start", "ME": "end", "B": "business"}
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Times at equal steps, whether of a fixed length or of the calendar.
+class Frequency:
+    """Regular frequency, of fixed length or of the calendar.
 
     Args:
         kind: `number` (integers), `fixed` (nanoseconds), `start` and `end` (first and last days of
             months), `business` (Monday to Friday).
-        step: From one place to the next: numbers, nanoseconds, months or days.
+        step: Length of a step: numbers, nanoseconds, months or days.
     """
 
     kind: Kind
     step: int = 1
 
     @classmethod
-    def named(cls, freq: str) -> "Grid":
-        """Read a name such as `h`, `15min`, `D`, `B`, `MS` or `QE`; none is for numbers.
+    def parse(cls, freq: str) -> "Frequency":
+        """Parse a pandas alias such as `h`, `15min`, `D`, `B`, `MS` or `QE`; empty for numbers.
 
         Raises:
-            UserError: If it is no frequency, or not one of equal steps.
+            UserError: If the alias is unknown, or its steps are not regular.
         """
         unit = freq.lstrip("0123456789")
         step = int(freq.removesuffix(unit) or 1)
         if unit in UNITS:
-            grid = cls("fixed", step * UNITS[unit])
+            frequency = cls("fixed", step * UNITS[unit])
         else:
-            grid = cls(KINDS[unit], step) if unit in KINDS else _parsed(freq)
-        if grid.step < 1:
-            raise UserError(f"freq {freq!r} goes nowhere: give h, 15min, D, MS, ...")
-        return grid
+            frequency = cls(KINDS[unit], step) if unit in KINDS else _parse_offset(freq)
+        if frequency.step < 1:
+            raise UserError(f"freq must be a positive multiple, got {freq!r}")
+        return frequency
 
     @property
     def name(self) -> str:
-        """The frequency as pandas calls it; a step of numbers, none where it is 1."""
+        """The pandas alias; for numbers the step, empty if it is 1."""
         if self.kind == "fixed":
             unit, size = next(((u, s) for u, s in UNITS.items() if self.step % s == 0), ("ns", 1))
-            return _times(self.step // size, unit)
-        return _times(self.step, next(name for name, kind in KINDS.items() if kind == self.kind))
+            return _alias(self.step // size, unit)
+        return _alias(self.step, next(name for name, kind in KINDS.items() if kind == self.kind))
 
     @property
-    def season(self) -> int:
-        """Steps until things come again: a day, of days a week, of months a year; else 1."""
+    def season_length(self) -> int:
+        """Steps per season: per day, week (of days) or year (of months); else 1."""
         if self.kind in ("start", "end"):
             return max(12 // self.step, 1)
         if self.kind == "business":
@@ -64,24 +64,27 @@ class Grid:
             return DAY // self.step
         return 7 if (self.kind, self.step) == ("fixed", DAY) else 1
 
-    def place(self, begins: Times, times: Times) -> tuple[np.ndarray, np.ndarray]:
-        """Count the steps from the begin to each time, and say whether it lies on the grid.
+    def to_index(self, starts: Times, times: Times) -> tuple[np.ndarray, np.ndarray]:
+        """Count the steps from the start to each time, rounded down.
 
         Args:
-            begins: The first time of the grid, int64, one or one for each time.
-            times: What to place, int64.
-        """
-        places = (self._ordinals(times) - self._ordinals(begins)) // self.step
-        return places, self.at(begins, places) == times
+            starts: Time of index 0, int64: a scalar, or one for each time.
+            times: Times, int64.
 
-    def at(self, begins: Times, places: Times) -> np.ndarray:
-        """Say which times lie some steps after the begin, int64; any number of steps."""
-        ordinals = self._ordinals(begins) + places * self.step
+        Returns:
+            The indices, and whether each time is exactly at its index.
+        """
+        index = (self._ordinals(times) - self._ordinals(starts)) // self.step
+        return index, self.to_timestamp(starts, index) == times
+
+    def to_timestamp(self, starts: Times, index: Times) -> np.ndarray:
+        """Return the times, int64, at any number of steps from the start."""
+        ordinals = self._ordinals(starts) + index * self.step
         if self.kind in ("number", "fixed"):
             return ordinals
         if self.kind == "business":
             days = np.busday_offset(np.datetime64("1970-01-01"), ordinals)
-            return _nanoseconds(days) + begins % DAY
+            return _nanoseconds(days) + starts % DAY
         months = ordinals.astype("datetime64[M]")
         if self.kind == "start":
             return _nanoseconds(months)
@@ -90,14 +93,14 @@ class Grid:
     def _ordinals(self, times: Times) -> np.ndarray:
         if self.kind in ("number", "fixed"):
             return np.asarray(times)
-        moments = np.asarray(times).astype("datetime64[ns]")
+        timestamps = np.asarray(times).astype("datetime64[ns]")
         if self.kind == "business":
-            return np.busday_count("1970-01-01", moments.astype("datetime64[D]"))
-        return moments.astype("datetime64[M]").astype(np.int64)
+            return np.busday_count("1970-01-01", timestamps.astype("datetime64[D]"))
+        return timestamps.astype("datetime64[M]").astype(np.int64)
 
 
-class Steps:
-    """Sees all times of some series, and tells the grid that they lie on.
+class FrequencyInference:
+    """Infer the frequency of series from pairs of consecutive times.
 
     Args:
         numbers: Whether times are plain numbers.
@@ -105,16 +108,16 @@ class Steps:
 
     def __init__(self, numbers: bool) -> None:
         self.numbers = numbers
-        self.least = self.common = self.most = 0  # of the steps; common is what divides them all
-        self.least_months = self.common_months = 0
+        self.smallest = self.gcd = self.largest = 0  # of the steps
+        self.smallest_months = self.gcd_months = 0
         self.starts = self.ends = self.weekdays = not numbers
 
     def add(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Take in pairs of neighboring times, int64, the second ones later."""
+        """Add pairs of consecutive times, int64, in increasing order."""
         if not len(after):
             return
-        self.least, self.common = _divisors(self.least, self.common, after - before)
-        self.most = max(self.most, int((after - before).max()))
+        self.smallest, self.gcd = _update_steps(self.smallest, self.gcd, after - before)
+        self.largest = max(self.largest, int((after - before).max()))
         if self.starts or self.ends or self.weekdays:
             self._add_calendar(before, after)
 
@@ -122,92 +125,94 @@ class Steps:
         both = np.stack([before, after])
         days = both.astype("datetime64[ns]").astype("datetime64[D]")
         months = days.astype("datetime64[M]")
-        whole = bool((both % DAY == 0).all())
-        self.starts &= whole and bool((days == months.astype("datetime64[D]")).all())
-        self.ends &= whole and bool((days + 1 == (months + 1).astype("datetime64[D]")).all())
+        midnight = bool((both % DAY == 0).all())
+        self.starts &= midnight and bool((days == months.astype("datetime64[D]")).all())
+        self.ends &= midnight and bool((days + 1 == (months + 1).astype("datetime64[D]")).all())
         self.weekdays &= bool(np.is_busday(days).all())
         if self.starts or self.ends:
             steps = (months[1] - months[0]).astype(np.int64)
-            found = _divisors(self.least_months, self.common_months, steps)
-            self.least_months, self.common_months = found
+            found = _update_steps(self.smallest_months, self.gcd_months, steps)
+            self.smallest_months, self.gcd_months = found
 
-    def grid(self) -> Grid | None:
-        """The grid with the smallest step seen; None where there was none."""
-        if self.least == 0:
+    def frequency(self) -> Frequency | None:
+        """Return the frequency with the smallest step; None if there was no pair."""
+        if self.smallest == 0:
             return None
         if self.numbers:
-            return Grid("number", self.least)
+            return Frequency("number", self.smallest)
         if self.starts or self.ends:
-            return Grid("start" if self.starts else "end", self.least_months)
-        if self.weekdays and self.least == self.common == DAY < self.most:  # over a weekend
-            return Grid("business")
-        return Grid("fixed", self.least)
+            return Frequency("start" if self.starts else "end", self.smallest_months)
+        if self.weekdays and self.smallest == self.gcd == DAY < self.largest:  # over a weekend
+            return Frequency("business")
+        return Frequency("fixed", self.smallest)
 
 
-def _divisors(least: int, common: int, steps: np.ndarray) -> tuple[int, int]:
-    smallest = int(steps.min())
-    return min(least or smallest, smallest), int(np.gcd(common, np.gcd.reduce(steps)))
+def _update_steps(smallest: int, gcd: int, steps: np.ndarray) -> tuple[int, int]:
+    minimum = int(steps.min())
+    return min(smallest or minimum, minimum), int(np.gcd(gcd, np.gcd.reduce(steps)))
 
 
-def _nanoseconds(moments: np.ndarray) -> np.ndarray:
-    return moments.astype("datetime64[ns]").astype(np.int64)
+def _nanoseconds(times: np.ndarray) -> np.ndarray:
+    return times.astype("datetime64[ns]").astype(np.int64)
 
 
-def _times(count: int, unit: str) -> str:
+def _alias(count: int, unit: str) -> str:
     return unit if count == 1 else f"{count}{unit}"
 
 
-def _parsed(freq: str) -> Grid:
+def _parse_offset(freq: str) -> Frequency:
     from pandas.tseries import offsets
     from pandas.tseries.frequencies import to_offset
 
     try:
         offset = to_offset(freq)
     except ValueError as error:
-        raise UserError(f"freq {freq!r} is unknown: give h, 15min, D, MS, ...") from error
+        raise UserError(
+            f"unknown freq {freq!r}: use a pandas alias such as h, 15min, D or MS"
+        ) from error
     if isinstance(offset, offsets.Tick):
-        return Grid("fixed", int(offset.nanos))
+        return Frequency("fixed", int(offset.nanos))
     if isinstance(offset, offsets.Day):
-        return Grid("fixed", offset.n * DAY)
+        return Frequency("fixed", offset.n * DAY)
     if isinstance(offset, offsets.Week):
-        return Grid("fixed", offset.n * 7 * DAY)
+        return Frequency("fixed", offset.n * 7 * DAY)
     if type(offset) is offsets.BusinessDay:
-        return Grid("business", offset.n)
+        return Frequency("business", offset.n)
     name = type(offset).__name__.lower()
     for span, months in MONTHS.items():
         if name in (f"{span}begin", f"{span}end"):
-            return Grid("end" if name.endswith("end") else "start", months * offset.n)
-    raise UserError(f"freq {freq!r} has no equal steps: give h, 15min, D, B, MS, ...")
+            return Frequency("end" if name.endswith("end") else "start", months * offset.n)
+    raise UserError(f"freq {freq!r} is irregular: use an alias such as h, 15min, D, B or MS")
 
 
 def calendar_features(names: list[str], times: np.ndarray) -> np.ndarray:
-    """Say where in the hour, day, week, month or year some times lie.
+    """Compute calendar features.
 
     Args:
-        names: Of `CALENDAR`.
+        names: Names of features, see `CALENDAR`.
         times: Timestamps, `(rows,)` int64 nanoseconds.
 
     Returns:
-        One column for each name, from -0.5 for the first value to 0.5 for the last,
+        One column per name, scaled from -0.5 for the first value to 0.5 for the last,
         `(rows, names)` float32.
     """
     days = times.astype("datetime64[ns]").astype("datetime64[D]")
-    columns = [_scaled(name, times, days) for name in names]
+    columns = [_scaled_feature(name, times, days) for name in names]
     return np.stack(columns, 1) if columns else np.empty((len(times), 0), np.float32)
 
 
-CALENDAR = {  # values from 0 that each can have
+CALENDAR = {  # number of values of each feature
     **{"minute": 60, "hour": 24, "weekday": 7, "day": 31},
     **{"week": 53, "month": 12, "dayofyear": 366},
 }
 
 
-def _scaled(name: str, times: np.ndarray, days: np.ndarray) -> np.ndarray:
-    values = _calendar_value(name, times, days).astype(np.float32)
+def _scaled_feature(name: str, times: np.ndarray, days: np.ndarray) -> np.ndarray:
+    values = _calendar_feature(name, times, days).astype(np.float32)
     return values / (CALENDAR[name] - 1) - 0.5
 
 
-def _calendar_value(name: str, times: np.ndarray, days: np.ndarray) -> np.ndarray:
+def _calendar_feature(name: str, times: np.ndarray, days: np.ndarray) -> np.ndarray:
     number = days.astype(np.int64)
     weekday = (number + 3) % 7  # 1970 began on a Thursday
     months, years = days.astype("datetime64[M]"), days.astype("datetime64[Y]")
@@ -223,6 +228,6 @@ def _calendar_value(name: str, times: np.ndarray, days: np.ndarray) -> np.ndarra
         return months.astype(np.int64) % 12
     if name == "dayofyear":
         return number - years.astype("datetime64[D]").astype(np.int64)
-    thursday = (number - weekday + 3).astype("datetime64[D]")  # it tells the year of an ISO week
+    thursday = (number - weekday + 3).astype("datetime64[D]")  # in the year of the ISO week
     first = thursday.astype("datetime64[Y]").astype("datetime64[D]")
     return (thursday - first).astype(np.int64) // 7

@@ -1,6 +1,6 @@
-"""One or many series on regular grids, end to end in one flat array: a panel.
+"""A panel: one or more time series of regular frequency, concatenated in one flat array.
 
-A prepared panel is a folder: `rows.bin` holds the values, `panel.json` and `*.npy` all else.
+A prepared panel is a folder: `rows.bin` holds the values, `panel.json` and `*.npy` everything else.
 """
 
 import json
@@ -11,103 +11,106 @@ from typing import Any
 import numpy as np
 
 from rnn_lab.errors import UserError
-from rnn_lab.tasks.forecasting.panel.frequency import CALENDAR, Grid
+from rnn_lab.tasks.forecasting.panel.frequency import CALENDAR, Frequency
 
-FORMAT = 1  # raise it when anything below, or how tables are read, changes what is written
-ARRAYS = ("offsets", "begins", "static", "categories")
-IN_MEMORY = 256 << 20  # bytes of values that are held in memory, not mapped
+FORMAT = 2  # increase it when the files below, or how tables are read, map_state
+ARRAYS = ("offsets", "start_times", "static", "category_codes")
+MAX_IN_MEMORY = 256 << 20  # bytes of values that are read into memory; more are memory-mapped
 
 
 @dataclass(frozen=True)
 class PanelConfig:
-    """Which column of a table is what.
+    """Roles of the columns of a table.
 
     Args:
-        time_column: Of the times; None numbers the rows of each series.
-        id_column: Tells the series of a row; None where there is one series.
-        targets: What is to be forecast; None takes all numeric columns without another role.
-        known: What is known of the future, numbers or text.
-        observed: What else is only known of the past, numbers.
-        static: What is constant in a series, numbers or text; `id_column` may be one of them.
-        calendar: What the timestamps tell: `minute`, `hour`, `weekday`, `day`, `week`, `month`,
+        time_column: Timestamps; None numbers the rows of each series.
+        id_column: Name of the series of a row; None if there is one series.
+        targets: Columns to forecast; None takes all numeric columns without another role.
+        future_covariates: Covariates that are known for the steps to forecast, numeric or text.
+        past_covariates: Covariates that are known for the past only, numeric.
+        static_covariates: Covariates that are constant in a series, numeric or text; `id_column`
+            may be one of them.
+        calendar: Calendar features: `minute`, `hour`, `weekday`, `day`, `week`, `month`,
             `dayofyear`.
-        freq: The step from row to row, as pandas calls it, such as `h` or `MS`; None infers it.
+        freq: Frequency as a pandas alias, such as `h` or `MS`; None infers it.
 
     Raises:
-        UserError: If a column has two roles, or the calendar has no such part.
+        UserError: If a column has two roles, or a calendar feature is unknown.
     """
 
     time_column: str | None = None
     id_column: str | None = None
     targets: list[str] | None = None
-    known: list[str] = field(default_factory=list)
-    observed: list[str] = field(default_factory=list)
-    static: list[str] = field(default_factory=list)
+    future_covariates: list[str] = field(default_factory=list)
+    past_covariates: list[str] = field(default_factory=list)
+    static_covariates: list[str] = field(default_factory=list)
     calendar: list[str] = field(default_factory=list)
     freq: str | None = None
 
     def __post_init__(self) -> None:
-        apart = [column for column in self.static if column != self.id_column]
-        roles = [self.time_column, self.id_column, *self.named, *apart]
-        for role in filter(None, roles):
-            if roles.count(role) > 1:
-                raise UserError(f"column {role!r} is given two roles: leave one out")
-        for part in self.calendar:
-            if part not in CALENDAR:
-                raise UserError(f"calendar has no {part!r}: give some of {', '.join(CALENDAR)}")
+        static = [column for column in self.static_covariates if column != self.id_column]
+        roles = [self.time_column, self.id_column, *self.value_columns, *static]
+        for column in filter(None, roles):
+            if roles.count(column) > 1:
+                raise UserError(f"column {column!r} has two roles: remove it from one of them")
+        for name in self.calendar:
+            if name not in CALENDAR:
+                raise UserError(
+                    f"unknown calendar feature {name!r}: choose from {', '.join(CALENDAR)}"
+                )
         if self.calendar and self.time_column is None:
-            raise UserError("calendar needs timestamps, got numbered rows: name the time_column")
+            raise UserError("calendar features need timestamps: set the time column")
 
     @property
-    def named(self) -> list[str]:
-        """The columns of values that are named."""
-        return [*(self.targets or []), *self.known, *self.observed]
+    def value_columns(self) -> list[str]:
+        """Targets, future and past covariates that are named."""
+        return [*(self.targets or []), *self.future_covariates, *self.past_covariates]
 
 
 @dataclass
 class Panel:
-    """Series on regular grids, end to end.
+    """Time series of one frequency, concatenated.
 
     Attributes:
-        settings: Which column was what, targets and frequency included.
-        buffer: Values, `(rows, columns)` float32, NaN where nothing was observed; first the
-            targets, then what is known of the future, then what is only observed.
-        offsets: Where each series begins, and the end, `(series + 1,)` int64.
-        begins: Time of the first row of each series, `(series,)` int64: nanoseconds since 1970, or
-            the number.
-        ids: What each series is called; one that stands alone has no name.
-        targets: Names of the columns that are to be forecast.
-        known: Names of the columns that are known of the future: numbers, a column for each level
-            of a text, the calendar last.
-        observed: Names of the columns that are only known of the past.
-        levels: What each text column, known or static, can say.
-        static: What is constant in a series, `(series, statics)` float32.
-        categories: The same of text, `(series, kinds)` int64, 0 for what is not among the levels.
-        notices: What was noticed on the way.
+        config: Roles of the columns, targets and frequency included.
+        values: Values, `(rows, columns)` float32, NaN where missing: targets, future covariates,
+            past covariates.
+        offsets: First row of each series, and the number of rows, `(series + 1,)` int64.
+        start_times: Time of the first row of each series, `(series,)` int64: nanoseconds since
+            1970, or the row number.
+        ids: Names of the series; a single series has an empty name.
+        targets: Names of the target columns.
+        future_covariates: Names of the columns of future covariates: numeric ones, an indicator
+            column per category of a text, the calendar features last.
+        past_covariates: Names of the columns of past covariates.
+        categories: Categories of each text column.
+        static: Numeric static covariates, `(series, static_dim)` float32.
+        category_codes: Categorical static covariates, `(series, columns)` int64, 0 if unknown.
+        notices: Messages about the table, to be logged.
     """
 
-    settings: PanelConfig
-    buffer: np.ndarray
+    config: PanelConfig
+    values: np.ndarray
     offsets: np.ndarray
-    begins: np.ndarray
+    start_times: np.ndarray
     ids: list[str]
     targets: list[str]
-    known: list[str]
-    observed: list[str]
-    levels: dict[str, list[str]]
+    future_covariates: list[str]
+    past_covariates: list[str]
+    categories: dict[str, list[str]]
     static: np.ndarray
-    categories: np.ndarray
+    category_codes: np.ndarray
     notices: list[str]
 
     @property
     def freq(self) -> str:
-        """The step from row to row, as pandas calls it; none for numbers."""
-        return self.settings.freq or ""
+        """Frequency as a pandas alias; empty if times are numbers."""
+        return self.config.freq or ""
 
     @property
-    def grid(self) -> Grid:
-        """The grid that all series lie on."""
-        return Grid.named(self.freq)
+    def frequency(self) -> Frequency:
+        """Frequency of all series."""
+        return Frequency.parse(self.freq)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -115,60 +118,59 @@ class Panel:
         return np.diff(self.offsets)
 
     @property
-    def static_names(self) -> list[str]:
-        """Names of the numbers in `static`."""
-        return [name for name in self.settings.static if name not in self.levels]
+    def static_categories(self) -> list[list[str]]:
+        """Categories of each column of `category_codes`, in the order of their codes from 1."""
+        columns = self.config.static_covariates
+        return [self.categories[name] for name in columns if name in self.categories]
 
     @property
-    def category_levels(self) -> list[list[str]]:
-        """What each column of `categories` can say, in the order of its numbers from 1."""
-        return [self.levels[name] for name in self.settings.static if name in self.levels]
-
-    @property
-    def measured(self) -> np.ndarray:
-        """Whether a column is of numbers as they were given, neither levels nor calendar."""
-        given = {*self.targets, *self.observed, *self.settings.known}
-        return np.array([name in given for name in [*self.targets, *self.known, *self.observed]])
+    def numeric(self) -> np.ndarray:
+        """Whether each column is numeric in the table, no indicator or calendar feature."""
+        names = {*self.targets, *self.past_covariates, *self.config.future_covariates}
+        columns = [*self.targets, *self.future_covariates, *self.past_covariates]
+        return np.array([name in names for name in columns])
 
     def times(self, series: int, first: int, count: int) -> np.ndarray:
-        """Say when rows of a series are, also beyond its ends.
+        """Return the times of rows of a series, also beyond its ends.
 
         Args:
-            series: Number of the series.
+            series: Index of the series.
             first: Row of the series, from 0.
-            count: How many rows.
+            count: Number of rows.
 
         Returns:
-            Timestamps `(count,)` datetime64[ns], or int64 where times are numbers.
+            Timestamps `(count,)` datetime64[ns], or int64 if times are numbers.
         """
-        times = self.grid.at(self.begins[series], np.arange(first, first + count))
-        return times if self.grid.kind == "number" else times.astype("datetime64[ns]")
+        index = np.arange(first, first + count)
+        times = self.frequency.to_timestamp(self.start_times[series], index)
+        return times if self.frequency.kind == "number" else times.astype("datetime64[ns]")
 
     def save(self, folder: Path) -> None:
-        """Write all but the values, which lie there already."""
+        """Write everything but the values, which the folder has already."""
         for name in ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, name))
-        names = ("ids", "targets", "known", "observed", "levels", "notices")
+        names = ("ids", "targets", "future_covariates", "past_covariates", "categories", "notices")
         meta = {name: getattr(self, name) for name in names}
-        meta = {"settings": asdict(self.settings), **meta}
+        meta = {"config": asdict(self.config), **meta}
         (folder / "panel.json").write_text(json.dumps(meta), encoding="utf-8")
 
     @classmethod
     def open(cls, folder: Path) -> "Panel":
-        """Open a prepared panel; many values are mapped, not read."""
+        """Open a prepared panel; large values are memory-mapped."""
         meta: dict[str, Any] = json.loads((folder / "panel.json").read_text(encoding="utf-8"))
         arrays = {name: np.load(folder / f"{name}.npy") for name in ARRAYS}
-        columns = sum(len(meta[name]) for name in ("targets", "known", "observed"))
+        names = ("targets", "future_covariates", "past_covariates")
+        columns = sum(len(meta[name]) for name in names)
         return cls(
-            settings=PanelConfig(**meta.pop("settings")),
-            buffer=_values(folder / "rows.bin", columns),
+            config=PanelConfig(**meta.pop("config")),
+            values=_read_values(folder / "rows.bin", columns),
             **arrays,
             **meta,
         )
 
 
-def _values(path: Path, columns: int) -> np.ndarray:
-    """Read the values, or map them: privately, so that torch takes them for writable."""
-    if path.stat().st_size <= IN_MEMORY:
+def _read_values(path: Path, columns: int) -> np.ndarray:
+    """Read or map the values: copy-on-write, since torch requires writable arrays."""
+    if path.stat().st_size <= MAX_IN_MEMORY:
         return np.fromfile(path, np.float32).reshape(-1, columns)
     return np.memmap(path, np.float32, "c").reshape(-1, columns)

@@ -1,4 +1,4 @@
-"""The first reading of a table of series: which there are, from when to when, on which grid."""
+"""First pass over a table of series: find its series, their time ranges and their frequency."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,18 +16,18 @@ from rnn_lab.io.tables import (
     read_strings,
     read_times,
 )
-from rnn_lab.tasks.forecasting.panel.frequency import Grid, Steps
+from rnn_lab.tasks.forecasting.panel.frequency import Frequency, FrequencyInference
 from rnn_lab.tasks.forecasting.panel.panel import PanelConfig
 
 
 class SortedRows(NamedTuple):
-    """The rows of a chunk, brought together by series and else in their order.
+    """The rows of a chunk, stably sorted by series.
 
     Attributes:
         order: Row of the chunk, `(rows,)`.
-        codes: Number of the series, `(rows,)`.
+        codes: Index of the series, `(rows,)`.
         times: Times, `(rows,)` int64.
-        firsts: Places of the first rows of each series that has some.
+        firsts: Positions of the first row of each series in the chunk.
     """
 
     order: np.ndarray
@@ -37,29 +37,29 @@ class SortedRows(NamedTuple):
 
     @property
     def series(self) -> np.ndarray:
-        """Numbers of the series that have rows."""
+        """Indices of the series in the chunk."""
         return self.codes[self.firsts]
 
     @property
     def lasts(self) -> np.ndarray:
-        """Places of the last rows of each series that has some."""
+        """Positions of the last row of each series in the chunk."""
         return np.append(self.firsts[1:], len(self.codes)) - 1
 
 
 class RowReader:
-    """Tells series and times of the rows of a table, chunk by chunk from its start.
+    """Read series and times of the rows of a table, chunk by chunk from its start.
 
     Args:
-        settings: Which column is what.
+        config: Roles of the columns.
         numbered: Whether times are plain numbers.
-        ids: Numbers of the series that are known; others get the next ones.
+        ids: Indices of known series; new ones are added to it.
     """
 
-    def __init__(self, settings: PanelConfig, numbered: bool, ids: dict[str, int]) -> None:
-        self.settings = settings
+    def __init__(self, config: PanelConfig, numbered: bool, ids: dict[str, int]) -> None:
+        self.config = config
         self.numbered = numbered
         self.ids = ids
-        self.seen = np.zeros(0, np.int64)  # rows of each series so far
+        self.counts = np.zeros(0, np.int64)  # rows of each series so far
 
     def read(self, chunk: Chunk) -> SortedRows:
         """Read the next chunk."""
@@ -68,169 +68,183 @@ class RowReader:
         codes = codes[order]
         firsts = np.flatnonzero(np.diff(codes, prepend=-1))
         counts = np.diff(np.append(firsts, len(codes)))
-        self.seen = extended(self.seen, len(self.ids), 0)
-        if self.settings.time_column is None:
-            moments = self.seen[codes] + np.arange(len(codes)) - np.repeat(firsts, counts)
+        self.counts = extend(self.counts, len(self.ids), 0)
+        if self.config.time_column is None:
+            timestamps = self.counts[codes] + np.arange(len(codes)) - np.repeat(firsts, counts)
         else:
-            moments = self._times(chunk, self.settings.time_column)[order]
-        self.seen[codes[firsts]] += counts
-        return SortedRows(order, codes, moments, firsts)
+            timestamps = self._times(chunk, self.config.time_column)[order]
+        self.counts[codes[firsts]] += counts
+        return SortedRows(order, codes, timestamps, firsts)
 
     def _codes(self, chunk: Chunk) -> np.ndarray:
-        if self.settings.id_column is None:
+        if self.config.id_column is None:
             self.ids.setdefault("", 0)
             return np.zeros(len(chunk.frame), np.int64)
         import pandas as pd
 
-        codes, names = pd.factorize(read_strings(chunk, self.settings.id_column))
-        numbers = [self.ids.setdefault(name, len(self.ids)) for name in names]
-        return np.array(numbers, np.int64)[codes]
+        codes, names = pd.factorize(read_strings(chunk, self.config.id_column))
+        index = [self.ids.setdefault(name, len(self.ids)) for name in names]
+        return np.array(index, np.int64)[codes]
 
     def _times(self, chunk: Chunk, column: str) -> np.ndarray:
-        moments, numbered = read_times(chunk, column)
+        timestamps, numbered = read_times(chunk, column)
         if numbered != self.numbered:
-            raise UserError(f"{chunk.where(0)}: {column!r} mixes numbers with timestamps")
-        return moments
+            raise UserError(f"{chunk.where(0)}: column {column!r} mixes numbers and timestamps")
+        return timestamps
 
 
 class PanelScanner:
-    """What the first reading finds.
+    """Scan the chunks of a table.
 
     Args:
-        first: The first rows, from which the roles of columns are told; not yet taken in.
-        settings: Which column is what.
-        levels: What text columns can say; None learns it.
+        first: The first chunk, from which the roles of columns are inferred; it is not added.
+        config: Roles of the columns.
+        categories: Categories of text columns; None collects them from the table.
+
+    Attributes:
+        start_times: Time of the first row of each series, `(series,)` int64.
+        end_times: Time of the last row of each series, `(series,)` int64.
+        ids: Indices of the series by name.
+        static: Static covariates by column, a value per series.
+        notices: Messages about the table, to be logged.
     """
 
     def __init__(
-        self, first: Chunk, settings: PanelConfig, levels: Mapping[str, list[str]] | None
+        self, first: Chunk, config: PanelConfig, categories: Mapping[str, list[str]] | None
     ) -> None:
         self.source = first.source
-        self.given = levels
+        self._fixed_categories = categories
         self.notices: list[str] = []
-        wanted = [settings.time_column, settings.id_column, *settings.named, *settings.static]
-        check_columns(first, [column for column in wanted if column is not None])
-        self.settings = self._with_targets(first, settings)
-        time = settings.time_column
+        columns = [config.time_column, config.id_column]
+        columns += [*config.value_columns, *config.static_covariates]
+        check_columns(first, [column for column in columns if column is not None])
+        self.config = self._with_targets(first, config)
+        time = config.time_column
         self.numbered = time is None or read_times(first, time)[1]
-        self._check_kind()
-        columns = (*settings.known, *settings.static)
-        self.words: dict[str, set[str]] = {c: set() for c in columns if self._says_text(first, c)}
+        self._check_times()
+        covariates = (*config.future_covariates, *config.static_covariates)
+        self._texts: dict[str, set[str]] = {c: set() for c in covariates if self._is_text(first, c)}
         self.ids: dict[str, int] = {}
-        self.rows = RowReader(self.settings, self.numbered, self.ids)
-        self.steps = Steps(self.numbered)
-        self.begins = self.ends = np.zeros(0, np.int64)
+        self.rows = RowReader(self.config, self.numbered, self.ids)
+        self.inference = FrequencyInference(self.numbered)
+        self.start_times = self.end_times = np.zeros(0, np.int64)
         self.static: dict[str, np.ndarray] = {}
 
-    def _with_targets(self, chunk: Chunk, settings: PanelConfig) -> PanelConfig:
-        if settings.targets is not None:
-            return settings
-        taken = {settings.time_column, settings.id_column, *settings.named, *settings.static}
-        free = [str(column) for column in chunk.frame.columns if column not in taken]
-        other = [column for column in free if is_categorical(chunk.frame[column])]
-        if other:
-            self.notices.append(f"left out, as they hold no numbers: {', '.join(other)}")
-        targets = [column for column in free if column not in other]
+    def _with_targets(self, chunk: Chunk, config: PanelConfig) -> PanelConfig:
+        if config.targets is not None:
+            return config
+        used = {config.time_column, config.id_column, *config.value_columns}
+        used |= {*config.static_covariates}
+        unused = [str(column) for column in chunk.frame.columns if column not in used]
+        not_numeric = [column for column in unused if is_categorical(chunk.frame[column])]
+        if not_numeric:
+            self.notices.append(f"ignored columns that are not numeric: {', '.join(not_numeric)}")
+        targets = [column for column in unused if column not in not_numeric]
         if not targets:
-            raise UserError(f"{chunk.source} has no column of numbers to forecast")
-        return replace(settings, targets=targets)
+            raise UserError(f"{chunk.source} has no numeric column to forecast")
+        return replace(config, targets=targets)
 
-    def _check_kind(self) -> None:
-        freq = self.settings.freq
-        if self.numbered and self.settings.calendar:
-            raise UserError(f"calendar needs timestamps, {self.source} has numbers for times")
-        if freq is not None and self.numbered != (Grid.named(freq).kind == "number"):
+    def _check_times(self) -> None:
+        freq = self.config.freq
+        if self.numbered and self.config.calendar:
+            raise UserError(f"calendar features need timestamps, but {self.source} has numbers")
+        if freq is not None and self.numbered != (Frequency.parse(freq).kind == "number"):
             found = "numbers" if self.numbered else "timestamps"
-            wish = f"timestamps at steps of {freq}" if self.numbered else "numbers"
-            raise UserError(f"{self.source} has {found} for times, wanted {wish}")
+            expected = f"timestamps of frequency {freq}" if self.numbered else "numbers"
+            raise UserError(f"the times of {self.source} are {found}, expected {expected}")
 
-    def _says_text(self, chunk: Chunk, column: str) -> bool:
-        if self.given is not None:
-            return column in self.given
-        return column == self.settings.id_column or is_text(chunk.frame[column])
+    def _is_text(self, chunk: Chunk, column: str) -> bool:
+        if self._fixed_categories is not None:
+            return column in self._fixed_categories
+        return column == self.config.id_column or is_text(chunk.frame[column])
 
     def add(self, chunk: Chunk) -> None:
-        """Take in some rows."""
+        """Add a chunk."""
         known = len(self.ids)
         rows = self.rows.read(chunk)
         self._add_times(chunk, rows, known)
-        for column in self.settings.static:
+        for column in self.config.static_covariates:
             self._add_static(chunk, rows, column, known)
-        if self.given is None:
-            for column in self.words.keys() & set(self.settings.known):
-                self.words[column].update(read_strings(chunk, column))
+        if self._fixed_categories is None:
+            for column in self._texts.keys() & set(self.config.future_covariates):
+                self._texts[column].update(read_strings(chunk, column))
 
     def _add_times(self, chunk: Chunk, rows: SortedRows, known: int) -> None:
-        """Compare each row with the one before it in its series, perhaps in an earlier chunk."""
-        self.begins, self.ends = (extended(x, len(self.ids), 0) for x in (self.begins, self.ends))
+        """Compare each row with the one before it in its series, possibly in an earlier chunk."""
+        self.start_times, self.end_times = (
+            extend(x, len(self.ids), 0) for x in (self.start_times, self.end_times)
+        )
         before = np.roll(rows.times, 1)
-        before[rows.firsts] = self.ends[rows.series]
+        before[rows.firsts] = self.end_times[rows.series]
         new = rows.series >= known
-        pairs = np.ones(len(before), bool)
-        pairs[rows.firsts[new]] = False
-        bad = np.flatnonzero(pairs & (rows.times <= before))
+        has_previous = np.ones(len(before), bool)
+        has_previous[rows.firsts[new]] = False
+        bad = np.flatnonzero(has_previous & (rows.times <= before))
         if len(bad):
             self._refuse_order(chunk, rows, before, int(bad[np.argmin(rows.order[bad])]))
-        self.steps.add(before[pairs], rows.times[pairs])
-        self.begins[rows.series[new]] = rows.times[rows.firsts[new]]
-        self.ends[rows.series] = rows.times[rows.lasts]
+        self.inference.add(before[has_previous], rows.times[has_previous])
+        self.start_times[rows.series[new]] = rows.times[rows.firsts[new]]
+        self.end_times[rows.series] = rows.times[rows.lasts]
 
     def _refuse_order(self, chunk: Chunk, rows: SortedRows, before: np.ndarray, bad: int) -> None:
-        now, then = rows.times[bad], before[bad]
-        later = f"comes after {self.show(then)}: sort the rows by time"
-        fault = "is there twice" if now == then else later
-        where = f"{chunk.where(rows.order[bad])}: {self.show(now)}{self.of(rows.codes[bad])}"
-        raise UserError(f"{where} {fault}")
+        time, previous = rows.times[bad], before[bad]
+        where = f"{chunk.where(rows.order[bad])}: {self.format_time(time)}"
+        where += self.of_series(rows.codes[bad])
+        if time == previous:
+            raise UserError(f"{where} is duplicated")
+        raise UserError(f"{where} follows {self.format_time(previous)}: sort the rows by time")
 
     def _add_static(self, chunk: Chunk, rows: SortedRows, column: str, known: int) -> None:
-        values = (
-            read_strings(chunk, column)
-            if column in self.words
-            else read_numbers(chunk, column, True)
-        )
+        is_text = column in self._texts
+        values = read_strings(chunk, column) if is_text else read_numbers(chunk, column, True)
         values = values[rows.order]
-        kept = extended(self.static.get(column, values[:0]), len(self.ids), values[0])
+        static = extend(self.static.get(column, values[:0]), len(self.ids), values[0])
         new = rows.series >= known
-        kept[rows.series[new]] = values[rows.firsts[new]]
-        for bad in np.flatnonzero(kept[rows.codes] != values)[:1]:
+        static[rows.series[new]] = values[rows.firsts[new]]
+        for bad in np.flatnonzero(static[rows.codes] != values)[:1]:
+            code = rows.codes[bad]
             raise UserError(
-                f"{chunk.where(rows.order[bad])}: static column {column!r}"
-                f"{self.of(rows.codes[bad])} changes from {kept[rows.codes[bad]]} to {values[bad]}"
+                f"{chunk.where(rows.order[bad])}: static covariate {column!r}"
+                f"{self.of_series(code)} changes from {static[code]} to {values[bad]}"
             )
-        self.static[column] = kept
+        self.static[column] = static
 
-    def show(self, time: int | np.integer) -> str:
-        """Write a time for people."""
+    def format_time(self, time: int | np.integer) -> str:
+        """Format a time for messages."""
         if self.numbered:
             return str(int(time))
-        moment = np.datetime64(int(time), "ns")
-        return str(moment if time % 10**9 else moment.astype("datetime64[s]")).replace("T", " ")
+        timestamp = np.datetime64(int(time), "ns")
+        text = str(timestamp if time % 10**9 else timestamp.astype("datetime64[s]"))
+        return text.replace("T", " ")
 
-    def of(self, series: int | np.integer) -> str:
-        """Name a series for people, where there are several."""
+    def of_series(self, series: int | np.integer) -> str:
+        """Format the name of a series for messages; empty if there is one series."""
         name = list(self.ids)[int(series)]
         return f" of {name!r}" if name else ""
 
     @property
-    def levels(self) -> dict[str, list[str]]:
-        """What each text column can say, sorted."""
-        if self.given is not None:
-            return dict(self.given)
-        statics = {c: set(self.static[c]) for c in self.settings.static if c in self.words}
-        return {column: sorted(found) for column, found in {**self.words, **statics}.items()}
+    def categories(self) -> dict[str, list[str]]:
+        """Categories of each text column, sorted."""
+        if self._fixed_categories is not None:
+            return dict(self._fixed_categories)
+        columns = self.config.static_covariates
+        static = {column: set(self.static[column]) for column in columns if column in self._texts}
+        return {column: sorted(names) for column, names in {**self._texts, **static}.items()}
 
     @property
-    def grid(self) -> Grid:
-        """The grid that was given or seen."""
-        if self.settings.freq is not None:
-            return Grid.named(self.settings.freq)
-        grid = self.steps.grid()
-        if grid is None:
-            raise UserError(f"{self.source} has a single row for each series: no step is seen")
-        return grid
+    def frequency(self) -> Frequency:
+        """The configured or inferred frequency."""
+        if self.config.freq is not None:
+            return Frequency.parse(self.config.freq)
+        frequency = self.inference.frequency()
+        if frequency is None:
+            raise UserError(
+                f"cannot infer the frequency of {self.source}: each series has a single row"
+            )
+        return frequency
 
 
-def extended(values: np.ndarray, size: int, fill: object) -> np.ndarray:
-    """Append a fill up to some size."""
+def extend(values: np.ndarray, size: int, fill: object) -> np.ndarray:
+    """Append a fill value up to a size."""
     more = np.full(size - len(values), fill, values.dtype)
     return np.concatenate([values, more]) if len(more) else values

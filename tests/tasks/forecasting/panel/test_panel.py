@@ -10,15 +10,15 @@ from rnn_lab.errors import UserError
 from rnn_lab.io import tables as frames
 from rnn_lab.io.tables import as_chunks, read_frames
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
-from rnn_lab.tasks.forecasting.panel.frequency import DAY, Grid, calendar_features
+from rnn_lab.tasks.forecasting.panel.frequency import DAY, Frequency, calendar_features
 from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
 
 WIDE: dict[str, Any] = {"time_column": "date"}
 LONG: dict[str, Any] = {"time_column": "ds", "id_column": "unique_id", "targets": ["y"]}
 
 
-def panel_of(frame: pd.DataFrame, **settings: Any) -> Panel:
-    return read_panel(lambda: as_chunks(frame, "it"), PanelConfig(**settings))
+def panel_of(frame: pd.DataFrame, **config: Any) -> Panel:
+    return read_panel(lambda: as_chunks(frame, "it"), PanelConfig(**config))
 
 
 def wide(rows: int = 8, freq: str = "h", begin: str = "2024-01-01") -> pd.DataFrame:
@@ -45,7 +45,7 @@ def test_a_wide_table_is_one_series_of_all_its_numbers() -> None:
     frame = wide()
     panel = panel_of(frame, **WIDE)
     assert (panel.ids, panel.targets, panel.freq) == ([""], ["a", "b"], "h")
-    np.testing.assert_array_equal(panel.buffer, frame[["a", "b"]].to_numpy(np.float32))
+    np.testing.assert_array_equal(panel.values, frame[["a", "b"]].to_numpy(np.float32))
     assert panel.offsets.tolist() == [0, 8]
     assert panel.notices == []
 
@@ -57,7 +57,7 @@ def test_rows_of_several_series_may_be_mixed() -> None:
     assert panel.lengths[[panel.ids.index(name) for name in "xyz"]].tolist() == [5, 3, 7]
     for n, name in enumerate("xyz", 1):
         series = panel.ids.index(name)
-        rows = panel.buffer[panel.offsets[series] : panel.offsets[series + 1], 0]
+        rows = panel.values[panel.offsets[series] : panel.offsets[series + 1], 0]
         np.testing.assert_array_equal(rows, frame.y[frame.unique_id == name])
         assert panel.times(series, 0, 1)[0] == np.datetime64(f"2024-01-0{n}")
 
@@ -72,7 +72,7 @@ def test_the_size_of_chunks_changes_nothing(
     whole = panel_of(table, **LONG)
     monkeypatch.setattr(frames, "CHUNK_ROWS", at_once)
     panel = read_panel(lambda: read_frames(tmp_path / "it.csv"), PanelConfig(**LONG))
-    np.testing.assert_array_equal(panel.buffer, whole.buffer)
+    np.testing.assert_array_equal(panel.values, whole.values)
     assert panel.ids == whole.ids
     assert (
         panel.notices
@@ -93,7 +93,7 @@ def test_the_frequency_is_inferred_and_times_go_on_by_it(freq: str) -> None:
     assert panel.freq == freq
     np.testing.assert_array_equal(panel.times(0, 0, 40), dates.to_numpy("datetime64[ns]"))
     given = panel_of(frame, **WIDE, freq=freq)
-    np.testing.assert_array_equal(given.buffer, panel.buffer)
+    np.testing.assert_array_equal(given.values, panel.values)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_frequency_is_inferred_and_times_go_on_by_it(freq: str) -> None:
     [("h", 24), ("15min", 96), ("D", 7), ("B", 5), ("MS", 12), ("QE", 4), ("YS", 1), ("W", 1)],
 )
 def test_the_season_is_told_by_the_frequency(freq: str, season: int) -> None:
-    assert Grid.named(freq).season == season
+    assert Frequency.parse(freq).season_length == season
 
 
 def test_a_few_days_without_a_weekend_are_days() -> None:
@@ -129,7 +129,7 @@ def test_integers_are_times_of_their_own(step: int) -> None:
 def test_rows_are_numbered_where_there_are_no_times() -> None:
     frame = long(x=3, y=2).drop(columns="ds").iloc[[0, 3, 1, 4, 2]]
     panel = panel_of(frame, id_column="unique_id")
-    assert panel.buffer[:, 0].tolist() == [100, 101, 102, 200, 201]
+    assert panel.values[:, 0].tolist() == [100, 101, 102, 200, 201]
     assert panel.times(1, 1, 2).tolist() == [1, 2]
 
 
@@ -145,7 +145,7 @@ def test_missing_rows_and_values_stay_missing_and_rows_are_counted() -> None:
     frame = wide(8).drop(index=[3, 4])
     frame.loc[6, "a"] = np.nan
     panel = panel_of(frame, **WIDE)
-    assert np.isnan(panel.buffer).nonzero()[0].tolist() == [3, 3, 4, 4, 6]
+    assert np.isnan(panel.values).nonzero()[0].tolist() == [3, 3, 4, 4, 6]
     assert panel.notices == ["2 rows are missing, the first is 2024-01-01 03:00:00"]
 
 
@@ -155,35 +155,35 @@ def test_columns_lie_in_the_order_targets_known_calendar_observed() -> None:
         frame,
         **WIDE,
         targets=["b"],
-        known=["holiday", "price"],
-        observed=["a"],
+        future_covariates=["holiday", "price"],
+        past_covariates=["a"],
         calendar=["hour"],
     )
-    assert panel.known == ["holiday=no", "holiday=yes", "price", "hour"]
-    assert panel.levels == {"holiday": ["no", "yes"]}
+    assert panel.future_covariates == ["holiday=no", "holiday=yes", "price", "hour"]
+    assert panel.categories == {"holiday": ["no", "yes"]}
     hours = np.arange(4) / 23 - 0.5
     expected = [frame.b, [1, 0, 1, 1], [0, 1, 0, 0], frame.price, hours, frame.a]
-    np.testing.assert_allclose(panel.buffer, np.stack(expected, 1), rtol=1e-6)
-    assert panel.measured.tolist() == [True, False, False, True, False, True]
+    np.testing.assert_allclose(panel.values, np.stack(expected, 1), rtol=1e-6)
+    assert panel.numeric.tolist() == [True, False, False, True, False, True]
 
 
 def test_statics_are_numbers_or_categories_of_a_series() -> None:
     frame = long(x=3, y=2)
     frame["size"] = frame.unique_id.map({"x": 1.5, "y": 2.5})
     frame["kind"] = frame.unique_id.map({"x": "shop", "y": "depot"})
-    panel = panel_of(frame, **LONG, static=["unique_id", "size", "kind"])
+    panel = panel_of(frame, **LONG, static_covariates=["unique_id", "size", "kind"])
     assert panel.static.tolist() == [[1.5], [2.5]]
-    assert panel.categories.tolist() == [[1, 2], [2, 1]]
-    assert panel.category_levels == [["x", "y"], ["depot", "shop"]]
+    assert panel.category_codes.tolist() == [[1, 2], [2, 1]]
+    assert panel.static_categories == [["x", "y"], ["depot", "shop"]]
 
 
 def test_levels_that_were_not_learned_are_unknown() -> None:
     frame = long(x=3).assign(kind="new", event=["a", "b", "a"])
-    settings = PanelConfig(**LONG, static=["kind"], known=["event"])
-    levels = {"kind": ["old"], "event": ["a"]}
-    panel = read_panel(lambda: as_chunks(frame), settings, levels=levels)
-    assert panel.categories.tolist() == [[0]]
-    assert panel.buffer[:, 1].tolist() == [1, 0, 1]
+    config = PanelConfig(**LONG, static_covariates=["kind"], future_covariates=["event"])
+    categories = {"kind": ["old"], "event": ["a"]}
+    panel = read_panel(lambda: as_chunks(frame), config, categories=categories)
+    assert panel.category_codes.tolist() == [[0]]
+    assert panel.values[:, 1].tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -210,10 +210,10 @@ def test_calendar_features_are_those_of_pandas(
 
 def test_places_and_times_are_inverse_also_before_the_begin() -> None:
     for freq in ("h", "B", "MS", "3ME"):
-        grid = Grid.named(freq)
-        begin = grid.at(np.int64(19_000 * DAY), np.int64(0))
+        frequency = Frequency.parse(freq)
+        begin = frequency.to_timestamp(np.int64(19_000 * DAY), np.int64(0))
         places = np.arange(-50, 50)
-        found, exact = grid.place(begin, grid.at(begin, places))
+        found, exact = frequency.to_index(begin, frequency.to_timestamp(begin, places))
         assert exact.all()
         np.testing.assert_array_equal(found, places)
 
@@ -226,20 +226,22 @@ def test_formats_give_the_same(name: str, tmp_path: Path) -> None:
     else:
         frame.to_csv(path, index=False, sep="\t" if "tsv" in name else ",")
     panel = read_panel(lambda: read_frames(path), PanelConfig(**LONG))
-    np.testing.assert_array_equal(panel.buffer, panel_of(frame, **LONG).buffer)
+    np.testing.assert_array_equal(panel.values, panel_of(frame, **LONG).values)
 
 
 def test_a_saved_panel_is_the_same_in_memory_and_mapped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = long(x=5, y=3).assign(kind="k", price=1.0)
-    settings = PanelConfig(**LONG, static=["kind"], known=["price"], calendar=["day"])
-    made = read_panel(lambda: as_chunks(frame), settings, tmp_path)
+    config = PanelConfig(
+        **LONG, static_covariates=["kind"], future_covariates=["price"], calendar=["day"]
+    )
+    made = read_panel(lambda: as_chunks(frame), config, tmp_path)
     opened = Panel.open(tmp_path)
-    monkeypatch.setattr("rnn_lab.tasks.forecasting.panel.panel.IN_MEMORY", 0)
+    monkeypatch.setattr("rnn_lab.tasks.forecasting.panel.panel.MAX_IN_MEMORY", 0)
     mapped = Panel.open(tmp_path)
-    assert isinstance(mapped.buffer, np.memmap)
-    assert not isinstance(opened.buffer, np.memmap)
+    assert isinstance(mapped.values, np.memmap)
+    assert not isinstance(opened.values, np.memmap)
     for panel in (opened, mapped):
         for name, value in vars(made).items():
             np.testing.assert_array_equal(getattr(panel, name), value)
@@ -251,9 +253,9 @@ def changed(frame: pd.DataFrame, row: int, column: str, value: Any) -> pd.DataFr
     )
 
 
-def fails(frame: pd.DataFrame, message: str, **settings: Any) -> None:
+def fails(frame: pd.DataFrame, message: str, **config: Any) -> None:
     with pytest.raises(UserError, match=message) as error:
-        panel_of(frame, **settings)
+        panel_of(frame, **config)
     assert "\n" not in str(error.value)
 
 
@@ -261,29 +263,33 @@ def test_what_is_wrong_with_times_is_named() -> None:
     frame = wide(6)
     fails(
         frame.iloc[[0, 2, 1, 3]],
-        r"row 3: 2024-01-01 01:00:00 comes after .* 02:00:00: sort",
+        r"row 3: 2024-01-01 01:00:00 follows .* 02:00:00: sort",
         **WIDE,
     )
-    fails(frame.iloc[[0, 1, 1, 2]], "row 3: 2024-01-01 01:00:00 is there twice", **WIDE)
+    fails(frame.iloc[[0, 1, 1, 2]], "row 3: 2024-01-01 01:00:00 is duplicated", **WIDE)
     fails(changed(frame, 2, "date", "soon"), "row 3: the time 'soon' in 'date' cannot", **WIDE)
     fails(changed(frame, 2, "date", None), "row 3: the time in 'date' is missing", **WIDE)
     off = changed(frame, 2, "date", "2024-01-01 01:40")
-    fails(off, "row 2: 2024-01-01 01:00:00 is not at a step of 40min from", **WIDE)
-    fails(off, "row 3: .* is not at a step of h from 2024-01-01 00:00:00", **WIDE, freq="h")
-    fails(frame.iloc[:1], "it has a single row for each series", **WIDE)
+    fails(off, "row 2: 2024-01-01 01:00:00 is not a multiple of 40min after", **WIDE)
+    fails(off, "row 3: .* is not a multiple of h after 2024-01-01 00:00:00", **WIDE, freq="h")
+    fails(frame.iloc[:1], "cannot infer the frequency of it: each series has a single row", **WIDE)
     fails(frame.assign(date=1.5), "row 1: the time '1.5' in 'date' cannot be parsed", **WIDE)
-    fails(frame, "it has timestamps for times, wanted numbers", **WIDE, freq="2")
+    fails(frame, "the times of it are timestamps, expected numbers", **WIDE, freq="2")
     numbers = frame.assign(date=range(6))
-    fails(numbers, "it has numbers for times, wanted timestamps at steps of h", **WIDE, freq="h")
-    fails(numbers, "calendar needs timestamps, it has numbers", **WIDE, calendar=["hour"])
-    fails(frame, "freq 'often' is unknown", **WIDE, freq="often")
-    fails(frame, "freq '0h' goes nowhere", **WIDE, freq="0h")
+    fails(
+        numbers, "the times of it are numbers, expected timestamps of frequency h", **WIDE, freq="h"
+    )
+    fails(
+        numbers, "calendar features need timestamps, but it has numbers", **WIDE, calendar=["hour"]
+    )
+    fails(frame, "unknown freq 'often'", **WIDE, freq="often")
+    fails(frame, "freq must be a positive multiple, got '0h'", **WIDE, freq="0h")
 
 
 def test_series_of_unlike_steps_are_named() -> None:
     frame = long(x=9, y=9)
     frame.loc[9:, "ds"] = pd.date_range("2024-01-01", periods=9, freq="3D").astype(str)
-    fails(frame, "it has 9 of the 25 rows that steps of D give of 'y': steps are mixed", **LONG)
+    fails(frame, "it has only 9 of 25 rows at freq D of 'y': the steps are irregular", **LONG)
 
 
 def test_what_is_wrong_with_values_is_named() -> None:
@@ -295,13 +301,17 @@ def test_what_is_wrong_with_values_is_named() -> None:
     fails(changed(frame, 1, "b", np.inf), "row 2: column 'b' is inf, expected a finite", **WIDE)
     fails(changed(frame, 1, "b", 1e60), r"row 2: column 'b' is 1e\+60, expected a finite", **WIDE)
     fails(frame, "it has no column 'c'; it has: date, a, b", **WIDE, targets=["c"])
-    fails(frame[["date"]], "it has no column of numbers to forecast", **WIDE)
+    fails(frame[["date"]], "it has no numeric column to forecast", **WIDE)
     fails(frame.iloc[:0], "it is empty", **WIDE)
     missing = changed(frame, 1, "b", None)
-    fails(missing, "row 2: column 'b' is missing", **WIDE, targets=["a"], known=["b"])
+    fails(missing, "row 2: column 'b' is missing", **WIDE, targets=["a"], future_covariates=["b"])
     gap = frame.drop(index=2)
     fails(
-        gap, "no row for 2024-01-01 02:00:00: b must be known", **WIDE, targets=["a"], known=["b"]
+        gap,
+        r"no row for 2024-01-01 02:00:00: future covariates \(b\) must",
+        **WIDE,
+        targets=["a"],
+        future_covariates=["b"],
     )
 
 
@@ -310,32 +320,34 @@ def test_what_is_wrong_with_series_is_named() -> None:
     moves = changed(frame, 4, "size", 2)
     fails(
         moves,
-        r"row 5: static column 'size' of 'y' changes from 1\.0 to 2\.0",
+        r"row 5: static covariate 'size' of 'y' changes from 1\.0 to 2\.0",
         **LONG,
-        static=["size"],
+        static_covariates=["size"],
     )
     lost = changed(frame, 4, "unique_id", None)
     fails(lost, "row 5: column 'unique_id' is missing", **LONG)
     late = frame.iloc[[0, 3, 4, 2, 1, 5]]
-    fails(late, "row 5: 2024-01-02 00:00:00 of 'x' comes after 2024-01-03", **LONG)
+    fails(late, "row 5: 2024-01-02 00:00:00 of 'x' follows 2024-01-03", **LONG)
 
 
 def test_columns_of_no_numbers_are_left_out_and_told() -> None:
     panel = panel_of(wide(4).assign(station="north"), **WIDE)
     assert panel.targets == ["a", "b"]
-    assert panel.notices == ["left out, as they hold no numbers: station"]
+    assert panel.notices == ["ignored columns that are not numeric: station"]
 
 
 def test_wrong_settings_are_named() -> None:
-    with pytest.raises(UserError, match="column 'a' is given two roles"):
-        PanelConfig("date", targets=["a"], known=["a"])
-    with pytest.raises(UserError, match="column 'date' is given two roles"):
+    with pytest.raises(UserError, match="column 'a' has two roles"):
+        PanelConfig("date", targets=["a"], future_covariates=["a"])
+    with pytest.raises(UserError, match="column 'date' has two roles"):
         PanelConfig("date", "date")
-    with pytest.raises(UserError, match="calendar has no 'moon': give some of minute, hour"):
+    with pytest.raises(
+        UserError, match="unknown calendar feature 'moon': choose from minute, hour"
+    ):
         PanelConfig("date", calendar=["moon"])
-    with pytest.raises(UserError, match="calendar needs timestamps, got numbered rows"):
+    with pytest.raises(UserError, match="calendar features need timestamps"):
         PanelConfig(calendar=["hour"])
-    assert PanelConfig("date", "id", static=["id"]).static == ["id"]
+    assert PanelConfig("date", "id", static_covariates=["id"]).static_covariates == ["id"]
 
 
 def broken(path: Path, message: str) -> None:
@@ -369,6 +381,6 @@ def test_a_mistake_in_a_later_chunk_is_named_by_its_row(
     changed(wide(7), 5, "a", "bad").to_csv(path, index=False)
     broken(path, r"it\.csv row 6: column 'a' contains 'bad'")
     changed(wide(7), 4, "date", "2024-01-01 03:00:00").to_csv(path, index=False)
-    broken(path, r"it\.csv row 5: 2024-01-01 03:00:00 is there twice")
+    broken(path, r"it\.csv row 5: 2024-01-01 03:00:00 is duplicated")
     changed(wide(5).assign(date=range(5)), 4, "date", "2024-01-01").to_csv(path, index=False)
-    broken(path, r"it\.csv row 5: 'date' mixes numbers with timestamps")
+    broken(path, r"it\.csv row 5: column 'date' mixes numbers and timestamps")

@@ -1,0 +1,70 @@
+"""Groups of options of recurrent forecasters."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Sizes of the covariates; linked from the data.
+
+    Input features that are neither targets nor future covariates are past covariates.
+
+    Args:
+        future_dim: Features that are known for the steps to forecast.
+        static_dim: Numeric features of a whole series.
+        category_sizes: Number of levels of each categorical feature of a whole series.
+    """
+
+    future_dim: int = 0
+    static_dim: int = 0
+    category_sizes: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """How a recurrent layer encodes a window.
+
+    Args:
+        normalization: Normalization of each window: `none`, `last`, `mean`, `standard` or `revin`,
+            see `WindowNormalization`.
+        patch_length: Steps per patch, which the layer reads as one step; 1 disables patching.
+        channel_independent: Whether each channel is forecast from its own past only, with shared
+            weights; otherwise all channels are modeled jointly.
+        layer_kwargs: Further arguments of the recurrent layer by name, such as `zoneout`.
+        initialization: `recommended` or `torch` (torch's own), see `rnn_lab.nn.build_layer`.
+    """
+
+    normalization: str = "standard"
+    patch_length: int = 1
+    channel_independent: bool = True
+    layer_kwargs: dict[str, Any] | None = None
+    initialization: Literal["recommended", "torch"] = "recommended"
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Options of the output.
+
+    Args:
+        loss: Loss of `output=point`: `mse`, `mae` or `huber`.
+        quantiles: Levels of `output=quantiles`; None: 0.025, 0.05, 0.1, ..., 0.95, 0.975.
+        num_samples: Sample paths in evaluation, if a distribution is decoded recursively.
+    """
+
+    loss: str = "mse"
+    quantiles: list[float] | None = None
+    num_samples: int = 100
+
+
+@dataclass(frozen=True)
+class Dropouts:
+    """Probabilities of dropout in a forecaster.
+
+    Args:
+        layer: Between recurrent layers.
+        head: Before the last linear layer.
+    """
+
+    layer: float = 0.2
+    head: float = 0.0
