@@ -26,9 +26,9 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for invalid user input, 2 for an invalid command line, 130 when
         interrupted, 128 + signal number when preempted by another signal.
     """
-    words = list(sys.argv[1:] if args is None else args)
+    arguments = list(sys.argv[1:] if args is None else args)
     try:
-        return _run(words[:1], words[1:])
+        return _run(arguments[:1], arguments[1:])
     except UserError as error:
         if os.environ.get("RNN_LAB_DEBUG"):
             raise

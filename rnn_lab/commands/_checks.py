@@ -82,11 +82,11 @@ def check_arguments(options: list[list[str]], named_class: Callable[[str], type 
         if cls is None:
             continue
         accepted = list(inspect.signature(cls).parameters)
-        for word in keys:
-            head, _, rest = word.partition(".")
+        for option in keys:
+            head, _, rest = option.partition(".")
             name = rest.removeprefix("init_args.").partition(".")[0].removesuffix("+")
             if head == f"--{key}" == "--model" and name in linked_names():
-                raise UserError(f"{name} is set by the data: remove {word}")
+                raise UserError(f"{name} is set by the data: remove {option}")
             if head == f"--{key}" and name and name not in (*accepted, "help", "class_path"):
                 near = difflib.get_close_matches(name, accepted, 3) or accepted
                 raise UserError(f"{cls.__name__} has no argument {name}; it has {', '.join(near)}")

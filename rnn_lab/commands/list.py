@@ -1,6 +1,6 @@
-"""Show architectures, layers, datasets and configs.
+"""Show architectures, layers, datasets, configs and plugins.
 
-The sources are parsed, so that nothing is imported.
+Source files are parsed instead of imported, so that the command starts fast.
 """
 
 import ast
@@ -17,20 +17,20 @@ from rnn_lab.io.plugins import plugins
 PACKAGE = Path(__file__).parent.parent
 SOURCE = re.compile(r"Source: (.+?) \(\d{4}\),\s+(\S*\w)", re.DOTALL)
 LEGEND = """
-  Cost counts the multiply-adds of a step with D inputs and H units. Parallel layers can take all
-  steps at once, their state being linear in the state before."""
+  cost: multiply-adds per step with D inputs and H units
+  parallel: all steps can be computed at once, because the state is linear in the previous state"""
 
 
 class Layer(NamedTuple):
-    """What is told of a recurrent layer.
+    """Description of a recurrent layer.
 
     Attributes:
         name: Its name in `rnn_lab.nn.LAYERS`.
-        year: When it was published.
-        cost: Multiply-adds of a step.
-        parallel: Whether all steps can be taken at once, yes or no.
-        source: Where it was published: authors and address.
-        line: What it is.
+        year: Year of publication.
+        cost: Multiply-adds per step.
+        parallel: Whether all steps can be computed at once, yes or no.
+        source: Authors and URL of the publication.
+        summary: First line of the docstring.
     """
 
     name: str
@@ -38,13 +38,13 @@ class Layer(NamedTuple):
     cost: str
     parallel: str
     source: str
-    line: str
+    summary: str
 
 
 def main(options: Sequence[str]) -> None:
     """Print architectures, layers, datasets and the configs below the current folder."""
     if options and options[0] in ("-h", "--help"):
-        print("usage: rnn-lab list\n\nShow architectures, recurrent layers, datasets and configs.")
+        print("usage: rnn-lab list\n\nShow architectures, layers, datasets, configs and plugins.")
         return
     if options:
         raise UserError(f"list takes no options, got {' '.join(options)}")
@@ -59,37 +59,37 @@ def main(options: Sequence[str]) -> None:
 
 
 def table(rows: Iterable[tuple[str, str]]) -> str:
-    """Lay out names and what they are in two columns."""
+    """Format names and descriptions as two columns."""
     rows = list(rows)
     width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join(f"  {name:<{width}}  {line}" for name, line in rows) or "  none here"
+    return "\n".join(f"  {name:<{width}}  {text}" for name, text in rows) or "  none"
 
 
 def layer_table(rows: Iterable[Layer]) -> str:
-    """Lay out layers below a head, each in two lines: its columns, and what it is."""
+    """Format layers as a table with a header and two lines per layer: columns and summary."""
     rows = [Layer("", "year", "cost", "parallel", "source", ""), *rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:4]
     lines = []
     for row in rows:
         columns = [f"{value:<{width}}" for value, width in zip(row, widths, strict=False)]
-        lines += ["  ".join(["", *columns, row.source]), f"  {'':<{widths[0]}}  {row.line}"]
+        lines += ["  ".join(["", *columns, row.source]), f"  {'':<{widths[0]}}  {row.summary}"]
     return "\n".join(line for line in lines if line.strip())
 
 
 def architectures() -> list[tuple[str, str]]:
-    """The models by name, with the first line of their docstrings."""
+    """Return the models by name, with the first line of their docstrings."""
     return list(_exported("models"))
 
 
 def layers() -> list[Layer]:
-    """The recurrent layers, in the order of `rnn_lab.nn.LAYERS`."""
+    """Return the recurrent layers, in the order of `rnn_lab.nn.LAYERS`."""
     file = PACKAGE / "nn" / "layers" / "registry.py"
-    classes = {node.name: node for node in _imported(file)}
-    return [_layer(classes[name], classes) for name in _names(file, "LAYERS")]
+    classes = {node.name: node for node in _imported_classes(file)}
+    return [_layer(classes[name], classes) for name in _table_names(file, "LAYERS")]
 
 
 def datasets() -> list[tuple[str, str]]:
-    """The data modules by name, with the first line of their docstrings."""
+    """Return the data modules by name, with the first line of their docstrings."""
     return list(_exported("datamodules"))
 
 
@@ -103,77 +103,77 @@ def configs(folder: Path) -> list[tuple[str, str]]:
 
 
 def installed() -> list[tuple[str, str]]:
-    """The installed plugins, with the first line of their modules' docstrings."""
+    """Return the installed plugins, with the first line of their modules' docstrings."""
     return [(plugin.name, _summary(plugin.module)) for plugin in plugins()]
 
 
 def _summary(module: str) -> str:
-    """Read the first line of a module's docstring; nothing but its package is looked up."""
+    """Return the first line of a module's docstring, without importing it."""
     top, *below = module.split(".")
     spec = find_spec(top)
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    folder = Path(places[0], *below) if places else Path()
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    folder = Path(folders[0], *below) if folders else Path()
     files = [folder / "__init__.py", folder.with_suffix(".py"), Path(str(spec and spec.origin))]
     file = next((path for path in files if path.is_file()), None)
-    docstring = ast.get_docstring(_parsed(file)) if file else None
+    docstring = ast.get_docstring(_parse(file)) if file else None
     return f"{module}: {(docstring or 'no description').partition(chr(10))[0]}"
 
 
-def _exported(face: str) -> Iterator[tuple[str, str]]:
-    """Classes that a public face exports and that can be named on the command line."""
-    for node in _imported(PACKAGE / f"{face}.py"):
+def _exported(module: str) -> Iterator[tuple[str, str]]:
+    """Yield the classes that a public module exports for the command line."""
+    for node in _imported_classes(PACKAGE / f"{module}.py"):
         if _is_module(node):
             yield node.name, (ast.get_docstring(node) or "").partition("\n")[0]
 
 
-def _imported(file: Path) -> Iterator[ast.ClassDef]:
-    """Classes of ours that a file imports by name, as they are defined."""
-    for statement in _parsed(file).body:
+def _imported_classes(file: Path) -> Iterator[ast.ClassDef]:
+    """Yield the definitions of the classes that a file imports by name from this package."""
+    for statement in _parse(file).body:
         if not isinstance(statement, ast.ImportFrom):
             continue
         module = statement.module or ""
         if not module.startswith(f"{PACKAGE.name}."):
             continue
-        home = PACKAGE.parent / Path(*module.split(".")).with_suffix(".py")
-        classes = {n.name: n for n in _parsed(home).body if isinstance(n, ast.ClassDef)}
+        path = PACKAGE.parent / Path(*module.split(".")).with_suffix(".py")
+        classes = {n.name: n for n in _parse(path).body if isinstance(n, ast.ClassDef)}
         yield from (classes[alias.name] for alias in statement.names if alias.name in classes)
 
 
-def _parsed(file: Path) -> ast.Module:
+def _parse(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
 def _is_module(node: ast.ClassDef) -> bool:
-    """Tell models and data modules from the textbook's Dataset."""
+    """Return whether a class is a model or data module, and not the textbook's Dataset."""
     return not any(isinstance(base, ast.Subscript) for base in node.bases)
 
 
-def _names(file: Path, table: str) -> list[str]:
-    """The classes over which a file makes a table of names."""
-    for node in _parsed(file).body:
+def _table_names(file: Path, table: str) -> list[str]:
+    """Return the names of the classes in a dict comprehension assigned in a file."""
+    for node in _parse(file).body:
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == table:
             assert isinstance(node.value, ast.DictComp)
-            listed = node.value.generators[0].iter
-            return [name.id for name in ast.walk(listed) if isinstance(name, ast.Name)]
+            classes = node.value.generators[0].iter
+            return [name.id for name in ast.walk(classes) if isinstance(name, ast.Name)]
     raise LookupError(f"{file} has no {table}")
 
 
 def _layer(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> Layer:
-    """Read what a layer's class says of it, by its attributes and its docstring."""
-    says, text = _attributes(node, classes), ast.get_docstring(node) or ""
-    found = SOURCE.search(text)
-    assert found is not None, f"{node.name} names no source"
-    parallel, source = "yes" if says["parallel"] else "no", ", ".join(found.groups())
-    line = text.partition("\n")[0]
-    return Layer(node.name, str(says["year"]), says["cost"], parallel, source, line)
+    """Describe a layer by the attributes and the docstring of its class."""
+    attributes, docstring = _attributes(node, classes), ast.get_docstring(node) or ""
+    match = SOURCE.search(docstring)
+    assert match is not None, f"the docstring of {node.name} has no source"
+    parallel, source = "yes" if attributes["parallel"] else "no", ", ".join(match.groups())
+    summary = docstring.partition("\n")[0]
+    return Layer(node.name, str(attributes["year"]), attributes["cost"], parallel, source, summary)
 
 
 def _attributes(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, Any]:
-    """The constants among the attributes of a class and its bases."""
-    found: dict[str, Any] = {}
+    """Return the constant attributes of a class and its bases."""
+    attributes: dict[str, Any] = {}
     for base in node.bases:
         if isinstance(base, ast.Name) and base.id in classes:
-            found |= _attributes(classes[base.id], classes)
+            attributes |= _attributes(classes[base.id], classes)
     for statement in node.body:
         pairs: Iterable[tuple[ast.expr, ast.expr | None]] = ()
         match statement:
@@ -182,5 +182,5 @@ def _attributes(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[st
             case ast.Assign([name], value) | ast.AnnAssign(name, _, value):
                 pairs = [(name, value)]
         constants = ((name, value) for name, value in pairs if isinstance(value, ast.Constant))
-        found |= {ast.unparse(name): value.value for name, value in constants}
-    return found
+        attributes |= {ast.unparse(name): value.value for name, value in constants}
+    return attributes

@@ -1,0 +1,93 @@
+"""The entry point `rnn-lab`: commands, help, exit statuses."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import rnn_lab
+from rnn_lab import __main__ as entry
+from rnn_lab.errors import UserError
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Replace the command `list`, so that a test decides what it does."""
+
+    def replace(main):
+        monkeypatch.setattr(entry, "import_module", lambda name: SimpleNamespace(main=main))
+
+    monkeypatch.delenv("RNN_LAB_DEBUG", raising=False)
+    return replace
+
+
+def test_every_command_has_a_description_of_one_sentence():
+    descriptions = entry.commands()
+    assert {"fit", "test", "predict", "list"} <= descriptions.keys()
+    for description in descriptions.values():
+        assert description.endswith(".")
+        assert description[0].isupper()
+
+
+@pytest.mark.parametrize("args", [[], ["-h"], ["--help"], ["help"]])
+def test_the_help_lists_commands_models_and_data(args, capsys):
+    assert entry.main(args) == 0
+    output = capsys.readouterr().out
+    for name in (*entry.commands(), "LSTMClassifier", "SyntheticReviews"):
+        assert f"  {name} " in output
+
+
+def test_the_version_is_printed(capsys):
+    assert entry.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"rnn-lab {rnn_lab.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("fti", "did you mean fit?"), ("12", "choose from "), ("_cli", "choose ")]
+)
+def test_an_unknown_command_is_reported(name, hint, capsys):
+    assert entry.main([name]) == 2
+    assert f"unknown command {name!r}: {hint}" in capsys.readouterr().err
+
+
+def test_user_errors_are_printed_in_one_line(command, capsys, monkeypatch):
+    def main(options):
+        raise UserError("too\n  long")
+
+    command(main)
+    assert entry.main(["list"]) == 1
+    assert capsys.readouterr().err == "rnn-lab: too long\n"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert entry.main(["list"]) == 1
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("RNN_LAB_DEBUG", "1")
+    with pytest.raises(UserError):
+        entry.main(["list"])
+
+
+def test_an_interrupted_command_exits_with_130(command, capsys):
+    def main(options):
+        raise KeyboardInterrupt
+
+    command(main)
+    assert entry.main(["list"]) == 130
+    assert capsys.readouterr().err == "rnn-lab: interrupted\n"
+
+
+@pytest.mark.parametrize("status", [None, 0, 3])
+def test_the_status_of_a_command_is_returned(command, status):
+    command(lambda options: status)
+    assert entry.main(["list"]) == (status or 0)
+
+
+def test_a_closed_pipe_ends_a_command_silently():
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(
+        [sys.executable, "-m", "rnn_lab", "list"], stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert result.stderr == b""
+    assert result.returncode == 0
