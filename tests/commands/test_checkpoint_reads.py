@@ -24,7 +24,7 @@ COMMANDS = {
     "test series": (CHIRPS, "test --ckpt_path {ckpt}"),
     "predict series": (CHIRPS, "predict --ckpt_path {ckpt} --input {series}"),
     "translate": (PAIRS, "predict --ckpt_path {ckpt} --input {texts} --beam_size=2"),
-    "generate": (LINES, "generate --ckpt_path {ckpt} --length 3"),
+    "generate": (LINES, "generate --ckpt_path {ckpt} --max_new_tokens 3"),
     "backtest": (SERIES, "backtest --ckpt_path {ckpt} --output out"),
     "forecast": (SERIES, "predict --ckpt_path {ckpt} --input {table}"),
 }

@@ -60,7 +60,7 @@ class LMCorpus:
     def __init__(self, folder: Path) -> None:
         meta = json.loads((folder / "stream.json").read_text(encoding="utf-8"))
         self.notices: list[str] = meta["notices"]
-        self.reader = LMTokenizer.from_state_dict(meta["reader"])
+        self.tokenizer = LMTokenizer.from_state_dict(meta["reader"])
         self.splits = {
             name: Stream(folder / f"{name}.ids.bin", meta["dtype"]) for name in meta["splits"]
         }

@@ -26,7 +26,7 @@ from rnn_lab.tasks.language_modeling.sampler import SPREAD, BPTTSampler
 from rnn_lab.tasks.language_modeling.tokenizer import LMTokenizer
 from rnn_lab.text.datamodule import CorpusDataModule
 from rnn_lab.text.reviews import reviews
-from rnn_lab.text.tokenizer import TokenizerConfig, TokenizerKind
+from rnn_lab.text.tokenizer import TokenizerConfig
 
 
 class LanguageModelingDataModule(CorpusDataModule):
@@ -60,8 +60,7 @@ class LanguageModelingDataModule(CorpusDataModule):
     linked = ("vocab_size",)
     checkpoint_argument = "vocab_from_checkpoint"
     machine_specific: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
-    default_tokenizer: ClassVar[TokenizerKind] = "words"
-    default_lowercase: ClassVar[bool] = False
+    default_tokenizer: ClassVar[TokenizerConfig] = TokenizerConfig("words", lowercase=False)
 
     def __init__(
         self,
@@ -83,9 +82,8 @@ class LanguageModelingDataModule(CorpusDataModule):
             raise UserError(f"eval_batch_size must be at least 1, got {eval_batch_size}")
         self.bptt, self.variable_bptt, self.eval_batch_size = bptt, variable_bptt, eval_batch_size
         self.root = root
-        self.settings = as_options(TokenizerConfig, tokenizer).with_defaults(
-            kind=self.default_tokenizer, lowercase=self.default_lowercase
-        )
+        options = as_options(TokenizerConfig, tokenizer)
+        self.tokenizer_options = options.with_defaults(**asdict(self.default_tokenizer))
         self._restored = load_tokenizer(vocab_from_checkpoint) if vocab_from_checkpoint else None
 
     def _prepare(self, sources: dict[str, Lines]) -> LMCorpus:
@@ -94,10 +92,10 @@ class LanguageModelingDataModule(CorpusDataModule):
             {
                 "stream": FORMAT,
                 "content": {name: self.fingerprint(name) for name in sources},
-                "settings": asdict(self.settings),
+                "settings": asdict(self.tokenizer_options),
                 "reader": self._restored.state_dict() if self._restored else None,
             },
-            lambda folder: build_streams(folder, sources, self.settings, self._restored),
+            lambda folder: build_streams(folder, sources, self.tokenizer_options, self._restored),
         )
         return LMCorpus(folder)
 
@@ -118,18 +116,18 @@ class LanguageModelingDataModule(CorpusDataModule):
             raise UserError(f"{type(self).__name__}, {name}: {error}") from error
 
     @property
-    def reader(self) -> LMTokenizer:
-        """Tokenizer that converts text to ids as in training, and ids to text."""
-        return self._restored or self.corpus().reader
+    def tokenizer(self) -> LMTokenizer:
+        """The tokenizer with its vocabulary."""
+        return self._restored or self.corpus().tokenizer
 
     @property
     def vocab_size(self) -> int:
         """Size of the vocabulary, the unknown and the end-of-line token included."""
-        return len(self.reader)
+        return len(self.tokenizer)
 
     def build_spec(self) -> dict[str, Any]:
         """Return the build specification with the state of the tokenizer, as plain values."""
-        return {**super().build_spec(), "reader": self.reader.state_dict()}
+        return {**super().build_spec(), "tokenizer": self.tokenizer.state_dict()}
 
 
 def load_tokenizer(path: str) -> LMTokenizer:
@@ -138,9 +136,9 @@ def load_tokenizer(path: str) -> LMTokenizer:
     if not issubclass(checkpoint.data_class, LanguageModelingDataModule):
         source = checkpoint.data["class_path"]
         raise UserError(
-            f"vocab_from_checkpoint: {path} is no language model, it was trained on {source}"
+            f"vocab_from_checkpoint={path} is not a language-model checkpoint: its data is {source}"
         )
-    return checkpoint.restore(LMTokenizer.from_state_dict, checkpoint.data["reader"])
+    return checkpoint.restore(LMTokenizer.from_state_dict, checkpoint.data["tokenizer"])
 
 
 class LanguageModelingFiles(LanguageModelingDataModule):
@@ -246,7 +244,7 @@ class SyntheticText(LanguageModelingDataModule):
         batch_size: See `LanguageModelingDataModule`, also for the arguments below.
     """
 
-    default_lowercase = True
+    default_tokenizer = TokenizerConfig("words", lowercase=True)
 
     def __init__(
         self,

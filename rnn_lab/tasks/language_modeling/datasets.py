@@ -14,7 +14,7 @@ from rnn_lab.tasks.language_modeling.data import (
     lines_between,
     read_lines,
 )
-from rnn_lab.text.tokenizer import TokenizerKind
+from rnn_lab.text.tokenizer import TokenizerConfig
 
 EXAMPLES = (
     "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2/"
@@ -33,7 +33,7 @@ class WikiText2(LanguageModelingDataModule):
     Source: Merity et al. (2017), https://arxiv.org/abs/1609.07843; CC BY-SA 3.0.
     """
 
-    default_tokenizer: ClassVar[TokenizerKind] = "whitespace"
+    default_tokenizer = TokenizerConfig("whitespace", lowercase=False)
     lines: ClassVar = {"train": 36_718, "valid": 3760, "test": 4358}
     files: ClassVar = {
         "train": RemoteFile("wiki.train.tokens", (f"{EXAMPLES}train.txt",), size=10_797_148),
@@ -73,7 +73,7 @@ class TinyShakespeare(LanguageModelingDataModule):
     Source: Karpathy (2015), https://github.com/karpathy/char-rnn; the text is in the public domain.
     """
 
-    default_tokenizer: ClassVar[TokenizerKind] = "characters"
+    default_tokenizer = TokenizerConfig("characters", lowercase=False)
     file: ClassVar = RemoteFile("input.txt", (f"{CHAR_RNN}input.txt",), size=1_115_394)
     parts: ClassVar = {"train": (0.0, 0.9), "valid": (0.9, 0.95), "test": (0.95, 1.0)}
 

@@ -1,4 +1,4 @@
-"""How likely texts are, and how they go on."""
+"""Predictor of language modeling: probabilities of raw text, and generation."""
 
 import math
 from collections.abc import Iterator
@@ -16,67 +16,67 @@ from rnn_lab.tasks.language_modeling.base import BaseLanguageModel
 from rnn_lab.tasks.language_modeling.generation import PromptDecoder, StopString
 from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
 
-MAX_BATCH_LOGITS = 1 << 24  # of a batch: words, padding included, times the vocabulary
+MAX_BATCH_LOGITS = 1 << 24  # tokens of a batch, padding included, times the vocabulary size
 
 
 class LanguagePredictor(RecordPredictor):
-    """Says how likely lines of text are, and continues them.
+    """Compute the probabilities of lines of text, and generate text.
 
-    Each answer has its `text`, the `tokens` that were read with the line end last, the
-    `log_probabilities` of each after all before it, their sum `log_probability`, and the
-    `perplexity` of a token. Every line is read as the first after a line end, by itself.
+    An answer has the `text`, its `tokens` with the end-of-line token last, the `log_probabilities`
+    of each token given all before it, their sum `log_probability`, and the `perplexity` per token.
+    Lines are independent: each is scored as the line after an end-of-line token.
 
     Args:
         task: A trained language model.
-        reader: Turns lines into ids as in training, and ids into text.
+        tokenizer: Tokenizer of the training data.
     """
 
     columns = ("text", "log_probability", "perplexity")
     line = "perplexity"
 
-    def __init__(self, task: BaseLanguageModel, reader: LMTokenizer) -> None:
+    def __init__(self, task: BaseLanguageModel, tokenizer: LMTokenizer) -> None:
         self.task = task
-        self.reader = reader
+        self.tokenizer = tokenizer
 
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
-        """Read the vocabulary."""
-        reader = LMTokenizer.from_state_dict(data["reader"])
-        check_data_sizes(task, vocab_size=reader)
-        return cls(task, reader)
+        """Restore the tokenizer."""
+        tokenizer = LMTokenizer.from_state_dict(data["tokenizer"])
+        check_data_sizes(task, vocab_size=tokenizer)
+        return cls(task, tokenizer)
 
     def _answer(self, texts: list[str]) -> list[Answer]:
-        rows = [[*row, LINE_END] for row in self.reader.encode(texts)]
-        most = max(1, MAX_BATCH_LOGITS // len(self.reader))
+        rows = [[*row, LINE_END] for row in self.tokenizer.encode(texts)]
+        max_tokens = max(1, MAX_BATCH_LOGITS // len(self.tokenizer))
         answers: list[Answer] = [{"text": text} for text in texts]
-        for batch in bucket_by_length(list(map(len, rows)), most):
-            each = self._log_probabilities([rows[i] for i in batch])
-            for i, found in zip(batch, each, strict=True):
-                total = math.fsum(found)
-                answers[i]["tokens"] = self.reader.decode(rows[i])
-                answers[i]["log_probabilities"] = found
+        for batch in bucket_by_length(list(map(len, rows)), max_tokens):
+            batch_log_probabilities = self._log_probabilities([rows[i] for i in batch])
+            for i, log_probabilities in zip(batch, batch_log_probabilities, strict=True):
+                total = math.fsum(log_probabilities)
+                answers[i]["tokens"] = self.tokenizer.decode(rows[i])
+                answers[i]["log_probabilities"] = log_probabilities
                 answers[i]["log_probability"] = total
-                answers[i]["perplexity"] = math.exp(-total / len(found))
+                answers[i]["perplexity"] = math.exp(-total / len(log_probabilities))
         return answers
 
     @torch.inference_mode()
     def _log_probabilities(self, rows: list[list[int]]) -> Iterator[list[float]]:
-        """Log-probability of each word of each row after a line end and all words before it."""
+        """Yield the log-probabilities of the tokens of each row, given all tokens before them."""
         longest = max(map(len, rows))
         targets = torch.tensor([row + [IGNORE_INDEX] * (longest - len(row)) for row in rows])
         targets = targets.to(self.task.device)
-        before = targets.roll(1, 1).clamp(min=0)  # what stands in for padding is never looked at
-        before[:, 0] = LINE_END
-        logits, _ = self.task(before)
-        found = logits.float().log_softmax(-1).gather(2, targets.clamp(min=0).unsqueeze(2))
-        for row, each in zip(rows, found.squeeze(2).tolist(), strict=True):
-            yield each[: len(row)]
+        inputs = targets.roll(1, 1).clamp(min=0)  # any id may stand for padding at a row's end
+        inputs[:, 0] = LINE_END
+        log_probabilities = self.task(inputs)[0].float().log_softmax(-1)
+        of_targets = log_probabilities.gather(2, targets.clamp(min=0).unsqueeze(2)).squeeze(2)
+        for row, values in zip(rows, of_targets.tolist(), strict=True):
+            yield values[: len(row)]
 
     @torch.inference_mode()
     def generate(
         self,
         prompt: str = "",
-        length: int = 200,
+        max_new_tokens: int = 200,
         *,
         temperature: float = 1.0,
         top_k: int | None = None,
@@ -84,41 +84,45 @@ class LanguagePredictor(RecordPredictor):
         num_samples: int = 1,
         seed: int = 0,
         stop: str | None = None,
-        unknown: bool = False,
+        allow_unknown: bool = False,
     ) -> list[str]:
-        """Continue a text, word by word.
+        """Continue a text by sampling, or greedily.
 
-        Words are drawn on the CPU in double precision from a seed, on every device alike.
+        Tokens are sampled on the CPU in double precision, so that a seed gives the same text on
+        every device.
 
         Args:
-            prompt: How the text begins; it is read as the first after a line end.
-            length: Words to add, of text by character characters, at the most.
-            temperature: Below 1 what is likely becomes likelier; 0 always takes the likeliest.
-            top_k: Draw from so many of the likeliest words.
-            top_p: Draw from the fewest of the likeliest words that are so probable together.
-            num_samples: Texts to write.
-            seed: What is drawn depends on it alone.
-            stop: Where this is written the text ends, without it.
-            unknown: Whether the unknown word may be written.
+            prompt: Begin of the text; it follows an end-of-line token.
+            max_new_tokens: Number of tokens to generate, unless `stop` ends the text earlier.
+            temperature: Divisor of the logits: below 1 likely tokens become more likely; 0 decodes
+                greedily.
+            top_k: Sample from the k most likely tokens.
+            top_p: Nucleus sampling: sample from the smallest set of tokens with a cumulative
+                probability of at least p.
+            num_samples: Number of texts to generate.
+            seed: Seed of the samples.
+            stop: String before which a text ends.
+            allow_unknown: If True, the unknown token may be generated.
 
         Returns:
-            The texts, the prompt included.
+            The texts, each with the prompt.
 
         Raises:
-            UserError: If a number has no meaning.
+            UserError: If an option is out of range or would have no effect.
         """
-        _check_options(length, temperature, top_k, top_p, num_samples)
-        ids = [LINE_END, *self._read(prompt)]
+        _check_options(max_new_tokens, temperature, top_k, top_p, num_samples)
+        ids = [LINE_END, *self._encode_prompt(prompt)]
         to_text = partial(self._continuation, prompt)
         stopping = None if stop is None else StopString(to_text, stop, num_samples)
-        rules = DecodingRules(ids[-1], None, () if unknown else (UNK_ID,), stopping)
+        suppressed = () if allow_unknown else (UNK_ID,)
+        rules = DecodingRules(ids[-1], end=None, suppressed=suppressed, stopping=stopping)
         source = PromptDecoder(self.task), torch.tensor([ids]), None
         if temperature == 0:
-            rows = [greedy_decode(*source, max_length=length, rules=rules)]
+            hypotheses = greedy_decode(*source, max_length=max_new_tokens, rules=rules)
         else:
-            rows = sample_decode(
+            (hypotheses,) = sample_decode(
                 *source,
-                max_length=length,
+                max_length=max_new_tokens,
                 temperature=temperature,
                 top_k=top_k,
                 top_p=top_p,
@@ -126,33 +130,33 @@ class LanguagePredictor(RecordPredictor):
                 generator=torch.Generator().manual_seed(seed),
                 rules=rules,
             )
-        texts = [to_text(hypothesis.tokens) for hypothesis in rows[0]]
+        texts = [to_text(hypothesis.tokens) for hypothesis in hypotheses]
         if stop is not None:
             texts = [text[: text.index(stop)] if stop in text else text for text in texts]
         return [prompt + text for text in texts]
 
-    def _read(self, prompt: str) -> list[int]:
-        """Return the ids of a prompt; a line feed in it is a line end."""
-        return self.reader.encode_lines(self._checked(prompt).split("\n"))[:-1]
+    def _encode_prompt(self, prompt: str) -> list[int]:
+        """Convert a prompt to ids; a line feed in it becomes an end-of-line token."""
+        return self.tokenizer.encode_lines(self._checked(prompt).split("\n"))[:-1]
 
     def _continuation(self, prompt: str, ids: list[int]) -> str:
         """Return what is appended to a prompt: the text of generated ids."""
-        text = self.reader.text(ids)
-        separated = self.reader.settings.kind != "characters"
+        text = self.tokenizer.text(ids)
+        separated = self.tokenizer.settings.kind != "characters"
         if separated and prompt and not prompt[-1].isspace() and text[:1].strip():
             return f" {text}"
         return text
 
 
 def _check_options(
-    length: int, temperature: float, top_k: int | None, top_p: float | None, num_samples: int
+    max_new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    num_samples: int,
 ) -> None:
-    """Refuse options that are out of range or would have no effect.
-
-    Raises:
-        UserError: If so.
-    """
-    for name, count in (("length", length), ("num_samples", num_samples), ("top_k", top_k)):
+    counts = {"max_new_tokens": max_new_tokens, "num_samples": num_samples, "top_k": top_k}
+    for name, count in counts.items():
         if count is not None and count < 1:
             raise UserError(f"{name} must be at least 1, got {count}")
     if not temperature >= 0:

@@ -140,7 +140,7 @@ def test_a_resumed_epoch_has_exactly_the_remaining_batches(file, variable_bptt):
 
 def test_the_end_of_the_training_text_is_held_out_without_a_validation_file(file):
     data = LanguageModelingFiles(file, valid_fraction=0.25)
-    train, valid = (data.reader.text(ids_of(data, name)) for name in ("train", "valid"))
+    train, valid = (data.tokenizer.text(ids_of(data, name)) for name in ("train", "valid"))
     assert train == "\n".join(LINES[:45]) + "\n"
     assert valid.count("<unk>") > 0  # words that occur only at the end
     assert valid.count("\n") == 15
@@ -158,7 +158,7 @@ def test_the_vocabulary_is_learned_from_the_training_split(tmp_path):
     (tmp_path / "b.txt").write_text("a c\n")
     files = f"{tmp_path}/a.txt", f"{tmp_path}/b.txt"
     data = LanguageModelingFiles(*files, tokenizer={"kind": "whitespace"})
-    assert data.reader.words == ["<eos>", "<unk>", "b", "a"]
+    assert data.tokenizer.words == ["<eos>", "<unk>", "b", "a"]
     assert data.vocab_size == 4
     assert ids_of(data) == [2, 3, 2, 1, 1, 0]  # "<eos>" in the text is an unknown word
     assert ids_of(data, "valid") == [3, 1, 0]
@@ -174,7 +174,7 @@ def test_a_compressed_file_gives_the_same_ids(tmp_path, file):
 def test_generated_text_depends_on_the_seed():
     first, same, other = (SyntheticText(20, 5, 5, seed) for seed in (0, 0, 1))
     assert ids_of(first) == ids_of(same)
-    assert first.reader.text(ids_of(first)) != other.reader.text(ids_of(other))
+    assert first.tokenizer.text(ids_of(first)) != other.tokenizer.text(ids_of(other))
 
 
 @pytest.mark.parametrize(

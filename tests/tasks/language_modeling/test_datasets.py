@@ -16,14 +16,14 @@ def test_wikitext2_has_the_published_number_of_tokens(data_root):
     assert sizes == {"train": 2_088_628, "valid": 217_646, "test": 245_569}
     assert data.vocab_size == 33_278
     ids = np.array(data.split("train").ids[:6]).tolist()
-    assert data.reader.text(ids) == "\n= Valkyria Chronicles III ="
+    assert data.tokenizer.text(ids) == "\n= Valkyria Chronicles III ="
 
 
 @pytest.mark.data
 @pytest.mark.slow
 def test_tiny_shakespeare_is_complete_and_split_at_90_and_95_percent(data_root):
     data = TinyShakespeare(root=str(data_root))
-    text = "".join(data.reader.text(np.array(data.split(name).ids).tolist()) for name in SPLITS)
+    text = "".join(data.tokenizer.text(np.array(data.split(name).ids).tolist()) for name in SPLITS)
     assert text == (data_root / "tinyshakespeare/input.txt").read_text()
     assert len(data.split("train")) / len(text) == pytest.approx(0.9, abs=1e-3)
     assert len(data.split("valid")) / len(text) == pytest.approx(0.05, abs=1e-3)
