@@ -1,4 +1,4 @@
-"""Runs that are told to go: they save where they are and leave, to be continued."""
+"""Checkpoint and exit on preemption signals."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,50 +21,51 @@ STARTED = {
     **NOT_STARTED,
     "ready": 1,
     "started": 1,
-}  # Lightning runs such a validation when it goes on
+}  # Lightning restarts such a validation on resume
 VALIDATION_START = {"total": STARTED, "current": NOT_STARTED, "is_last_batch": False}
 
 
 class Preemption(Callback):
-    """On SIGTERM or SIGUSR1 end the step, save `last.ckpt` and leave.
+    """Finish the step, save `last.ckpt` and exit on SIGTERM or SIGUSR1.
 
-    A handler takes note of the signal and does no more: Lightning's own saves and waits for the
-    other processes from wherever the program is, where some of them may wait for others. All
-    processes agree after each batch, whichever of them was told. A checkpoint from the midst of
-    validation is one of its beginning. Continued, a run gives the weights it would have had
-    undisturbed, in as many processes. The command `rnn-lab` requeues a SLURM job then, as its last
-    act.
+    The signal handler only records the signal. Lightning's own handler would save and synchronize
+    the processes at any point of the program, where other processes may be in a different
+    collective operation. Here all processes agree after each batch, whichever of them received the
+    signal. A checkpoint that is saved during validation has the state at the start of validation.
+    A resumed run reaches the same weights as an uninterrupted one with the same number of
+    processes. The command `rnn-lab` then requeues a SLURM job as its last step.
     """
 
     def __init__(self) -> None:
-        self._together = 0  # batches of this evaluation that all processes have
-        self._training = False  # whether there is something to go on with
+        self._common_batches = 0  # batches of this evaluation that all processes have
+        self._training = False  # whether there is a run to resume
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Listen, and let Lightning listen no more: it is about to register its handlers."""
+        """Replace the signal handlers that Lightning is about to register."""
         self._training |= stage == "fit"
         connector = trainer._signal_connector
         connector.register_signal_handlers = signals.install_handlers  # type: ignore[method-assign]
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Save and leave if asked to, unless validation or the end of the epoch comes first."""
+        """Save and exit on a signal, unless validation or the end of the epoch is next."""
         loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
         assert fetcher is not None
-        due = loop.batch_progress.is_last_batch or loop._should_check_val_fx(fetcher)
-        if not due and _resumes_mid_epoch(trainer) and (signum := self._agreed(trainer)):
-            self._leave(trainer, signum, saving=True)
+        pending = loop.batch_progress.is_last_batch or loop._should_check_val_fx(fetcher)
+        if not pending and _resumes_mid_epoch(trainer) and (signum := self._any_received(trainer)):
+            self._exit(trainer, signum, save=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave if asked to since the last batch; the epoch before was saved at its end."""
-        if trainer.current_epoch and (signum := self._agreed(trainer)):
-            self._leave(trainer, signum)
+        """Exit on a signal since the last batch; the previous epoch was saved at its end."""
+        if trainer.current_epoch and (signum := self._any_received(trainer)):
+            self._exit(trainer, signum)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find out after how many batches the processes can ask each other."""
+        """Determine for how many batches all processes can synchronize."""
         fitting = trainer.state.fn == TrainerFn.FITTING
         loop = trainer.fit_loop.epoch_loop.val_loop if fitting else trainer.validate_loop
-        checking = trainer.sanity_checking
-        self._together = 0 if checking else self._least(trainer, loop.max_batches)
+        self._common_batches = (
+            0 if trainer.sanity_checking else self._min_batches(trainer, loop.max_batches)
+        )
 
     def on_validation_batch_end(
         self,
@@ -75,21 +76,21 @@ class Preemption(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Save where validation began, in training, and leave if asked to."""
-        if batch_idx < self._together and (signum := self._agreed(trainer)):
+        """Exit on a signal; in training, save the state at the start of validation before."""
+        if batch_idx < self._common_batches and (signum := self._any_received(trainer)):
             if trainer.state.fn != TrainerFn.FITTING:
-                self._leave(trainer, signum)
+                self._exit(trainer, signum)
             if not _resumes_mid_epoch(trainer):
                 return
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                if isinstance(callback, WeightAveraging):  # it has put the mean in place of weights
+                if isinstance(callback, WeightAveraging):  # swap the averaged weights back
                     callback.on_validation_epoch_end(trainer, pl_module)
             trainer.fit_loop.epoch_loop.val_loop.batch_progress.load_state_dict(VALIDATION_START)
-            self._leave(trainer, signum, saving=True)
+            self._exit(trainer, signum, save=True)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find out after how many batches the processes can ask each other."""
-        self._together = self._least(trainer, trainer.test_loop.max_batches)
+        """Determine for how many batches all processes can synchronize."""
+        self._common_batches = self._min_batches(trainer, trainer.test_loop.max_batches)
 
     def on_test_batch_end(
         self,
@@ -100,45 +101,44 @@ class Preemption(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Leave a test if asked to: it is done again."""
-        if batch_idx < self._together and (signum := self._agreed(trainer)):
-            self._leave(trainer, signum)
+        """Exit on a signal; a test starts again when resumed."""
+        if batch_idx < self._common_batches and (signum := self._any_received(trainer)):
+            self._exit(trainer, signum)
 
-    def _leave(self, trainer: Trainer, signum: int, *, saving: bool = False) -> NoReturn:
-        """Save and leave, all processes together."""
-        path = self._last(trainer) if self._training else ""
-        if path and saving:
+    def _exit(self, trainer: Trainer, signum: int, *, save: bool = False) -> NoReturn:
+        """Save a checkpoint if requested, finish the loggers, and exit in all processes."""
+        path = self._last_path(trainer) if self._training else ""
+        if path and save:
             trainer.save_checkpoint(path)
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.save()
-            for run in wandb_loggers(trainer):
-                run.finish_preempted(128 + signum)
-        trainer.strategy.barrier()  # one that is gone may be the end of all
+            for wandb_logger in wandb_loggers(trainer):
+                wandb_logger.finish_preempted(128 + signum)
+        trainer.strategy.barrier()  # a process that exits early may terminate the others
         raise Preempted(signum, path)
 
-    def _agreed(self, trainer: Trainer) -> int:
-        """The signal that any of the processes received; 0 if none did."""
-        return self._reduced(trainer, signals.received(), ReduceOp.MAX)
+    def _any_received(self, trainer: Trainer) -> int:
+        """Return the signal that any process received; 0 if none did."""
+        return self._reduce(trainer, signals.received(), ReduceOp.MAX)
 
-    def _least(self, trainer: Trainer, batches: Sequence[int | float]) -> int:
-        """How many batches each process has at least; 0 where one does not know."""
-        mine = sum(batches)
-        return self._reduced(trainer, 0 if mine == float("inf") else int(mine), ReduceOp.MIN)
+    def _min_batches(self, trainer: Trainer, batches: Sequence[int | float]) -> int:
+        """Return the minimum number of batches over all processes; 0 if one is unknown."""
+        total = sum(batches)
+        return self._reduce(trainer, 0 if total == float("inf") else int(total), ReduceOp.MIN)
 
-    def _reduced(self, trainer: Trainer, value: int, how: Any) -> int:
+    def _reduce(self, trainer: Trainer, value: int, op: Any) -> int:
         if trainer.world_size == 1:
             return value
-        found: Tensor = torch.tensor(value, device=trainer.strategy.root_device)
-        torch.distributed.all_reduce(found, op=how)
-        return int(found)
+        tensor: Tensor = torch.tensor(value, device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(tensor, op=op)
+        return int(tensor)
 
-    def _last(self, trainer: Trainer) -> str:
-        keeper = trainer.checkpoint_callback
-        folder = getattr(keeper, "dirpath", None)
+    def _last_path(self, trainer: Trainer) -> str:
+        folder = getattr(trainer.checkpoint_callback, "dirpath", None)
         return str(Path(folder, "last.ckpt")) if folder else ""
 
 
 def _resumes_mid_epoch(trainer: Trainer) -> bool:
-    """Whether the data keeps its position within an epoch; else a run is left at the end of one."""
+    """Return whether the data stores its position in an epoch; otherwise exit at an epoch's end."""
     return isinstance(getattr(trainer, "datamodule", None), LabDataModule)

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: learning curves, the confusion matrix, its worst mistakes."""
+"""Learning curves, and helpers of the callbacks that write reports into the run folder."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,50 +14,50 @@ if TYPE_CHECKING:
 
 
 class LearningCurves(Callback):
-    """Draw the run's `metrics.csv` as `curves.png` when training ends."""
+    """Plot the run's `metrics.csv` as `curves.png` when training ends."""
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not should_write(trainer):
             return
-        for table in trainer.loggers:
-            if isinstance(table, CSVMetricsLogger) and table.path.exists():
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVMetricsLogger) and logger.path.exists():
                 from rnn_lab.training.plots import plot_learning_curves
 
-                save_figure(plot_learning_curves(read_metrics(table.path)), trainer, "curves.png")
+                save_figure(plot_learning_curves(read_metrics(logger.path)), trainer, "curves.png")
 
 
-def gather_from_all_ranks(trainer: Trainer, mine: list[Any]) -> list[Any]:
-    """Join the lists of all processes; every one of them must call this."""
+def gather_from_all_ranks(trainer: Trainer, items: list[Any]) -> list[Any]:
+    """Concatenate the lists of all processes; all of them must call this."""
     if trainer.world_size == 1:
-        return mine
+        return items
     lists: list[list[Any]] = [[] for _ in range(trainer.world_size)]
-    torch.distributed.all_gather_object(lists, mine)
-    return [entry for entries in lists for entry in entries]
+    torch.distributed.all_gather_object(lists, items)
+    return [item for rank_items in lists for item in rank_items]
 
 
 def get_datamodule(trainer: Trainer) -> Any:
-    """The data module, or None where loaders were given instead."""
+    """Return the data module; None if the Trainer has data loaders instead."""
     return getattr(trainer, "datamodule", None)
 
 
 def wandb_loggers(trainer: Trainer) -> list[OfflineWandbLogger]:
-    """The runs on W&B that are told of this one."""
+    """Return the W&B loggers of the Trainer."""
     return [logger for logger in trainer.loggers if isinstance(logger, OfflineWandbLogger)]
 
 
 def should_write(trainer: Trainer) -> bool:
-    """Whether this process writes the run's files."""
+    """Return whether this process writes the files of the run."""
     return trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]
 
 
 def report_path(trainer: Trainer, name: str) -> Path:
-    """Where a file of the run goes; its folder is made."""
+    """Return the path of a file in the run folder; create its parent folder."""
     return artifact_path(Path(trainer.default_root_dir), name)
 
 
 def save_figure(figure: "Figure", trainer: Trainer, name: str) -> None:
-    """Save a figure in the run's folder and show it on W&B."""
+    """Save a figure in the run folder and log it to W&B."""
     figure.savefig(report_path(trainer, name))
-    for run in wandb_loggers(trainer):
+    for wandb_logger in wandb_loggers(trainer):
         key = Path("figures", name).with_suffix("").as_posix()
-        run.log_image(key, [str(report_path(trainer, name))])
+        wandb_logger.log_image(key, [str(report_path(trainer, name))])

@@ -1,4 +1,4 @@
-"""Random numbers that go on where they were: what is dropped after a resume is what would have."""
+"""Save and restore RNG states so that resumed runs are bit-exact."""
 
 import random
 from typing import Any
@@ -15,87 +15,88 @@ State = dict[str, Any]
 
 
 class RNGStateCheckpoint(Callback):
-    """Keep the state of all random generators of each process in checkpoints.
+    """Save the state of all random generators of each process in checkpoints.
 
-    It is taken up by as many processes as saved it; others begin with their seeds. What is saved in
-    the midst of validation is the state at its beginning.
+    The states are restored if the number of processes is unchanged; otherwise the generators start
+    from their seeds. A checkpoint that is saved during validation has the states at its start.
     """
 
     def __init__(self) -> None:
-        self._found: State | None = None
-        self._validating: State | None = None  # the state when validation began, while it lasts
-        self._amid = False  # whether that was resumed, in the middle of an epoch
+        self._loaded: State | None = None  # from a checkpoint, until it is restored
+        self._before_validation: State | None = None  # set during validation
+        self._resumed_mid_epoch = False  # whether a validation in mid-epoch was resumed
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the states of all processes, and whether the epoch was at its end."""
-        everyone = gather_from_all_ranks(trainer, [self._validating or states()])
-        over = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        found = {"processes": everyone, "epoch_over": over, "validating": bool(self._validating)}
-        checkpoint["rng_states"] = found
+        """Add the states of all processes, and whether the epoch had ended."""
+        checkpoint["rng_states"] = {
+            "processes": gather_from_all_ranks(trainer, [self._before_validation or get_states()]),
+            "epoch_ended": trainer.fit_loop.epoch_loop.batch_progress.is_last_batch,
+            "validating": bool(self._before_validation),
+        }
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note the state of this process, if training goes on in as many of them."""
-        found = checkpoint.get("rng_states", {"processes": []})
-        if trainer.state.fn != TrainerFn.FITTING or len(found["processes"]) != trainer.world_size:
+        """Keep the state of this process if training resumes with the same number of processes."""
+        saved = checkpoint.get("rng_states", {"processes": []})
+        if trainer.state.fn != TrainerFn.FITTING or len(saved["processes"]) != trainer.world_size:
             return
-        self._found = {**found, **found["processes"][trainer.global_rank]}
+        self._loaded = {**saved, **saved["processes"][trainer.global_rank]}
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the state up where it was saved in validation, and note it."""
+        """Restore a state that was saved during validation, and keep the current one."""
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
-        if self._found and self._found.get("validating"):
-            self._amid = not self._restore()["epoch_over"]
-        self._validating = states()
+        if self._loaded and self._loaded.get("validating"):
+            self._resumed_mid_epoch = not self._restore()["epoch_ended"]
+        self._before_validation = get_states()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the state when validation began."""
-        self._validating = None
-        if self._amid:  # the loader of a resumed epoch is yet to draw what it has drawn before
-            self._found, self._amid = {**states(), "epoch_over": False}, False
+        """Discard the state at the start of validation."""
+        self._before_validation = None
+        if self._resumed_mid_epoch:  # the loader of the epoch will draw its worker seed again
+            self._loaded, self._resumed_mid_epoch = {**get_states(), "epoch_ended": False}, False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the state before a loader of other people's draws the order of an epoch."""
-        plain = not isinstance(getattr(trainer, "datamodule", None), LabDataModule)
-        if plain and self._found and self._found["epoch_over"]:
+        """Restore the state before a plain DataLoader draws the order of an epoch."""
+        is_plain = not isinstance(getattr(trainer, "datamodule", None), LabDataModule)
+        if is_plain and self._loaded and self._loaded["epoch_ended"]:
             self._restore()
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
-        """Take the state up just before the first batch."""
-        if self._found and self._restore()["epoch_over"]:
-            # A loader draws a seed for its workers when an epoch begins; this one has before.
+        """Restore the state just before the first batch."""
+        if self._loaded and self._restore()["epoch_ended"]:
+            # A loader draws a seed for its workers at each epoch start, here before the restore.
             torch.empty((), dtype=torch.int64).random_()
 
     def _restore(self) -> State:
-        """Take the state up that was found; it is given and forgotten."""
-        assert self._found is not None
-        found, self._found = self._found, None
-        restore(found)
-        return found
+        """Restore the loaded state, discard and return it."""
+        assert self._loaded is not None
+        state, self._loaded = self._loaded, None
+        set_states(state)
+        return state
 
 
-def states() -> State:
-    """The states of all generators, of types that `torch.load(weights_only=True)` reads."""
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002  what others draw from
-    found: State = {
+def get_states() -> State:
+    """Return the states of all generators, in types that `torch.load(weights_only=True)` reads."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002  other libraries use the global state
+    states: State = {
         "torch": torch.get_rng_state(),
         "python": random.getstate(),
         "numpy": (name, np.asarray(keys).tolist(), *rest),
     }
     if torch.cuda.is_available():
-        found["cuda"] = torch.cuda.get_rng_state()
-    return found
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
 
 
-def restore(found: State) -> None:
-    """Set all generators."""
-    torch.set_rng_state(found["torch"].cpu())
-    version, numbers, gauss = found["python"]
+def set_states(states: State) -> None:
+    """Set the states of all generators, as `get_states` returns them."""
+    torch.set_rng_state(states["torch"].cpu())
+    version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
-    np.random.set_state(found["numpy"])  # noqa: NPY002
-    if "cuda" in found and torch.cuda.is_available():
-        torch.cuda.set_rng_state(found["cuda"].cpu())
+    np.random.set_state(states["numpy"])  # noqa: NPY002
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"].cpu())

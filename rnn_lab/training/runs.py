@@ -1,4 +1,4 @@
-"""The folder of a run: one place for its config, checkpoints, metrics and pictures."""
+"""The run folder with the config, checkpoints, metrics and figures of a run."""
 
 import os
 import re
@@ -7,21 +7,21 @@ from pathlib import Path
 
 from rnn_lab.errors import UserError
 
-RUN_DIR_ENV = "RNN_LAB_RUN"  # tells processes that this one starts which folder was chosen
-MANIFEST = ".artifacts"  # names of what a run has written into its folder, a line each
+RUN_DIR_ENV = "RNN_LAB_RUN"  # environment variable that passes the folder to child processes
+MANIFEST = ".artifacts"  # file with the names of all files and folders of a run, one per line
 
 
 def new_run_dir(experiment: str, name: str | None, model: str) -> Path:
-    """Choose the folder of a new run below `runs`.
+    """Return the folder of a new run, `runs/EXPERIMENT/NAME`.
 
     Args:
-        experiment: What runs are compared in.
-        name: Name of the run; None makes one of the model and the next free number, or, where a
-            cluster starts several processes, of the model and the job.
+        experiment: Name of the experiment, a group of runs to compare.
+        name: Name of the run; None for the model name and the next free number, or, if a cluster
+            starts several processes, the model name and the job id.
         model: Name of the model.
 
     Raises:
-        UserError: If a name is not a plain one, such as a path.
+        UserError: If a name is not a valid folder name, for instance because it is a path.
     """
     for option, value in (("experiment", experiment), ("name", name)):
         if value is not None and not re.fullmatch(r"\w[\w.+=-]*", value):
@@ -36,7 +36,7 @@ def new_run_dir(experiment: str, name: str | None, model: str) -> Path:
 
 
 def next_run_name(parent: Path, model: str) -> str:
-    """The model's name and the next free number in a folder."""
+    """Return the model name with the next free number in a folder."""
     number = 1
     while (parent / f"{model}-{number}").exists():
         number += 1
@@ -44,65 +44,68 @@ def next_run_name(parent: Path, model: str) -> str:
 
 
 def record_artifacts(folder: Path, *names: str) -> None:
-    """Note in a run's folder that the run writes these files or folders directly below it.
+    """Add files or folders directly below a run folder to its manifest.
 
-    A folder that no run has claimed is left alone.
+    Do nothing if the folder was not prepared by `prepare_run_dir`.
     """
     manifest = folder / MANIFEST
     if manifest.exists():
         with open(manifest, "a", encoding="utf-8") as file:
-            file.writelines(f"{name}\n" for name in names if name not in _owned(folder))
+            recorded = _recorded(folder)
+            file.writelines(f"{name}\n" for name in names if name not in recorded)
 
 
 def artifact_path(folder: Path, name: str) -> Path:
-    """Return the path of a file that a run writes; its folder is made and the run owns it."""
+    """Return the path of a run's file; create its parent folder and record it in the manifest."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     record_artifacts(folder, Path(name).parts[0])
     return path
 
 
-def _owned(folder: Path) -> list[str]:
-    """Names in the manifest, of entries directly below the folder alone."""
+def _recorded(folder: Path) -> list[str]:
+    """Return the names in the manifest that are directly below the folder."""
     manifest = folder / MANIFEST
     lines = manifest.read_text(encoding="utf-8").splitlines() if manifest.exists() else []
     return [name for name in lines if name not in ("", "..") and Path(name).name == name]
 
 
-def _holds_run(folder: Path) -> bool:
+def _contains_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("checkpoints", "metrics.csv"))
 
 
 def ensure_unused(folder: Path, started: bool = False) -> None:
-    """Leave the runs of the past alone.
+    """Check that the folder of a new run does not contain another run.
 
     Args:
-        folder: Where a run is to lie.
-        started: Whether that run may have been started there before, and ended before it saved
-            anything.
+        folder: Folder of the new run.
+        started: Whether the same run may have started there before; it is accepted if it ended
+            before its first checkpoint.
 
     Raises:
-        UserError: If a run lies in the folder.
+        UserError: If the folder contains a run.
     """
     if started and not list(folder.glob("checkpoints/*.ckpt")):
         return
-    if _holds_run(folder):
+    if _contains_run(folder):
         raise UserError(
-            f"{folder} holds a run already: give another --name, go on from its checkpoint with "
-            f"--ckpt_path={folder}/checkpoints/last.ckpt, or give --overwrite=true"
+            f"{folder} already contains a run: choose another --name, resume it with "
+            f"--ckpt_path={folder}/checkpoints/last.ckpt, or set --overwrite=true"
         )
 
 
 def prepare_run_dir(folder: Path) -> None:
-    """Make the folder of a new run; what an earlier run wrote into it is removed.
+    """Create the folder of a new run, and remove the files of an earlier run in it.
 
     Raises:
-        UserError: If it cannot be made, or holds a run that does not say what it wrote.
+        UserError: If the folder cannot be created, or contains a run without a manifest.
     """
-    if _holds_run(folder) and not (folder / MANIFEST).exists():
-        raise UserError(f"{folder} holds a run without {MANIFEST}: remove it, or give another name")
+    if _contains_run(folder) and not (folder / MANIFEST).exists():
+        raise UserError(
+            f"{folder} contains a run without {MANIFEST}: remove it, or choose another --name"
+        )
     try:
-        for path in (folder / name for name in _owned(folder)):
+        for path in (folder / name for name in _recorded(folder)):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -111,11 +114,12 @@ def prepare_run_dir(folder: Path) -> None:
         (folder / MANIFEST).write_text("", encoding="utf-8")
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"the run folder {folder} cannot be made: {reason}") from error
+        raise UserError(f"the run folder {folder} cannot be created: {reason}") from error
 
 
 def run_dir_of(checkpoint: Path) -> Path | None:
-    """The run that a checkpoint lies in, if it lies in one."""
-    run = checkpoint.resolve().parent.parent
-    inside = checkpoint.resolve().parent.name == "checkpoints" and (run / "config.yaml").exists()
-    return run if inside else None
+    """Return the run folder that contains a checkpoint; None if there is none."""
+    checkpoint_dir = checkpoint.resolve().parent
+    run_dir = checkpoint_dir.parent
+    is_run = checkpoint_dir.name == "checkpoints" and (run_dir / "config.yaml").exists()
+    return run_dir if is_run else None

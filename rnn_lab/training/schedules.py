@@ -1,4 +1,4 @@
-"""Learning rates that fall over a whole training run, step by step."""
+"""Learning-rate schedules over a whole training run, updated every step."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,16 +12,16 @@ from rnn_lab.errors import UserError
 
 
 class Decay(LRScheduler, ABC):
-    """Rise to the optimizer's learning rate, then fall to a part of it until training ends.
+    """Warm up to the optimizer's learning rate, then decay to a fraction of it.
 
-    A Task steps it after every optimizer step (`interval`) and sets `total_steps` from the Trainer
-    before training. That number is no part of the state: resumed with more epochs, the fall is
-    stretched.
+    A Task updates the schedule after every optimizer step (`interval`) and sets `total_steps` from
+    the Trainer before training. `total_steps` is not part of the state: if a run is resumed with
+    more epochs, the decay extends over all of them.
 
     Args:
-        optimizer: Its learning rates are the highest reached.
-        warmup: Fraction of all steps in which the rate rises.
-        final: Rate at the last step, as a fraction of the highest.
+        optimizer: Optimizer whose learning rates are the peak rates.
+        warmup: Fraction of all steps in which the rate increases linearly.
+        final: Rate at the last step, as a fraction of the peak rate.
 
     Raises:
         UserError: If `warmup` is not in [0, 1) or `final` not in [0, 1].
@@ -41,10 +41,10 @@ class Decay(LRScheduler, ABC):
 
     @property
     def total_steps(self) -> int | None:
-        """Optimizer steps of the whole training; set it before the first one.
+        """Number of optimizer steps of the whole training; must be set before the first one.
 
         Raises:
-            UserError: If set to less than one step, or to infinity: there is no end to fall to.
+            UserError: If set to less than one step, or to infinity.
         """
         return self._total_steps
 
@@ -52,15 +52,16 @@ class Decay(LRScheduler, ABC):
     def total_steps(self, total: float) -> None:
         name = type(self).__name__
         if not 1 <= total < math.inf:
-            wish = "set max_epochs or max_steps"
-            raise UserError(f"{name} must know when training ends, got {total} steps: {wish}")
+            raise UserError(
+                f"{name} needs a finite number of steps, got {total}: set max_epochs or max_steps"
+            )
         self._total_steps = int(total)
         for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             group["lr"] = rate
         self._last_lr = self.get_lr()
 
     def get_lr(self) -> list[float | Tensor]:
-        """Rate of each parameter group at the current step."""
+        """Return the learning rate of each parameter group at the current step."""
         factor = self._factor(self.last_epoch)
         return [float(rate) * factor for rate in self.base_lrs]
 
@@ -69,29 +70,30 @@ class Decay(LRScheduler, ABC):
             if step > 0:
                 raise ValueError(f"set {type(self).__name__}.total_steps before the first step")
             return 1.0
-        rising = round(self.warmup * self._total_steps)
-        if step < rising:
-            return (step + 1) / (rising + 1)
-        progress = min(1.0, (step - rising) / max(1, self._total_steps - rising))
+        warmup_steps = round(self.warmup * self._total_steps)
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        decay_steps = max(1, self._total_steps - warmup_steps)
+        progress = min(1.0, (step - warmup_steps) / decay_steps)
         return self.final + (1 - self.final) * self.remaining(progress)
 
     @abstractmethod
     def remaining(self, progress: float) -> float:
-        """How much of the fall is left, from 1 at progress 0 to 0 at progress 1."""
+        """Return the remaining fraction of the decay, from 1 at progress 0 to 0 at progress 1."""
 
     def state_dict(self) -> dict[str, Any]:
         return {k: v for k, v in super().state_dict().items() if k != "_total_steps"}
 
 
 class CosineDecay(Decay):
-    """Lower the learning rate along half a cosine until training ends.
+    """Decay the learning rate along half a cosine until training ends.
 
     Source: Loshchilov & Hutter (2017), https://arxiv.org/abs/1608.03983, without restarts.
 
     Args:
-        optimizer: Its learning rates are the highest reached.
-        warmup: Fraction of all steps in which the rate rises to that.
-        final: Rate at the last step, as a fraction of the highest.
+        optimizer: Optimizer whose learning rates are the peak rates.
+        warmup: Fraction of all steps in which the rate increases linearly.
+        final: Rate at the last step, as a fraction of the peak rate.
     """
 
     def remaining(self, progress: float) -> float:
@@ -99,12 +101,12 @@ class CosineDecay(Decay):
 
 
 class LinearDecay(Decay):
-    """Lower the learning rate in a straight line until training ends.
+    """Decay the learning rate linearly until training ends.
 
     Args:
-        optimizer: Its learning rates are the highest reached.
-        warmup: Fraction of all steps in which the rate rises to that.
-        final: Rate at the last step, as a fraction of the highest.
+        optimizer: Optimizer whose learning rates are the peak rates.
+        warmup: Fraction of all steps in which the rate increases linearly.
+        final: Rate at the last step, as a fraction of the peak rate.
     """
 
     def remaining(self, progress: float) -> float:

@@ -1,4 +1,4 @@
-"""How a run is doing, for those who look from outside."""
+"""Status file of a run, which `rnn-lab status` reads."""
 
 import json
 import os
@@ -19,85 +19,89 @@ STATE_FILE = "state.json"
 
 
 class StatusFile(Callback):
-    """Keep `state.json` in the run's folder, which `rnn-lab status` reads.
+    """Write the status of training to `state.json` in the run folder.
 
-    Its `state` is `running`, and in the end `finished`, `preempted` (by a signal),
-    `interrupted` or `failed`, the last three with a `reason`. A process that was killed leaves
-    `running`, with the time of its last sign.
+    The field `state` is `running`, and at the end `finished`, `preempted` (by a signal),
+    `interrupted` or `failed`; the field `reason` explains the last three. If the process is killed,
+    the file still has the state `running` and the time of the last heartbeat.
 
     Args:
-        every: Least seconds between two signs within an epoch.
+        every: Minimum number of seconds between two heartbeats within an epoch.
     """
 
     def __init__(self, every: float = 10.0) -> None:
         self.every = every
-        self._facts: dict[str, Any] = {}  # of this process; empty until it trains
-        self._next = 0.0  # when the next sign is due
+        self._process: dict[str, Any] = {}  # fields about this process; empty before training
+        self._next_heartbeat = 0.0  # time.monotonic() of the next heartbeat
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        place_of_work = {"host": os.uname().nodename, "pid": os.getpid()}
-        self._facts = {**place_of_work, "job": slurm.job_id() or None, "began": time.time()}
-        self._sign(trainer, "running")
+        self._process = {
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "job": slurm.job_id() or None,
+            "began": time.time(),
+        }
+        self._write(trainer, "running")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._sign(trainer, "running")
+        self._write(trainer, "running")
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        self._sign_if_due(trainer)
+        self._write_if_due(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if self._facts:
-            self._sign_if_due(trainer)
+        if self._process:
+            self._write_if_due(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Have the next batch tell what came of it: who keeps the best is asked after us."""
-        self._next = 0.0
+        """Write again after the next batch, when the checkpoint callback has updated the best."""
+        self._next_heartbeat = 0.0
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._sign(trainer, "finished")
+        self._write(trainer, "finished")
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        if not self._facts:  # a test of its own
+        if not self._process:  # a test or validation without training
             return
         match exception:
             case Preempted():
-                self._sign(trainer, "preempted", signal.Signals(exception.signum).name)
+                self._write(trainer, "preempted", signal.Signals(exception.signum).name)
             case KeyboardInterrupt():
-                self._sign(trainer, "interrupted")
+                self._write(trainer, "interrupted")
             case _:
-                self._sign(trainer, "failed", _first_line(exception))
+                self._write(trainer, "failed", _first_line(exception))
 
-    def _sign_if_due(self, trainer: Trainer) -> None:
-        if time.monotonic() >= self._next:
-            self._sign(trainer, "running")
+    def _write_if_due(self, trainer: Trainer) -> None:
+        if time.monotonic() >= self._next_heartbeat:
+            self._write(trainer, "running")
 
-    def _sign(self, trainer: Trainer, state: str, reason: str | None = None) -> None:
-        self._next = time.monotonic() + self.every
+    def _write(self, trainer: Trainer, state: str, reason: str | None = None) -> None:
+        self._next_heartbeat = time.monotonic() + self.every
         if not should_write(trainer):
             return
-        keeper = trainer.checkpoint_callback
-        score = getattr(keeper, "best_model_score", None)
-        told = {
+        checkpoint_callback = trainer.checkpoint_callback
+        score = getattr(checkpoint_callback, "best_model_score", None)
+        status = {
             "state": state,
             "reason": reason,
             "step": trainer.global_step,
             "epoch": trainer.fit_loop.epoch_progress.current.completed,
             "max_epochs": trainer.max_epochs,
-            "monitor": getattr(keeper, "monitor", None),
+            "monitor": getattr(checkpoint_callback, "monitor", None),
             "best": None if score is None else float(score),
-            **self._facts,
+            **self._process,
             "heartbeat": time.time(),
         }
-        text = json.dumps(told, indent=1) + "\n"
-        # A run is worth more than the news of it.
+        text = json.dumps(status, indent=1) + "\n"
+        # A status that cannot be written must not stop training.
         with suppress(OSError), atomic_path(report_path(trainer, STATE_FILE)) as part:
             part.write_text(text, encoding="utf-8")
 
 
 def _first_line(error: BaseException) -> str:
-    said = next(iter(str(error).splitlines()), "")
-    return said if isinstance(error, UserError) else f"{type(error).__name__}: {said}"
+    line = next(iter(str(error).splitlines()), "")
+    return line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"

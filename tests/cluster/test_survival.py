@@ -311,7 +311,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_starts_afresh_by_the_same_
     (folder / "checkpoints/last.ckpt").rename(folder / "checkpoints/mine.ckpt")
     (folder / "checkpoints/best.ckpt").unlink()
     assert fit("left") == 1  # somebody's checkpoint is not thrown away
-    assert "holds a run already" in capsys.readouterr().err
+    assert "already contains a run" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def test_a_folder_with_a_run_in_it_is_refused(tmp_path):
     prepare_run_dir(tmp_path)
     ensure_unused(tmp_path)
     artifact_path(tmp_path, "metrics.csv").write_text("")
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match="already contains a run"):
         ensure_unused(tmp_path)
 
 
@@ -82,6 +82,6 @@ def test_a_link_is_removed_and_what_it_points_to_is_kept(tmp_path):
 
 def test_a_run_that_does_not_say_what_it_wrote_is_not_mixed_with_another(tmp_path):
     (tmp_path / "metrics.csv").write_text("step\n")
-    with pytest.raises(UserError, match=r"holds a run without \.artifacts"):
+    with pytest.raises(UserError, match=r"contains a run without \.artifacts"):
         prepare_run_dir(tmp_path)
     assert names(tmp_path) == ["metrics.csv"]
