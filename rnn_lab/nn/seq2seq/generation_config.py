@@ -78,7 +78,7 @@ class GenerationConfig:
                 temperature=self.temperature,
                 top_k=self.top_k,
                 top_p=self.top_p,
-                samples=self.n_best,
+                num_samples=self.n_best,
                 attention=attention,
                 generator=generator,
             )

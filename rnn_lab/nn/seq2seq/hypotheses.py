@@ -1,7 +1,7 @@
-"""The state of a search over target sequences: hypotheses of all sources, stepped together.
+"""The state of a search over target sequences: hypotheses of all sources in one batch.
 
-Hypotheses of one source are adjacent rows and share one memory, which is not copied. A source whose
-search has ended leaves the batch; the results of the others do not depend on it.
+Hypotheses of one source are adjacent rows and share its memory, which is not copied. A source whose
+search has ended is removed from the batch; the results of the others do not depend on it.
 """
 
 import math
@@ -14,11 +14,11 @@ from torch import Tensor
 from rnn_lab.nn.functional.padding import lengths_to_mask
 from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
-LOOK_EVERY = {"cuda": 4}  # steps until it is asked who is done: the answer has to wait for the GPU
+CHECK_EVERY = {"cuda": 4}  # steps between checks for ended searches, which synchronize the GPU
 
 
 class EncoderDecoder(Protocol):
-    """What can be decoded: `Seq2Seq`, or whatever keeps its contract.
+    """Interface of models that can be decoded, such as `Seq2Seq`.
 
     A state is a tensor or a nested tuple of tensors with the batch on axis 1; a memory is None or
     a nested tuple of tensors and None with the batch on axis 0.
@@ -26,10 +26,10 @@ class EncoderDecoder(Protocol):
 
     @property
     def decoder(self) -> Callable[..., tuple[Tensor, Any, Tensor | None]]:
-        """Called with tokens `(rows, 1)`, a state and a memory: logits, state and weights."""
+        """Map tokens `(rows, 1)`, a state and a memory to logits, state and attention weights."""
 
     def encode(self, src: Tensor, lengths: Tensor | None) -> tuple[Any, Any]:
-        """Read sources: the memory, ready for the decoder, and the decoder's first state."""
+        """Encode sources: the memory prepared for the decoder, and the decoder's initial state."""
 
 
 Models = EncoderDecoder | Sequence[EncoderDecoder]
@@ -57,14 +57,15 @@ SEQ2SEQ_RULES = DecodingRules()
 
 
 class Hypothesis(NamedTuple):
-    """A translation.
+    """A decoded sequence.
 
     Attributes:
-        tokens: Its ids, without the marks of begin and end.
-        score: What it is ranked by.
-        logprob: Logarithm of its probability, end included.
-        attention: Where the model looked for each token and for the end, without padding,
-            `(len(tokens) + 1, src_len)` on the CPU; None if not asked for or if it does not look.
+        tokens: Token ids without start and end token.
+        score: Score by which hypotheses are ranked.
+        logprob: Log-probability, end token included.
+        attention: Attention weights of each token and the end token, without padding,
+            `(len(tokens) + 1, src_len)` on the CPU; None if not requested, or for a model without
+            attention.
     """
 
     tokens: list[int]
@@ -74,7 +75,7 @@ class Hypothesis(NamedTuple):
 
 
 class Penalties:
-    """Makes scores of log-probabilities."""
+    """Length and coverage penalty of Wu et al. (2016), equation 14."""
 
     def __init__(self, length: float, coverage: float) -> None:
         check_option(length >= 0, "length_penalty must be at least 0", length)
@@ -82,16 +83,17 @@ class Penalties:
         self.alpha, self.beta = length, coverage
 
     def length(self, n: Any) -> Any:
+        """Return the divisor of the log-probability of `n` tokens."""
         return ((5 + n) / 6) ** self.alpha
 
-    def coverage(self, looked: Tensor, mask: Tensor) -> Tensor:
-        """Add up over source tokens, the last axis, how far each was looked at in all."""
-        logs = looked.clamp(torch.finfo(looked.dtype).tiny, 1).log()
+    def coverage(self, attended: Tensor, mask: Tensor) -> Tensor:
+        """Sum the log of the total attention of each source token, on the last axis."""
+        logs = attended.clamp(torch.finfo(attended.dtype).tiny, 1).log()
         return self.beta * logs.masked_fill(~mask, 0).sum(-1)
 
 
 class Finished(NamedTuple):
-    """The best that has ended, each `(sentences, slots)`; an empty slot has score -inf."""
+    """The best finished hypotheses, each `(batch, slots)`; an empty slot has score -inf."""
 
     score: Tensor
     logprob: Tensor
@@ -99,10 +101,10 @@ class Finished(NamedTuple):
 
 
 class HypothesisSearch:
-    """Hypotheses that grow together, equally many for each sentence.
+    """Hypotheses of a batch of sources, extended together, the same number for each source.
 
-    Tokens are nodes of a tree, numbered as they come, that know their parents; it is read when all
-    is over. Row i of the weights, put together, is where the model looked after node i.
+    Tokens are nodes of a tree, numbered in order of creation and stored with their parents; paths
+    are read at the end. Row i of the concatenated weights is the attention after node i.
     """
 
     def __init__(
@@ -116,43 +118,45 @@ class HypothesisSearch:
         rules: DecodingRules = SEQ2SEQ_RULES,
         width: int = 1,
         slots: int = 1,
-        cover: bool = False,
+        track_coverage: bool = False,
     ) -> None:
         limits = length_limits(max_length, len(src))
         self.shortest, self.longest = (int(limit) for limit in limits.aminmax())
-        self.look_every = LOOK_EVERY.get(src.device.type, 1)
+        self.check_every = CHECK_EVERY.get(src.device.type, 1)
         self.models, self.attention, self.rules = as_models(models), attention, rules
-        self.n = 0  # the step: tokens, end included, of what ends there
-        self.sentences = torch.arange(len(src), device=src.device)
+        self.n = 0  # the step: length, end token included, of hypotheses that end there
+        self.active = torch.arange(len(src), device=src.device)
         self.memories, states = zip(*(m.encode(src, lengths) for m in self.models), strict=True)
-        self.states = take(states, self.sentences.repeat_interleave(width), 1)
-        self.sources: list[int] = source_lengths(src, lengths).tolist()
+        self.states = select(states, self.active.repeat_interleave(width), 1)
+        self.src_lengths: list[int] = source_lengths(src, lengths).tolist()
         self.limits, self.mask = limits.to(src.device), source_mask(src, lengths)
         self.logprob = torch.zeros(len(src), width, device=src.device)
-        self.looked = self.logprob.new_zeros(len(src) * width, src.size(1)) if cover else None
+        self.attended = (
+            self.logprob.new_zeros(len(src) * width, src.size(1)) if track_coverage else None
+        )
         empty = self.logprob.new_full((len(src), slots), -torch.inf)
         self.finished = Finished(empty, empty, torch.zeros_like(empty, dtype=torch.long))
-        self.left: list[tuple[Tensor, Finished]] = []
+        self.ended: list[tuple[Tensor, Finished]] = []
         self.node = torch.arange(len(src) * width, device=src.device).view(-1, width)
         self.nodes = self.node.numel()
         self.tokens = [torch.full_like(self.node, rules.start).flatten()]
         self.parents = [torch.full_like(self.node, -1).flatten()]
         self.weights: list[Tensor] = []
 
-    def goes_on(self) -> bool:
-        """Begin the next step, if a sentence is left and may grow."""
+    def next_step(self) -> bool:
+        """Advance to the next step; returns whether any source still needs it."""
         self.n += 1
         steps = self.longest + (self.rules.end is not None)
-        return len(self.sentences) > 0 and self.n <= steps
+        return len(self.active) > 0 and self.n <= steps
 
     def logprobs(self) -> Tensor:
-        """Read the last tokens: log-probabilities of the next, `(sentences, width, vocab)`."""
+        """Run the decoder; returns log-probabilities of the next token, `(batch, width, vocab)`."""
         calls = zip(self.models, self.states, self.memories, strict=True)
         tokens = self.tokens[-1].unsqueeze(1)
         outputs = [model.decoder(tokens, state, memory) for model, state, memory in calls]
         logits, self.states, weights = zip(*outputs, strict=True)
-        self._look(mean_weights(weights))
-        logprobs = log_mean([log_softmax(x.squeeze(1), over=True) for x in logits])
+        self._record_attention(mean_weights(weights))
+        logprobs = log_mean([log_softmax(x.squeeze(1), inplace=True) for x in logits])
         logprobs = logprobs.view(*self.node.shape, -1)
         for token in self.rules.suppressed:
             logprobs[..., token] = -torch.inf
@@ -162,9 +166,9 @@ class HypothesisSearch:
             logprobs.masked_fill_((full & others).unsqueeze(1), -torch.inf)
         return logprobs
 
-    def _look(self, weights: Tensor | None) -> None:
-        if self.looked is not None:
-            self.looked = self.looked + require_weights(weights).squeeze(1)
+    def _record_attention(self, weights: Tensor | None) -> None:
+        if self.attended is not None:
+            self.attended = self.attended + require_weights(weights).squeeze(1)
         if self.attention and weights is not None:
             self.weights.append(weights.squeeze(1))
 
@@ -179,8 +183,8 @@ class HypothesisSearch:
             The log-probabilities of the other hypotheses, -inf for all that are complete.
         """
         new = complete & (self.logprob != -torch.inf)
-        now = zip((logprob, logprob, self.node), self.finished, strict=True)
-        self.finished = Finished(*(torch.where(new, a, b) for a, b in now))
+        candidates = zip((logprob, logprob, self.node), self.finished, strict=True)
+        self.finished = Finished(*(torch.where(new, a, b) for a, b in candidates))
         return logprob.masked_fill(complete, -torch.inf)
 
     def complete(self) -> Tensor:
@@ -192,87 +196,92 @@ class HypothesisSearch:
         return complete | self.rules.stopping(self.tokens[-1].view_as(self.node))
 
     def rank(self, logprob: Tensor, beam: Tensor, penalties: Penalties) -> None:
-        """Put what ends now, -inf where nothing does, among the best that have finished."""
+        """Merge hypotheses that end now, -inf where none does, into the best finished ones."""
         slots = self.finished.score.size(1)
         logprob, beam = logprob[:, :slots], beam[:, :slots]
         score = logprob / penalties.length(self.n)
-        if self.looked is not None:
-            looked = self.looked.view(*self.node.shape, -1)
-            score = score + penalties.coverage(looked, self.mask.unsqueeze(1)).gather(1, beam)
-        now = (score, logprob, self.node.gather(1, beam))
-        both = [torch.cat(pair, 1) for pair in zip(self.finished, now, strict=True)]
-        best = both[0].topk(slots).indices
-        self.finished = Finished(*(part.gather(1, best) for part in both))
+        if self.attended is not None:
+            attended = self.attended.view(*self.node.shape, -1)
+            coverage = penalties.coverage(attended, self.mask.unsqueeze(1))
+            score = score + coverage.gather(1, beam)
+        ending = (score, logprob, self.node.gather(1, beam))
+        merged = [torch.cat(pair, 1) for pair in zip(self.finished, ending, strict=True)]
+        best = merged[0].topk(slots).indices
+        self.finished = Finished(*(part.gather(1, best) for part in merged))
 
-    def grow(
+    def extend(
         self, token: Tensor, logprob: Tensor, done: Tensor, beam: Tensor | None = None
     ) -> None:
-        """Go on with the next tokens, each after its beam, where a sentence is not done."""
+        """Append the next tokens to the hypotheses in `beam`, for sources that are not done."""
         rows = torch.arange(self.node.numel(), device=token.device).view_as(self.node)
         rows = rows if beam is None else rows[:, :1] + beam
         self.logprob = logprob.masked_fill(done.unsqueeze(1), -torch.inf)
-        stay = self._let_go(done) if self.n % self.look_every == 0 else None
-        if stay is not None:
-            rows, token, self.logprob = rows[stay], token[stay], self.logprob[stay]
+        remaining = self._remove(done) if self.n % self.check_every == 0 else None
+        if remaining is not None:
+            rows, token = rows[remaining], token[remaining]
+            self.logprob = self.logprob[remaining]
         rows = rows.flatten()
         self.tokens.append(token.flatten())
         self.parents.append(self.node.flatten()[rows])
         self.node = self.nodes + torch.arange(token.numel(), device=token.device).view_as(token)
         self.nodes += token.numel()
-        if stay is not None or beam is not None:
-            self.states, self.looked = take(self.states, rows, 1), take(self.looked, rows, 0)
+        if remaining is not None or beam is not None:
+            self.states, self.attended = (
+                select(self.states, rows, 1),
+                select(self.attended, rows, 0),
+            )
 
-    def _let_go(self, done: Tensor) -> Tensor | None:
-        """Take sentences that are done out of the batch: which stay, or None if all do."""
-        gone = done.nonzero().squeeze(1)
-        if not len(gone):
+    def _remove(self, done: Tensor) -> Tensor | None:
+        """Remove sources that are done from the batch; returns the others, or None for all."""
+        removed = done.nonzero().squeeze(1)
+        if not len(removed):
             return None
-        self.left.append((self.sentences[gone], take(self.finished, gone, 0)))
-        stay = (~done).nonzero().squeeze(1)
-        whole = (self.memories, self.sentences, self.limits, self.mask, self.finished)
-        whole = take(whole, stay, 0)
-        self.memories, self.sentences, self.limits, self.mask, self.finished = whole
-        return stay
+        self.ended.append((self.active[removed], select(self.finished, removed, 0)))
+        remaining = (~done).nonzero().squeeze(1)
+        state = (self.memories, self.active, self.limits, self.mask, self.finished)
+        state = select(state, remaining, 0)
+        self.memories, self.active, self.limits, self.mask, self.finished = state
+        return remaining
 
-    def read(self, n_best: int) -> list[list[Hypothesis]]:
-        """Follow what has finished back to the root: at most `n_best` for each sentence."""
-        self._let_go(torch.ones_like(self.sentences, dtype=torch.bool))
-        sentences, finished = zip(*self.left, strict=True)
-        order = torch.cat(sentences).argsort()
+    def results(self, n_best: int) -> list[list[Hypothesis]]:
+        """Return at most `n_best` finished hypotheses for each source."""
+        self._remove(torch.ones_like(self.active, dtype=torch.bool))
+        sources, finished = zip(*self.ended, strict=True)
+        order = torch.cat(sources).argsort()
         slots = [torch.cat(part)[order, :n_best].tolist() for part in zip(*finished, strict=True)]
         tokens, parents = torch.cat(self.tokens).tolist(), torch.cat(self.parents).tolist()
         weights = torch.cat(self.weights).cpu() if self.weights else None
-        found: list[list[Hypothesis]] = []
-        for *row, size in zip(*slots, self.sources, strict=True):
-            found.append([])
+        results: list[list[Hypothesis]] = []
+        for *row, size in zip(*slots, self.src_lengths, strict=True):
+            results.append([])
             for score, logprob, node in zip(*row, strict=True):
                 if score > -torch.inf:
                     path = _path(node, parents)
                     attention = None if weights is None else weights[path, :size]
                     ids = [tokens[i] for i in path[1:]]
-                    found[-1].append(Hypothesis(ids, score, logprob, attention))
-        if not all(found):
-            raise ValueError("nothing can be decoded: the model's logits are not finite numbers")
-        return found
+                    results[-1].append(Hypothesis(ids, score, logprob, attention))
+        if not all(results):
+            raise ValueError("decoding failed: the model's logits are not finite")
+        return results
 
 
-def log_softmax(logits: Tensor, over: bool = False) -> Tensor:
-    """Make log-probabilities, of full precision; if told over the logits, which saves new pages."""
+def log_softmax(logits: Tensor, inplace: bool = False) -> Tensor:
+    """Compute log-probabilities in full precision, optionally in place to save memory."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return torch.log_softmax(logits, -1, out=logits if over else None)
+    return torch.log_softmax(logits, -1, out=logits if inplace else None)
 
 
 def log_mean(logprobs: Sequence[Tensor]) -> Tensor:
-    """Average the models' probabilities."""
+    """Compute the log of the models' mean probabilities."""
     if len(logprobs) == 1:
         return logprobs[0]
     return torch.stack(list(logprobs)).logsumexp(0) - math.log(len(logprobs))
 
 
 def mean_weights(weights: Sequence[Tensor | None]) -> Tensor | None:
-    """Average the weights of the models that look."""
-    known = [each for each in weights if each is not None]
-    return torch.stack(known).mean(0) if len(known) > 1 else known[0] if known else None
+    """Average the attention weights of the models that have attention."""
+    present = [each for each in weights if each is not None]
+    return torch.stack(present).mean(0) if len(present) > 1 else present[0] if present else None
 
 
 def require_weights(weights: Tensor | None) -> Tensor:
@@ -281,17 +290,18 @@ def require_weights(weights: Tensor | None) -> Tensor:
     return weights
 
 
-def take(tree: Any, index: Tensor, axis: int) -> Any:
+def select(tree: Any, index: Tensor, axis: int) -> Any:
     """Select from all tensors of a nested tuple."""
     if tree is None:
         return None
     if isinstance(tree, Tensor):
         return tree.index_select(axis, index.to(tree.device))
-    parts = [take(part, index, axis) for part in tree]
+    parts = [select(part, index, axis) for part in tree]
     return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
 
 
 def _path(node: int, parents: list[int]) -> list[int]:
+    """Return the nodes from the root to a node."""
     path = []
     while node >= 0:
         path.append(node)
@@ -300,9 +310,9 @@ def _path(node: int, parents: list[int]) -> list[int]:
 
 
 def as_models(models: Models) -> list[EncoderDecoder]:
-    listed = list(models) if isinstance(models, Sequence) else [models]
-    check_option(len(listed) >= 1, "models must be at least one", len(listed))
-    return listed
+    models = list(models) if isinstance(models, Sequence) else [models]
+    check_option(len(models) >= 1, "models must be at least one", len(models))
+    return models
 
 
 def length_limits(max_length: int | Tensor, batch: int) -> Tensor:
@@ -323,6 +333,7 @@ def source_mask(src: Tensor, lengths: Tensor | None) -> Tensor:
     return lengths_to_mask(source_lengths(src, lengths), src.size(1), src.device)
 
 
-def check_option(valid: bool, wish: str, got: object) -> None:
+def check_option(valid: bool, requirement: str, value: object) -> None:
+    """Raise a ValueError with requirement and value if an option is not valid."""
     if not valid:
-        raise ValueError(f"{wish}, got {got}")
+        raise ValueError(f"{requirement}, got {value}")

@@ -1,4 +1,4 @@
-"""Score given target sequences with a sequence-to-sequence model."""
+"""Score reference target sequences with a sequence-to-sequence model."""
 
 from collections.abc import Sequence
 
@@ -33,33 +33,36 @@ def score_references(
     coverage_penalty: float = 0.0,
     attention: bool = False,
 ) -> list[Hypothesis]:
-    """Score given translations as `beam_search` scores its own, all steps in one call.
+    """Score reference translations as `beam_search` scores hypotheses, all steps in one call.
 
     Args:
-        models: A model, or several whose probabilities are averaged at every step.
+        models: A model, or an ensemble whose probabilities are averaged at every step.
         src: Source ids, `(batch, src_len)`.
-        trg: Target ids with begin and end, `(batch, trg_len)`.
-        src_lengths: Real tokens of each source, `(batch,)` int64 on the CPU; None: all are full.
-        trg_lengths: Real tokens of each target, begin and end included, `(batch,)` on the CPU.
+        trg: Target ids with start and end token, `(batch, trg_len)`.
+        src_lengths: Real tokens of each source, `(batch,)` int64 on the CPU; None if every row is
+            full.
+        trg_lengths: Real tokens of each target, start and end token included, `(batch,)` on the
+            CPU.
         length_penalty: As in `beam_search`.
         coverage_penalty: As in `beam_search`.
-        attention: Whether to keep where the model looked.
+        attention: If True, return attention weights.
 
     Returns:
         The targets as hypotheses.
 
     Raises:
-        ValueError: If a penalty is below 0, or if coverage counts and no model looks.
+        ValueError: If a penalty is below 0, or `coverage_penalty` is set and no model has
+            attention.
     """
     penalties = Penalties(length_penalty, coverage_penalty)
     steps = trg_lengths - 1
     real = lengths_to_mask(steps, trg.size(1) - 1, trg.device)
-    logprobs, weights = _forced(as_models(models), src, trg, src_lengths)
+    logprobs, weights = _teacher_forced(as_models(models), src, trg, src_lengths)
     logprob = logprobs.masked_fill(~real, 0).sum(1)
     score = logprob / penalties.length(steps.to(logprob))
     if coverage_penalty > 0:
-        looked = (require_weights(weights) * real.unsqueeze(2)).sum(1)
-        score = score + penalties.coverage(looked, source_mask(src, src_lengths))
+        attended = (require_weights(weights) * real.unsqueeze(2)).sum(1)
+        score = score + penalties.coverage(attended, source_mask(src, src_lengths))
     tokens = [row[1:n] for row, n in zip(trg.tolist(), steps.tolist(), strict=True)]
     maps: list[Tensor | None] = [None] * len(tokens)
     if attention and weights is not None:
@@ -69,14 +72,14 @@ def score_references(
     return list(map(Hypothesis, tokens, score.tolist(), logprob.tolist(), maps))
 
 
-def _forced(
+def _teacher_forced(
     models: Sequence[EncoderDecoder], src: Tensor, trg: Tensor, lengths: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Read given targets: log-probability of every next token, and the weights."""
-    each, weights = [], []
+    """Return the log-probability of every next token, and the attention weights."""
+    logprobs, weights = [], []
     for model in models:
         memory, state = model.encode(src, lengths)
-        logits, _, looked = model.decoder(trg[:, :-1], state, memory)
-        each.append(log_softmax(logits).gather(2, trg[:, 1:].unsqueeze(2)).squeeze(2))
-        weights.append(looked)
-    return log_mean(each), mean_weights(weights)
+        logits, _, attended = model.decoder(trg[:, :-1], state, memory)
+        logprobs.append(log_softmax(logits).gather(2, trg[:, 1:].unsqueeze(2)).squeeze(2))
+        weights.append(attended)
+    return log_mean(logprobs), mean_weights(weights)

@@ -27,14 +27,16 @@ def greedy_decode(
     attention: bool = False,
     rules: DecodingRules = SEQ2SEQ_RULES,
 ) -> list[Hypothesis]:
-    """Take the likeliest token at every step.
+    """Decode greedily: take the most likely token at every step.
 
     Args:
-        models: A model, or several whose probabilities are averaged at every step.
+        models: A model, or an ensemble whose probabilities are averaged at every step.
         src: Source ids, `(batch, src_len)`.
-        lengths: Real tokens of each source, `(batch,)` int64 on the CPU; None: all are full.
-        max_length: Tokens at most, without the end, which then is forced: a number or `(batch,)`.
-        attention: Whether to keep where the model looked.
+        lengths: Real tokens of each source, `(batch,)` int64 on the CPU; None if every row is
+            full.
+        max_length: Maximum number of tokens, after which the end token is forced, not counted:
+            a number or `(batch,)`.
+        attention: If True, return attention weights.
         rules: First token, end token, suppressed tokens and stopping criterion.
 
     Returns:
@@ -44,7 +46,7 @@ def greedy_decode(
         ValueError: If `max_length` is below 1.
     """
     search = HypothesisSearch(models, src, lengths, max_length, attention, rules=rules)
-    return [only for (only,) in _walk(search, lambda logprobs: logprobs.argmax(1))]
+    return [best for (best,) in _decode(search, lambda logprobs: logprobs.argmax(1))]
 
 
 @torch.no_grad()
@@ -57,41 +59,51 @@ def sample_decode(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    samples: int = 1,
+    num_samples: int = 1,
     attention: bool = False,
     generator: torch.Generator | None = None,
     rules: DecodingRules = SEQ2SEQ_RULES,
 ) -> list[list[Hypothesis]]:
-    """Draw every token by its probability.
+    """Sample every token from the model's distribution.
 
     Args:
-        models: A model, or several whose probabilities are averaged at every step.
+        models: A model, or an ensemble whose probabilities are averaged at every step.
         src: Source ids, `(batch, src_len)`.
-        lengths: Real tokens of each source, `(batch,)` int64 on the CPU; None: all are full.
-        max_length: Tokens at most, without the end, which then is forced: a number or `(batch,)`.
-        temperature: Divides the logits: below 1 what is likely becomes likelier still.
-        top_k: Draw from so many of the likeliest tokens.
-        top_p: Draw from the fewest of the likeliest tokens that together are so probable.
-        samples: Hypotheses for each source.
-        attention: Whether to keep where the model looked.
-        generator: Where chance comes from, on the model's device; None: torch's own.
+        lengths: Real tokens of each source, `(batch,)` int64 on the CPU; None if every row is
+            full.
+        max_length: Maximum number of tokens, after which the end token is forced, not counted:
+            a number or `(batch,)`.
+        temperature: Divisor of the logits; below 1 the distribution is sharper.
+        top_k: Sample from the k most likely tokens; None for all.
+        top_p: Nucleus sampling: sample from the smallest set of tokens whose cumulative
+            probability is at least p; None for all.
+        num_samples: Hypotheses for each source.
+        attention: If True, return attention weights.
+        generator: Random generator on the model's device; None: torch's default.
         rules: First token, end token, suppressed tokens and stopping criterion.
 
     Returns:
-        For each source its `samples` hypotheses in the order drawn; their score is the
-        log-probability that the model itself gives them.
+        For each source `num_samples` hypotheses in the order sampled; their score is their
+        log-probability at temperature 1.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If an option is out of its range.
     """
     check_option(temperature > 0, "temperature must be above 0", temperature)
     check_option(top_k is None or top_k >= 1, "top_k must be at least 1", top_k)
     check_option(top_p is None or 0 < top_p <= 1, "top_p must be above 0 and at most 1", top_p)
-    check_option(samples >= 1, "samples must be at least 1", samples)
+    check_option(num_samples >= 1, "num_samples must be at least 1", num_samples)
     search = HypothesisSearch(
-        models, src, lengths, max_length, attention, rules=rules, width=samples, slots=samples
+        models,
+        src,
+        lengths,
+        max_length,
+        attention,
+        rules=rules,
+        width=num_samples,
+        slots=num_samples,
     )
-    return _walk(search, lambda logprobs: draw(logprobs, temperature, top_k, top_p, generator))
+    return _decode(search, lambda logprobs: sample(logprobs, temperature, top_k, top_p, generator))
 
 
 @torch.no_grad()
@@ -107,30 +119,34 @@ def beam_search(
     n_best: int = 1,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
-    """Go on, at every step, with the likeliest `beam_size` beginnings.
+    """Decode by beam search: extend the `beam_size` most likely prefixes at every step.
 
-    What ends while it is among the likeliest `beam_size` has finished. A sentence is done when so
-    many have finished, or when no beginning can overtake the finished ones any more.
+    A hypothesis finishes if it ends while it is among the `beam_size` most likely ones. The search
+    of a source ends when `beam_size` hypotheses have finished, or when no prefix can reach a
+    better score than the finished ones.
 
     Source: Wu et al. (2016), https://arxiv.org/abs/1609.08144, section 7, for the score.
 
     Args:
-        models: A model, or several whose probabilities are averaged at every step.
+        models: A model, or an ensemble whose probabilities are averaged at every step.
         src: Source ids, `(batch, src_len)`.
-        lengths: Real tokens of each source, `(batch,)` int64 on the CPU; None: all are full.
-        max_length: Tokens at most, without the end, which then is forced: a number or `(batch,)`.
-        beam_size: Beginnings of each source to go on with.
-        length_penalty: The log-probability of n tokens, end included, is divided by `((5 + n) / 6)`
-            to this power; 0 prefers short translations.
-        coverage_penalty: Weight of what a score loses for source tokens that were hardly looked at.
+        lengths: Real tokens of each source, `(batch,)` int64 on the CPU; None if every row is
+            full.
+        max_length: Maximum number of tokens, after which the end token is forced, not counted:
+            a number or `(batch,)`.
+        beam_size: Beam width: prefixes of each source.
+        length_penalty: Exponent of `(5 + n) / 6`, by which the log-probability of n tokens, end
+            token included, is divided; 0 favors short hypotheses.
+        coverage_penalty: Weight of the coverage penalty, for source tokens with little attention.
         n_best: Hypotheses for each source, at most `beam_size`.
-        attention: Whether to keep where the model looked.
+        attention: If True, return attention weights.
 
     Returns:
         For each source the best `n_best` hypotheses, best first; fewer if no more have finished.
 
     Raises:
-        ValueError: If a number is out of its range, or if coverage counts and no model looks.
+        ValueError: If an option is out of its range, or `coverage_penalty` is set and no model
+            has attention.
     """
     check_option(beam_size >= 1, "beam_size must be at least 1", beam_size)
     check_option(
@@ -138,9 +154,15 @@ def beam_search(
     )
     penalties = Penalties(length_penalty, coverage_penalty)
     search = HypothesisSearch(
-        models, src, lengths, max_length, attention, slots=beam_size, cover=coverage_penalty > 0
+        models,
+        src,
+        lengths,
+        max_length,
+        attention,
+        slots=beam_size,
+        track_coverage=coverage_penalty > 0,
     )
-    while search.goes_on():
+    while search.next_step():
         total = search.logprobs().add_(search.logprob.unsqueeze(2))
         candidates = min(2 * beam_size, total[0].numel())
         logprob, candidate = _topk(total.flatten(1), candidates)
@@ -149,43 +171,43 @@ def beam_search(
         search.rank(logprob.masked_fill(~ended, -torch.inf), beam, penalties)
         alive = logprob.masked_fill(ended, -torch.inf)
         logprob, alive = alive.topk(min(beam_size, candidates))
-        reach = logprob[:, 0] / penalties.length(search.limits.to(logprob) + 1)
-        done = search.finished.score[:, n_best - 1] >= reach
+        attainable = logprob[:, 0] / penalties.length(search.limits.to(logprob) + 1)
+        done = search.finished.score[:, n_best - 1] >= attainable
         done |= search.finished.score[:, -1] != -torch.inf
-        search.grow(token.gather(1, alive), logprob, done, beam.gather(1, alive))
-    return search.read(n_best)
+        search.extend(token.gather(1, alive), logprob, done, beam.gather(1, alive))
+    return search.results(n_best)
 
 
-def _walk(search: HypothesisSearch, choose: Callable[[Tensor], Tensor]) -> list[list[Hypothesis]]:
-    """Extend every hypothesis on its own by the tokens that are chosen."""
+def _decode(search: HypothesisSearch, choose: Callable[[Tensor], Tensor]) -> list[list[Hypothesis]]:
+    """Extend every hypothesis independently by the token that `choose` returns."""
     rules = search.rules
-    while search.goes_on():
+    while search.next_step():
         logprobs = search.logprobs()
         token = choose(logprobs.flatten(0, 1)).view_as(search.node)
         logprob = search.logprob + logprobs.gather(2, token.unsqueeze(2)).squeeze(2)
         if rules.end is not None:
             logprob = search.finish(token == rules.end, logprob)
-        search.grow(token, logprob, done=(logprob == -torch.inf).all(1))
-        if len(search.sentences) and (rules.end is None or rules.stopping is not None):
+        search.extend(token, logprob, done=(logprob == -torch.inf).all(1))
+        if len(search.active) and (rules.end is None or rules.stopping is not None):
             search.logprob = search.finish(search.complete(), search.logprob)
-    return search.read(search.node.size(1))
+    return search.results(search.node.size(1))
 
 
-def draw(
+def sample(
     logprobs: Tensor,
     temperature: float,
     top_k: int | None,
     top_p: float | None,
     generator: torch.Generator | None,
 ) -> Tensor:
-    """Draw a token for each row by one number of chance each.
+    """Sample a token for each row with one random number each.
 
     Args:
         logprobs: Log-probabilities, `(rows, vocab)`.
-        temperature: Below 1 what is likely becomes likelier.
-        top_k: Draw from so many of the likeliest; None: from all.
-        top_p: Draw from the fewest that are so probable together; None: from all.
-        generator: Where chance comes from; None: torch's own.
+        temperature: Divisor of the logits.
+        top_k: Sample from the k most likely tokens; None for all.
+        top_p: Nucleus sampling, see `sample_decode`; None for all.
+        generator: Random generator; None: torch's default.
 
     Returns:
         Tokens, `(rows, 1)`.
@@ -197,25 +219,27 @@ def draw(
     probs = ((logprobs - logprobs.amax(1, keepdim=True)) / temperature).softmax(1)
     if top_p is not None:
         probs = probs.masked_fill(probs.cumsum(1) - probs >= top_p, 0)
-    ends = probs.cumsum(1)
-    end = ends[:, -1:]
-    chance = torch.rand(end.shape, generator=generator, dtype=end.dtype, device=end.device)
-    point = torch.minimum(chance * end, end.nextafter(torch.zeros_like(end)))  # never the very end
-    drawn = torch.searchsorted(ends, point, right=True)
-    return drawn if index is None else index.gather(1, drawn)
+    cumulative = probs.cumsum(1)
+    total = cumulative[:, -1:]
+    uniform = torch.rand(total.shape, generator=generator, dtype=total.dtype, device=total.device)
+    # Rounding must not reach the total, which would select a token of probability zero.
+    threshold = torch.minimum(uniform * total, total.nextafter(torch.zeros_like(total)))
+    sampled = torch.searchsorted(cumulative, threshold, right=True)
+    return sampled if index is None else index.gather(1, sampled)
 
 
 def _topk(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Find the `k` greatest of each row of `(rows, size)`, and where they stand.
+    """Return the `k` largest values of each row of `(rows, size)` and their indices.
 
-    They lie in the `k` blocks of greatest maximum; on a CPU these are found several times faster.
+    They are in the `k` blocks with the largest maxima; on a CPU searching these is several times
+    faster.
     """
     rows, size = values.shape
     block = next((n for n in range(128, 15, -1) if size % n == 0), size)
     if values.device.type != "cpu" or size // block < 4 * k:
         return values.topk(k)
     blocks = values.view(rows, -1, block)
-    which = blocks.amax(2).topk(k).indices
-    chosen = blocks.gather(1, which.unsqueeze(2).expand(-1, -1, block)).flatten(1)
-    found, place = chosen.topk(k)
-    return found, which.gather(1, place // block) * block + place % block
+    block_index = blocks.amax(2).topk(k).indices
+    candidates = blocks.gather(1, block_index.unsqueeze(2).expand(-1, -1, block)).flatten(1)
+    top, index = candidates.topk(k)
+    return top, block_index.gather(1, index // block) * block + index % block

@@ -126,7 +126,7 @@ class LanguagePredictor(RecordPredictor):
                 temperature=temperature,
                 top_k=top_k,
                 top_p=top_p,
-                samples=num_samples,
+                num_samples=num_samples,
                 generator=torch.Generator().manual_seed(seed),
                 rules=rules,
             )

@@ -40,8 +40,8 @@ def test_sampling_uses_its_options_and_generator():
         model(), sources(), LENGTHS, 6, generator=torch.Generator().manual_seed(2)
     )
     expected = sample_decode(
-        model(), sources(), LENGTHS, max_length=6, temperature=0.8, top_k=4, top_p=0.9, samples=3,
-        generator=torch.Generator().manual_seed(2),
+        model(), sources(), LENGTHS, max_length=6, num_samples=3, temperature=0.8, top_k=4,
+        top_p=0.9, generator=torch.Generator().manual_seed(2),
     )  # fmt: skip
     assert decoded == expected
 

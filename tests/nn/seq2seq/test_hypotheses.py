@@ -15,7 +15,7 @@ VOCAB, BATCH = 50, 4
 
 
 class TinyModel(nn.Module):
-    """A GRU whose first state is the mean of the source's embeddings."""
+    """A GRU whose initial state is the mean of the source's embeddings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def test_without_end_token_every_hypothesis_has_the_maximum_length(
 def test_top_1_sampling_without_end_token_is_greedy(model: TinyModel) -> None:
     options: dict[str, Any] = {"max_length": 7, "rules": without_end()}
     greedy = greedy_decode(model, sources(), None, **options)
-    sampled = sample_decode(model, sources(), None, samples=2, top_k=1, **options)
+    sampled = sample_decode(model, sources(), None, num_samples=2, top_k=1, **options)
     assert sampled == [[each, each] for each in greedy]
 
 
@@ -70,8 +70,8 @@ def test_the_first_token_is_read_and_suppressed_tokens_are_never_produced(
     memory, state = model.encode(src, None)
     best = model.decoder(torch.tensor([[4]]), state, memory)[0][0, 0].argsort(descending=True)
     rules = without_end(suppressed=tuple(best[:2].tolist()))
-    (found,) = greedy_decode(model, src, None, max_length=1, rules=rules)
-    assert found.tokens == [int(best[2])]
+    (decoded,) = greedy_decode(model, src, None, max_length=1, rules=rules)
+    assert decoded.tokens == [int(best[2])]
 
 
 @pytest.mark.parametrize("end", [None, EOS_ID])
@@ -81,7 +81,7 @@ def test_a_stopping_criterion_completes_each_hypothesis_on_its_own(
     def sample(stopping: Callable[[Tensor], Tensor] | None) -> list[Hypothesis]:
         rules = DecodingRules(4, end, (), stopping)
         generator = torch.Generator().manual_seed(2)
-        options: dict[str, Any] = {"max_length": 12, "samples": 6, "rules": rules}
+        options: dict[str, Any] = {"max_length": 12, "num_samples": 6, "rules": rules}
         (row,) = sample_decode(model, sources()[:1], None, generator=generator, **options)
         return row
 
