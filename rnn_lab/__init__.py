@@ -24,6 +24,7 @@ _MODULE_OF = {
     "StepOutput": "core.task",
     "Task": "core.task",
     "UserError": "errors",
+    "configure_cpu": "core.cpu",
     "collate_variable_length": "tasks.text_classification.textbook",
     "load": "core.loading",
     "train_forecaster": "tasks.forecasting.textbook",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from rnn_lab import __version__
+import rnn_lab
 from rnn_lab.commands._parsing import print_error
 from rnn_lab.commands._training import process_rank
 from rnn_lab.errors import UserError
@@ -59,11 +59,14 @@ def _run(command: list[str], options: list[str]) -> int:
         print(usage())
         return 0
     if command == ["--version"]:
-        print(f"rnn-lab {__version__}")
+        print(f"rnn-lab {rnn_lab.__version__}")
         return 0
     (word,) = command
     if word.isalpha() and (COMMANDS / f"{word}.py").exists():
-        return import_module(f"rnn_lab.commands.{word}").main(options) or 0
+        module = import_module(f"rnn_lab.commands.{word}")
+        if "torch" in sys.modules:  # else the command computes nothing, or configures it itself
+            rnn_lab.configure_cpu()
+        return module.main(options) or 0
     names = commands()
     near = difflib.get_close_matches(word, names, 1)
     hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"

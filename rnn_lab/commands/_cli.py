@@ -44,6 +44,7 @@ from rnn_lab.commands._parsing import (
 )
 from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.core.checkpoint import Checkpoint
+from rnn_lab.core.cpu import configure_cpu
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.loading import load_weights
 from rnn_lab.core.task import Task
@@ -82,6 +83,7 @@ def main(args: Sequence[str]) -> None:
         SystemExit: With status 2 if the command line is invalid.
     """
     _configure_logging()
+    configure_cpu()
     set_parsing_settings(import_path_denylist=[])  # explicit, since the default only warns
     LabCLI(args)
     if torch.distributed.is_initialized():

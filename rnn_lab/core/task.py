@@ -16,6 +16,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 
 import rnn_lab
 from rnn_lab.core.checkpoint import FORMAT
+from rnn_lab.core.cpu import configure_cpu, warn_of_denormals
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.epoch_meter import EpochMeter
 from rnn_lab.core.options import plain_options
@@ -98,7 +99,12 @@ class Task(LightningModule, ABC):
         return []
 
     def configure_callbacks(self) -> list[Callback]:
-        """Return the reports of this task, except those of a class that the Trainer already has."""
+        """Return the reports of this task, except those of a class that the Trainer already has.
+
+        This is the first hook that a Trainer calls, so it also configures the CPU.
+        """
+        configure_cpu()
+        warn_of_denormals()
         present: list[Callback] = vars(self.trainer)["callbacks"]
         return [
             report

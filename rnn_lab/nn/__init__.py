@@ -1,13 +1,5 @@
-"""Recurrent layers and what stands around them, in plain PyTorch.
+"""Recurrent layers and what they are built of, in plain PyTorch."""
 
-Importing this package makes the CPU flush denormal numbers to zero, in this thread and in all that
-it starts later (see `denormals.py`): import it before your own first parallel operation. It also
-makes the process keep memory that it frees (see `allocation.py`). The environment variables
-`RNN_LAB_KEEP_DENORMALS=1` and `RNN_LAB_RETURN_MEMORY=1` leave PyTorch as it ships.
-"""
-
-from rnn_lab.nn.allocation import configure_malloc
-from rnn_lab.nn.denormals import flush_denormals
 from rnn_lab.nn.dropout import EmbeddingDropout, VariationalDropout, WordDropout
 from rnn_lab.nn.functional.cross_entropy import linear_cross_entropy
 from rnn_lab.nn.functional.padding import lengths_to_mask
@@ -54,9 +46,6 @@ from rnn_lab.nn.seq2seq.generation_config import BEAM_SEARCH, GREEDY, Generation
 from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
 from rnn_lab.nn.seq2seq.model import Bridge, Seq2Seq
 from rnn_lab.nn.seq2seq.scheduled_sampling import ScheduledSampling
-
-flush_denormals()
-configure_malloc()
 
 __all__ = [
     "ATTENTIONS",
@@ -118,8 +107,6 @@ __all__ = [
     "WordDropout",
     "build_layer",
     "build_pooling",
-    "configure_malloc",
-    "flush_denormals",
     "initialize",
     "lengths_to_mask",
     "linear_cross_entropy",

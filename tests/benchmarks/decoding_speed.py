@@ -22,6 +22,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+import rnn_lab
 from rnn_lab.core.loading import load
 from rnn_lab.datamodules import Multi30k
 from rnn_lab.nn import Seq2Seq
@@ -117,6 +118,7 @@ def ways(predictor: TranslationPredictor, texts: list[str]) -> dict[str, Callabl
 
 def main() -> None:
     """Let the ways take turns, and print a row for each."""
+    rnn_lab.configure_cpu()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--ckpt_path", required=True, help="checkpoint of a translator, en to de")
     parser.add_argument("--beam_size", type=int, default=5)

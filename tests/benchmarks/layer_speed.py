@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
+import rnn_lab
 from rnn_lab.nn import LAYERS, build_layer
 
 BATCH, WIDTH, SHORT, LONG, UNTIMED = 32, 128, 256, 4096, 2
@@ -28,6 +29,7 @@ Step = Callable[[], None]
 
 def main(words: Sequence[str] | None = None) -> None:
     """Time all layers and print the table."""
+    rnn_lab.configure_cpu()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("layers", nargs="*", metavar="LAYER", help="of rnn_lab.nn.LAYERS; or all")
     parser.add_argument("--rounds", type=int, default=10)

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import torch
 
+import rnn_lab
 from rnn_lab.nn import LAYERS, build_layer
 
 RUNS = Path("runs/long_memory")
@@ -59,6 +60,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=10_000, help="a run ends after so many, too")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(words)
+    rnn_lab.configure_cpu()
     if args.layers[:1] == ["gradients"]:
         gradients(args.layers[1:] or ["RNN", "LSTM", "GRU", "MinGRU"], args.seed)
         return 0

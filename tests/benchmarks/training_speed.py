@@ -29,6 +29,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.data import DataLoader
 
+import rnn_lab
+
 Batch = tuple[Tensor, Tensor, Tensor]  # tokens, labels, lengths
 Step = Callable[[Tensor, Tensor, Tensor], None]
 WAYS = ("textbook as shipped", "textbook flushed", "ours", "ours in bfloat16")
@@ -220,8 +222,7 @@ def main() -> None:
     if options.way == "losses":
         compare_losses(options.data, setting)
     elif options.way:
-        import rnn_lab.nn  # noqa: F401  # flushes denormals, unless the environment forbids it
-
+        rnn_lab.configure_cpu()  # unless the environment forbids it
         print(measure(options.way, options.data, setting, options.number))
     else:
         report(options.data, setting)

@@ -27,6 +27,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+import rnn_lab
 from rnn_lab.datamodules import Multi30k
 from rnn_lab.nn import AttentionDecoder, Decoder, Encoder, GNMTDecoder, LuongDecoder, Seq2Seq
 
@@ -191,6 +192,7 @@ HEADER = "\n| words | way | target words/s | over textbook |\n| - | - | - | - |"
 
 
 def main() -> None:
+    rnn_lab.configure_cpu()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", choices=("random", "multi30k"), default="random")
     parser.add_argument("--rounds", type=int, default=5, help="times that each way takes its turn")

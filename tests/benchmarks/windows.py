@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 from preparation import watch  # the benchmark beside this one
 
+import rnn_lab
+
 LIMIT = 1000  # megabytes that may be held
 CHANNELS, BATCH, ROWS_AT_ONCE = 3, 32, 1_000_000
 
@@ -45,7 +47,7 @@ def write_table(path: Path, rows: int) -> int:
 
 def prepare_and_read(path: str, batches: int) -> None:
     """What the watched process does."""
-    import rnn_lab.nn  # noqa: F401  # as on the command line: it changes what memory is kept
+    rnn_lab.configure_cpu()  # as on the command line: it changes what memory is kept
     from rnn_lab.datamodules import ForecastingFiles
 
     start = time.perf_counter()
