@@ -35,6 +35,7 @@ from rnn_lab.commands._checks import (
     named_error,
     without_links,
 )
+from rnn_lab.commands._configs import resolve_configs
 from rnn_lab.commands._named_classes import NamedClasses
 from rnn_lab.commands._parsing import (
     ConciseErrorsMixin,
@@ -103,7 +104,7 @@ class LabCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str]) -> None:
-        options = split_options(args[1:])
+        options = resolve_configs(split_options(args[1:]))
         self.named_classes = named = NamedClasses(args[0], options)
         self.checkpoint = named.checkpoint  # referenced until it is loaded
         super().__init__(
@@ -115,7 +116,7 @@ class LabCLI(LightningCLI):
             parser_class=LabParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=list(args),
+            args=[args[0], *(word for option in options for word in option)],
             auto_configure_optimizers=False,
         )
 

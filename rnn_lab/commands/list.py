@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rnn_lab.commands._configs import shipped_configs
 from rnn_lab.errors import UserError
 from rnn_lab.io.plugins import plugins
 
@@ -42,7 +43,7 @@ class Layer(NamedTuple):
 
 
 def main(options: Sequence[str]) -> None:
-    """Print architectures, layers, datasets and the configs below the current folder."""
+    """Print architectures, layers, datasets, shipped configs and plugins."""
     if options and options[0] in ("-h", "--help"):
         print("usage: rnn-lab list\n\nShow architectures, layers, datasets, configs and plugins.")
         return
@@ -52,7 +53,7 @@ def main(options: Sequence[str]) -> None:
         ("architectures", table(architectures())),
         ("layers", layer_table(layers()) + LEGEND),
         ("datasets", table(datasets())),
-        ("configs", table(configs(Path("configs")))),
+        ("configs, for -c", table(configs())),
         ("plugins", table(installed())),
     ):
         sys.stdout.write(f"{title}:\n{rows}\n\n")
@@ -93,13 +94,12 @@ def datasets() -> list[tuple[str, str]]:
     return list(_exported("datamodules"))
 
 
-def configs(folder: Path) -> list[tuple[str, str]]:
-    """The configs of a folder, with their first comment."""
-    found = []
-    for path in sorted(folder.rglob("*.yaml")):
-        first = path.read_text(encoding="utf-8").partition("\n")[0]
-        found.append((str(path), first.lstrip("# ")))
-    return found
+def configs() -> list[tuple[str, str]]:
+    """Return the shipped configs with the first comment of each."""
+    return [
+        (name, path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# "))
+        for name, path in shipped_configs().items()
+    ]
 
 
 def installed() -> list[tuple[str, str]]:

@@ -1,0 +1,48 @@
+"""Shipped configs: found by their names, from a checkout and from an installed package alike."""
+
+import difflib
+from pathlib import Path
+
+from rnn_lab.commands._parsing import value_of
+from rnn_lab.errors import UserError
+
+OPTIONS = ("-c", "--config")
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Return the shipped configs by name, in order of their folders."""
+    package = Path(__file__).parents[1]
+    folders = (package / "configs", package.parent / "configs")  # installed; in a checkout
+    folder = next((each for each in folders if (each / "text_classification").is_dir()), None)
+    return {path.stem: path for path in sorted(folder.rglob("*.yaml"))} if folder else {}
+
+
+def resolve_configs(options: list[list[str]]) -> list[list[str]]:
+    """Replace the names of shipped configs by their paths.
+
+    Args:
+        options: Options with their values, see `split_options`.
+
+    Raises:
+        UserError: If a config is neither a file nor the name of a shipped config.
+    """
+    return [
+        [option[0].partition("=")[0], _resolve(value_of(option))] if _is_config(option) else option
+        for option in options
+    ]
+
+
+def _is_config(option: list[str]) -> bool:
+    return option[0].partition("=")[0] in OPTIONS and value_of(option) != ""
+
+
+def _resolve(value: str) -> str:
+    """Return the path of a config; a local file comes before a shipped config of that name."""
+    configs = shipped_configs()
+    if Path(value).is_file():
+        return value
+    if value in configs:
+        return str(configs[value])
+    near = difflib.get_close_matches(Path(value).stem, configs, 3)
+    hint = f"did you mean -c {' or -c '.join(near)}?" if near else "`rnn-lab list` shows them"
+    raise UserError(f"{value} is neither a file nor the name of a shipped config; {hint}")
