@@ -3,10 +3,15 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
+
+from platformdirs import user_cache_path
 
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.errors import UserError
+from rnn_lab.io.cache import get_or_build
+from rnn_lab.text.corpus import FORMAT, Corpus, CorpusBuilder, Sources
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +20,7 @@ class CorpusDataModule(LabDataModule):
     """Data module of a cached corpus of tokenized texts.
 
     A subclass implements how the records of each split are read (`sources`), what they depend on
-    (`fingerprint`), and how the corpus is built or opened (`_prepare`).
+    (`fingerprint`), and how the corpus is built (`corpus_builder`).
     """
 
     _restored: Any = None  # preprocessing of a checkpoint, used instead of fitting a new one
@@ -33,8 +38,21 @@ class CorpusDataModule(LabDataModule):
         """Return everything that the records of a split depend on, as plain values."""
 
     @abstractmethod
-    def _prepare(self, sources: dict[str, Callable[[], Iterable[Any]]]) -> Any:
+    def corpus_builder(self) -> CorpusBuilder:
+        """Create the builder of the corpus."""
+
+    def _prepare(self, sources: Sources) -> Corpus:
         """Open the corpus of the sources; build it first if it is not in the cache."""
+        builder = self.corpus_builder()
+        key = {
+            "format": FORMAT,
+            "corpus": type(builder).__name__,
+            "sources": {name: self.fingerprint(name) for name in sources},
+            **builder.key,
+        }
+        cache = user_cache_path("rnn_lab") / "prepared"
+        folder = get_or_build(cache, key, partial(builder.build, sources=sources))
+        return builder.corpus_class(folder)
 
     def corpus(self, split: str = "train") -> Any:
         """Open the corpus that contains a split; build it first if it is not in the cache.

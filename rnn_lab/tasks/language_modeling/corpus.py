@@ -1,9 +1,10 @@
-"""A corpus of running text: one row of ids for each split, opened memory-mapped."""
+"""Corpus of running text: the token ids of each split as one sequence."""
 
-import json
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,18 +16,18 @@ from rnn_lab.special_tokens import IGNORE_INDEX, UNK_ID
 from rnn_lab.tasks.language_modeling.batch import LMBatch
 from rnn_lab.tasks.language_modeling.sampler import Segment
 from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
+from rnn_lab.text.corpus import Corpus, CorpusBuilder
 from rnn_lab.text.tokenizer import TokenizerConfig, encode_in_chunks
 
-FORMAT = 1  # raise it when anything below changes what is written
 Lines = Callable[[], Iterable[str]]
 
 
-class Stream:
-    """The ids of one split, read from the disk as they are asked for.
+class TokenSequence:
+    """The token ids of one split, read from disk on demand.
 
     Args:
         path: File of the ids.
-        dtype: Their type.
+        dtype: Type of the ids.
     """
 
     def __init__(self, path: Path, dtype: str) -> None:
@@ -36,12 +37,12 @@ class Stream:
         return len(self.ids)
 
     def __getitem__(self, segment: Segment) -> LMBatch:
-        """Give the words of a span, and the words after them."""
-        places = segment.starts[:, None] + np.arange(segment.steps + 1)
-        # Rows differ in length by one at the most: the shorter read one word without a target.
-        found = self.ids[np.minimum(places, len(self.ids) - 1)].astype(np.int64)
-        tokens, targets = found[:, :-1], found[:, 1:].copy()
-        targets[places[:, :-1] >= segment.ends[:, None]] = IGNORE_INDEX
+        """Gather the tokens of a segment and, as targets, the tokens after them."""
+        indices = segment.starts[:, None] + np.arange(segment.steps + 1)
+        # Rows differ in length by at most one: a shorter row has a last token without target.
+        ids = self.ids[np.minimum(indices, len(self.ids) - 1)].astype(np.int64)
+        tokens, targets = ids[:, :-1], ids[:, 1:].copy()
+        targets[indices[:, :-1] >= segment.ends[:, None]] = IGNORE_INDEX
         return LMBatch(
             torch.from_numpy(np.ascontiguousarray(tokens)),
             torch.from_numpy(targets),
@@ -50,64 +51,72 @@ class Stream:
         )
 
 
-class LMCorpus:
-    """Prepared streams: their ids and their reader.
+class LMCorpus(Corpus):
+    """An opened corpus of running text.
 
     Args:
-        folder: Where `prepared` has put them.
+        folder: Folder of the corpus.
     """
 
-    def __init__(self, folder: Path) -> None:
-        meta = json.loads((folder / "stream.json").read_text(encoding="utf-8"))
-        self.notices: list[str] = meta["notices"]
-        self.tokenizer = LMTokenizer.from_state_dict(meta["reader"])
-        self.splits = {
-            name: Stream(folder / f"{name}.ids.bin", meta["dtype"]) for name in meta["splits"]
+    tokenizer_class = LMTokenizer
+    splits: dict[str, TokenSequence]
+
+    def open_split(self, folder: Path, name: str) -> TokenSequence:
+        """Open a split."""
+        return TokenSequence(folder / f"{name}.ids.bin", self.metadata["dtype"])
+
+
+class LMCorpusBuilder(CorpusBuilder):
+    """Build a corpus of running text from the lines of each split.
+
+    Args:
+        settings: Options of the tokenizer that is learned.
+        tokenizer: A tokenizer to use; None: learn one from the training split.
+    """
+
+    corpus_class = LMCorpus
+
+    def __init__(self, settings: TokenizerConfig, tokenizer: LMTokenizer | None = None) -> None:
+        super().__init__(tokenizer)
+        self.settings = settings
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """See `CorpusBuilder`."""
+        return {
+            "settings": asdict(self.settings),
+            "tokenizer": self.tokenizer.state_dict() if self.tokenizer else None,
         }
 
+    def learn(self, train: Lines) -> LMTokenizer:
+        """Learn a tokenizer from the lines of the training split."""
+        return LMTokenizer.learn(self.settings, progress(train(), "learning the vocabulary"))
 
-def build_streams(
-    folder: Path,
-    sources: Mapping[str, Lines],
-    settings: TokenizerConfig,
-    reader: LMTokenizer | None = None,
-) -> None:
-    """Write prepared streams.
+    def write_split(self, folder: Path, name: str, split: Lines) -> None:
+        """Encode and write the lines of a split.
 
-    Args:
-        folder: An empty folder.
-        sources: The lines of each split, by its name.
-        settings: How lines become ids, where there is no reader yet.
-        reader: Reads the lines; None learns one from the training split.
-
-    Raises:
-        UserError: If a split has nothing to predict.
-    """
-    if reader is None:
-        lines = progress(sources["train"](), "learning the vocabulary")
-        reader = LMTokenizer.learn(settings, lines)
-    code, dtype = ("H", "<u2") if len(reader) <= 1 << 16 else ("i", "<i4")
-    notices = []
-    for name, read in sources.items():
-        words = unknown = 0
+        Raises:
+            UserError: If the split has no target.
+        """
+        num_tokens = num_unknown = 0
+        typecode, _ = self._id_type()
+        lines = progress(split(), f"encoding {name}")
         with open(folder / f"{name}.ids.bin", "wb") as file:
-            for ids in _encoded(reader, progress(read(), f"encoding {name}")):
-                array(code, ids).tofile(file)
-                words += len(ids)
-                unknown += ids.count(UNK_ID)
-        if words < 2:
-            raise UserError(f"the {name} split has no text to read")
-        notices.append(f"{name} has {words:,} words, {unknown / words:.1%} of them unknown")
-    notices.append(f"the vocabulary has {len(reader):,} words")
-    meta = {
-        "dtype": dtype,
-        "notices": notices,
-        "reader": reader.state_dict(),
-        "splits": list(sources),
-    }
-    (folder / "stream.json").write_text(json.dumps(meta), encoding="utf-8")
+            for _, rows in encode_in_chunks(self.tokenizer.encode, lines):
+                ids = [i for row in rows for i in (*row, LINE_END)]
+                array(typecode, ids).tofile(file)
+                num_tokens += len(ids)
+                num_unknown += ids.count(UNK_ID)
+        if num_tokens < 2:
+            raise UserError(f"the {name} split is empty")
+        unknown = f"{num_unknown / num_tokens:.1%} of them unknown"
+        self.notices.append(f"the {name} split has {num_tokens:,} tokens, {unknown}")
 
+    def _id_type(self) -> tuple[str, str]:
+        """Return the smallest type of the ids, as typecode of an array and as dtype."""
+        return ("H", "<u2") if len(self.tokenizer) <= 1 << 16 else ("i", "<i4")
 
-def _encoded(reader: LMTokenizer, lines: Iterable[str]) -> Iterator[list[int]]:
-    for _, rows in encode_in_chunks(reader.encode, lines):
-        yield [i for row in rows for i in (*row, LINE_END)]
+    def metadata(self) -> dict[str, Any]:
+        """Return the type of the ids, and add the size of the vocabulary to the notices."""
+        vocabulary = f"the vocabulary has {len(self.tokenizer):,} words"
+        return {"dtype": self._id_type()[1], "notices": [*self.notices, vocabulary]}

@@ -11,17 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from platformdirs import user_cache_path
-
 import rnn_lab
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.options import as_options
 from rnn_lab.errors import UserError
-from rnn_lab.io.cache import get_or_build
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.io.records import read_records
 from rnn_lab.tasks.language_modeling.batch import LMBatch
-from rnn_lab.tasks.language_modeling.corpus import FORMAT, Lines, LMCorpus, build_streams
+from rnn_lab.tasks.language_modeling.corpus import Lines, LMCorpusBuilder
 from rnn_lab.tasks.language_modeling.sampler import SPREAD, BPTTSampler
 from rnn_lab.tasks.language_modeling.tokenizer import LMTokenizer
 from rnn_lab.text.datamodule import CorpusDataModule
@@ -86,18 +83,9 @@ class LanguageModelingDataModule(CorpusDataModule):
         self.tokenizer_options = options.with_defaults(**asdict(self.default_tokenizer))
         self._restored = load_tokenizer(vocab_from_checkpoint) if vocab_from_checkpoint else None
 
-    def _prepare(self, sources: dict[str, Lines]) -> LMCorpus:
-        folder = get_or_build(
-            user_cache_path("rnn_lab") / "prepared",
-            {
-                "stream": FORMAT,
-                "content": {name: self.fingerprint(name) for name in sources},
-                "settings": asdict(self.tokenizer_options),
-                "reader": self._restored.state_dict() if self._restored else None,
-            },
-            lambda folder: build_streams(folder, sources, self.tokenizer_options, self._restored),
-        )
-        return LMCorpus(folder)
+    def corpus_builder(self) -> LMCorpusBuilder:
+        """Create the builder of the corpus."""
+        return LMCorpusBuilder(self.tokenizer_options, self._restored)
 
     def _make_sampler(self, name: str, shuffle: bool) -> Any:
         world_size = self.trainer.world_size if self.trainer else 1

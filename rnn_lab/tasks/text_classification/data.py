@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from platformdirs import user_cache_path
 from torch import Tensor
 
 import rnn_lab
@@ -18,11 +17,12 @@ from rnn_lab.io.hashing import file_sha256
 from rnn_lab.io.records import Record, read_records
 from rnn_lab.io.word_vectors import read_vectors
 from rnn_lab.tasks.text_classification.batch import TextBatch
-from rnn_lab.tasks.text_classification.corpus import Corpus, build_corpus, prepare
+from rnn_lab.tasks.text_classification.corpus import TextCorpusBuilder
 from rnn_lab.tasks.text_classification.tokenizer import (
     TruncatingTokenizer,
     TruncatingTokenizerConfig,
 )
+from rnn_lab.text.corpus import DrawnSplits
 from rnn_lab.text.datamodule import CorpusDataModule
 from rnn_lab.text.reviews import REVIEW_LABELS, reviews
 from rnn_lab.text.split import SplitConfig
@@ -90,24 +90,18 @@ class TextDataModule(CorpusDataModule):
         if vocab_from_checkpoint:
             self._restored = load_preprocessing(vocab_from_checkpoint)
 
-    def _prepare(self, sources: Sources) -> Corpus:
-        options: dict[str, Any] = {
-            "labels": self._labels(),
-            "multi_label": self.multi_label,
-            "valid_fraction": self.split_options.valid_fraction or self.default_valid_fraction,
-            "test_fraction": self.test_fraction,
-            "split_seed": self.split_options.seed,
-        }
-        settings = self.tokenizer_options
-        tokenizer = self._restored.tokenizer if self._restored else None
-        return prepare(
-            user_cache_path("rnn_lab") / "prepared",
-            {
-                "content": {name: self.fingerprint(name) for name in sources},
-                "tokenizer": tokenizer.state_dict() if tokenizer else asdict(settings),
-                **options,
-            },
-            lambda folder: build_corpus(folder, sources, settings, tokenizer=tokenizer, **options),
+    def corpus_builder(self) -> TextCorpusBuilder:
+        """Create the builder of the corpus."""
+        return TextCorpusBuilder(
+            self.tokenizer_options,
+            self._restored.tokenizer if self._restored else None,
+            labels=self._labels(),
+            multi_label=self.multi_label,
+            drawn=DrawnSplits(
+                self.split_options.valid_fraction or self.default_valid_fraction,
+                self.test_fraction,
+                self.split_options.seed,
+            ),
         )
 
     @property

@@ -1,30 +1,27 @@
 """Data modules of sentence pairs: the base, the user's own files and generated dates."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
-
-from platformdirs import user_cache_path
 
 import rnn_lab
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.options import as_options
 from rnn_lab.errors import UserError
-from rnn_lab.io.cache import get_or_build
 from rnn_lab.io.hashing import file_sha256
 from rnn_lab.io.records import read_records
 from rnn_lab.tasks.translation.batch import PairBatch
-from rnn_lab.tasks.translation.corpus import FORMAT, Pair, PairCorpus, build_pair_corpus
+from rnn_lab.tasks.translation.corpus import Pair, PairCorpusBuilder
 from rnn_lab.tasks.translation.dates import dates, source_version
 from rnn_lab.tasks.translation.tokenizer import (
     SentenceTokenizerConfig,
     TranslationTokenizer,
     TranslationTokenizerConfig,
 )
+from rnn_lab.text.corpus import DrawnSplits
 from rnn_lab.text.datamodule import CorpusDataModule
 from rnn_lab.text.split import SplitConfig
 
@@ -112,35 +109,24 @@ class PairDataModule(CorpusDataModule):
             return self._restored.source.settings, self._restored.target.settings
         return self._settings
 
-    def _prepare(self, sources: Mapping[str, Callable[[], Iterable[Pair]]]) -> PairCorpus:
-        settings = self.settings
-        options: dict[str, Any] = {
-            "joint": self.joint,
-            "max_length": self.max_length,
-            "valid_fraction": self.split_options.valid_fraction or self.default_valid_fraction,
-            "test_fraction": self.test_fraction,
-            "split_seed": self.split_options.seed,
-        }
-        folder = get_or_build(
-            user_cache_path("rnn_lab") / "prepared",
-            {
-                "pairs": FORMAT,
-                "content": {name: self.fingerprint(name) for name in sources},
-                "settings": [asdict(one) for one in settings],
-                "moses": version("sacremoses") if any(one.moses for one in settings) else None,
-                "reader": self._restored.state_dict() if self._restored else None,
-                **options,
-            },
-            lambda folder: build_pair_corpus(
-                folder, sources, settings, reader=self._restored, **options
+    def corpus_builder(self) -> PairCorpusBuilder:
+        """Create the builder of the corpus."""
+        return PairCorpusBuilder(
+            self.settings,
+            self._restored,
+            joint=self.joint,
+            max_length=self.max_length,
+            drawn=DrawnSplits(
+                self.split_options.valid_fraction or self.default_valid_fraction,
+                self.test_fraction,
+                self.split_options.seed,
             ),
         )
-        return PairCorpus(folder)
 
     @property
     def reader(self) -> TranslationTokenizer:
         """Tokenizers of both languages with their vocabularies."""
-        return self._restored or self.corpus().reader
+        return self._restored or self.corpus().tokenizer
 
     @property
     def joint(self) -> bool:

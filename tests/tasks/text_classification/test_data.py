@@ -14,9 +14,8 @@ from platformdirs import user_cache_path
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.datamodules import SyntheticReviews, TextFiles
 from rnn_lab.errors import UserError
-from rnn_lab.tasks.text_classification import data as text
 from rnn_lab.tasks.text_classification.batch import TextBatch
-from rnn_lab.tasks.text_classification.corpus import build_corpus
+from rnn_lab.tasks.text_classification.corpus import TextCorpusBuilder
 from rnn_lab.tasks.text_classification.data import TextColumns
 from rnn_lab.tasks.text_classification.tokenizer import TruncatingTokenizerConfig
 from rnn_lab.text.split import SplitConfig
@@ -194,11 +193,13 @@ class TestPreparation:
     def prepared(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         folders: list[Path] = []
 
-        def counted(folder: Path, *args: Any, **options: Any) -> None:
-            folders.append(folder)
-            build_corpus(folder, *args, **options)
+        build = TextCorpusBuilder.build
 
-        monkeypatch.setattr(text, "build_corpus", counted)
+        def record(builder: TextCorpusBuilder, folder: Path, sources: Any) -> None:
+            folders.append(folder)
+            build(builder, folder, sources)
+
+        monkeypatch.setattr(TextCorpusBuilder, "build", record)
         return folders
 
     def test_the_same_file_and_settings_are_prepared_once(

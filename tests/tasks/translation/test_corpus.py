@@ -7,8 +7,9 @@ import pytest
 
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID, UNK_ID
-from rnn_lab.tasks.translation.corpus import Pair, PairCorpus, PairSplit, build_pair_corpus
+from rnn_lab.tasks.translation.corpus import Pair, PairCorpus, PairCorpusBuilder, PairDataset
 from rnn_lab.tasks.translation.tokenizer import SentenceTokenizerConfig
+from rnn_lab.text.corpus import DrawnSplits
 
 Rows = list[tuple[str, str]]
 TRAIN: Rows = [
@@ -20,42 +21,41 @@ VALID: Rows = [("a bird", "ein Vogel"), ("", "leer"), ("no", ""), ("", ""), ("a 
 TEST: Rows = [("two dogs", "zwei Hunde"), ("two\u2028birds\u0085", "zwei V\u00f6gel\v")]
 
 
-def built(
+def build(
     folder: Path, rows: Mapping[str, Rows], settings: Any = None, **options: Any
 ) -> PairCorpus:
     sources = {
         name: (lambda some=some: [Pair(*row) for row in some]) for name, some in rows.items()
     }
-    one = SentenceTokenizerConfig(**{"kind": "words", "lowercase": False, **(settings or {})})
+    config = SentenceTokenizerConfig(**{"kind": "words", "lowercase": False, **(settings or {})})
     folder.mkdir()
-    build_pair_corpus(folder, sources, (one, one), **{"joint": False, **options})
+    builder = PairCorpusBuilder((config, config), **{"joint": False, **options})
+    builder.build(folder, sources)
     return PairCorpus(folder)
 
 
-def rows_of(split: PairSplit) -> Rows:
+def rows_of(split: PairDataset) -> Rows:
     return [(split.source(row), split.target(row)) for row in range(len(split))]
 
 
 @pytest.fixture
 def given(tmp_path: Path) -> PairCorpus:
-    return built(tmp_path / "given", {"train": TRAIN, "valid": VALID, "test": TEST})
+    return build(tmp_path / "given", {"train": TRAIN, "valid": VALID, "test": TEST})
 
 
-def test_every_line_keeps_its_place_in_evaluation(given: PairCorpus) -> None:
+def test_evaluation_keeps_all_pairs_in_order(given: PairCorpus) -> None:
     assert rows_of(given.splits["valid"]) == VALID
     assert rows_of(given.splits["test"]) == TEST
-    assert (
-        "3 pairs of the valid split have an empty side and are kept in their place" in given.notices
-    )
+    assert "3 pairs of the valid split have an empty side and are kept" in given.notices
 
 
-def test_ids_of_a_batch_are_those_of_the_raw_lines(given: PairCorpus) -> None:
+def test_the_ids_of_a_batch_are_the_encoded_lines(given: PairCorpus) -> None:
     for name, rows in {"train": TRAIN, "valid": VALID, "test": TEST}.items():
         split = given.splits[name]
         order = np.random.default_rng(0).permutation(len(rows))
         batch = split[order]
-        sources = given.reader.encode_sources([rows[i][0] for i in order])
-        targets = given.reader.encode_targets([rows[i][1] for i in order])
+        sources = given.tokenizer.encode_sources([rows[i][0] for i in order])
+        targets = given.tokenizer.encode_targets([rows[i][1] for i in order])
         for ids, lengths, wanted in (
             (batch.src, batch.src_lengths, sources),
             (batch.trg, batch.trg_lengths, targets),
@@ -66,34 +66,34 @@ def test_ids_of_a_batch_are_those_of_the_raw_lines(given: PairCorpus) -> None:
         assert (split.lengths[order] == np.stack([batch.src_lengths, batch.trg_lengths], 1)).all()
 
 
-def test_references_are_raw_lines_and_none_in_training(given: PairCorpus) -> None:
+def test_evaluation_batches_have_raw_references(given: PairCorpus) -> None:
     rows = np.array([4, 0, 1])
     assert given.splits["valid"][rows].references == tuple(VALID[row][1] for row in rows)
     assert given.splits["train"][rows].references == ()
 
 
-def test_an_empty_line_is_its_ends_alone(given: PairCorpus) -> None:
+def test_an_empty_line_consists_of_start_and_end_tokens(given: PairCorpus) -> None:
     batch = given.splits["valid"][np.array([3])]
     assert batch.src.tolist() == [[EOS_ID]]
     assert batch.trg.tolist() == [[BOS_ID, EOS_ID]]
 
 
-def test_a_training_pair_with_an_empty_side_is_left_out_and_nothing_shifts(tmp_path: Path) -> None:
+def test_training_pairs_with_an_empty_side_are_left_out(tmp_path: Path) -> None:
     rows = [("a", "A"), ("b", " \t"), ("", "C"), ("", ""), ("e", "E"), ("\u2028", "F"), ("g", "G")]
-    one = built(tmp_path / "c", {"train": rows, "valid": VALID[:1]})
-    assert rows_of(one.splits["train"]) == [("a", "A"), ("e", "E"), ("g", "G")]
-    assert one.notices == ["4 pairs of the train split have an empty side and are left out"]
-    batch = one.splits["train"][np.array([2])]
-    assert batch.src.tolist() == one.reader.encode_sources(["g"])
+    corpus = build(tmp_path / "c", {"train": rows, "valid": VALID[:1]})
+    assert rows_of(corpus.splits["train"]) == [("a", "A"), ("e", "E"), ("g", "G")]
+    assert corpus.notices == ["4 pairs of the train split have an empty side and are left out"]
+    batch = corpus.splits["train"][np.array([2])]
+    assert batch.src.tolist() == corpus.tokenizer.encode_sources(["g"])
 
 
-def test_long_pairs_are_left_out_of_training_alone(tmp_path: Path) -> None:
+def test_long_pairs_are_left_out_only_in_training(tmp_path: Path) -> None:
     rows = [("a b c", "A B C"), ("a b c d", "A"), ("a", "A B C D"), ("a", "A")]
-    one = built(tmp_path / "c", {"train": rows, "valid": rows, "test": rows}, max_length=3)
-    assert rows_of(one.splits["train"]) == [rows[0], rows[3]]
-    assert rows_of(one.splits["valid"]) == rows_of(one.splits["test"]) == rows
-    assert one.splits["valid"].lengths.max() == 4 + 2
-    assert "2 pairs of the train split are left out: over 3 words a side" in one.notices
+    corpus = build(tmp_path / "c", {"train": rows, "valid": rows, "test": rows}, max_length=3)
+    assert rows_of(corpus.splits["train"]) == [rows[0], rows[3]]
+    assert rows_of(corpus.splits["valid"]) == rows_of(corpus.splits["test"]) == rows
+    assert corpus.splits["valid"].lengths.max() == 4 + 2
+    assert "2 pairs of the train split are left out: more than 3 tokens per side" in corpus.notices
 
 
 @pytest.mark.parametrize("tokenizer", ["words", "characters", "bpe", "unigram"])
@@ -103,35 +103,35 @@ def test_the_vocabulary_comes_from_the_training_split_alone(
 ) -> None:
     valid = [("\u65e5", "\u672c")]
     settings = {"kind": tokenizer}
-    one = built(tmp_path / "c", {"train": TRAIN, "valid": valid}, settings, joint=joint)
-    assert UNK_ID in one.splits["valid"][np.array([0])].src
-    assert UNK_ID in one.splits["valid"][np.array([0])].trg
-    letters = set("".join(one.reader.source.words))
+    corpus = build(tmp_path / "c", {"train": TRAIN, "valid": valid}, settings, joint=joint)
+    assert UNK_ID in corpus.splits["valid"][np.array([0])].src
+    assert UNK_ID in corpus.splits["valid"][np.array([0])].trg
+    letters = set("".join(corpus.tokenizer.source.words))
     assert not {"\u65e5", "\u672c"} & letters
     assert ("\u00e4" in letters) == joint
-    assert one.reader.joint == joint
+    assert corpus.tokenizer.joint == joint
 
 
-def test_the_part_drawn_for_validation_teaches_no_words(tmp_path: Path) -> None:
+def test_the_vocabulary_ignores_the_drawn_validation_split(tmp_path: Path) -> None:
     rows = [(f"own{i} common", f"eigen{i}") for i in range(50)]
-    one = built(tmp_path / "c", {"train": rows}, valid_fraction=0.2)
-    assert len(one.splits["valid"]) == 10
+    corpus = build(tmp_path / "c", {"train": rows}, drawn=DrawnSplits(0.2))
+    assert len(corpus.splits["valid"]) == 10
     for name, side in (("source", 0), ("target", 1)):
-        words = {word for row in rows_of(one.splits["train"]) for word in row[side].split()}
-        assert set(getattr(one.reader, name).words[4:]) == words
+        words = {word for row in rows_of(corpus.splits["train"]) for word in row[side].split()}
+        assert set(getattr(corpus.tokenizer, name).words[4:]) == words
 
 
-class TestDrawnParts:
-    """Where no split is given, parts are drawn by source."""
+class TestDrawnSplits:
+    """Missing splits are drawn by source."""
 
     ROWS: Rows = [(f"s{i // 3 % 100}", f"t{i}") for i in range(600)]  # noqa: RUF012
 
-    def drawn(self, folder: Path, **options: Any) -> dict[str, Rows]:
-        both = {"valid_fraction": 0.1, "test_fraction": 0.2, **options}
-        one = built(folder, {"train": self.ROWS}, **both)
-        return {name: rows_of(split) for name, split in one.splits.items()}
+    def drawn(self, folder: Path, seed: int = 0, **options: Any) -> dict[str, Rows]:
+        drawn = DrawnSplits(0.1, 0.2, seed)
+        corpus = build(folder, {"train": self.ROWS}, drawn=drawn, **options)
+        return {name: rows_of(split) for name, split in corpus.splits.items()}
 
-    def test_all_pairs_of_a_source_go_to_the_same_side(self, tmp_path: Path) -> None:
+    def test_pairs_with_equal_sources_are_in_the_same_split(self, tmp_path: Path) -> None:
         parts = self.drawn(tmp_path / "c")
         sources = [{source for source, _ in rows} for rows in parts.values()]
         assert sum(map(len, sources)) == len(set().union(*sources)) == 100
@@ -151,20 +151,20 @@ class TestDrawnParts:
     def test_they_depend_on_the_seed_and_the_sources_alone(self, tmp_path: Path) -> None:
         first = self.drawn(tmp_path / "a")
         assert first == self.drawn(tmp_path / "b", settings={"lowercase": True})
-        assert first != self.drawn(tmp_path / "c", split_seed=1)
+        assert first != self.drawn(tmp_path / "c", seed=1)
 
 
-def test_more_pairs_than_are_encoded_at_once_keep_their_places(
+def test_pairs_are_encoded_in_order_over_several_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rnn_lab.text.tokenizer.ENCODE_CHUNK_SIZE", 3)
     rows = [("" if i % 4 == 0 else f"w{i}", "v " * (i % 5)) for i in range(23)]
-    one = built(tmp_path / "c", {"train": rows, "valid": rows})
-    assert rows_of(one.splits["valid"]) == rows
+    corpus = build(tmp_path / "c", {"train": rows, "valid": rows})
+    assert rows_of(corpus.splits["valid"]) == rows
     kept = [row for row in rows if row[0] and row[1]]
-    assert rows_of(one.splits["train"]) == kept
-    wanted = one.reader.encode_sources([source for source, _ in kept])
-    batch = one.splits["train"][np.arange(len(kept))]
+    assert rows_of(corpus.splits["train"]) == kept
+    wanted = corpus.tokenizer.encode_sources([source for source, _ in kept])
+    batch = corpus.splits["train"][np.arange(len(kept))]
     assert batch.src.tolist() == wanted
 
 
@@ -172,19 +172,19 @@ def test_test_sources_that_occur_in_training_are_counted(given: PairCorpus) -> N
     assert "1 test sources also occur in the training split" in given.notices
 
 
-def test_a_reader_that_is_given_reads_all_splits(given: PairCorpus, tmp_path: Path) -> None:
-    one = built(tmp_path / "c", {"test": [("a bird", "ein Vogel")]}, reader=given.reader)
-    assert one.reader.source.words == given.reader.source.words
-    batch = one.splits["test"][np.array([0])]
-    assert batch.src.tolist() == given.reader.encode_sources(["a bird"])
+def test_a_given_tokenizer_encodes_all_splits(given: PairCorpus, tmp_path: Path) -> None:
+    corpus = build(tmp_path / "c", {"test": [("a bird", "ein Vogel")]}, tokenizer=given.tokenizer)
+    assert corpus.tokenizer.source.words == given.tokenizer.source.words
+    batch = corpus.splits["test"][np.array([0])]
+    assert batch.src.tolist() == given.tokenizer.encode_sources(["a bird"])
 
 
 @pytest.mark.parametrize("rows", [[], [("", "a")], [("a b c", "a")]])
-def test_a_training_split_without_a_pair_is_refused(tmp_path: Path, rows: Rows) -> None:
-    with pytest.raises(UserError, match="the train split has no pair to read"):
-        built(tmp_path / "c", {"train": rows, "valid": VALID}, max_length=2)
+def test_an_empty_training_split_is_refused(tmp_path: Path, rows: Rows) -> None:
+    with pytest.raises(UserError, match="the train split is empty"):
+        build(tmp_path / "c", {"train": rows, "valid": VALID}, max_length=2)
 
 
-def test_a_drawn_part_without_a_pair_asks_for_files(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"the valid split has no pair to read: give --data.valid"):
-        built(tmp_path / "c", {"train": [("a", "A"), ("b", "B")]}, valid_fraction=0.01)
+def test_an_empty_drawn_split_asks_for_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"the valid split is empty: set --data.valid"):
+        build(tmp_path / "c", {"train": [("a", "A"), ("b", "B")]}, drawn=DrawnSplits(0.01))

@@ -13,9 +13,8 @@ from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.datamodules import ParallelFiles, SyntheticDates, SyntheticReviews
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.text_classification.data import load_preprocessing
-from rnn_lab.tasks.translation import data as pairs
 from rnn_lab.tasks.translation.batch import PairBatch
-from rnn_lab.tasks.translation.corpus import build_pair_corpus
+from rnn_lab.tasks.translation.corpus import PairCorpusBuilder
 from rnn_lab.tasks.translation.tokenizer import (
     PAIR_WORDS,
     TranslationTokenizer,
@@ -125,8 +124,7 @@ class TestParallelFiles:
             assert len(data.split("train")) == 41
         assert [record.getMessage() for record in caplog.records] == [
             "ParallelFiles: 1 pairs of the train split have an empty side and are left out",
-            "ParallelFiles: 1 pairs of the valid split have an empty side and are kept in their "
-            "place",
+            "ParallelFiles: 1 pairs of the valid split have an empty side and are kept",
         ]
 
     def test_unlike_numbers_of_lines_are_named_with_both_files(
@@ -227,11 +225,13 @@ class TestPreparation:
     def prepared(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         folders: list[Path] = []
 
-        def counted(folder: Path, *args: Any, **options: Any) -> None:
-            folders.append(folder)
-            build_pair_corpus(folder, *args, **options)
+        build = PairCorpusBuilder.build
 
-        monkeypatch.setattr(pairs, "build_pair_corpus", counted)
+        def record(builder: PairCorpusBuilder, folder: Path, sources: Any) -> None:
+            folders.append(folder)
+            build(builder, folder, sources)
+
+        monkeypatch.setattr(PairCorpusBuilder, "build", record)
         return folders
 
     def test_the_same_files_and_settings_are_prepared_once(
@@ -248,7 +248,7 @@ class TestPreparation:
     ) -> None:
         ParallelFiles(train=files).split("train")
         (folder,) = (path for path in prepared[0].parent.iterdir() if path.is_dir())
-        assert not list(folder.glob("normal.*"))
+        assert not list(folder.glob("raw.*.normalized_*"))
 
     @pytest.mark.parametrize(
         "options",
