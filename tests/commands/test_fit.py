@@ -81,7 +81,7 @@ def test_init_from_keeps_the_vocabulary(trained, tmp_path):
 
 
 def test_an_existing_run_is_kept_unless_overwritten(trained, capsys):
-    assert "holds a run already" in error_of(capsys, "fit", *REVIEWS, *SIZES, "--name=a")
+    assert "already contains a run" in error_of(capsys, "fit", *REVIEWS, *SIZES, "--name=a")
     assert run("fit", *REVIEWS, *SIZES, "--name=a", "--overwrite=true") == 0
 
 

@@ -1,0 +1,75 @@
+"""Reports write into the run folder, in one process, and never in a dry run."""
+
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from rnn_lab.training import LearningCurves, OfflineWandbLogger
+from rnn_lab.training.reports import (
+    gather_from_all_ranks,
+    get_datamodule,
+    report_path,
+    save_figure,
+    should_write,
+    wandb_loggers,
+)
+from rnn_lab.training.runs import MANIFEST, prepare_run_dir
+
+
+def test_learning_curves_are_plotted_after_training(task, data, make_trainer):
+    trainer = make_trainer(max_epochs=1, callbacks=LearningCurves(), enable_checkpointing=False)
+    trainer.fit(task(), data())
+    figure = Path(trainer.default_root_dir, "curves.png")
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_dry_run_writes_no_learning_curves(task, data, make_trainer):
+    trainer = make_trainer(fast_dev_run=True, callbacks=LearningCurves(), logger=False)
+    trainer.fit(task(), data())
+    assert not Path(trainer.default_root_dir).exists()
+
+
+@pytest.mark.parametrize(
+    ("fast_dev_run", "rank", "expected"), [(False, 0, True), (False, 1, False), (True, 0, False)]
+)
+def test_only_the_first_process_of_a_real_run_writes(
+    fast_dev_run, rank, expected, make_trainer, monkeypatch
+):
+    trainer = make_trainer(fast_dev_run=fast_dev_run, logger=False)
+    monkeypatch.setattr(type(trainer), "is_global_zero", rank == 0)
+    assert should_write(trainer) is expected
+
+
+def test_a_report_path_is_created_and_recorded_in_the_manifest(make_trainer):
+    trainer = make_trainer()
+    folder = Path(trainer.default_root_dir)
+    prepare_run_dir(folder)
+    path = report_path(trainer, "attention/valid-0.png")
+    assert path == folder / "attention/valid-0.png"
+    assert path.parent.is_dir()
+    assert (folder / MANIFEST).read_text() == "attention\n"
+
+
+def test_a_figure_is_saved_and_logged_to_wandb(make_trainer, monkeypatch):
+    logged = []
+    monkeypatch.setattr(
+        OfflineWandbLogger, "log_image", lambda self, key, images: logged.append((key, images))
+    )
+    trainer = make_trainer(logger=OfflineWandbLogger(mode="disabled"))
+    save_figure(Figure(), trainer, "a/b.png")
+    path = Path(trainer.default_root_dir, "a/b.png")
+    assert path.exists()
+    assert logged == [("figures/a/b", [str(path)])]
+    assert len(wandb_loggers(trainer)) == 1
+
+
+def test_one_process_gathers_its_own_items(make_trainer):
+    assert gather_from_all_ranks(make_trainer(), [1, "a"]) == [1, "a"]
+
+
+def test_a_trainer_with_data_loaders_has_no_datamodule(task, data, make_trainer):
+    trainer = make_trainer(max_epochs=1, enable_checkpointing=False)
+    assert get_datamodule(trainer) is None
+    trainer.fit(task(), data())
+    assert type(get_datamodule(trainer)) is data
