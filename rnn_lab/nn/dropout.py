@@ -66,28 +66,39 @@ class EmbeddingDropout(nn.Module):
 class VariationalDropout(nn.Module):
     """Drop the same features at all time steps of a sequence (also called locked dropout).
 
-    The mask is drawn for each sequence and each call.
-
     Source: Gal & Ghahramani (2016), https://arxiv.org/abs/1512.05287.
 
     Args:
         p: Probability of dropping a feature; the others are scaled by `1 / (1 - p)`.
-        time_dim: Axis of the time steps, 1 or 0.
     """
 
-    def __init__(self, p: float, time_dim: int = 1) -> None:
+    def __init__(self, p: float) -> None:
         super().__init__()
-        self.p, self.time_dim = _check_probability(p), time_dim
+        self.p = _check_probability(p)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop features of `(batch, time, features)`, or of `(time, batch, features)`."""
-        if not self.training or self.p == 0:
-            return x
-        mask = torch.empty_like(x.select(self.time_dim, 0)).bernoulli_(1 - self.p) / (1 - self.p)
-        return x * mask.unsqueeze(self.time_dim)
+        """Drop features of `(batch, time, features)`, see `variational_dropout`."""
+        return variational_dropout(x, self.p, self.training)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def variational_dropout(x: Tensor, p: float, training: bool, time_dim: int = 1) -> Tensor:
+    """Drop the same features at all time steps, in training only.
+
+    The mask is drawn for each sequence and each call.
+
+    Args:
+        x: `(batch, time, features)`, or `(time, batch, features)` with `time_dim=0`.
+        p: Probability of dropping a feature; the others are scaled by `1 / (1 - p)`.
+        training: Whether to drop features.
+        time_dim: Axis of the time steps.
+    """
+    if not training or p == 0:
+        return x
+    mask = torch.empty_like(x.select(time_dim, 0)).bernoulli_(1 - p) / (1 - p)
+    return x * mask.unsqueeze(time_dim)
 
 
 def _check_probability(p: float) -> float:

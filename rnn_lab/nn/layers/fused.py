@@ -1,9 +1,9 @@
-"""torch's fused layers over padded batches with lengths, exact and fast.
+"""Torch's fused recurrent layers for padded batches with lengths, exact and fast.
 
-On a CPU torch reads packed sequences step by step and padded ones in one fused call that is many
-times faster. So every layer and direction is one padded call, exact because padding always comes
-last: the backward direction reads a copy in which each row is reversed inside its length. On CUDA
-it is the other way round: cuDNN reads packed sequences itself.
+On a CPU torch processes packed sequences step by step and padded ones in one fused call that is
+many times faster. With padding, each layer and direction is therefore one padded call. It is exact
+because padding is always at the end: the backward direction gets a copy in which each sequence is
+reversed within its length. On CUDA it is the other way round: cuDNN supports packed sequences.
 """
 
 from abc import ABC, abstractmethod
@@ -15,241 +15,141 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnn_lab.nn.dropout import VariationalDropout
 from rnn_lab.nn.functional.linear import DeferredLinear, linear
-from rnn_lab.nn.functional.padding import PaddingInfo, check_lengths
-from rnn_lab.nn.functional.state import (
-    LayerState,
-    State,
-    from_tuple,
-    stack_state,
-    unstack_state,
-    zoneout,
-)
-from rnn_lab.nn.layers.stack import check_probabilities
+from rnn_lab.nn.functional.padding import PaddingInfo
+from rnn_lab.nn.functional.state import LayerState, State, zoneout
+from rnn_lab.nn.layers.stack import StackedRNN
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-class FusedRNN(nn.RNNBase, ABC):
-    """What RNN, LSTM and GRU share: torch's parameters, rows read by their lengths.
+class FusedRNN(StackedRNN, nn.RNNBase, ABC):
+    """Base class of RNN, LSTM and GRU: a `StackedRNN` with torch's parameters and kernels.
+
+    Torch's parameter names are kept, so that its checkpoints load. Torch's kernels do not support
+    zoneout, with which steps are computed one by one.
 
     Args:
-        input_size: Features of a step.
-        hidden_size: Units of each layer and direction.
-        num_layers: Layers, each reading the output of the one below.
-        dropout: Share of the features dropped between two layers, in training.
-        bidirectional: Whether every layer reads backwards, too.
-        variational_dropout: Whether that dropout is the same at all steps of a row.
-        weight_drop: Share of the recurrent weights dropped in training, drawn for each call of
-            `forward`.
-        zoneout: Probability of a unit of the state to stay as it was, in training; in evaluation
-            it moves by the mean. Torch's fused layers cannot do it: all steps are taken one by one.
-        trainable_initial_state: Whether the first state is learned; else it is zero.
+        input_size: Number of input features.
+        hidden_size: Number of units per layer and direction.
+        num_layers: Number of stacked recurrent layers.
+        dropout: Dropout probability between layers.
+        bidirectional: If True, use bidirectional layers.
+        variational_dropout: See `StackedRNN`.
+        weight_drop: See `StackedRNN`.
+        zoneout: See `StackedRNN`.
+        trainable_initial_state: See `StackedRNN`.
 
     Attributes:
-        year: When the layer was published.
-        cost: Multiply-adds of a step, of D inputs and H units.
-        parallel: Whether all steps can be taken at once, the state being linear in itself.
+        sequence_kernel: Torch's function for all steps of a layer.
+        step_kernel: Torch's function for one step of a layer.
+        num_states: Number of state tensors.
     """
 
-    kernel: Callable[..., tuple[Tensor, Tensor]]
-    cell: Callable[..., Any]
+    sequence_kernel: Callable[..., tuple[Tensor, Tensor]]
+    step_kernel: Callable[..., Any]
     num_states: ClassVar[int] = 1
-    year: ClassVar[int]
-    cost: ClassVar[str]
-    parallel: ClassVar[bool] = False
+    parallel = False
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        *,
-        variational_dropout: bool = False,
-        weight_drop: float = 0.0,
-        zoneout: float = 0.0,
-        trainable_initial_state: bool = False,
-    ) -> None:
-        check_probabilities(weight_drop=weight_drop, zoneout=zoneout)
-        super().__init__(  # type: ignore[call-arg]  # the next class in line is nn.LSTM or alike
-            input_size=input_size,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
+    def _create_layers(self) -> None:
+        if self.options:
+            raise TypeError(f"{type(self).__name__} has no option {min(self.options)}")
+        super(StackedRNN, self).__init__(  # type: ignore[call-arg]  # nn.LSTM, nn.GRU or nn.RNN
+            input_size=self.input_size,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
             batch_first=True,
-            dropout=dropout,
-            bidirectional=bidirectional,
+            dropout=self.dropout,
+            bidirectional=self.bidirectional,
         )
-        self.variational_dropout, self.weight_drop, self.zoneout = (
-            variational_dropout,
-            weight_drop,
-            zoneout,
-        )
-        shape = (num_layers * (2 if bidirectional else 1), 1, hidden_size)
-        kept = self.num_states if trainable_initial_state else 0
-        self.initial_state = nn.ParameterList(torch.zeros(shape) for _ in range(kept))
 
-    @property
-    def output_size(self) -> int:
-        """Features of a step of the output."""
-        return self.hidden_size * (2 if self.bidirectional else 1)
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.hidden_size,),) * self.num_states
 
     def weights(self, layer: int, suffix: str = "") -> list[Tensor]:
-        """The parameters of a layer in torch's order: input, recurrent, and a bias of each."""
+        """Return the parameters of a layer in torch's order, see `PARAMETERS`."""
         return [getattr(self, f"{name}_l{layer}{suffix}") for name in PARAMETERS]
 
-    def forward(
-        self, x: Tensor, lengths: Tensor | None = None, state: State = None
-    ) -> tuple[Tensor, State]:
-        """Read rows of any length.
-
-        Args:
-            x: Rows padded on the right, `(batch, time, input_size)`; padding is never read.
-            lengths: Real steps of each row, `(batch,)` int64 on the CPU; None: all rows are full.
-            state: What came before, `(layers * directions, batch, hidden_size)`, for an LSTM a
-                pair (h, c) of these; None: zeros.
-
-        Returns:
-            The last layer's output, `(batch, time, output_size)`, zero on padding, and the state
-            after the last real step of each row, shaped like `state`.
-
-        Raises:
-            TypeError: If the lengths are not whole numbers on the CPU.
-            ValueError: If there is not one length a row, each from 1 to `time`.
-        """
-        if lengths is not None:
-            check_lengths(lengths, *x.shape[:2])
-        regularized = self.zoneout or (
-            self.training
-            and (
-                self.weight_drop
-                or (self.variational_dropout and self.dropout and self.num_layers > 1)
-            )
-        )
-        if regularized:
-            return self._layers(x, lengths, state)
+    def _forward_fused(
+        self, x: Tensor, lengths: Tensor | None, state: State
+    ) -> tuple[Tensor, State] | None:
+        variational = self.variational_dropout and self.dropout and self.num_layers > 1
+        if self.zoneout or (self.training and (self.weight_drop or variational)):
+            return None
         if x.size(1) == 1 and not (self.bidirectional or x.is_cuda or x.requires_grad):
             output, state = self.step(x.squeeze(1), state)
             return output.unsqueeze(1), state
-        if state is None and len(self.initial_state):
-            state = self._zeros(x)
-        if lengths is None or int(lengths.min()) == x.size(1):
-            return super().forward(x, state)
-        return (self._packed if x.is_cuda else self._layers)(x, lengths, state)
-
-    def step(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Read one step; no weight is dropped.
-
-        Args:
-            x: One step of every row, `(batch, input_size)`.
-            state: What came before, as in `forward`.
-
-        Returns:
-            The output, `(batch, output_size)`, and the state after it.
-
-        Raises:
-            ValueError: If the layer is bidirectional.
-        """
-        if self.bidirectional:
-            raise ValueError("a bidirectional layer cannot step: it needs the whole row")
-        before = unstack_state(self._zeros(x) if state is None else state)
-        after: list[LayerState] = []
-        for layer in range(self.num_layers):
-            x = F.dropout(x, self.dropout, self.training) if layer else x
-            made = self.cell_step(layer, x, before[layer])
-            after.append(zoneout(before[layer], made, self.zoneout, self.training))
-            x = after[-1][0]
-        return x, stack_state(after)
+        if lengths is not None and not x.is_cuda:
+            return None
+        if state is None and self.initial_state is not None:
+            state = self._initial_state(x)
+        torch_forward = super(StackedRNN, self).forward
+        if lengths is None:
+            return torch_forward(x, state)
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        output, state = torch_forward(packed, state)
+        return pad_packed_sequence(output, batch_first=True, total_length=x.size(1))[0], state
 
     def cell_step(self, layer: int, x: Tensor, state: LayerState) -> LayerState:
-        """Read one step in one layer, which is far faster than a layer of torch for one step.
+        """Process one step in one layer, much faster than a call of torch's layer for one step.
 
         Args:
-            layer: Number of the layer.
-            x: Its input, `(batch, features)`.
-            state: What came before, h or h and c, each `(batch, hidden_size)`.
+            layer: Index of the layer.
+            x: Input of the layer, `(batch, features)`.
+            state: Previous state, h or h and c, each `(batch, hidden_size)`.
 
         Returns:
-            The state after it, like `state`.
+            The new state, shaped like `state`.
         """
         w_ih, w_hh, b_ih, b_hh = self.weights(layer)
         if x.device.type != "cpu":
-            after = self.cell(x, state if len(state) > 1 else state[0], w_ih, w_hh, b_ih, b_hh)
-            return after if isinstance(after, tuple) else (after,)
-        return self._step(linear(x, w_ih, b_ih), linear(state[0], w_hh, b_hh), *state)
+            hx = state if len(state) > 1 else state[0]
+            new = self.step_kernel(x, hx, w_ih, w_hh, b_ih, b_hh)
+            return new if isinstance(new, tuple) else (new,)
+        return self._update(linear(x, w_ih, b_ih), linear(state[0], w_hh, b_hh), *state)
 
     @abstractmethod
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> LayerState:
-        """Make the state after a step of the products of input and state."""
+    def _update(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> LayerState:
+        """Compute the new state from the projections of input and state."""
 
-    def _packed(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        output, state = super().forward(packed, state)
-        return pad_packed_sequence(output, batch_first=True, total_length=x.size(1))[0], state
+    def _step_layer(self, index: int, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        new = self.cell_step(index, x, state)
+        new = zoneout(state, new, self.zoneout, self.training)
+        return new[0], new
 
-    def _zeros(self, x: Tensor) -> State:
-        """The state before any step: zeros, or what was learned."""
-        if len(self.initial_state):
-            return from_tuple(part.expand(-1, len(x), -1) for part in self.initial_state)
-        layers = self.num_layers * (2 if self.bidirectional else 1)
-        return from_tuple(x.new_zeros(self.num_states, layers, len(x), self.hidden_size).unbind(0))
+    def _run_layer(
+        self, index: int, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    ) -> tuple[Tensor, LayerState]:
+        layer, direction = divmod(index, self.directions)
+        weights = self.weights(layer, "_reverse" if direction else "")
+        if self.training and self.weight_drop:
+            weights[1] = F.dropout(weights[1], self.weight_drop)
+        run = self._unroll if self.zoneout else self._run_kernel
+        return run(x, padding, state, weights)
 
-    def _layers(self, x: Tensor, lengths: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Read by one call for each layer and direction."""
-        state = self._zeros(x) if state is None else state
-        self.check_forward_args(x, state, None)
-        before = unstack_state(state)
-        after: list[LayerState] = []
-        padding = None
-        if lengths is not None and int(lengths.min()) < x.size(1):
-            padding = PaddingInfo(lengths, x.size(1), x.device)
-        between = (
-            VariationalDropout(self.dropout, time_dim=0)
-            if self.variational_dropout
-            else nn.Dropout(self.dropout)
-        )
-        x = x.transpose(0, 1).contiguous()
-        x = padding.zero_padding(x) if padding else x
-        for layer in range(self.num_layers):
-            x = between.train(self.training)(x) if layer else x
-            outputs = []
-            for suffix in ("", "_reverse") if self.bidirectional else ("",):
-                weights = self.weights(layer, suffix)
-                if self.training and self.weight_drop:
-                    weights[1] = F.dropout(weights[1], self.weight_drop)
-                read = self._walk if self.zoneout else self._read
-                y, final = read(
-                    _turned(x, padding) if suffix else x, padding, before[len(after)], weights
-                )
-                outputs.append(_turned(y, padding) if suffix else y)
-                after.append(final)
-            x = torch.cat(outputs, dim=-1)
-        x = padding.zero_padding(x) if padding else x
-        return x.transpose(0, 1), stack_state(after)
-
-    def _read(
+    def _run_kernel(
         self, x: Tensor, padding: PaddingInfo | None, state: LayerState, weights: list[Tensor]
     ) -> tuple[Tensor, LayerState]:
-        """Run one layer and direction: its output and the state after each row's last step."""
-        one = state[0].unsqueeze(0)
-        output, last = self.kernel(x, one, weights, True, 1, 0.0, self.training, False, False)
+        """Process one layer and direction by torch's kernel."""
+        h = state[0].unsqueeze(0)
+        output, last = self.sequence_kernel(
+            x, h, weights, True, 1, 0.0, self.training, False, False
+        )
         return output, (padding.last_step(output) if padding else last.squeeze(0),)
 
-    def _walk(
+    def _unroll(
         self, x: Tensor, padding: PaddingInfo | None, state: LayerState, weights: list[Tensor]
     ) -> tuple[Tensor, LayerState]:
-        """Run one layer and direction step by step, keeping units as they were."""
+        """Process one layer and direction step by step, with zoneout."""
         w_ih, w_hh, b_ih, b_hh = weights
-        again, states = DeferredLinear(w_hh, b_hh), []
-        for gates in linear(x, w_ih, b_ih).unbind(0):
-            made = self._step(gates, again(state[0], None), *state)
-            state = zoneout(state, made, self.zoneout, self.training)
+        project_state, states = DeferredLinear(w_hh, b_hh), []
+        for x_gates in linear(x, w_ih, b_ih).unbind(0):
+            new = self._update(x_gates, project_state(state[0], None), *state)
+            state = zoneout(state, new, self.zoneout, self.training)
             states.append(state)
-        walked = [torch.stack(part) for part in zip(*states, strict=True)]
-        return walked[0], tuple(padding.last_step(part) for part in walked) if padding else state
+        stacked = [torch.stack(part) for part in zip(*states, strict=True)]
+        final = tuple(padding.last_step(part) for part in stacked) if padding else state
+        return stacked[0], final
 
-
-def _turned(x: Tensor, padding: PaddingInfo | None) -> Tensor:
-    return padding.reverse(x) if padding else x.flip(0)
+    def _state_dtype(self, x: Tensor) -> torch.dtype:
+        return x.dtype

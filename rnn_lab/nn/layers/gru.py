@@ -33,8 +33,8 @@ class GRU(FusedRNN, nn.GRU):  # type: ignore[misc]  # lengths replace torch's hx
     """
 
     year, cost = 2014, "3H(D+H)"
-    kernel = torch.gru
-    cell = torch.gru_cell
+    sequence_kernel = torch.gru
+    step_kernel = torch.gru_cell
 
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> LayerState:
-        return (gru_gates(x, again, state[0]),)
+    def _update(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> LayerState:
+        return (gru_gates(x_gates, h_gates, state[0]),)

@@ -39,24 +39,22 @@ class LSTM(FusedRNN, nn.LSTM):  # type: ignore[misc]  # lengths replace torch's 
     """
 
     year, cost, num_states = 1997, "4H(D+H)", 2
-    cell = torch.lstm_cell
+    step_kernel = torch.lstm_cell
 
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> LayerState:
-        return lstm_gates(x + again, state[1])
+    def _update(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> LayerState:
+        return lstm_gates(x_gates + h_gates, state[1])
 
-    def _read(
+    def _run_kernel(
         self, x: Tensor, padding: PaddingInfo | None, state: LayerState, weights: list[Tensor]
     ) -> tuple[Tensor, LayerState]:
-        before = tuple(part.unsqueeze(0) for part in state)
+        hx = tuple(part.unsqueeze(0) for part in state)
         if padding is None:
-            output, *after = torch.lstm(
-                x, before, weights, True, 1, 0.0, self.training, False, False
-            )
-            return output, tuple(part.squeeze(0) for part in after)
+            output, *last = torch.lstm(x, hx, weights, True, 1, 0.0, self.training, False, False)
+            return output, tuple(part.squeeze(0) for part in last)
         # The kernel returns c after the last step only. An additional feature, one on padding,
         # closes the input gate and opens the forget gate there, so that c stays bit-identical.
-        hold = x.new_tensor([-1e4, 1e4, 0, 0]).repeat_interleave(self.hidden_size).unsqueeze(1)
+        keep_c = x.new_tensor([-1e4, 1e4, 0, 0]).repeat_interleave(self.hidden_size).unsqueeze(1)
         x = torch.cat([x, padding.padding_mask.to(x)], dim=-1)
-        weights = [torch.cat([weights[0], hold], dim=1), *weights[1:]]
-        output, _, c = torch.lstm(x, before, weights, True, 1, 0.0, self.training, False, False)
+        weights = [torch.cat([weights[0], keep_c], dim=1), *weights[1:]]
+        output, _, c = torch.lstm(x, hx, weights, True, 1, 0.0, self.training, False, False)
         return output, (padding.last_step(output), c.squeeze(0))

@@ -25,7 +25,7 @@ from rnn_lab.nn.layers.sru import SRU
 from rnn_lab.nn.layers.stack import StackedRNN
 from rnn_lab.nn.layers.unrolled import UnrolledRNN
 
-Layer = FusedRNN | StackedRNN | LSTMWithLayerNorm
+Layer = StackedRNN | LSTMWithLayerNorm
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
     for layer in (
@@ -102,7 +102,7 @@ def layer_kwargs(name: str) -> dict[str, Any]:
     """Return the keyword-only options of a layer with their defaults."""
     layer = LAYERS[name]
     parameters = dict(inspect.signature(layer).parameters)
-    if issubclass(layer, StackedRNN):
+    if issubclass(layer, StackedRNN) and not issubclass(layer, FusedRNN):
         part = layer.cell if issubclass(layer, UnrolledRNN) else layer.layer_class
         parameters |= inspect.signature(part).parameters
     return {

@@ -29,11 +29,11 @@ class RNN(FusedRNN, nn.RNN):  # type: ignore[misc]  # lengths replace torch's hx
     """
 
     year, cost = 1990, "H(D+H)"
-    kernel = torch.rnn_tanh
-    cell = torch.rnn_tanh_cell
+    sequence_kernel = torch.rnn_tanh
+    step_kernel = torch.rnn_tanh_cell
 
-    def _step(self, x: Tensor, again: Tensor, *state: Tensor) -> LayerState:
-        return (torch.tanh(x + again),)
+    def _update(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> LayerState:
+        return (torch.tanh(x_gates + h_gates),)
 
 
 class SimpleRNN(UnrolledRNN):

@@ -1,6 +1,7 @@
-"""What recurrent layers share that are not torch's own: depth, directions, lengths, dropout.
+"""Stacked recurrent layers: depth, directions, sequence lengths, dropout, zoneout, single steps.
 
-A `UnidirectionalLayer` is one layer in one direction; a `StackedRNN` stacks them.
+A `UnidirectionalLayer` is one layer in one direction. `StackedRNN` stacks such layers; its subclass
+`FusedRNN` does the same with the parameters and kernels of torch's own layers.
 """
 
 from abc import ABC, abstractmethod
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnn_lab.nn.dropout import VariationalDropout
+from rnn_lab.nn.dropout import variational_dropout
 from rnn_lab.nn.functional.padding import PaddingInfo, check_lengths
 from rnn_lab.nn.functional.state import (
     LayerState,
@@ -23,15 +24,16 @@ from rnn_lab.nn.functional.state import (
 
 
 class UnidirectionalLayer(nn.Module, ABC):
-    """One layer that reads in one direction.
+    """One recurrent layer in one direction.
 
     Args:
-        input_size: Features of a step.
-        hidden_size: Features of a step of its output.
+        input_size: Number of input features.
+        hidden_size: Number of output features.
 
     Attributes:
-        weight_drop_params: The parameters that weight drop works on.
-        zoneout: Probability of a unit of the state to stay as it was.
+        weight_drop_params: Names of the parameters that weight drop applies to: the recurrent
+            weights, or the input weights of layers without recurrent weights.
+        zoneout: Probability of keeping a unit's previous state.
     """
 
     weight_drop_params: ClassVar[tuple[str, ...]] = ()
@@ -42,51 +44,53 @@ class UnidirectionalLayer(nn.Module, ABC):
         self.input_size, self.hidden_size = input_size, hidden_size
 
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the parts of the state of one row."""
+        """Return the shapes of the state tensors of one sequence."""
         return ((self.hidden_size,),)
 
     @abstractmethod
     def forward(
         self, x: Tensor, state: LayerState, padding: PaddingInfo | None
     ) -> tuple[Tensor, LayerState]:
-        """Read all steps.
+        """Process all steps.
 
         Args:
-            x: Rows, `(time, batch, input_size)`, padding last.
-            state: What came before, parts of shape `(batch, ...)`.
-            padding: Where the real steps are; None: all rows are full.
+            x: Right-padded sequences, `(time, batch, input_size)`.
+            state: Initial state, each tensor `(batch, ...)`.
+            padding: Real steps of the sequences; None: no padding.
 
         Returns:
-            The output, `(time, batch, hidden_size)`, anything finite on padding, and the state
-            after each row's last real step.
+            The output, `(time, batch, hidden_size)`, with arbitrary finite values on padding, and
+            the state after the last real step of each sequence.
         """
 
     @abstractmethod
     def step(self, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-        """Read one step, `(batch, input_size)`: its output and the state after it."""
+        """Process one step, `(batch, input_size)`: its output and the new state."""
 
 
 class StackedRNN(nn.Module):
-    """Recurrent layers of one kind on top of each other, which read rows by their lengths.
+    """Stacked recurrent layers of one kind that process padded sequences by their lengths.
 
     Args:
-        input_size: Features of a step.
-        hidden_size: Units of each layer and direction.
-        num_layers: Layers, each reading the output of the one below.
-        dropout: Share of the features dropped between two layers, in training.
-        bidirectional: Whether every layer reads backwards, too.
-        variational_dropout: Whether that dropout is the same at all steps of a row.
-        weight_drop: Share of the recurrent weights dropped in training, of a layer that has none
-            of its input weights; drawn once for each call of `forward`.
-        zoneout: Probability of a unit of the state to stay as it was, in training; in evaluation
-            it moves by the mean.
-        trainable_initial_state: Whether the first state is learned; else it is zero.
-        options: What the kind of layer takes beside these.
+        input_size: Number of input features.
+        hidden_size: Number of units per layer and direction.
+        num_layers: Number of stacked recurrent layers.
+        dropout: Dropout probability between layers.
+        bidirectional: If True, use bidirectional layers.
+        variational_dropout: Whether that dropout uses the same mask at all steps of a sequence.
+        weight_drop: Dropout probability of the recurrent weights, or of the input weights of layers
+            without recurrent weights; the mask is drawn once per call of `forward`.
+        zoneout: Probability of keeping a unit's previous state in training; in evaluation the
+            expected state is used.
+        trainable_initial_state: Whether the initial state is a parameter; otherwise it is zero.
+        options: Further options of the layer class.
 
     Attributes:
-        year: When the layer was published.
-        cost: Multiply-adds of a step, of D inputs and H units.
-        parallel: Whether all steps can be taken at once, the state being linear in itself.
+        layer_class: Class of each layer and direction.
+        year: Year of publication.
+        cost: Multiply-adds of a step with D inputs and H units.
+        parallel: Whether all steps can be computed in parallel, by a recurrence linear in its
+            state.
     """
 
     layer_class: ClassVar[type[UnidirectionalLayer]]
@@ -108,140 +112,181 @@ class StackedRNN(nn.Module):
         trainable_initial_state: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__()
+        if num_layers < 1:
+            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
         check_probabilities(dropout=dropout, weight_drop=weight_drop, zoneout=zoneout)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bidirectional, self.weight_drop, self.options = bidirectional, weight_drop, options
+        self.dropout, self.bidirectional, self.options = dropout, bidirectional, options
+        self.variational_dropout = variational_dropout
+        self.weight_drop, self.zoneout = weight_drop, zoneout
         self.directions = 2 if bidirectional else 1
-        sizes = [input_size, *[self.output_size] * (num_layers - 1)]
-        places = [(layer, size) for layer, size in enumerate(sizes) for _ in range(self.directions)]
-        self.layers: list[UnidirectionalLayer] = nn.ModuleList(
-            self.make_layer(*place) for place in places
-        )  # type: ignore[assignment]
-        for core in self.layers:
-            core.zoneout = zoneout
-        self.between = (
-            VariationalDropout(dropout, time_dim=0) if variational_dropout else nn.Dropout(dropout)
-        )
-        shapes = self.layers[0].state_shapes() if trainable_initial_state else ()
-        self.initial_state: list[Tensor] = nn.ParameterList(  # type: ignore[assignment]
-            torch.zeros(len(self.layers), 1, *shape) for shape in shapes
-        )
+        self._create_layers()
+        self.initial_state: nn.ParameterList | None = None
+        if trainable_initial_state:
+            self.initial_state = nn.ParameterList(
+                torch.zeros(num_layers * self.directions, 1, *shape)
+                for shape in self.state_shapes()
+            )
+
+    def _create_layers(self) -> None:
+        """Initialize the module and create all layers and directions."""
+        super().__init__()
+        sizes = [self.input_size, *[self.output_size] * (self.num_layers - 1)]
+        layers = [
+            self.make_layer(index, size)
+            for index, size in enumerate(sizes)
+            for _ in range(self.directions)
+        ]
+        for layer in layers:
+            layer.zoneout = self.zoneout
+        self.layers: Any = nn.ModuleList(layers)
 
     def make_layer(self, index: int, input_size: int) -> UnidirectionalLayer:
-        """Build one direction of one layer."""
+        """Create one direction of a layer."""
         return self.layer_class(input_size, self.hidden_size, **self.options)
 
     @property
     def output_size(self) -> int:
-        """Features of a step of the output."""
+        """Number of output features."""
         return self.hidden_size * self.directions
+
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of the state tensors of one sequence, layer and direction."""
+        return self.layers[0].state_shapes()
 
     def forward(
         self, x: Tensor, lengths: Tensor | None = None, state: State = None
     ) -> tuple[Tensor, State]:
-        """Read rows of any length.
+        """Process sequences of different lengths.
 
         Args:
-            x: Rows padded on the right, `(batch, time, input_size)`; padding is never read.
-            lengths: Real steps of each row, `(batch,)` int64 on the CPU; None: all rows are full.
-            state: What came before: a tensor or a tuple of them, each
-                `(layers * directions, batch, ...)`; None: the first state.
+            x: Right-padded sequences, `(batch, time, input_size)`; padding is never read.
+            lengths: Number of real steps, `(batch,)` int64 on the CPU; None: no padding.
+            state: Initial state: a tensor or a tuple of tensors, each
+                `(layers * directions, batch, ...)`, for an LSTM (h, c); None: zeros, or the
+                trained initial state.
 
         Returns:
-            The last layer's output, `(batch, time, output_size)`, zero on padding, and the state
-            after the last real step of each row, shaped like `state`.
+            The output of the last layer, `(batch, time, output_size)`, zero on padding, and the
+            state after the last real step of each sequence, shaped like `state`.
 
         Raises:
-            TypeError: If the lengths are not whole numbers on the CPU.
-            ValueError: If there is not one length a row, each from 1 to `time`, or the state has
-                another shape.
+            TypeError: If the lengths are not int64 on the CPU.
+            ValueError: If there is not one length per sequence, each from 1 to `time`, or the
+                input or the state has a wrong shape.
         """
-        padding = None
         if lengths is not None:
             check_lengths(lengths, *x.shape[:2])
-            if int(lengths.min()) < x.size(1):
-                padding = PaddingInfo(lengths, x.size(1), x.device)
-        before = unstack_state(
-            self._checked(state, len(x)) if state is not None else self._first(x)
-        )
-        after: list[LayerState] = []
+            lengths = lengths if int(lengths.min()) < x.size(1) else None
+        self._check_shapes(x, state)
+        result = self._forward_fused(x, lengths, state)
+        return self._forward_by_layer(x, lengths, state) if result is None else result
+
+    def _forward_fused(
+        self, x: Tensor, lengths: Tensor | None, state: State
+    ) -> tuple[Tensor, State] | None:
+        """Process all layers by one kernel; None if there is none for these arguments."""
+        return None
+
+    def _forward_by_layer(
+        self, x: Tensor, lengths: Tensor | None, state: State
+    ) -> tuple[Tensor, State]:
+        """Process each layer and direction by one call."""
+        padding = None if lengths is None else PaddingInfo(lengths, x.size(1), x.device)
+        states = unstack_state(self._initial_state(x) if state is None else state)
+        final_states: list[LayerState] = []
         x = x.transpose(0, 1).contiguous()
         x = padding.zero_padding(x) if padding else x
         for layer in range(self.num_layers):
-            x = self.between(x) if layer else x
+            x = self._inter_layer_dropout(x) if layer else x
             outputs = []
             for direction in range(self.directions):
-                y = self._turned(x, padding) if direction else x
-                y, final = self._read(self.layers[len(after)], y, before[len(after)], padding)
-                outputs.append(self._turned(y, padding) if direction else y)
-                after.append(final)
+                index = len(final_states)
+                y = _reverse(x, padding) if direction else x
+                y, final = self._run_layer(index, y, states[index], padding)
+                outputs.append(_reverse(y, padding) if direction else y)
+                final_states.append(final)
             x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
         x = padding.zero_padding(x) if padding else x
-        return x.transpose(0, 1), stack_state(after)
+        return x.transpose(0, 1), stack_state(final_states)
 
     def step(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Read one step; no weight is dropped.
+        """Process one step, without weight drop.
 
         Args:
-            x: One step of every row, `(batch, input_size)`.
-            state: What came before, as in `forward`.
+            x: One step of each sequence, `(batch, input_size)`.
+            state: Previous state, as in `forward`.
 
         Returns:
-            The output, `(batch, output_size)`, and the state after it.
+            The output, `(batch, output_size)`, and the new state.
 
         Raises:
-            ValueError: If the layer is bidirectional, or the state has another shape.
+            ValueError: If the layer is bidirectional, or input or state has a wrong shape.
         """
         if self.bidirectional:
-            raise ValueError("a bidirectional layer cannot step: it needs the whole row")
-        before = unstack_state(
-            self._checked(state, len(x)) if state is not None else self._first(x)
-        )
-        after: list[LayerState] = []
-        for layer, core in enumerate(self.layers):
-            x = self.between(x.unsqueeze(0)).squeeze(0) if layer else x
-            x, final = core.step(x, before[layer])
-            after.append(final)
-        return x, stack_state(after)
+            raise ValueError("step requires a unidirectional layer, this one is bidirectional")
+        self._check_shapes(x, state)
+        states = unstack_state(self._initial_state(x) if state is None else state)
+        new_states: list[LayerState] = []
+        for index, layer_state in enumerate(states):
+            x = self._inter_layer_dropout(x.unsqueeze(0)).squeeze(0) if index else x
+            x, new = self._step_layer(index, x, layer_state)
+            new_states.append(new)
+        return x, stack_state(new_states)
 
-    def _read(
-        self, core: UnidirectionalLayer, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    def _run_layer(
+        self, index: int, x: Tensor, state: LayerState, padding: PaddingInfo | None
     ) -> tuple[Tensor, LayerState]:
+        """Process all steps in one layer and direction, see `UnidirectionalLayer.forward`."""
+        layer = self.layers[index]
         if not (self.training and self.weight_drop):
-            return core(x, state, padding)
-        dropped = {
-            n: F.dropout(core.get_parameter(n), self.weight_drop) for n in core.weight_drop_params
-        }
-        return torch.func.functional_call(core, dropped, (x, state, padding))
+            return layer(x, state, padding)
+        names = layer.weight_drop_params
+        dropped = {name: F.dropout(layer.get_parameter(name), self.weight_drop) for name in names}
+        return torch.func.functional_call(layer, dropped, (x, state, padding))
 
-    def _turned(self, x: Tensor, padding: PaddingInfo | None) -> Tensor:
-        return padding.reverse(x) if padding else x.flip(0)
+    def _step_layer(self, index: int, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """Process one step in one layer, see `UnidirectionalLayer.step`."""
+        return self.layers[index].step(x, state)
 
-    def _first(self, x: Tensor) -> State:
-        """The state before any step."""
-        if len(self.initial_state):
-            return from_tuple(
-                part.expand(-1, len(x), *part.shape[2:]) for part in self.initial_state
-            )
-        wide = x.new_zeros((), dtype=torch.promote_types(x.dtype, torch.float32))
-        shapes = self.layers[0].state_shapes()
-        return from_tuple(wide.new_zeros(len(self.layers), len(x), *shape) for shape in shapes)
+    def _inter_layer_dropout(self, x: Tensor) -> Tensor:
+        """Apply dropout to the input of a layer, `(time, batch, features)`."""
+        if self.variational_dropout:
+            return variational_dropout(x, self.dropout, self.training, time_dim=0)
+        return F.dropout(x, self.dropout, self.training)
 
-    def _checked(self, state: State, batch: int) -> State:
-        shapes = [(len(self.layers), batch, *shape) for shape in self.layers[0].state_shapes()]
-        found = [tuple(part.shape) for part in as_tuple(state)]
-        if found != shapes:
-            raise ValueError(f"the state must have the shapes {shapes}, got {found}")
-        return state
+    def _initial_state(self, x: Tensor) -> State:
+        """Return the state before the first step, for a batch as large as that of `x`."""
+        if self.initial_state is not None:
+            parts = self.initial_state
+            return from_tuple(part.expand(-1, len(x), *part.shape[2:]) for part in parts)
+        size, dtype = (self.num_layers * self.directions, len(x)), self._state_dtype(x)
+        return from_tuple(x.new_zeros(*size, *shape, dtype=dtype) for shape in self.state_shapes())
+
+    def _state_dtype(self, x: Tensor) -> torch.dtype:
+        return torch.promote_types(x.dtype, torch.float32)
+
+    def _check_shapes(self, x: Tensor, state: State) -> None:
+        if x.size(-1) != self.input_size:
+            raise ValueError(f"the input must have {self.input_size} features, got {x.size(-1)}")
+        if state is not None:
+            size = (self.num_layers * self.directions, len(x))
+            expected = [(*size, *shape) for shape in self.state_shapes()]
+            shapes = [tuple(part.shape) for part in as_tuple(state)]
+            if shapes != expected:
+                raise ValueError(f"the state must have the shapes {expected}, got {shapes}")
 
 
-def check_probabilities(**shares: float) -> None:
-    """Refuse shares that are none.
+def _reverse(x: Tensor, padding: PaddingInfo | None) -> Tensor:
+    return padding.reverse(x) if padding else x.flip(0)
+
+
+def check_probabilities(**probabilities: float) -> None:
+    """Validate dropout probabilities.
 
     Raises:
         ValueError: If one is not at least 0 and below 1.
     """
-    for name, share in shares.items():
-        if not 0 <= share < 1:
-            raise ValueError(f"{name} must be at least 0 and below 1, got {share}")
+    for name, p in probabilities.items():
+        if not 0 <= p < 1:
+            raise ValueError(f"{name} must be at least 0 and below 1, got {p}")

@@ -112,9 +112,9 @@ def test_the_way_of_regularized_layers_is_that_of_the_others(
     """With nothing to drop or keep, steps one by one and calls by layer give what torch gives."""
     layer, x = build(name, 2, bidirectional), rows()
     expected = layer(x)
-    by_layer = layer._layers(x, None, None)
-    layer._read = layer._walk
-    one_by_one = layer._layers(x, None, None)
+    by_layer = layer._forward_by_layer(x, None, None)
+    layer._run_kernel = layer._unroll
+    one_by_one = layer._forward_by_layer(x, None, None)
     torch.testing.assert_close(by_layer, expected)
     torch.testing.assert_close(one_by_one, expected)
 
