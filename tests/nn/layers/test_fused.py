@@ -1,4 +1,4 @@
-"""Laws of the layers that are torch's own underneath; those of all layers: test_layers.py."""
+"""Laws of the layers with torch's kernels; those of all layers are in test_layers.py."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def build(name: str, num_layers: int = 1, bidirectional: bool = False) -> FusedR
     return LAYERS[name](INPUT, HIDDEN, num_layers, 0.0, bidirectional)
 
 
-def rows(batch: int = 4, dtype: torch.dtype = torch.float32) -> Tensor:
+def sequences(batch: int = 4, dtype: torch.dtype = torch.float32) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randn(batch, TIME, INPUT, dtype=dtype, generator=generator)
 
@@ -39,7 +39,7 @@ def random_state(layer: FusedRNN, batch: int, dtype: torch.dtype) -> object:
 
 
 def weighted_sum(output: Tensor, state: object) -> Tensor:
-    """A scalar whose gradient differs at every step and unit."""
+    """Return a scalar whose gradient differs at every step and unit."""
     return sum(
         (part.flatten() * torch.linspace(-1, 2, part.numel(), dtype=part.dtype)).sum()
         for part in (output, *parts(state))
@@ -49,7 +49,7 @@ def weighted_sum(output: Tensor, state: object) -> Tensor:
 @every_layer
 @every_shape
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_equals_a_packed_torch_layer_with_the_same_weights(
+def test_equals_torchs_layer_on_a_packed_sequence(
     name: str, num_layers: int, bidirectional: bool, dtype: torch.dtype
 ) -> None:
     layer = build(name, num_layers, bidirectional).to(dtype)
@@ -58,7 +58,7 @@ def test_equals_a_packed_torch_layer_with_the_same_weights(
     )
     theirs.load_state_dict(layer.state_dict())
     before = random_state(layer, 4, dtype)
-    x, their_x = rows(dtype=dtype).requires_grad_(), rows(dtype=dtype).requires_grad_()
+    x, their_x = sequences(dtype=dtype).requires_grad_(), sequences(dtype=dtype).requires_grad_()
     output, state = layer(x, LENGTHS, before)
     packed = pack_padded_sequence(their_x, LENGTHS, batch_first=True, enforce_sorted=False)
     their_output, their_state = theirs(packed, before)
@@ -72,51 +72,50 @@ def test_equals_a_packed_torch_layer_with_the_same_weights(
 
 
 @every_layer
-def test_the_state_gets_its_gradient_through_padding(name: str) -> None:
+def test_the_initial_state_gets_a_gradient_with_padding(name: str) -> None:
     layer = build(name)
     before = tuple(part.requires_grad_() for part in parts(random_state(layer, 4, torch.float32)))
-    _, after = layer(rows(), LENGTHS, before if len(before) == 2 else before[0])
+    _, after = layer(sequences(), LENGTHS, before if len(before) == 2 else before[0])
     parts(after)[-1].sum().backward()
     assert all(part.grad.flatten(0, 1).any(dim=-1).all() for part in before)
 
 
 @every_layer
-def test_a_pickled_layer_reads_the_same(name: str, tmp_path: object) -> None:
-    layer, x = build(name, 2, True), rows()
+def test_a_pickled_layer_gives_the_same_result(name: str, tmp_path: object) -> None:
+    layer, x = build(name, 2, True), sequences()
     torch.save(layer, tmp_path / "layer.pt")
     loaded = torch.load(tmp_path / "layer.pt", weights_only=False)
     torch.testing.assert_close(loaded(x, LENGTHS), layer(x, LENGTHS), rtol=0, atol=0)
 
 
 @every_layer
-def test_locked_dropout_is_the_same_at_all_steps(name: str) -> None:
-    """A second layer that copies its input would tell: what it never sees is the same always."""
+def test_variational_dropout_drops_features_at_all_steps(name: str) -> None:
+    """A dropped feature contributes no gradient to the input weights of the second layer."""
     torch.manual_seed(0)
-    layer, x = LAYERS[name](INPUT, HIDDEN, 2, 0.5, variational_dropout=True), rows()
+    layer, x = LAYERS[name](INPUT, HIDDEN, 2, 0.5, variational_dropout=True), sequences()
     layer.weights(1)[1].data.zero_()
     output, _ = layer(x, LENGTHS)
     (grad,) = torch.autograd.grad(output[1].sum(), [layer.weights(1)[0]])
     torch.manual_seed(1)
-    loose = LAYERS[name](INPUT, HIDDEN, 2, 0.5)
-    loose.load_state_dict(layer.state_dict())
-    (spread,) = torch.autograd.grad(loose(x, LENGTHS)[0][1].sum(), [loose.weights(1)[0]])
-    assert 0 < (grad == 0).all(0).sum() < HIDDEN  # features that are never seen
-    assert not (spread == 0).all(0).any()
+    standard = LAYERS[name](INPUT, HIDDEN, 2, 0.5)
+    standard.load_state_dict(layer.state_dict())
+    output, _ = standard(x, LENGTHS)
+    (standard_grad,) = torch.autograd.grad(output[1].sum(), [standard.weights(1)[0]])
+    assert 0 < (grad == 0).all(0).sum() < HIDDEN  # features dropped at all steps
+    assert not (standard_grad == 0).all(0).any()
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @every_layer
-def test_the_way_of_regularized_layers_is_that_of_the_others(
-    name: str, bidirectional: bool
-) -> None:
-    """With nothing to drop or keep, steps one by one and calls by layer give what torch gives."""
-    layer, x = build(name, 2, bidirectional), rows()
+def test_calls_by_layer_and_by_step_equal_the_fused_call(name: str, bidirectional: bool) -> None:
+    """Without dropout and zoneout all ways of computing a layer agree."""
+    layer, x = build(name, 2, bidirectional), sequences()
     expected = layer(x)
     by_layer = layer._forward_by_layer(x, None, None)
     layer._run_kernel = layer._unroll
-    one_by_one = layer._forward_by_layer(x, None, None)
+    by_step = layer._forward_by_layer(x, None, None)
     torch.testing.assert_close(by_layer, expected)
-    torch.testing.assert_close(one_by_one, expected)
+    torch.testing.assert_close(by_step, expected)
 
 
 @pytest.mark.gpu
@@ -124,7 +123,7 @@ def test_the_way_of_regularized_layers_is_that_of_the_others(
 @every_layer
 @every_shape
 def test_cuda_agrees_with_the_cpu(name: str, num_layers: int, bidirectional: bool) -> None:
-    layer, x = build(name, num_layers, bidirectional), rows()
+    layer, x = build(name, num_layers, bidirectional), sequences()
     output, state = layer(x, LENGTHS)
     on_gpu, gpu_state = layer.cuda()(x.cuda(), LENGTHS)
     torch.testing.assert_close(on_gpu.cpu(), output, rtol=1e-3, atol=1e-3)
