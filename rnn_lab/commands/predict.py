@@ -40,137 +40,154 @@ SEARCH = {  # decoding options of translators by the field of GenerationConfig t
     "top_p": (float, "nucleus sampling: smallest set with cumulative probability >= p"),
 }
 NEEDS_SAMPLING = "without sampling: set --sampling=true"
-SHOWING = ("attention", "replace_unknown", "seed", "ensemble")
-_predictor: RecordPredictor  # of a worker process
+TRANSLATION_OPTIONS = ("attention", "replace_unknown", "seed", "ensemble")
+_predictor: RecordPredictor  # in a worker process
 
 
 def main(options: Sequence[str]) -> None:
-    """Answer the texts of a file or of standard input.
+    """Predict on the records of a file or of standard input.
 
     Args:
-        options: Words of the command line after `predict`.
+        options: Command-line arguments after `predict`.
 
     Raises:
-        UserError: If an option, the checkpoint or the input is wrong.
+        UserError: If an option, the checkpoint or the input is invalid.
     """
     args = _parser().parse_args(list(options))
     path = None if args.output is None else Path(args.output)
-    checkpoint = Checkpoint.open(args.ckpt_path)  # held, so that it is read once
-    kind = predictor_class(checkpoint)
-    if issubclass(kind, ForecastPredictor):
+    checkpoint = Checkpoint.open(args.ckpt_path)  # referenced, so that it is read once
+    predictor_cls = predictor_class(checkpoint)
+    if issubclass(predictor_cls, ForecastPredictor):
         _forecast(args, path)
         return
     if args.intervals is not None:
-        raise UserError(f"{args.ckpt_path} does not forecast: leave --intervals out")
-    if not issubclass(kind, RecordPredictor):
-        raise UserError(f"{args.ckpt_path} is answered by {kind.__name__}, from Python only")
-    format = _format(args.format, path)
+        raise UserError(f"--intervals requires a forecaster, which {args.ckpt_path} is not")
+    if not issubclass(predictor_cls, RecordPredictor):
+        raise UserError(f"{predictor_cls.__name__} of {args.ckpt_path} is available in Python only")
+    format = _output_format(args.format, path)
     if format != "jsonl" and (args.attention or (args.search.n_best or 1) > 1):
-        raise UserError("attention and several translations need --format=jsonl")
+        raise UserError("attention and several translations require --format=jsonl")
     source = partial(
-        kind.read, text_column=args.text_column, format=args.input_format, encoding=args.encoding
+        predictor_cls.read,
+        text_column=args.text_column,
+        format=args.input_format,
+        encoding=args.encoding,
     )
     if args.references is not None and args.input != "-":
-        _check_lines(args, source(args.input))
+        _check_line_counts(args, source(args.input))
     devices = _devices(args.trainer.accelerator, args.trainer.devices)
     predictor = predictor_of(args, devices[0] if len(devices) == 1 else "cpu")
-    answers = _answers(args, predictor, devices, source(args.input))
-    scored = args.references is not None
-    if scored:
-        answers = _with_references(args, predictor, answers)
+    answers = _predict(args, predictor, devices, source(args.input))
+    has_references = args.references is not None
+    if has_references:
+        answers = _score_references(args, predictor, answers)
     if path is not None or not sys.stdout.isatty():
-        answers = progress(answers, "answering")
+        answers = progress(answers, "predicting")
     if path is None:
-        _write(predictor, answers, format, sys.stdout, references=scored)
+        _write(predictor, answers, format, sys.stdout, references=has_references)
         return
     if path.exists() and args.input != "-" and path.samefile(args.input):
         raise UserError(f"{path} is the input: give another --output")
     with atomic_write(path) as file:
-        _write(predictor, answers, format, file, references=scored)
+        _write(predictor, answers, format, file, references=has_references)
 
 
 def _forecast(args: Namespace, path: Path | None) -> None:
     from rnn_lab.commands._forecast import forecast
 
-    given = {**vars(args.search), **{name: args[name] for name in (*SHOWING, "references")}}
-    unheard = [name for name, value in given.items() if value]
-    if unheard:
-        raise UserError(f"{args.ckpt_path} forecasts: leave --{unheard[0]} out")
+    values = {**vars(args.search), **{k: args[k] for k in (*TRANSLATION_OPTIONS, "references")}}
+    unsupported = [name for name, value in values.items() if value]
+    if unsupported:
+        raise UserError(_requires_translation(unsupported[0], args))
     forecast(args, _devices(args.trainer.accelerator, args.trainer.devices), path)
 
 
+def _requires_translation(option: str, args: Namespace) -> str:
+    return f"--{option} requires a translation model, which {args.ckpt_path} is not"
+
+
 class PredictParser(ConciseErrorsMixin, ArgumentParser):
-    """A parser with errors of one line."""
+    """Argument parser with concise errors."""
 
 
 def _parser() -> PredictParser:
     parser = PredictParser(
-        prog="rnn-lab predict", description="Answer raw text, or forecast series."
+        prog="rnn-lab predict", description="Run inference on raw text or time series."
     )
     parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of the model")
     parser.add_argument(
-        "--input", type=str, required=True, help="file of texts or series; - is stdin"
+        "--input", type=str, required=True, help="file of texts or series; - is standard input"
     )
-    parser.add_argument("--output", type=str | None, help="file of answers; stdout if not given")
+    parser.add_argument(
+        "--output", type=str | None, help="file of predictions (default: standard output)"
+    )
     parser.add_argument(
         "--format",
         type=str | None,
-        help="jsonl, csv or text, of forecasts also parquet; by the ending of --output if not "
-        "given, else jsonl, of forecasts csv",
+        help="format of the predictions: jsonl, csv or text (forecasts: csv, jsonl or parquet); "
+        "by default inferred from --output, else jsonl (forecasts: csv)",
     )
-    parser.add_argument("--input-format", type=str | None, help="txt, csv, tsv, jsonl or ts")
-    parser.add_argument("--text-column", default="text", help="of csv, tsv and jsonl")
-    parser.add_argument("--encoding", default="utf-8", help="of the input")
-    parser.add_argument("--trainer.devices", type=int, default=1, help="processes, or GPUs")
+    parser.add_argument(
+        "--input-format", type=str | None, help="format of the input: txt, csv, tsv, jsonl or ts"
+    )
+    parser.add_argument("--text-column", default="text", help="column of csv, tsv or jsonl")
+    parser.add_argument("--encoding", default="utf-8", help="encoding of the input")
+    parser.add_argument(
+        "--trainer.devices", type=int, default=1, help="number of processes or GPUs"
+    )
     parser.add_argument("--trainer.accelerator", default="auto", help="cpu, gpu or auto")
     parser.add_argument(
-        "--references", type=str | None, help="file of translations, a line each, to score, too"
+        "--references",
+        type=str | None,
+        help="file of reference translations to score, one per line",
     )
     parser.add_argument(
-        "--intervals", type=list[float] | None, help="forecasters: central intervals, as [0.8,0.95]"
+        "--intervals",
+        type=list[float] | None,
+        help="forecasters: central prediction intervals, such as [0.8,0.95]",
     )
     add_search_options(parser)
     return parser
 
 
 def add_search_options(parser: ArgumentParser) -> None:
-    """Add what can be asked of a translator; what is not given is as the checkpoint has it."""
-    for name, (kind, what) in SEARCH.items():
+    """Add the options of translation models, whose defaults are in the checkpoint."""
+    for name, (kind, text) in SEARCH.items():
         parser.add_argument(
-            f"--search.{name}", f"--{name}", type=kind | None, help=f"translators: {what}"
+            f"--search.{name}", f"--{name}", type=kind | None, help=f"translation: {text}"
         )
-    parser.add_argument("--seed", type=int | None, help="translators: of sampling")
+    parser.add_argument("--seed", type=int | None, help="translation: random seed for sampling")
     parser.add_argument(
-        "--attention", type=bool, default=False, help="translators: say where the model looked"
+        "--attention", type=bool, default=False, help="translation: return attention weights"
     )
     parser.add_argument(
         "--replace_unknown",
         type=bool,
         default=False,
-        help="translators: write unknown words as the source words looked at most",
+        help="translation: replace unknown words by the source words with the highest attention",
     )
     parser.add_argument(
         "--ensemble",
         type=list[str] | None,
-        help="translators: further checkpoints whose probabilities are averaged with the first's",
+        help="translation: further checkpoints whose probabilities are averaged with the first's",
     )
 
 
 def predictor_of(args: Namespace, device: str) -> RecordPredictor:
-    """Load a checkpoint and tell it what was asked for.
+    """Load the predictor of a checkpoint and apply the options.
 
     Raises:
-        UserError: If a translator is asked for what only makes sense otherwise, or the checkpoint
-            is none and is asked like one.
+        UserError: If options contradict each other, or require a translation model and the
+            checkpoint has another model.
     """
     predictor = load(args.ckpt_path, device, ensemble=args.ensemble or ())
-    given = {name: value for name, value in vars(args.search).items() if value is not None}
+    search = {name: value for name, value in vars(args.search).items() if value is not None}
     if not isinstance(predictor, TranslationPredictor):
-        asked = [*given, *(name for name in SHOWING if args[name])]
-        if asked:
-            raise UserError(f"{args.ckpt_path} does not translate: leave --{asked[0]} out")
+        unsupported = [*search, *(name for name in TRANSLATION_OPTIONS if args[name])]
+        if unsupported:
+            raise UserError(_requires_translation(unsupported[0], args))
         return predictor
-    predictor.search = _search(predictor.search, given)
+    predictor.search = _search(predictor.search, search)
     predictor.attention = args.attention
     predictor.replace_unknown = args.replace_unknown
     if args.seed is not None:
@@ -180,31 +197,31 @@ def predictor_of(args: Namespace, device: str) -> RecordPredictor:
     return predictor
 
 
-def _search(default: GenerationConfig, given: dict[str, Any]) -> GenerationConfig:
-    """Replace options of decoding, and refuse those that would have no effect."""
-    sampling = given.get("sampling", default.sampling)
+def _search(default: GenerationConfig, options: dict[str, Any]) -> GenerationConfig:
+    """Override the default search; options without effect are an error."""
+    sampling = options.get("sampling", default.sampling)
     ineffective = (
         ("beam_size", "length_penalty", "coverage_penalty")
         if sampling
         else ("temperature", "top_k", "top_p")
     )
     for name in ineffective:
-        if name in given:
+        if name in options:
             hint = "with sampling: remove it" if sampling else NEEDS_SAMPLING
             raise UserError(f"--{name} has no effect {hint}")
-    if not sampling and "beam_size" not in given:
-        given = {**given, "beam_size": max(default.beam_size, given.get("n_best", 1))}
+    if not sampling and "beam_size" not in options:
+        options = {**options, "beam_size": max(default.beam_size, options.get("n_best", 1))}
     try:
-        return replace(default, **given)
+        return replace(default, **options)
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
-def _check_lines(args: Namespace, sources: Iterable[Any]) -> None:
-    """Refuse references that do not fit the input before anything is answered.
+def _check_line_counts(args: Namespace, sources: Iterable[Any]) -> None:
+    """Check before inference that there is one reference per input.
 
     Raises:
-        UserError: If one file has more lines than the other.
+        UserError: If the files have different numbers of lines.
     """
     references = read_records(args.references, format="txt", encoding=args.encoding, labeled=False)
     sizes = [sum(1 for _ in lines) for lines in (sources, references)]
@@ -212,12 +229,12 @@ def _check_lines(args: Namespace, sources: Iterable[Any]) -> None:
         raise UserError(f"{args.input} has {sizes[0]} lines, {args.references} has {sizes[1]}")
 
 
-def _with_references(
+def _score_references(
     args: Namespace, predictor: RecordPredictor, answers: Iterator[Answer]
 ) -> Iterator[Answer]:
-    """Add the score of a given translation to each answer."""
+    """Add the reference translation and its score to each prediction."""
     if not isinstance(predictor, TranslationPredictor):
-        raise UserError(f"{args.ckpt_path} does not translate: leave --references out")
+        raise UserError(_requires_translation("references", args))
     records = read_records(args.references, format="txt", encoding=args.encoding, labeled=False)
     references = (record.text for record in records)
     while chunk := list(islice(answers, CHUNK_SIZE)):
@@ -232,21 +249,21 @@ def _with_references(
         raise UserError(f"{args.references} has more lines than {args.input}")
 
 
-def _answers(
+def _predict(
     args: Namespace, predictor: RecordPredictor, devices: Sequence[str], records: Iterable[Any]
 ) -> Iterator[Answer]:
-    """Answer in this process, or in several that are given chunks in turn."""
+    """Predict in this process, or in several that receive chunks in turn."""
     if len(devices) == 1:
         yield from predictor.answers(records)
         return
     if args.seed is not None:
-        raise UserError("--seed means nothing with several processes: leave --trainer.devices out")
+        raise UserError("--seed has no effect with several processes: remove --trainer.devices")
     context = get_context("spawn")
     queue = context.Queue()
     for device in devices:
         queue.put(device)
     with ProcessPoolExecutor(
-        len(devices), context, initializer=_start, initargs=(args, queue)
+        len(devices), context, initializer=_initialize_worker, initargs=(args, queue)
     ) as pool:
         yield from _in_order(pool, iter(records), ahead=2 * len(devices))
 
@@ -260,38 +277,38 @@ def _devices(accelerator: str, count: int) -> list[str]:
     if accelerator == "cpu" or (accelerator == "auto" and not gpus):
         return ["cpu"] * count
     if gpus < count:
-        raise UserError(f"trainer.devices is {count}, and there are {gpus} GPUs")
+        raise UserError(f"trainer.devices is {count}, but {gpus} GPUs are available")
     return [f"cuda:{i}" for i in range(count)]
 
 
-def _start(args: Namespace, queue: "Queue[str]") -> None:
+def _initialize_worker(args: Namespace, queue: "Queue[str]") -> None:
     global _predictor
     _predictor = predictor_of(args, queue.get())
 
 
-def _work(texts: list[str]) -> list[Answer]:
+def _predict_chunk(texts: list[str]) -> list[Answer]:
     return _predictor.predict(texts)
 
 
 def _in_order(pool: ProcessPoolExecutor, texts: Iterator[str], ahead: int) -> Iterator[Answer]:
-    """Keep a few chunks under way, and give their answers in the order of the texts."""
-    waiting: deque[Future[list[Answer]]] = deque()
+    """Process several chunks in parallel, and yield predictions in the order of the texts."""
+    pending: deque[Future[list[Answer]]] = deque()
     while True:
-        while len(waiting) < ahead and (chunk := list(islice(texts, CHUNK_SIZE))):
-            waiting.append(pool.submit(_work, chunk))
-        if not waiting:
+        while len(pending) < ahead and (chunk := list(islice(texts, CHUNK_SIZE))):
+            pending.append(pool.submit(_predict_chunk, chunk))
+        if not pending:
             return
-        yield from waiting.popleft().result()
+        yield from pending.popleft().result()
 
 
-def _format(format: str | None, path: Path | None) -> str:
-    """Choose how answers are written, by name or by the ending of the file."""
-    endings = {".jsonl": "jsonl", ".csv": "csv", ".txt": "text"}
-    if format is None and path is not None and path.suffix not in endings:
+def _output_format(format: str | None, path: Path | None) -> str:
+    """Return the output format, by name or by the suffix of the file."""
+    formats = {".jsonl": "jsonl", ".csv": "csv", ".txt": "text"}
+    if format is None and path is not None and path.suffix not in formats:
         raise UserError(f"--output must end in .jsonl, .csv or .txt, got {path.name}")
-    chosen = format or ("jsonl" if path is None else endings[path.suffix])
-    if chosen not in endings.values():
-        raise UserError(f"--format must be {', '.join(endings.values())}, got {chosen}")
+    chosen = format or ("jsonl" if path is None else formats[path.suffix])
+    if chosen not in formats.values():
+        raise UserError(f"--format must be {', '.join(formats.values())}, got {chosen}")
     return chosen
 
 
@@ -303,12 +320,12 @@ def _write(
     *,
     references: bool,
 ) -> None:
-    """Write answers as JSON objects, as lines of text, or as a table with a header."""
+    """Write predictions as JSON objects, as lines of text, or as CSV with a header."""
     if format == "csv":
-        rows = csv.writer(file, lineterminator="\n")
-        scored = [name for name in ("reference", "reference_score") if references]
-        rows.writerow([*predictor.header(), *scored])
-        rows.writerows([*predictor.row(a), *(a[name] for name in scored)] for a in answers)
+        writer = csv.writer(file, lineterminator="\n")
+        extra = [name for name in ("reference", "reference_score") if references]
+        writer.writerow([*predictor.header(), *extra])
+        writer.writerows([*predictor.row(a), *(a[name] for name in extra)] for a in answers)
         return
     for answer in answers:
         as_text = format == "text"

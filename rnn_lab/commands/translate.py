@@ -1,4 +1,4 @@
-"""Translate lines as they are typed."""
+"""Translate lines interactively."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,43 +11,45 @@ from rnn_lab.core.predictor import Answer
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
-SHOWN = 0.1  # the least weight of a source word that is shown
+MIN_WEIGHT = 0.1  # minimum attention weight of displayed source words
 
 
 def main(options: Sequence[str]) -> None:
-    """Translate lines as they are typed, until the end of the input.
+    """Translate lines of standard input until its end.
 
     Args:
-        options: Words of the command line after `translate`.
+        options: Command-line arguments after `translate`.
 
     Raises:
-        UserError: If an option or the checkpoint is wrong.
+        UserError: If an option or the checkpoint is invalid.
     """
-    parser = TranslateParser(prog="rnn-lab translate", description="Translate what is typed.")
-    parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of a translator")
-    parser.add_argument("--device", default="cpu", help="where to compute, such as cuda:0")
+    parser = TranslateParser(prog="rnn-lab translate", description="Translate lines interactively.")
+    parser.add_argument(
+        "--ckpt_path", type=str, required=True, help="checkpoint of a translation model"
+    )
+    parser.add_argument("--device", default="cpu", help="device, such as cuda:0")
     add_search_options(parser)
     args = parser.parse_args(list(options))
     predictor = predictor_of(args, args.device)
     if not isinstance(predictor, TranslationPredictor):
-        raise UserError(f"{args.ckpt_path} does not translate: try rnn-lab predict")
+        raise UserError(f"{args.ckpt_path} is not a translation model: use rnn-lab predict")
     if predictor.attention and predictor.search.n_best > 1:
-        raise UserError("attention is shown of one translation: leave n_best out")
+        raise UserError("--attention requires a single translation: remove --n_best")
     for line in _lines():
         (answer,) = predictor.predict([line])
-        sys.stdout.write("\n".join(show(answer)) + "\n")
+        sys.stdout.write("\n".join(format_translations(answer)) + "\n")
         sys.stdout.flush()
 
 
 class TranslateParser(ConciseErrorsMixin, ArgumentParser):
-    """A parser with errors of one line."""
+    """Argument parser with concise errors."""
 
 
 def _lines() -> Iterator[str]:
-    """Read lines; where a person types they are asked for."""
-    asking = sys.stdin.isatty()
+    """Read lines from standard input, with a prompt on a terminal."""
+    interactive = sys.stdin.isatty()
     while True:
-        if asking:
+        if interactive:
             sys.stderr.write("> ")
             sys.stderr.flush()
         line = sys.stdin.readline()
@@ -56,20 +58,20 @@ def _lines() -> Iterator[str]:
         yield line.rstrip("\n")
 
 
-def show(answer: Answer) -> list[str]:
-    """Lay an answer out for reading: its translations, and where the model looked."""
-    several = answer.get("translations", [answer])
-    numbered = len(several) > 1
+def format_translations(answer: Answer) -> list[str]:
+    """Format translations as lines, with scores if there are several, and attention weights."""
+    translations = answer.get("translations", [answer])
+    show_scores = len(translations) > 1
     lines = [
-        f"{each['score']:8.3f}  {each['translation']}" if numbered else each["translation"]
-        for each in several
+        f"{each['score']:8.3f}  {each['translation']}" if show_scores else each["translation"]
+        for each in translations
     ]
     if "weights" not in answer:
         return lines
     source, target = answer["words"]["source"], answer["words"]["target"]
     width = max(map(len, target))
     for word, weights in zip(target, answer["weights"], strict=True):
-        looked = sorted(zip(weights, source, strict=True), key=lambda pair: -pair[0])
-        seen = "  ".join(f"{name} {weight:.2f}" for weight, name in looked if weight >= SHOWN)
-        lines.append(f"  {word:<{width}}  {seen}".rstrip())
+        ranked = sorted(zip(weights, source, strict=True), key=lambda pair: -pair[0])
+        attended = "  ".join(f"{name} {w:.2f}" for w, name in ranked if w >= MIN_WEIGHT)
+        lines.append(f"  {word:<{width}}  {attended}".rstrip())
     return lines

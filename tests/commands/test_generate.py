@@ -118,8 +118,10 @@ def test_wrong_checkpoints_and_options_are_errors_of_one_line(
     line = error_of(capsys, *generate, checkpoint, "--top_k=0")
     assert line == "rnn-lab: top_k must be at least 1, got 0"
     predict = ["--ckpt_path", checkpoint, "--input", tmp_path / "in.txt"]
-    assert "does not translate" in error_of(capsys, "predict", *predict, "--beam_size=2")
-    assert "does not translate" in error_of(capsys, "translate", "--ckpt_path", checkpoint)
+    line = error_of(capsys, "predict", *predict, "--beam_size=2")
+    assert "--beam_size requires a translation model" in line
+    line = error_of(capsys, "translate", "--ckpt_path", checkpoint)
+    assert "is not a translation model" in line
     data = ["fit", "--model=LSTMLanguageModel", "--data=LanguageModelingFiles"]
     line = error_of(capsys, *data, f"--data.vocab_from_checkpoint={classifier}")
     assert "is not a language-model checkpoint: its data is rnn_lab.SyntheticReviews" in line

@@ -275,8 +275,8 @@ def test_mistakes_in_standard_input_cost_one_line(checkpoint, capsys, monkeypatc
         (["--format=parquet"], "the format of forecasts must be one of csv, jsonl, parquet"),
         (["--output=next.xlsx"], "the format of forecasts must be one of csv, jsonl, parquet"),
         (["--intervals=[1.5]"], "intervals must be between 0 and 1, got 1.5"),
-        (["--beam_size=2"], "leave --beam_size out"),
-        (["--references=a.txt"], "leave --references out"),
+        (["--beam_size=2"], "--beam_size requires a translation model"),
+        (["--references=a.txt"], "--references requires a translation model"),
     ],
 )
 def test_mistakes_on_the_line_cost_one_line(checkpoint, tmp_path, capsys, words, wish):

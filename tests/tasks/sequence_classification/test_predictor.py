@@ -179,7 +179,7 @@ def test_what_is_no_list_of_series_is_refused(checkpoint, asked, message):
         (["--input=a.csv"], "cannot infer the series format of a.csv"),
         (["--input=wide.jsonl"], "a series has 3 features a step, wanted 2"),
         (["--input=bad.ts"], "bad.ts line 3: 'x' is not a finite number"),
-        (["--input=bad.ts", "--beam_size=3"], "does not translate: leave --beam_size out"),
+        (["--input=bad.ts", "--beam_size=3"], "--beam_size requires a translation model"),
     ],
 )
 def test_mistakes_cost_one_line(checkpoint, capsys, words, wish, tmp_path, monkeypatch):

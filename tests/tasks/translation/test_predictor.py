@@ -321,8 +321,8 @@ def test_the_prompt_shows_several_with_their_scores(checkpoint, capsys, monkeypa
         (["--ensemble=[no.ckpt]"], "no.ckpt does not exist"),
         (["--length_penalty=-1"], "length_penalty must be at least 0, got -1"),
         (["--seed=3"], "--seed has no effect without sampling: set --sampling=true"),
-        (["--format=csv", "--n_best=2"], "need --format=jsonl"),
-        (["--format=text", "--attention=true"], "need --format=jsonl"),
+        (["--format=csv", "--n_best=2"], "require --format=jsonl"),
+        (["--format=text", "--attention=true"], "require --format=jsonl"),
         (["--references=no.txt"], "no.txt does not exist"),
     ],
 )

@@ -1,0 +1,125 @@
+"""The parts of `rnn-lab predict` that do not depend on the task: formats, devices, order."""
+
+import io
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnn_lab.commands import predict
+from rnn_lab.commands.predict import _devices, _in_order, _output_format, _search, _write
+from rnn_lab.errors import UserError
+from rnn_lab.nn import GenerationConfig
+
+
+class Lengths:
+    """A predictor of the length of a text."""
+
+    def header(self):
+        return ["text", "length"]
+
+    def row(self, answer):
+        return [answer["text"], answer["length"]]
+
+    def text(self, answer):
+        return str(answer["length"])
+
+
+ANSWERS = [{"text": 'a,"é', "length": 4}, {"text": "", "length": 0}]
+
+
+def written(format, answers=ANSWERS, references=False):
+    file = io.StringIO()
+    _write(Lengths(), iter(answers), format, file, references=references)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("format", "path", "expected"),
+    [
+        (None, None, "jsonl"),
+        (None, "a.jsonl", "jsonl"),
+        (None, "a.csv", "csv"),
+        (None, "a.txt", "text"),
+        ("csv", None, "csv"),
+        ("text", "a.dat", "text"),
+    ],
+)
+def test_the_output_format_is_explicit_or_inferred(format, path, expected):
+    assert _output_format(format, path and Path(path)) == expected
+
+
+def test_an_unknown_output_format_is_reported():
+    with pytest.raises(
+        UserError, match=r"--output must end in \.jsonl, \.csv or \.txt, got a\.dat"
+    ):
+        _output_format(None, Path("a.dat"))
+    with pytest.raises(UserError, match="--format must be jsonl, csv, text, got xml"):
+        _output_format("xml", None)
+
+
+def test_every_format_is_written():
+    assert [json.loads(line) for line in written("jsonl").splitlines()] == ANSWERS
+    assert written("text") == "4\n0\n"
+    assert written("csv") == 'text,length\n"a,""é",4\n,0\n'
+
+
+def test_references_are_columns_of_csv():
+    answer = {**ANSWERS[1], "reference": "x", "reference_score": 0.5}
+    expected = "text,length,reference,reference_score\n,0,x,0.5\n"
+    assert written("csv", [answer], references=True) == expected
+
+
+def test_devices_are_validated(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert _devices("cpu", 3) == ["cpu"] * 3
+    assert _devices("auto", 2) == _devices("gpu", 2) == ["cuda:0", "cuda:1"]
+    for accelerator, count, message in (
+        ("gpu", 3, "trainer.devices is 3, but 2 GPUs are available"),
+        ("tpu", 1, "trainer.accelerator must be auto, cpu or gpu, got tpu"),
+        ("cpu", 0, "trainer.devices must be at least 1, got 0"),
+    ):
+        with pytest.raises(UserError, match=message):
+            _devices(accelerator, count)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert _devices("auto", 2) == ["cpu"] * 2
+
+
+def test_predictions_of_several_workers_are_in_order_and_bounded(monkeypatch):
+    monkeypatch.setattr(predict, "CHUNK_SIZE", 3)
+    first_chunk_may_finish = threading.Event()
+    consumed = []
+
+    def texts():
+        for i in range(50):
+            consumed.append(i)
+            yield str(i)
+
+    def predict_chunk(chunk):
+        if chunk[0] == "0":
+            first_chunk_may_finish.wait(10)
+        else:
+            first_chunk_may_finish.set()
+        return [{"text": text} for text in chunk]
+
+    monkeypatch.setattr(predict, "_predict_chunk", predict_chunk)
+    with ThreadPoolExecutor(2) as pool:
+        answers = _in_order(pool, texts(), ahead=4)
+        assert next(answers) == {"text": "0"}
+        assert len(consumed) == 12
+        assert [answer["text"] for answer in answers] == [str(i) for i in range(1, 50)]
+
+
+def test_search_options_without_effect_are_refused():
+    default = GenerationConfig()
+    assert _search(default, {"n_best": 7}).beam_size == 7
+    assert _search(default, {"sampling": True, "top_k": 2}).top_k == 2
+    with pytest.raises(UserError, match="--top_k has no effect without sampling"):
+        _search(default, {"top_k": 2})
+    with pytest.raises(UserError, match="--beam_size has no effect with sampling"):
+        _search(default, {"sampling": True, "beam_size": 2})
+    with pytest.raises(UserError, match="beam_size"):
+        _search(default, {"beam_size": 0})
