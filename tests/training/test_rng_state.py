@@ -10,8 +10,12 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 
+from rnn_lab.datamodules import SyntheticReviews
+from rnn_lab.models import LSTMClassifier
 from rnn_lab.training import RNGStateCheckpoint
 from rnn_lab.training.rng_state import get_states, set_states
+
+STEPS = 4  # per epoch
 
 
 def draw():
@@ -44,27 +48,29 @@ class DrawEachStep(Callback):
 
     def on_train_batch_end(self, trainer, *_):
         self.numbers.append(draw())
+        if trainer.global_step == self.save_at and self.save_at % STEPS:
+            trainer.save_checkpoint(self.path)
+
+    def on_train_epoch_end(self, trainer, *_):  # after validation
         if trainer.global_step == self.save_at:
             trainer.save_checkpoint(self.path)
 
-    def on_validation_start(self, trainer, *_):
-        draw()
 
+@pytest.mark.parametrize("save_at", [1, 3, 4, 6])
+def test_a_resumed_run_draws_the_numbers_of_an_uninterrupted_one(make_trainer, tmp_path, save_at):
+    def train(callback, path=None):
+        torch.manual_seed(0)
+        reviews = SyntheticReviews(64, 8, 8, batch_size=16)
+        model = LSTMClassifier(reviews.vocab_size, embedding_dim=4, hidden_dim=4)
+        options = {"max_epochs": 2, "num_sanity_val_steps": 0, "enable_checkpointing": False}
+        trainer = make_trainer(callbacks=[RNGStateCheckpoint(), callback], **options)
+        trainer.fit(model, reviews, ckpt_path=path)
+        return callback.numbers
 
-@pytest.mark.parametrize("save_at", [1, 2, 3])
-def test_a_resumed_run_draws_the_numbers_of_an_uninterrupted_one(
-    task, data, make_trainer, tmp_path, save_at
-):
     path = tmp_path / "saved.ckpt"
-    options = {"max_epochs": 3, "num_sanity_val_steps": 0, "enable_checkpointing": False}
-    whole = DrawEachStep(save_at, path)
-    make_trainer(callbacks=[RNGStateCheckpoint(), whole], **options).fit(task(), data())
-    assert len(whole.numbers) == 6
-    draw()
-    resumed = DrawEachStep()
-    trainer = make_trainer(callbacks=[RNGStateCheckpoint(), resumed], **options)
-    trainer.fit(task(), data(), ckpt_path=path)
-    assert resumed.numbers == whole.numbers[save_at:]
+    numbers = train(DrawEachStep(save_at, path))
+    assert len(numbers) == 8
+    assert train(DrawEachStep(), path) == numbers[save_at:]
 
 
 @pytest.mark.parametrize("save_world_size", [1, 2])
