@@ -100,7 +100,7 @@ def plot_errors_by_step(errors: Mapping[str, np.ndarray], metric: str = "MSE") -
         style = "-" if number < len(COLORS) else "--"  # colors repeat
         steps = np.arange(1, len(values) + 1)
         axes.plot(steps, values, style, color=color, linewidth=width, marker=marker, label=name)
-    axes.set(xlabel="forecast step", ylabel=f"{metric} (in training std)")
+    axes.set(xlabel="forecast step", ylabel=f"{metric} (scaled values)")
     axes.set_ylim(bottom=0)
     axes.grid(color="#E5E5E5", linewidth=0.8)
     despine(axes)

@@ -1,4 +1,4 @@
-"""What every output promises: its loss, its quantiles, its place in the scale of the data."""
+"""Laws of every output: loss, quantiles and equivariance to the scale of the data."""
 
 import numpy as np
 import pytest
@@ -17,6 +17,8 @@ from rnn_lab.tasks.forecasting.outputs import (
 )
 
 FEW = (0.1, 0.5, 0.9)
+
+
 ALL = {
     "mse": lambda: Point(),
     "mae": lambda: Point("mae"),
@@ -26,26 +28,30 @@ ALL = {
     "student_t": lambda: StudentT(),
     "negative_binomial": lambda: NegativeBinomial(),
 }
+
+
 every_output = pytest.mark.parametrize("name", ALL)
+
+
 every_distribution = pytest.mark.parametrize("name", ["gaussian", "student_t", "negative_binomial"])
 
 
-def drawn(*shape, seed=0):
+def randn(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def placed(name, scale=1.0, location=0.0, rows=6):
-    """Parameters of some values, and what came."""
-    made = ALL[name]()
+def params_of(name, scale=1.0, location=0.0, rows=6):
+    """Return an output, parameters and observed values."""
+    output = ALL[name]()
     full = torch.full((rows, 3), 1.0)
-    parameters = made.to_params(2 * drawn(rows, 3, made.size), location * full, scale * full)
-    came = location + scale * drawn(rows, 3, seed=1)
-    return made, parameters, came.abs().round() if name == "negative_binomial" else came
+    params = output.to_params(2 * randn(rows, 3, output.size), location * full, scale * full)
+    target = location + scale * randn(rows, 3, seed=1)
+    return output, params, target.abs().round() if name == "negative_binomial" else target
 
 
-def scipys(name, parameters):
-    """The same distribution as scipy has it."""
-    numbers = [part.double().numpy() for part in parameters]
+def scipy_distribution(name, params):
+    """Return the same distribution in scipy."""
+    numbers = [part.double().numpy() for part in params]
     if name == "gaussian":
         return stats.norm(*numbers)
     if name == "student_t":
@@ -57,12 +63,12 @@ def scipys(name, parameters):
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 40.0])
 @every_distribution
-def test_the_loss_of_a_distribution_is_what_scipy_says(name, scale):
-    made, parameters, came = placed(name, scale)
-    theirs = scipys(name, parameters)
+def test_the_loss_of_a_distribution_is_its_negative_log_likelihood_in_scipy(name, scale):
+    output, params, target = params_of(name, scale)
+    theirs = scipy_distribution(name, params)
     likelihood = theirs.logpmf if name == "negative_binomial" else theirs.logpdf
-    expected = torch.from_numpy(-likelihood(came.double().numpy()))
-    loss = made.loss(parameters, came)
+    expected = torch.from_numpy(-likelihood(target.double().numpy()))
+    loss = output.loss(params, target)
     torch.testing.assert_close(loss.double(), expected, atol=1e-3, rtol=1e-4)
 
 
@@ -75,136 +81,136 @@ def test_the_loss_of_a_distribution_is_what_scipy_says(name, scale):
     ],
 )
 def test_the_loss_of_a_point_is_its_error(loss, error):
-    made, parameters, came = placed(loss, 3.0)
-    torch.testing.assert_close(made.loss(parameters, came), error(came - parameters[0]))
-    assert made.quantiles(parameters, FEW) is None
+    output, params, target = params_of(loss, 3.0)
+    torch.testing.assert_close(output.loss(params, target), error(target - params[0]))
+    assert output.quantiles(params, FEW) is None
 
 
-def test_the_pinball_loss_weighs_what_lies_above_by_the_level_and_below_by_the_rest():
-    quantiles, came = drawn(5, 3), drawn(5, seed=1)
-    found = pinball_loss(quantiles, came, FEW)
+def test_the_pinball_loss_weights_errors_by_the_level():
+    quantiles, target = randn(5, 3), randn(5, seed=1)
+    result = pinball_loss(quantiles, target, FEW)
     for i, level in enumerate(FEW):
-        above = came - quantiles[:, i]
+        above = target - quantiles[:, i]
         expected = 2 * torch.where(above > 0, level * above, (level - 1) * above)
-        torch.testing.assert_close(found[:, i], expected)
-    made = Quantiles(FEW)
-    torch.testing.assert_close(made.loss((quantiles,), came), found.mean(1))
+        torch.testing.assert_close(result[:, i], expected)
+    output = Quantiles(FEW)
+    torch.testing.assert_close(output.loss((quantiles,), target), result.mean(1))
 
 
 def test_the_pinball_loss_over_all_levels_is_the_crps():
-    """Against the closed form of a normal distribution."""
+    """Compare with the closed form of the normal distribution."""
     levels = tuple((np.arange(4000) + 0.5) / 4000)
     quantiles = torch.special.ndtri(torch.tensor(levels, dtype=torch.float64))
-    came = torch.tensor([-2.0, 0.0, 0.7], dtype=torch.float64)
-    found = pinball_loss(quantiles.expand(3, -1), came, levels).mean(1)
-    z = came.numpy()
+    target = torch.tensor([-2.0, 0.0, 0.7], dtype=torch.float64)
+    result = pinball_loss(quantiles.expand(3, -1), target, levels).mean(1)
+    z = target.numpy()
     exact = z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi)
-    torch.testing.assert_close(found, torch.from_numpy(exact), atol=1e-3, rtol=0)
+    torch.testing.assert_close(result, torch.from_numpy(exact), atol=1e-3, rtol=0)
 
 
 @every_distribution
-def test_quantiles_of_a_distribution_are_what_scipy_says(name):
-    made, parameters, _ = placed(name, 2.0)
+def test_quantiles_of_a_distribution_equal_those_of_scipy(name):
+    output, params, _ = params_of(name, 2.0)
     levels = (0.001, *LEVELS, 0.999)
-    found = made.quantiles(parameters, levels)
-    assert found.shape == (6, 3, len(levels))
-    theirs = scipys(name, parameters)
+    result = output.quantiles(params, levels)
+    assert result.shape == (6, 3, len(levels))
+    theirs = scipy_distribution(name, params)
     expected = np.stack([theirs.ppf(level) for level in levels], -1)
-    torch.testing.assert_close(found.double(), torch.from_numpy(expected), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(result.double(), torch.from_numpy(expected), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("level", [1e-4, 0.005, 0.025, 0.3, 0.5, 0.8, 0.975, 0.9999])
-def test_heavy_tails_are_known_at_any_degree_of_freedom(level):
+def test_quantiles_of_the_t_distribution_are_accurate_for_any_degrees_of_freedom(level):
     freedom = torch.from_numpy(np.geomspace(2 + 1e-4, 1e4, 500)).float()
     mean, width = torch.zeros(500), torch.ones(500)
-    found = StudentT().quantiles((mean, width, freedom), (level,)).squeeze(1)
+    result = StudentT().quantiles((mean, width, freedom), (level,)).squeeze(1)
     expected = torch.from_numpy(stats.t.ppf(level, freedom.double().numpy())).float()
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(result, expected, atol=1e-3, rtol=1e-3)
 
 
 @every_output
-def test_placing_is_affine(name):
-    """A network's numbers in a window of another scale say the same, moved and stretched."""
-    made, raw, came = ALL[name](), drawn(4, 3, ALL[name]().size), drawn(4, 3, seed=1)
+def test_to_params_is_equivariant_to_location_and_scale(name):
+    """The forecast moves and scales with the window."""
+    output, raw, target = ALL[name](), randn(4, 3, ALL[name]().size), randn(4, 3, seed=1)
     zero, one = torch.zeros(4, 3), torch.ones(4, 3)
-    scale = drawn(4, 3, seed=2).exp()
-    location = zero if name == "negative_binomial" else drawn(4, 3, seed=3)
-    plain, moved = made.to_params(raw, zero, one), made.to_params(raw, location, scale)
-    torch.testing.assert_close(made.point(moved), made.point(plain) * scale + location)
+    scale = randn(4, 3, seed=2).exp()
+    location = zero if name == "negative_binomial" else randn(4, 3, seed=3)
+    plain, moved = output.to_params(raw, zero, one), output.to_params(raw, location, scale)
+    torch.testing.assert_close(output.point(moved), output.point(plain) * scale + location)
     if name in ("quantiles", "gaussian", "student_t"):
-        first, second = (made.quantiles(parameters, FEW) for parameters in (plain, moved))
+        first, second = (output.quantiles(params, FEW) for params in (plain, moved))
         expected = first * scale.unsqueeze(-1) + location.unsqueeze(-1)
         torch.testing.assert_close(second, expected)
     if name in ("gaussian", "student_t"):
-        first, second = made.loss(plain, came), made.loss(moved, came * scale + location)
+        first, second = output.loss(plain, target), output.loss(moved, target * scale + location)
         torch.testing.assert_close(second, first + scale.log(), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["quantiles", "gaussian", "student_t", "negative_binomial"])
-def test_one_level_for_each_value_gives_what_all_levels_gave(name):
-    made, parameters, _ = placed(name, 5.0)
-    whole = made.quantiles(parameters, FEW)
-    which = torch.randint(3, (6, 3), generator=torch.Generator().manual_seed(0))
-    found = made.icdf(parameters, FEW, which)
-    torch.testing.assert_close(found, whole.gather(-1, which.unsqueeze(-1)).squeeze(-1))
+def test_icdf_at_one_level_per_value_equals_the_quantiles(name):
+    output, params, _ = params_of(name, 5.0)
+    all_quantiles = output.quantiles(params, FEW)
+    index = torch.randint(3, (6, 3), generator=torch.Generator().manual_seed(0))
+    result = output.icdf(params, FEW, index)
+    torch.testing.assert_close(result, all_quantiles.gather(-1, index.unsqueeze(-1)).squeeze(-1))
 
 
 @pytest.mark.parametrize("name", ["quantiles", "gaussian", "student_t", "negative_binomial"])
-def test_quantiles_rise_with_their_level(name):
-    made, parameters, _ = placed(name, 5.0)
+def test_quantiles_increase_with_their_level(name):
+    output, params, _ = params_of(name, 5.0)
     levels = FEW if name == "quantiles" else LEVELS
-    assert (made.quantiles(parameters, levels).diff(dim=-1) >= 0).all()
+    assert (output.quantiles(params, levels).diff(dim=-1) >= 0).all()
 
 
 @pytest.mark.parametrize("name", ["quantiles", "gaussian", "student_t"])
-def test_the_forecast_as_one_number_is_the_median(name):
-    made, parameters, _ = placed(name, 5.0)
-    median = made.quantiles(parameters, (0.5,)).squeeze(-1)
-    torch.testing.assert_close(made.point(parameters), median)
+def test_the_point_forecast_is_the_median(name):
+    output, params, _ = params_of(name, 5.0)
+    median = output.quantiles(params, (0.5,)).squeeze(-1)
+    torch.testing.assert_close(output.point(params), median)
 
 
-def test_counts_forecast_their_mean():
-    made, parameters, _ = placed("negative_binomial", 5.0)
-    mean = torch.from_numpy(scipys("negative_binomial", parameters).mean()).float()
-    torch.testing.assert_close(made.point(parameters), mean)
+def test_the_point_forecast_of_counts_is_the_mean():
+    output, params, _ = params_of("negative_binomial", 5.0)
+    mean = torch.from_numpy(scipy_distribution("negative_binomial", params).mean()).float()
+    torch.testing.assert_close(output.point(params), mean)
 
 
-def test_quantiles_that_cross_are_put_in_order():
-    made = Quantiles(FEW)
+def test_crossing_all_quantilesare_sorted():
+    output = Quantiles(FEW)
     crossing = (torch.tensor([[3.0, 1.0, 2.0]]),)
-    assert made.quantiles(crossing, FEW).tolist() == [[1, 2, 3]]
-    assert made.point(crossing).tolist() == [2]
+    assert output.quantiles(crossing, FEW).tolist() == [[1, 2, 3]]
+    assert output.point(crossing).tolist() == [2]
 
 
-def test_between_two_levels_quantiles_are_interpolated_and_beyond_them_unknown():
-    made = Quantiles(FEW)
-    found = made.quantiles((torch.tensor([[0.0, 4.0, 8.0]]),), (0.05, 0.1, 0.2, 0.5, 0.9, 0.95))
+def test_quantiles_are_interpolated_between_levels_and_nan_beyond_them():
+    output = Quantiles(FEW)
+    result = output.quantiles((torch.tensor([[0.0, 4.0, 8.0]]),), (0.05, 0.1, 0.2, 0.5, 0.9, 0.95))
     torch.testing.assert_close(
-        found, torch.tensor([[torch.nan, 0, 1, 4, 8, torch.nan]]), equal_nan=True
+        result, torch.tensor([[torch.nan, 0, 1, 4, 8, torch.nan]]), equal_nan=True
     )
 
 
 @pytest.mark.parametrize("size", [0.0, 1.0, 30.0, 1e4])
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 @every_output
-def test_gradients_stay_finite_whatever_a_network_says(name, sign, size):
-    made = ALL[name]()
-    raw = torch.full((2, made.size), sign * size, requires_grad=True)
-    parameters = made.to_params(raw, torch.zeros(2), torch.tensor([0.01, 100.0]))
-    loss = made.loss(parameters, torch.tensor([0.0, 7.0]))
+def test_gradients_are_finite_for_extreme_network_outputs(name, sign, size):
+    output = ALL[name]()
+    raw = torch.full((2, output.size), sign * size, requires_grad=True)
+    params = output.to_params(raw, torch.zeros(2), torch.tensor([0.01, 100.0]))
+    loss = output.loss(params, torch.tensor([0.0, 7.0]))
     loss.sum().backward()
     assert loss.isfinite().all()
     assert raw.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["point", *list(ALL)[3:]])
-def test_every_output_is_made_by_its_name(name):
-    made = build_output(name)
-    assert type(made) is (Point if name == "point" else type(ALL[name]()))
+def test_every_output_is_built_by_its_name(name):
+    output = build_output(name)
+    assert type(output) is (Point if name == "point" else type(ALL[name]()))
     if name == "quantiles":
-        assert made.levels == LEVELS
-        assert made.size == len(LEVELS)
-    assert made.probabilistic == (name != "point")
+        assert output.levels == LEVELS
+        assert output.size == len(LEVELS)
+    assert output.probabilistic == (name != "point")
 
 
 @pytest.mark.parametrize(
@@ -223,6 +229,6 @@ def test_every_output_is_made_by_its_name(name):
         (lambda: Quantiles((0.5, 1)), "levels must be increasing"),
     ],
 )
-def test_names_and_levels_without_meaning_are_refused(make, message):
+def test_invalid_names_and_levels_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -1,4 +1,4 @@
-"""The textbook's training loop."""
+"""The training loop of the textbook."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def batches(count=4):
         yield x, x[:, -1, :1]
 
 
-def test_epochs_lower_the_mean_loss_of_the_textbooks_usage():
+def test_the_loss_decreases_in_the_textbooks_usage():
     torch.manual_seed(0)
     model = LSTMForecaster(input_dim=3, hidden_dim=16, num_layers=2, output_dim=1)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -24,13 +24,13 @@ def test_epochs_lower_the_mean_loss_of_the_textbooks_usage():
 
 def test_the_loss_is_the_mean_over_batches():
     model = Forecaster(input_dim=3, hidden_dim=4)
-    still = torch.optim.SGD(model.parameters(), lr=0.0)
-    found = train_forecaster(model, batches(), nn.MSELoss(), still, "cpu")
+    without_dropout = torch.optim.SGD(model.parameters(), lr=0.0)
+    result = train_forecaster(model, batches(), nn.MSELoss(), without_dropout, "cpu")
     expected = [nn.functional.mse_loss(model(x), y).item() for x, y in batches()]
-    assert found == pytest.approx(sum(expected) / len(expected))
+    assert result == pytest.approx(sum(expected) / len(expected))
 
 
-def test_no_batch_is_refused():
+def test_an_empty_loader_is_refused():
     model = LSTMForecaster(input_dim=3, hidden_dim=4)
     with pytest.raises(ValueError, match="train_loader is empty"):
         train_forecaster(model, [], nn.MSELoss(), torch.optim.SGD(model.parameters()), "cpu")
