@@ -1,4 +1,4 @@
-"""Laws of dropping whole words."""
+"""Laws of dropout of words, embeddings and features."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
-def test_word_dropout_replaces_the_expected_share_of_words() -> None:
+def test_word_dropout_replaces_the_expected_fraction_of_words() -> None:
     tokens = torch.randint(2, 50, (100, 100))
     dropped = WordDropout(0.3, unk_id=1)(tokens)
     changed = dropped != tokens
@@ -20,7 +20,7 @@ def test_word_dropout_replaces_the_expected_share_of_words() -> None:
     assert changed.float().mean().item() == pytest.approx(0.3, abs=0.02)
 
 
-def test_word_dropout_never_touches_padding() -> None:
+def test_word_dropout_never_replaces_padding() -> None:
     tokens = torch.tensor([[5, 0, 0], [6, 7, 0]]).repeat(50, 1)
     dropped = WordDropout(0.9, unk_id=1, pad_id=0)(tokens)
     assert torch.equal(dropped == 0, tokens == 0)
@@ -30,9 +30,9 @@ def test_embedding_dropout_drops_all_occurrences_of_a_word_together() -> None:
     table, tokens = nn.Embedding(20, 3), torch.arange(20).repeat(4, 1)
     embedded = EmbeddingDropout(0.5)(table, tokens)
     assert torch.equal(embedded, embedded[:1].expand(4, -1, -1))
-    kept = embedded[0].any(dim=-1)
-    assert 0 < kept.sum() < 20
-    torch.testing.assert_close(embedded[0, kept], 2 * table.weight[kept])
+    remaining = embedded[0].any(dim=-1)
+    assert 0 < remaining.sum() < 20
+    torch.testing.assert_close(embedded[0, remaining], 2 * table.weight[remaining])
 
 
 def test_embedding_dropout_keeps_the_expected_value() -> None:
@@ -48,7 +48,7 @@ def test_a_dropped_word_gets_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("p", [0.0, 0.5])
-def test_evaluation_changes_nothing(p: float) -> None:
+def test_there_is_no_dropout_in_evaluation(p: float) -> None:
     table, tokens = nn.Embedding(20, 3), torch.randint(0, 20, (4, 6))
     assert torch.equal(WordDropout(p).eval()(tokens), tokens)
     assert torch.equal(EmbeddingDropout(p).eval()(table, tokens), table(tokens))
@@ -56,12 +56,12 @@ def test_evaluation_changes_nothing(p: float) -> None:
 
 @pytest.mark.parametrize("module", [WordDropout, EmbeddingDropout])
 @pytest.mark.parametrize("p", [-0.1, 1.0])
-def test_an_impossible_probability_is_refused_with_its_value(module: type, p: float) -> None:
+def test_the_error_on_an_invalid_probability_names_the_value(module: type, p: float) -> None:
     with pytest.raises(ValueError, match=f"got {p}"):
         module(p)
 
 
-def test_locked_dropout_drops_the_same_features_at_all_steps_of_a_row():
+def test_variational_dropout_drops_the_same_features_at_all_steps_of_a_sequence():
     torch.manual_seed(0)
     dropped = VariationalDropout(0.5)(torch.ones(200, 7, 5))
     assert (dropped == dropped[:, :1]).all()
@@ -70,7 +70,7 @@ def test_locked_dropout_drops_the_same_features_at_all_steps_of_a_row():
     assert 0.4 < (dropped == 0).float().mean() < 0.6
 
 
-def test_locked_dropout_does_nothing_in_evaluation_or_at_zero():
+def test_variational_dropout_does_nothing_in_evaluation_or_at_zero():
     x = torch.randn(2, 3, 4)
     assert torch.equal(VariationalDropout(0.5).eval()(x), x)
     assert torch.equal(VariationalDropout(0.0)(x), x)

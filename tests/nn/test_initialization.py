@@ -1,4 +1,4 @@
-"""Laws of the recommended starting weights, which are those of torch's own layers."""
+"""Laws of the recommended initialization of torch's layers."""
 
 import math
 
@@ -11,7 +11,7 @@ from rnn_lab.nn.seq2seq.decoders import DECODER_LAYERS
 every_layer = pytest.mark.parametrize("name", DECODER_LAYERS)
 
 
-def fresh(name: str) -> torch.nn.RNNBase:
+def initialized(name: str) -> torch.nn.RNNBase:
     torch.manual_seed(0)
     layer = DECODER_LAYERS[name](5, 6, num_layers=2, bidirectional=True)
     initialize(layer)
@@ -19,24 +19,24 @@ def fresh(name: str) -> torch.nn.RNNBase:
 
 
 @every_layer
-def test_recurrent_weights_are_orthogonal_gate_by_gate(name: str) -> None:
-    for key, weight in fresh(name).named_parameters():
+def test_recurrent_weights_are_orthogonal_for_each_gate(name: str) -> None:
+    for key, weight in initialized(name).named_parameters():
         if key.startswith("weight_hh"):
             for gate in weight.split(6):
                 torch.testing.assert_close(gate @ gate.T, torch.eye(6))
 
 
 @every_layer
-def test_input_weights_stay_within_glorots_bound_of_a_gate(name: str) -> None:
-    for key, weight in fresh(name).named_parameters():
+def test_input_weights_are_within_the_glorot_bound_of_a_gate(name: str) -> None:
+    for key, weight in initialized(name).named_parameters():
         if key.startswith("weight_ih"):
             bound = math.sqrt(6 / (weight.size(1) + 6))
             assert 0.8 * bound < weight.abs().max() <= bound
 
 
 @every_layer
-def test_biases_are_zero_but_for_the_forget_gate_of_an_lstm(name: str) -> None:
-    layer = fresh(name)
+def test_biases_are_zero_except_for_the_forget_gate_of_an_lstm(name: str) -> None:
+    layer = initialized(name)
     for suffix in ("l0", "l0_reverse", "l1", "l1_reverse"):
         bias = getattr(layer, f"bias_ih_{suffix}") + getattr(layer, f"bias_hh_{suffix}")
         expected = torch.zeros(len(bias))
@@ -45,5 +45,5 @@ def test_biases_are_zero_but_for_the_forget_gate_of_an_lstm(name: str) -> None:
 
 
 @every_layer
-def test_every_parameter_keeps_its_gradient_switch(name: str) -> None:
-    assert all(parameter.requires_grad for parameter in fresh(name).parameters())
+def test_all_parameters_still_require_gradients(name: str) -> None:
+    assert all(parameter.requires_grad for parameter in initialized(name).parameters())

@@ -1,4 +1,4 @@
-"""Each cell against torch's own or against its equations, unit by unit."""
+"""Each cell against torch's cell or against its equations, unit by unit."""
 
 import math
 
@@ -10,12 +10,12 @@ from rnn_lab.nn import build_layer, layers
 
 INPUT, HIDDEN, BATCH = 5, 6, 4
 
-TORCHS = [
+TORCH_CELLS = [
     (layers.RNNCell, nn.RNNCell),
     (layers.LSTMCell, nn.LSTMCell),
     (layers.GRUCell, nn.GRUCell),
 ]
-OURS = [
+OTHER_CELLS = [
     (layers.LayerNormLSTMCell, {"norm": "all"}),
     (layers.LayerNormLSTMCell, {"norm": "gate"}),
     (layers.LayerNormGRUCell, {"norm": "all"}),
@@ -27,12 +27,12 @@ OURS = [
 ]
 
 
-def draw(*shape: int, seed: int = 1) -> Tensor:
+def randn(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def build(kind: type[layers.Cell], *, inputs: int = INPUT, **options: object) -> layers.Cell:
-    """A cell of which no parameter is zero or one."""
+    """Return a cell with no parameter equal to zero or one."""
     torch.manual_seed(0)
     cell = kind(inputs, HIDDEN, **options).double()
     for parameter in cell.parameters():
@@ -44,26 +44,28 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
-@pytest.mark.parametrize(("ours", "theirs"), TORCHS)
-def test_a_cell_of_torchs_has_its_parameters_and_its_results(
-    ours: type[layers.Cell], theirs: type[nn.Module]
+@pytest.mark.parametrize(("cell_class", "torch_class"), TORCH_CELLS)
+def test_a_cell_equals_torchs_cell_with_the_same_parameters(
+    cell_class: type[layers.Cell], torch_class: type[nn.Module]
 ) -> None:
-    other = theirs(INPUT, HIDDEN).double()
-    cell = ours(INPUT, HIDDEN).double()
-    cell.load_state_dict(other.state_dict())
-    x, state = draw(BATCH, INPUT), draw(BATCH, HIDDEN, seed=2)
-    state = (state, draw(BATCH, HIDDEN, seed=3)) if cell.num_states == 2 else state
-    torch.testing.assert_close(cell(x, state), other(x, state))
-    torch.testing.assert_close(cell(x), other(x))
+    torch_cell = torch_class(INPUT, HIDDEN).double()
+    cell = cell_class(INPUT, HIDDEN).double()
+    cell.load_state_dict(torch_cell.state_dict())
+    x, state = randn(BATCH, INPUT), randn(BATCH, HIDDEN, seed=2)
+    state = (state, randn(BATCH, HIDDEN, seed=3)) if cell.num_states == 2 else state
+    torch.testing.assert_close(cell(x, state), torch_cell(x, state))
+    torch.testing.assert_close(cell(x), torch_cell(x))
 
 
-def written_out(cell: layers.Cell, x: list[float], state: list[list[float]]) -> list[list[float]]:
-    """A step of one row in plain numbers, unit by unit: the equations of the papers."""
+def reference_step(
+    cell: layers.Cell, x: list[float], state: list[list[float]]
+) -> list[list[float]]:
+    """Compute a step of one sequence unit by unit from the equations of the papers."""
     size = cell.hidden_size
     weights = {name: p.tolist() for name, p in cell.named_parameters()}
     h = state[0]
 
-    def times(matrix: list[list[float]], vector: list[float]) -> list[float]:
+    def matvec(matrix: list[list[float]], vector: list[float]) -> list[float]:
         return [sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix]
 
     def normed(v: list[float], groups: int) -> list[float]:
@@ -71,8 +73,8 @@ def written_out(cell: layers.Cell, x: list[float], state: list[list[float]]) -> 
         for k in range(groups):
             part = v[k * len(v) // groups : (k + 1) * len(v) // groups]
             mean = sum(part) / len(part)
-            spread = math.sqrt(sum((a - mean) ** 2 for a in part) / len(part) + 1e-5)
-            out += [(a - mean) / spread for a in part]
+            std = math.sqrt(sum((a - mean) ** 2 for a in part) / len(part) + 1e-5)
+            out += [(a - mean) / std for a in part]
         return out
 
     def affine(v: list[float], gain: str, bias: str) -> list[float]:
@@ -80,37 +82,37 @@ def written_out(cell: layers.Cell, x: list[float], state: list[list[float]]) -> 
 
     if isinstance(cell, layers.LayerNormLSTMCell | layers.LayerNormGRUCell):
         groups = 1 if cell.norm == "all" else cell.num_gates
-        u = affine(normed(times(weights["weight_ih"], x), groups), "gain_ih", "bias_ih")
-        again = affine(normed(times(weights["weight_hh"], h), groups), "gain_hh", "bias_hh")
+        u = affine(normed(matvec(weights["weight_ih"], x), groups), "gain_ih", "bias_ih")
+        h_gates = affine(normed(matvec(weights["weight_hh"], h), groups), "gain_hh", "bias_hh")
     if isinstance(cell, layers.LayerNormGRUCell):
-        made = []
+        h_new = []
         for k in range(size):
-            r, z = (sigmoid(u[g * size + k] + again[g * size + k]) for g in (0, 1))
-            n = math.tanh(u[2 * size + k] + r * again[2 * size + k])
-            made.append((1 - z) * n + z * h[k])
-        return [made]
+            r, z = (sigmoid(u[g * size + k] + h_gates[g * size + k]) for g in (0, 1))
+            n = math.tanh(u[2 * size + k] + r * h_gates[2 * size + k])
+            h_new.append((1 - z) * n + z * h[k])
+        return [h_new]
     if isinstance(cell, layers.LayerNormLSTMCell):
-        v, c = [a + b for a, b in zip(u, again, strict=True)], []
+        v, c = [a + b for a, b in zip(u, h_gates, strict=True)], []
         for k in range(size):
             i, f, g = sigmoid(v[k]), sigmoid(v[size + k]), math.tanh(v[2 * size + k])
             c.append(f * state[1][k] + i * g)
-        shown = affine(normed(c, 1), "gain_c", "bias_c")
-        return [[sigmoid(v[3 * size + k]) * math.tanh(shown[k]) for k in range(size)], c]
+        normed_c = affine(normed(c, 1), "gain_c", "bias_c")
+        return [[sigmoid(v[3 * size + k]) * math.tanh(normed_c[k]) for k in range(size)], c]
     if isinstance(cell, layers.PeepholeLSTMCell):
-        u, again = times(weights["weight_ih"], x), times(weights["weight_hh"], h)
+        u, h_gates = matvec(weights["weight_ih"], x), matvec(weights["weight_hh"], h)
         biases = zip(weights["bias_ih"], weights["bias_hh"], strict=True)
-        v = [a + b + sum(both) for a, b, both in zip(u, again, biases, strict=True)]
-        p, made, c = weights["weight_ch"], [], []
+        v = [a + b + sum(both) for a, b, both in zip(u, h_gates, biases, strict=True)]
+        p, h_new, c = weights["weight_ch"], [], []
         for k in range(size):
             old = state[1][k]
             i = sigmoid(v[k] + p[k] * old)
             f = sigmoid(v[size + k] + p[size + k] * old)
             c.append(f * old + i * math.tanh(v[2 * size + k]))
             o = sigmoid(v[3 * size + k] + p[2 * size + k] * c[k])
-            made.append(o * math.tanh(c[k]))
-        return [made, c]
+            h_new.append(o * math.tanh(c[k]))
+        return [h_new, c]
     if isinstance(cell, layers.IndRNNCell):
-        u = times(weights["weight_ih"], x)
+        u = matvec(weights["weight_ih"], x)
         return [
             [
                 max(u[k] + weights["bias_ih"][k] + weights["weight_hh"][k] * h[k], 0.0)
@@ -118,86 +120,86 @@ def written_out(cell: layers.Cell, x: list[float], state: list[list[float]]) -> 
             ]
         ]
     if isinstance(cell, layers.SRUCell):
-        u, b, v = times(weights["weight_ih"], x), weights["bias_ih"], weights["weight_ch"]
-        past = u[3 * size :] or x
-        scale, made, c = math.sqrt(1 + 2 * math.exp(cell.highway_bias)), [], []
+        u, b, v = matvec(weights["weight_ih"], x), weights["bias_ih"], weights["weight_ch"]
+        highway = u[3 * size :] or x
+        scale, h_new, c = math.sqrt(1 + 2 * math.exp(cell.highway_bias)), [], []
         for k in range(size):
             old = state[1][k]
             f = sigmoid(u[size + k] + v[k] * old + b[k])
             r = sigmoid(u[2 * size + k] + v[size + k] * old + b[size + k])
             c.append(f * old + (1 - f) * u[k])
-            made.append(r * c[k] + (1 - r) * scale * past[k])
-        return [made, c]
+            h_new.append(r * c[k] + (1 - r) * scale * highway[k])
+        return [h_new, c]
     assert isinstance(cell, layers.SLSTMCell)
-    u, part = times(weights["weight_ih"], x), size // cell.heads
-    made, c, n, m = [], [], [], []
+    u, part = matvec(weights["weight_ih"], x), size // cell.heads
+    h_new, c, n, m = [], [], [], []
     for k in range(size):
-        head, own = k // part, k % part
-        seen = h[head * part : (head + 1) * part]
+        head, unit = k // part, k % part
+        h_head = h[head * part : (head + 1) * part]
         i, f, z, o = (
             u[g * size + k]
             + weights["bias_ih"][g * size + k]
-            + times([weights["weight_hh"][head][g * part + own]], seen)[0]
+            + matvec([weights["weight_hh"][head][g * part + unit]], h_head)[0]
             for g in range(4)
         )
         _, old_c, old_n, old_m = (s[k] for s in state)
-        kept = math.log(sigmoid(f)) + old_m
-        m.append(max(kept, i) if old_n else i)
-        c.append(math.exp(kept - m[k]) * old_c + math.exp(i - m[k]) * math.tanh(z))
-        n.append(math.exp(kept - m[k]) * old_n + math.exp(i - m[k]))
-        made.append(sigmoid(o) * c[k] / n[k])
-    return [made, c, n, m]
+        log_f = math.log(sigmoid(f)) + old_m
+        m.append(max(log_f, i) if old_n else i)
+        c.append(math.exp(log_f - m[k]) * old_c + math.exp(i - m[k]) * math.tanh(z))
+        n.append(math.exp(log_f - m[k]) * old_n + math.exp(i - m[k]))
+        h_new.append(sigmoid(o) * c[k] / n[k])
+    return [h_new, c, n, m]
 
 
-@pytest.mark.parametrize(("kind", "options"), OURS)
+@pytest.mark.parametrize(("kind", "options"), OTHER_CELLS)
 @pytest.mark.parametrize("inputs", [INPUT, HIDDEN])
-def test_a_cell_takes_the_step_that_its_equations_say(
+def test_a_cell_follows_its_equations(
     kind: type[layers.Cell], options: dict[str, object], inputs: int
 ) -> None:
     cell = build(kind, inputs=inputs, **options)
     state: object = None
     rows: list[list[list[float]]] = [[[0.0] * HIDDEN] * cell.num_states] * BATCH
     for seed in range(3):
-        x = draw(BATCH, inputs, seed=seed)
+        x = randn(BATCH, inputs, seed=seed)
         state = cell(x, state)
-        rows = [written_out(cell, *given) for given in zip(x.tolist(), rows, strict=True)]
-        made = state if isinstance(state, tuple) else (state,)
+        rows = [reference_step(cell, *inputs) for inputs in zip(x.tolist(), rows, strict=True)]
+        actual = state if isinstance(state, tuple) else (state,)
         expected = [torch.tensor(part, dtype=torch.float64) for part in zip(*rows, strict=True)]
-        torch.testing.assert_close(list(made), expected)
+        torch.testing.assert_close(list(actual), expected)
 
 
-@pytest.mark.parametrize(("kind", "options"), OURS)
-def test_a_cell_splits_into_the_share_of_the_input_and_the_rest(
+@pytest.mark.parametrize(("kind", "options"), OTHER_CELLS)
+def test_a_step_equals_projection_and_update(
     kind: type[layers.Cell], options: dict[str, object]
 ) -> None:
-    cell, x = build(kind, **options), draw(3, BATCH, INPUT)
-    state = (draw(BATCH, HIDDEN).abs(),) * cell.num_states
-    whole = cell(x[1], state if cell.num_states > 1 else state[0])
+    cell, x = build(kind, **options), randn(3, BATCH, INPUT)
+    state = (randn(BATCH, HIDDEN).abs(),) * cell.num_states
+    full = cell(x[1], state if cell.num_states > 1 else state[0])
     parts = cell.update(cell.project(x)[1], state)
-    torch.testing.assert_close(whole if isinstance(whole, tuple) else (whole,), parts)
+    torch.testing.assert_close(full if isinstance(full, tuple) else (full,), parts)
 
 
-# Starting weights.
+# Initialization.
 
 
 @pytest.mark.parametrize(
     "kind", [layers.LSTMCell, layers.LayerNormLSTMCell, layers.PeepholeLSTMCell]
 )
-def test_forget_gates_start_half_open(kind: type[layers.Cell]) -> None:
+def test_forget_gates_are_initialized_to_one(kind: type[layers.Cell]) -> None:
     cell = kind(INPUT, HIDDEN)
     i, f, g, o = (cell.bias_ih + cell.bias_hh).chunk(4)
-    apart = HIDDEN**-0.5 if kind is layers.LayerNormLSTMCell else 0.0  # its biases differ
-    assert ((f - 1).abs() <= apart).all()
-    assert (torch.cat([i, g, o]).abs() <= apart).all()
+    bound = HIDDEN**-0.5 if kind is layers.LayerNormLSTMCell else 0.0  # of its random biases
+    assert ((f - 1).abs() <= bound).all()
+    assert (torch.cat([i, g, o]).abs() <= bound).all()
 
 
 @pytest.mark.parametrize("kind", [layers.RNNCell, layers.GRUCell, layers.LayerNormGRUCell])
-def test_recurrent_weights_start_orthogonal_gate_by_gate(kind: type[layers.Cell]) -> None:
+def test_recurrent_weights_are_orthogonal_for_each_gate(kind: type[layers.Cell]) -> None:
     for gate in kind(INPUT, HIDDEN).weight_hh.split(HIDDEN):
         torch.testing.assert_close(gate @ gate.T, torch.eye(HIDDEN), atol=1e-5, rtol=0)
 
 
-def test_an_indrnn_starts_with_memories_of_all_lengths_and_its_last_layer_with_long_ones() -> None:
+def test_an_indrnn_is_initialized_for_all_memory_lengths_or_for_long_memory() -> None:
     torch.manual_seed(0)
     cell = layers.IndRNNCell(8, 2000, max_seq_len=10)
     assert 0 <= cell.weight_hh.min() < 0.01
@@ -207,7 +209,7 @@ def test_an_indrnn_starts_with_memories_of_all_lengths_and_its_last_layer_with_l
     assert cell.weight_hh.max() <= 2 ** (1 / 10)
 
 
-def test_recurrent_weights_of_an_indrnn_come_back_within_their_bounds() -> None:
+def test_recurrent_weights_of_an_indrnn_are_clipped() -> None:
     cell = layers.IndRNNCell(2, 3, max_seq_len=5)
     cell.weight_hh.data = torch.tensor([3.0, -3.0, 0.5])
     h = cell(torch.zeros(1, 2), torch.ones(1, 3))
@@ -215,24 +217,24 @@ def test_recurrent_weights_of_an_indrnn_come_back_within_their_bounds() -> None:
     torch.testing.assert_close(cell.weight_hh.data, torch.tensor([2**0.2, -(2**0.2), 0.5]))
 
 
-def test_an_indrnn_that_is_within_its_bounds_may_read_twice_before_it_learns() -> None:
+def test_an_indrnn_supports_two_forward_passes_before_one_backward_pass() -> None:
     cell, x = layers.IndRNNCell(2, 3, max_seq_len=5), torch.ones(1, 2)
     (cell(x, torch.ones(1, 3)) + cell(2 * x, torch.ones(1, 3))).sum().backward()
     assert cell.weight_hh.grad.any()
 
 
-def test_an_sru_starts_with_the_variance_that_its_paper_wants() -> None:
+def test_an_sru_is_initialized_with_the_variance_of_its_paper() -> None:
     torch.manual_seed(0)
     cell = layers.SRUCell(300, 400, highway_bias=-2.0)
-    new, f, r, past = cell.weight_ih.detach().chunk(4)
-    for matrix, variance in ((new, 1), (f, 0.5), (r, 0.5), (past, 1)):
+    candidate, f, r, highway = cell.weight_ih.detach().chunk(4)
+    for matrix, variance in ((candidate, 1), (f, 0.5), (r, 0.5), (highway, 1)):
         assert matrix.var() * 300 == pytest.approx(variance, rel=0.05)
     assert cell.weight_ch.detach().var() == pytest.approx(0.5, rel=0.1)
     assert not cell.bias_ih[:400].any()
     assert (cell.bias_ih[400:] == -2).all()
 
 
-def test_the_highway_of_an_sru_keeps_the_variance_of_its_input() -> None:
+def test_the_highway_of_an_sru_preserves_the_variance_of_its_input() -> None:
     torch.manual_seed(0)
     cell = layers.SRUCell(400, 400)
     h, _ = cell(torch.randn(200, 400))
@@ -240,7 +242,7 @@ def test_the_highway_of_an_sru_keeps_the_variance_of_its_input() -> None:
 
 
 @pytest.mark.parametrize("heads", [1, 3])
-def test_an_slstm_starts_without_recurrence_and_forgets_more_from_unit_to_unit(heads: int) -> None:
+def test_an_slstm_is_initialized_without_recurrence_and_with_all_memory_lengths(heads: int) -> None:
     for depth in (0.0, 1.0):
         cell = layers.SLSTMCell(INPUT, 12, heads=heads, depth=depth)
         assert not cell.weight_hh.any()
@@ -253,19 +255,19 @@ def test_an_slstm_starts_without_recurrence_and_forgets_more_from_unit_to_unit(h
     assert not torch.equal(cell.bias_ih, layers.SLSTMCell(INPUT, 12, heads=heads).bias_ih)
 
 
-# What else the cells promise.
+# Further laws.
 
 
-def test_heads_of_an_slstm_see_only_their_own_units() -> None:
+def test_heads_of_an_slstm_are_independent() -> None:
     cell = build(layers.SLSTMCell, heads=3)
-    h = draw(1, HIDDEN).requires_grad_()
+    h = randn(1, HIDDEN).requires_grad_()
     gates = cell.project_state(h).view(4, HIDDEN)
     for unit in range(HIDDEN):
-        (seen,) = torch.autograd.grad(gates[:, unit].sum(), h, retain_graph=True)
-        assert seen[0].nonzero().flatten().tolist() == [unit // 2 * 2, unit // 2 * 2 + 1]
+        (grad,) = torch.autograd.grad(gates[:, unit].sum(), h, retain_graph=True)
+        assert grad[0].nonzero().flatten().tolist() == [unit // 2 * 2, unit // 2 * 2 + 1]
 
 
-def test_an_slstm_stays_finite_where_exponentials_do_not() -> None:
+def test_an_slstm_stays_finite_where_exponentials_overflow() -> None:
     cell = layers.SLSTMCell(1, HIDDEN)
     cell.weight_ih.data = torch.zeros_like(cell.weight_ih)
     cell.weight_ih.data[:HIDDEN] = 300  # of the input gate
@@ -276,22 +278,22 @@ def test_an_slstm_stays_finite_where_exponentials_do_not() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_zoneout_of_an_slstm_keeps_c_n_and_their_scale_together(training: bool) -> None:
-    """What c and n stand for, c exp(m) and n exp(m), is kept whole or taken by the mean."""
+def test_zoneout_of_an_slstm_treats_c_n_and_their_scale_together(training: bool) -> None:
+    """The unscaled values c exp(m) and n exp(m) are log_f together, or averaged."""
     cell = layers.SLSTMCell(INPUT, HIDDEN).double().train(training)
-    before = tuple(draw(50, HIDDEN, seed=seed).abs() for seed in range(4))
-    after = tuple(draw(50, HIDDEN, seed=seed).abs() for seed in range(4, 8))
+    before = tuple(randn(50, HIDDEN, seed=seed).abs() for seed in range(4))
+    after = tuple(randn(50, HIDDEN, seed=seed).abs() for seed in range(4, 8))
     torch.manual_seed(0)
     _, c, n, m = cell.zoneout(before, after, 0.3)
     old, new = ((s[1] * s[3].exp(), s[2] * s[3].exp()) for s in (before, after))
-    found = torch.stack([c, n]) * m.exp()
+    actual = torch.stack([c, n]) * m.exp()
     if training:
-        stays = m == before[3]
-        assert 0.2 < stays.double().mean() < 0.4
-        expected = torch.where(stays, torch.stack(old), torch.stack(new))
+        keep = m == before[3]
+        assert 0.2 < keep.double().mean() < 0.4
+        expected = torch.where(keep, torch.stack(old), torch.stack(new))
     else:
         expected = 0.3 * torch.stack(old) + 0.7 * torch.stack(new)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +304,7 @@ def test_zoneout_of_an_slstm_keeps_c_n_and_their_scale_together(training: bool) 
         (layers.SLSTMCell, {"heads": 4}, "heads must divide hidden_size=6, got 4"),
     ],
 )
-def test_options_without_meaning_are_refused(
+def test_invalid_options_are_errors(
     kind: type[layers.Cell], options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -311,7 +313,7 @@ def test_options_without_meaning_are_refused(
 
 @pytest.mark.parametrize("norm", ["all", "gate"])
 @pytest.mark.parametrize("name", ["LayerNormLSTM", "LayerNormGRU"])
-def test_steps_without_input_do_not_blow_up_the_gradient_of_a_norm(name, norm):
+def test_zero_inputs_do_not_make_the_gradient_of_a_norm_explode(name, norm):
     torch.manual_seed(1)
     layer = build_layer(name, 16, 32, options={"norm": norm})
     x = torch.randn(4, 20, 16)

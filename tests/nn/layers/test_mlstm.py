@@ -1,4 +1,4 @@
-"""mLSTM against its equations, written out step by step without any scaling, and how it starts."""
+"""mLSTM against its equations without scaling, and its initialization."""
 
 import pytest
 import torch
@@ -9,23 +9,23 @@ from rnn_lab.nn.layers.mlstm import MLSTM
 INPUT, HIDDEN, TIME, BATCH = 5, 6, 11, 3
 
 
-def draw(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
+def randn(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
     return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
-def build(sharp: float = 1.0, **options: object) -> MLSTM:
-    """A layer in double precision whose gates see the input."""
+def build(gate_scale: float = 1.0, **options: object) -> MLSTM:
+    """Return a layer in double precision whose gates depend on the input."""
     torch.manual_seed(0)
     layer = MLSTM(INPUT, HIDDEN, **options).double()
     with torch.no_grad():
         core = layer.layers[0]
-        core.weight.copy_(draw(*core.weight.shape, seed=3))
-        core.weight[: 2 * core.heads] *= sharp
-        core.norm.copy_(1 + 0.1 * draw(HIDDEN, seed=4))
+        core.weight.copy_(randn(*core.weight.shape, seed=3))
+        core.weight[: 2 * core.heads] *= gate_scale
+        core.norm.copy_(1 + 0.1 * randn(HIDDEN, seed=4))
     return layer
 
 
-def read(layer: MLSTM, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def reference(layer: MLSTM, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     core, output = layer.layers[0], []
     width = HIDDEN // core.heads
     c, n = x.new_zeros(BATCH, core.heads, width, width), x.new_zeros(BATCH, core.heads, width)
@@ -46,24 +46,24 @@ def read(layer: MLSTM, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("heads", [1, 2, 3])
 @pytest.mark.parametrize("exponential", [False, True])
-def test_an_mlstm_is_its_equations(heads: int, exponential: bool) -> None:
-    layer, x = build(heads=heads, exponential=exponential), draw(BATCH, TIME, INPUT)
+def test_an_mlstm_follows_its_equations(heads: int, exponential: bool) -> None:
+    layer, x = build(heads=heads, exponential=exponential), randn(BATCH, TIME, INPUT)
     output, (memory, sums, scale) = layer(x)
-    expected, c, n = read(layer, x)
+    expected, c, n = reference(layer, x)
     torch.testing.assert_close(output, expected)
     torch.testing.assert_close(memory[0] * scale[0, ..., None, None].exp(), c)
     torch.testing.assert_close(sums[0] * scale[0, ..., None].exp(), n)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 4, 11, 64])
-def test_the_size_of_a_chunk_changes_nothing(chunk: int) -> None:
-    x, lengths = draw(BATCH, TIME, INPUT), torch.tensor([11, 1, 6])
+def test_the_chunk_size_does_not_affect_the_result(chunk: int) -> None:
+    x, lengths = randn(BATCH, TIME, INPUT), torch.tensor([11, 1, 6])
     torch.testing.assert_close(build(chunk=chunk)(x, lengths), build(chunk=3)(x, lengths))
 
 
 @pytest.mark.parametrize("chunk", [4, 64])
-def test_steps_give_what_chunks_give(chunk: int) -> None:
-    layer, x, state = build(chunk=chunk), draw(BATCH, TIME, INPUT), None
+def test_single_steps_equal_chunks(chunk: int) -> None:
+    layer, x, state = build(chunk=chunk), randn(BATCH, TIME, INPUT), None
     output, end = layer(x)
     for t, x_t in enumerate(x.unbind(1)):
         y, state = layer.step(x_t, state)
@@ -71,9 +71,9 @@ def test_steps_give_what_chunks_give(chunk: int) -> None:
     torch.testing.assert_close(state, end)
 
 
-def test_input_gates_of_any_size_stay_finite_in_single_precision() -> None:
-    layer = build(sharp=300.0, chunk=4).float()
-    x = draw(BATCH, TIME, INPUT, dtype=torch.float32).requires_grad_()
+def test_large_input_gates_stay_finite_in_single_precision() -> None:
+    layer = build(gate_scale=300.0, chunk=4).float()
+    x = randn(BATCH, TIME, INPUT, dtype=torch.float32).requires_grad_()
     output, state = layer(x)
     (output.sum() + sum(part.sum() for part in state)).backward()
     assert output.isfinite().all()
@@ -89,7 +89,7 @@ def test_heads_divide_the_hidden_size() -> None:
         MLSTM(INPUT, HIDDEN, chunk=0)
 
 
-def test_gates_start_blind_and_remember() -> None:
+def test_gates_are_initialized_to_ignore_the_input_and_to_remember() -> None:
     core = MLSTM(INPUT, 8, heads=4).layers[0]
     assert not core.weight[:8].any()
     assert core.weight[8:].std().item() == pytest.approx((2 / (5 * INPUT)) ** 0.5, rel=0.2)
@@ -97,11 +97,11 @@ def test_gates_start_blind_and_remember() -> None:
     assert not core.bias[8:].any()
 
 
-def test_zoneout_keeps_a_share_of_the_heads_and_moves_the_mean_in_evaluation() -> None:
+def test_zoneout_keeps_some_heads_in_training_and_averages_in_evaluation() -> None:
     torch.manual_seed(0)
     layer, plain = MLSTM(INPUT, 400, heads=200, zoneout=0.3), MLSTM(INPUT, 400, heads=200)
     plain.load_state_dict(layer.state_dict())
-    x, before = draw(8, 1, INPUT, dtype=torch.float32), [torch.ones(1, 8, 200, 2, 2)]
+    x, before = randn(8, 1, INPUT, dtype=torch.float32), [torch.ones(1, 8, 200, 2, 2)]
     before = (*before, torch.ones(1, 8, 200, 2), torch.zeros(1, 8, 200))
 
     def memory(net: MLSTM) -> Tensor:
@@ -110,14 +110,14 @@ def test_zoneout_keeps_a_share_of_the_heads_and_moves_the_mean_in_evaluation() -
 
     first, second = ((memory(layer) == 1).all(-1).all(-1) for _ in range(2))
     assert first.float().mean() == pytest.approx(0.3, abs=0.03)
-    assert first.ne(second).any()  # drawn anew
+    assert first.ne(second).any()  # a new mask for each call
     torch.testing.assert_close(memory(layer.eval()), 0.7 * memory(plain) + 0.3)
 
 
 @pytest.mark.slow
-def test_single_precision_is_exact_over_long_rows() -> None:
+def test_single_precision_is_accurate_over_long_sequences() -> None:
     torch.manual_seed(0)
-    layer, x = build().float(), draw(2, 4096, INPUT, dtype=torch.float32)
+    layer, x = build().float(), randn(2, 4096, INPUT, dtype=torch.float32)
     output = layer(x)[0]
     exact = layer.double()(x.double())[0]
     assert (output - exact).abs().max() / exact.abs().max() < 1e-4

@@ -1,4 +1,4 @@
-"""Cells stepped through time: kernels give what stepping gives, and torch's layers what ours do."""
+"""Unrolled cells: kernels equal single steps, and our layers equal torch's layers."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from rnn_lab.nn.layers.lstm_with_layer_norm import LSTMWithLayerNorm
 from rnn_lab.nn.layers.rnn import SimpleRNN
 from rnn_lab.nn.layers.stack import StackedRNN
 
-HIDDEN, BATCH, TIME = 6, 4, 35  # more steps than a kernel takes together
+HIDDEN, BATCH, TIME = 6, 4, 35  # more steps than a kernel processes in one chunk
 
 KERNELS = [
     (layers.LayerNormLSTM, {"norm": "all"}),
@@ -40,7 +40,7 @@ def build(kind: type[StackedRNN], inputs: int, **options: object) -> StackedRNN:
     return layer
 
 
-def draw(*shape: int, seed: int = 1) -> Tensor:
+def randn(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
@@ -52,24 +52,24 @@ def parts(state: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 @pytest.mark.parametrize("inputs", [5, HIDDEN])
 @pytest.mark.parametrize("lengths", [None, torch.tensor([3, TIME, 1, 17])], ids=["full", "padded"])
 @pytest.mark.parametrize("read", ["output", "state", "all"])
-def test_a_kernel_gives_what_stepping_gives(
+def test_a_kernel_equals_single_steps(
     kind: type[StackedRNN],
     options: dict[str, object],
     inputs: int,
     lengths: Tensor | None,
     read: str,
 ) -> None:
-    layer, x = build(kind, inputs, **options), draw(BATCH, TIME, inputs).requires_grad_()
-    told = []
-    for fast in (True, False):
+    layer, x = build(kind, inputs, **options), randn(BATCH, TIME, inputs).requires_grad_()
+    results = []
+    for use_kernel in (True, False):
         for core in layer.layers:
-            core.use_kernel = fast
+            core.use_kernel = use_kernel
         output, state = layer(x, lengths)
-        made = {"output": (output,), "state": parts(state), "all": (output, *parts(state))}[read]
-        loss = sum((part * draw(*part.shape, seed=7)).sum() for part in made)
+        tensors = {"output": (output,), "state": parts(state), "all": (output, *parts(state))}[read]
+        loss = sum((part * randn(*part.shape, seed=7)).sum() for part in tensors)
         inputs_ = (x, *layer.parameters())
-        told.append((output, state, torch.autograd.grad(loss, inputs_, allow_unused=True)))
-    (fast_output, fast_state, fast), (output, state, slow) = told
+        results.append((output, state, torch.autograd.grad(loss, inputs_, allow_unused=True)))
+    (fast_output, fast_state, fast), (output, state, slow) = results
     torch.testing.assert_close((fast_output, fast_state), (output, state), rtol=1e-9, atol=1e-9)
     for quick, exact in zip(fast, slow, strict=True):
         exact = torch.zeros_like(quick) if exact is None and quick is not None else exact
@@ -77,30 +77,30 @@ def test_a_kernel_gives_what_stepping_gives(
 
 
 @every_kernel
-def test_a_kernel_may_be_asked_for_its_gradient_twice(
+def test_the_gradient_of_a_kernel_can_be_computed_twice(
     kind: type[StackedRNN], options: dict[str, object]
 ) -> None:
-    layer, x = build(kind, 5, **options), draw(BATCH, TIME, 5).requires_grad_()
+    layer, x = build(kind, 5, **options), randn(BATCH, TIME, 5).requires_grad_()
     output, _ = layer(x)
     first, again = (torch.autograd.grad(output.sum(), x, retain_graph=True) for _ in range(2))
     torch.testing.assert_close(first, again, rtol=0, atol=0)
 
 
 @every_kernel
-def test_a_kernel_needs_no_gradient_to_run(
+def test_a_kernel_runs_without_gradients(
     kind: type[StackedRNN], options: dict[str, object]
 ) -> None:
-    layer, x = build(kind, 5, **options), draw(BATCH, TIME, 5)
+    layer, x = build(kind, 5, **options), randn(BATCH, TIME, 5)
     with torch.inference_mode():
         output, _ = layer(x)
     torch.testing.assert_close(output, layer(x)[0].detach())
 
 
 @every_kernel
-def test_a_kernel_in_single_precision_stays_near_the_truth(
+def test_a_kernel_in_single_precision_is_close_to_double_precision(
     kind: type[StackedRNN], options: dict[str, object]
 ) -> None:
-    layer, x = build(kind, 5, **options), draw(BATCH, TIME, 5)
+    layer, x = build(kind, 5, **options), randn(BATCH, TIME, 5)
     exact = layer(x)[0].detach()
     torch.testing.assert_close(layer.float()(x.float())[0].double(), exact, rtol=1e-3, atol=1e-4)
 
@@ -109,29 +109,29 @@ def test_a_kernel_in_single_precision_stays_near_the_truth(
 def test_autocast_keeps_state_and_sums_in_single_precision(
     kind: type[StackedRNN], options: dict[str, object]
 ) -> None:
-    layer, x = build(kind, 5, **options).float(), draw(BATCH, TIME, 5).float()
+    layer, x = build(kind, 5, **options).float(), randn(BATCH, TIME, 5).float()
     with torch.autocast("cpu", torch.bfloat16):
         output, state = layer(x)
     assert output.dtype == torch.float32
     assert all(part.dtype == torch.float32 for part in parts(state))
 
 
-def test_a_simple_rnn_gives_what_torchs_gives() -> None:
-    layer, x = SimpleRNN(5, HIDDEN).double(), draw(BATCH, TIME, 5).requires_grad_()
-    torchs = nn.RNN(5, HIDDEN, batch_first=True).double()
+def test_a_simple_rnn_equals_torchs_rnn() -> None:
+    layer, x = SimpleRNN(5, HIDDEN).double(), randn(BATCH, TIME, 5).requires_grad_()
+    torch_rnn = nn.RNN(5, HIDDEN, batch_first=True).double()
     cell = layer.layers[0].cell
-    torchs.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
+    torch_rnn.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
     output, state = layer(x)
-    expected, last = torchs(x)
+    expected, last = torch_rnn(x)
     torch.testing.assert_close((output, state), (expected, last))
-    weight = draw(*output.shape, seed=3)
-    found = torch.autograd.grad((output * weight).sum(), (x, cell.weight_hh))
-    theirs = torch.autograd.grad((expected * weight).sum(), (x, torchs.weight_hh_l0))
-    torch.testing.assert_close(found, theirs)
+    weight = randn(*output.shape, seed=3)
+    grads = torch.autograd.grad((output * weight).sum(), (x, cell.weight_hh))
+    torch_grads = torch.autograd.grad((expected * weight).sum(), (x, torch_rnn.weight_hh_l0))
+    torch.testing.assert_close(grads, torch_grads)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_an_lstm_with_layer_norm_is_torchs_lstm_and_torchs_norm(bidirectional: bool) -> None:
+def test_an_lstm_with_layer_norm_equals_torchs_lstm_and_layer_norm(bidirectional: bool) -> None:
     torch.manual_seed(0)
     layer = LSTMWithLayerNorm(5, HIDDEN, 2, bidirectional=bidirectional)
     lstm = nn.LSTM(5, HIDDEN, 2, batch_first=True, bidirectional=bidirectional)
@@ -140,40 +140,40 @@ def test_an_lstm_with_layer_norm_is_torchs_lstm_and_torchs_norm(bidirectional: b
         parameter.data += torch.randn_like(parameter)
     lstm.load_state_dict(layer.lstm.state_dict())
     norm.load_state_dict(layer.layer_norm.state_dict())
-    x = draw(BATCH, TIME, 5).float()
+    x = randn(BATCH, TIME, 5).float()
     expected, (h, c) = lstm(x)
     output, (hidden, cell) = layer(x)
     torch.testing.assert_close((output, hidden, cell), (norm(expected), h, c))
 
 
-def test_an_lstm_with_layer_norm_reads_a_checkpoint_of_two_modules_of_torch() -> None:
+def test_an_lstm_with_layer_norm_loads_weights_of_two_torch_modules() -> None:
     lstm, norm = nn.LSTM(5, HIDDEN, 2, batch_first=True), nn.LayerNorm(HIDDEN)
-    layer, x = LSTMWithLayerNorm(5, HIDDEN, 2), draw(BATCH, TIME, 5).float()
+    layer, x = LSTMWithLayerNorm(5, HIDDEN, 2), randn(BATCH, TIME, 5).float()
     saved = {f"lstm.{key}": value for key, value in lstm.state_dict().items()}
     saved |= {f"layer_norm.{key}": value for key, value in norm.state_dict().items()}
     layer.load_state_dict(saved)
     torch.testing.assert_close(layer(x)[0], norm(lstm(x)[0]))
 
 
-def test_only_the_last_layer_of_several_indrnns_starts_with_long_memories() -> None:
+def test_only_the_last_layer_of_an_indrnn_is_initialized_for_long_memory() -> None:
     torch.manual_seed(0)
 
-    def shortest(layer: layers.IndRNN) -> list[float]:
+    def smallest_weights(layer: layers.IndRNN) -> list[float]:
         return [core.cell.weight_hh.min().item() for core in layer.layers]
 
-    *others, last = shortest(layers.IndRNN(2, 100, 3))
+    *others, last = smallest_weights(layers.IndRNN(2, 100, 3))
     assert last >= 0.99
     assert max(others) < 0.2
-    assert shortest(layers.IndRNN(2, 100))[0] < 0.2
+    assert smallest_weights(layers.IndRNN(2, 100))[0] < 0.2
 
 
-def test_layers_of_an_slstm_know_their_depth() -> None:
+def test_layers_of_an_slstm_get_their_relative_depth() -> None:
     layer = layers.SLSTM(5, HIDDEN, 3, bidirectional=True)
     assert [core.cell.depth for core in layer.layers] == [0, 0, 0.5, 0.5, 1, 1]
     assert layers.SLSTM(5, HIDDEN).layers[0].cell.depth == 0
 
 
-def test_a_new_cell_needs_nothing_but_its_class() -> None:
+def test_a_new_layer_needs_only_a_cell_class() -> None:
     class Leaky(IndRNNCell):
         def update(self, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             return (torch.lerp(projected, state[0], 0.5),)
@@ -193,10 +193,10 @@ def test_a_new_cell_needs_nothing_but_its_class() -> None:
 
 @pytest.mark.slow
 @every_kernel
-def test_time_grows_with_the_steps_and_no_faster(
+def test_time_grows_linearly_with_the_number_of_steps(
     kind: type[StackedRNN], options: dict[str, object]
 ) -> None:
-    """Kernels write into buffers: at ten times the steps a step costs about the same."""
+    """Kernels write into buffers: with ten times as many steps a step costs about the same."""
     import time
 
     layer = kind(8, 32, **options)
