@@ -1,4 +1,4 @@
-"""A checkpoint is read once while it is in use, and refused in one line where it cannot be read."""
+"""A checkpoint is read once while it is in use, and refused in one line if it is unreadable."""
 
 import gc
 import os
@@ -18,40 +18,40 @@ def path(tmp_path):
     return tmp_path / "a.ckpt"
 
 
-def test_the_same_file_is_the_same_object_while_it_is_in_use(path, monkeypatch):
+def test_opening_a_file_again_returns_the_same_object(path, monkeypatch):
     monkeypatch.chdir(path.parent)
-    opened = Checkpoint.open(path)
-    assert Checkpoint.open("a.ckpt") is opened
-    assert Checkpoint.open(str(path)) is opened
+    checkpoint = Checkpoint.open(path)
+    assert Checkpoint.open("a.ckpt") is checkpoint
+    assert Checkpoint.open(str(path)) is checkpoint
 
 
-def test_it_is_let_go_of_with_its_last_user(path):
-    opened = Checkpoint.open(path)
+def test_a_checkpoint_is_freed_with_its_last_reference(path):
+    checkpoint = Checkpoint.open(path)
     before = len(Checkpoint._open)
-    del opened
+    del checkpoint
     gc.collect()
     assert len(Checkpoint._open) == before - 1
 
 
-def test_a_file_that_was_written_anew_is_read_anew(path):
-    opened = Checkpoint.open(path)
+def test_a_replaced_file_is_read_again(path):
+    checkpoint = Checkpoint.open(path)
     torch.save(handmade.content(weight=torch.zeros(3)), path.with_name("b.ckpt"))
     os.replace(path.with_name("b.ckpt"), path)
     again = Checkpoint.open(path)
-    assert again is not opened
+    assert again is not checkpoint
     assert again.weights["weight"].tolist() == [0, 0, 0]
 
 
-def test_it_states_what_it_is_of(path):
-    opened = Checkpoint.open(path)
-    assert opened.model_name == "LSTMClassifier"
-    assert not opened.has_data
+def test_a_checkpoint_names_its_model_and_whether_it_has_data(path):
+    checkpoint = Checkpoint.open(path)
+    assert checkpoint.model_name == "LSTMClassifier"
+    assert not checkpoint.has_data
     with pytest.raises(UserError, match="trained without a data module"):
-        opened.data  # noqa: B018
+        checkpoint.data  # noqa: B018
 
 
 @pytest.mark.parametrize("other", [None, FORMAT + 1, "1", 0])
-def test_another_format_is_refused(path, other):
+def test_another_format_version_is_refused(path, other):
     content = handmade.content()
     content["rnn_lab"]["format"] = other
     torch.save(content, path)
@@ -59,17 +59,17 @@ def test_another_format_is_refused(path, other):
         Checkpoint.open(path)
 
 
-def test_damage_is_told_from_what_is_of_others(path):
+def test_damaged_files_differ_from_checkpoints_of_other_projects(path):
     torch.save({"state_dict": {}}, path)
-    with pytest.raises(UserError, match="another project") as found:
+    with pytest.raises(UserError, match="another project") as error:
         Checkpoint.open(path)
-    assert not isinstance(found.value, DamagedCheckpoint)
+    assert not isinstance(error.value, DamagedCheckpoint)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DamagedCheckpoint, match="not a checkpoint, or a damaged one"):
         Checkpoint.open(path)
 
 
-def test_a_description_of_another_form_names_the_file(path):
+def test_an_error_while_restoring_names_the_file(path):
     def build(state):
         return state["absent"]
 

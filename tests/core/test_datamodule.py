@@ -18,7 +18,7 @@ from rnn_lab.tasks.text_classification.batch import TextBatch
 
 
 class Numbered:
-    """Rows whose only word is their number."""
+    """Rows whose only token is their index."""
 
     def __init__(self, rows: int) -> None:
         self.lengths = np.random.default_rng(0).integers(1, 30, rows)
@@ -59,7 +59,7 @@ def test_the_loader_follows_the_plan(name: str) -> None:
     assert len(loader) == len(data.plan(name))
 
 
-def test_every_training_row_is_given_once_in_an_order_of_seed_and_epoch(
+def test_an_epoch_has_every_training_row_once_in_an_order_of_seed_and_epoch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def epoch(number: int) -> list[list[int]]:
@@ -74,35 +74,35 @@ def test_every_training_row_is_given_once_in_an_order_of_seed_and_epoch(
     assert first != epoch(0)
 
 
-def test_processes_share_the_rows() -> None:
-    given = []
+def test_test_rows_are_sharded_over_processes() -> None:
+    rows = []
     for rank in range(3):
         data = NumberedData(batch_size=2)
         data.trainer = SimpleNamespace(global_rank=rank, world_size=3)  # type: ignore[assignment]
-        given += [row for rows in rows_of(data.test_dataloader()) for row in rows]
-    assert sorted(given) == list(range(10))
+        rows += [row for batch in rows_of(data.test_dataloader()) for row in batch]
+    assert sorted(rows) == list(range(10))
 
 
-@pytest.mark.parametrize("read", [0, 1, 5, 10, 11])
-def test_a_resumed_epoch_gives_the_rest_exactly(read: int) -> None:
+@pytest.mark.parametrize("served", [0, 1, 5, 10, 11])
+def test_a_resumed_epoch_has_exactly_the_remaining_batches(served: int) -> None:
     first = NumberedData(batch_size=4)
     loader = first.train_dataloader()
     loader.sampler.set_epoch(2)
-    whole = rows_of(loader)
+    epoch = rows_of(loader)
     batches = iter(loader)
-    for _ in range(read):
+    for _ in range(served):
         next(batches)
 
     second = NumberedData(batch_size=4)
     second.load_state_dict(first.state_dict())
     loader = second.train_dataloader()
     loader.sampler.set_epoch(2)
-    assert rows_of(loader) == (whole[read:] or whole)  # after the last batch: the next epoch
+    assert rows_of(loader) == (epoch[served:] or epoch)  # after the last batch: the next epoch
     loader.sampler.set_epoch(3)
-    assert len(rows_of(loader)) == len(whole)
+    assert len(rows_of(loader)) == len(epoch)
 
 
-def test_a_state_tells_the_place_after_a_resume_too() -> None:
+def test_the_state_has_the_position_also_after_a_resume() -> None:
     data = NumberedData(batch_size=4)
     data.load_state_dict({"num_batches_served": 5})
     assert data.state_dict() == {"num_batches_served": 5}
@@ -112,15 +112,15 @@ def test_a_state_tells_the_place_after_a_resume_too() -> None:
 
 
 class Recorder(LightningModule):
-    """Learns nothing and remembers what it was given."""
+    """Record the rows of all training batches without learning."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen: list[list[int]] = []
+        self.rows: list[list[int]] = []
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
-        self.seen += rows_of([batch])
+        self.rows += rows_of([batch])
         return self.weight * 1.0
 
     def validation_step(self, batch: TextBatch, batch_idx: int) -> None:
@@ -131,7 +131,7 @@ class Recorder(LightningModule):
 
 
 class SaveAt(Callback):
-    """Writes a checkpoint after a step, as a checkpoint callback does."""
+    """Save a checkpoint after a step, as a checkpoint callback does."""
 
     def __init__(self, step: int, path: Path) -> None:
         self.step, self.path = step, path
@@ -142,7 +142,7 @@ class SaveAt(Callback):
 
 
 @pytest.mark.parametrize(("step", "limit"), [(4, 11), (11, 11), (15, 11), (3, 5), (5, 5), (7, 5)])
-def test_a_resumed_run_reads_what_an_unbroken_one_reads(
+def test_a_resumed_run_reads_the_remaining_batches_of_an_uninterrupted_one(
     tmp_path: Path, step: int, limit: int
 ) -> None:
     saving = SaveAt(step, tmp_path / "saved.ckpt")
@@ -161,29 +161,29 @@ def test_a_resumed_run_reads_what_an_unbroken_one_reads(
             num_sanity_val_steps=0,
         )
         trainer.fit(task, datamodule=NumberedData(batch_size=4), ckpt_path=checkpoint)
-        return task.seen
+        return task.rows
 
-    unbroken = run()
-    assert len(unbroken) == 3 * limit
-    assert run(saving.path) == unbroken[step:]
+    uninterrupted = run()
+    assert len(uninterrupted) == 3 * limit
+    assert run(saving.path) == uninterrupted[step:]
 
 
-def test_lightning_sets_the_epoch() -> None:
+def test_the_sampler_of_a_loader_has_the_method_by_which_lightning_sets_the_epoch() -> None:
     loader = NumberedData().train_dataloader()
     assert isinstance(loader.sampler, BucketBatchSampler)
     assert hasattr(loader.sampler, "set_epoch")
 
 
-def test_a_recipe_rebuilds_the_module(tmp_path: Path) -> None:
+def test_the_build_specification_rebuilds_the_module(tmp_path: Path) -> None:
     data = SyntheticReviews(train_size=50, valid_size=5, test_size=5, batch_size=7)
-    recipe = Checkpoint.open(handmade.write(tmp_path / "a.ckpt", data=data.build_spec())).data
-    assert recipe["class_path"] == "rnn_lab.SyntheticReviews"
-    again = SyntheticReviews(**recipe["init_args"])
-    assert (again.sizes, again.batch_size) == (data.sizes, 7)
-    assert recipe["labels"] == data.label_names
+    spec = Checkpoint.open(handmade.write(tmp_path / "a.ckpt", data=data.build_spec())).data
+    assert spec["class_path"] == "rnn_lab.SyntheticReviews"
+    rebuilt = SyntheticReviews(**spec["init_args"])
+    assert (rebuilt.sizes, rebuilt.batch_size) == (data.sizes, 7)
+    assert spec["labels"] == data.label_names
 
 
-def test_a_recipe_names_labels_only_where_there_are_some() -> None:
+def test_the_build_specification_has_labels_only_if_rows_have_labels() -> None:
     class Unlabeled(NumberedData):
         label_names = ()  # type: ignore[assignment]
 
@@ -191,7 +191,7 @@ def test_a_recipe_names_labels_only_where_there_are_some() -> None:
     assert NumberedData().build_spec()["labels"] == ["no", "yes"]
 
 
-def test_batches_by_tokens_count_the_steps_of_training_alone() -> None:
+def test_batch_tokens_limit_training_batches_only() -> None:
     class Counted(NumberedData):
         batch_tokens = 50
 
@@ -203,13 +203,13 @@ def test_batches_by_tokens_count_the_steps_of_training_alone() -> None:
     assert len(data.plan("valid")) == 5
 
 
-def test_a_checkpoint_without_data_has_no_recipe_of_it(tmp_path: Path) -> None:
+def test_a_checkpoint_without_data_has_no_data_specification(tmp_path: Path) -> None:
     path = handmade.write(tmp_path / "a.ckpt")
     with pytest.raises(UserError, match="was trained without a data module"):
         Checkpoint.open(path).data  # noqa: B018
 
 
-def test_what_is_no_checkpoint_of_ours_is_one_line(tmp_path: Path) -> None:
+def test_files_that_are_no_checkpoint_of_this_project_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     with pytest.raises(UserError, match="does not exist"):
         Checkpoint.open(path)
@@ -219,12 +219,12 @@ def test_what_is_no_checkpoint_of_ours_is_one_line(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, path)
     with pytest.raises(UserError, match="is a checkpoint of another project"):
         Checkpoint.open(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match="is not a checkpoint, or a damaged one"):
         Checkpoint.open(path)
 
 
-def test_a_batch_size_below_one_is_named() -> None:
+def test_a_batch_size_below_one_is_refused() -> None:
     with pytest.raises(UserError, match="batch_size must be at least 1, got 0"):
         NumberedData(batch_size=0)

@@ -59,14 +59,14 @@ def test_a_mapping_sets_the_fields_it_names():
         (3, "got int"),
     ],
 )
-def test_what_is_no_group_is_refused(value, message):
+def test_other_values_and_unknown_fields_are_refused(value, message):
     with pytest.raises(UserError, match=message):
         as_options(Group, value)
 
 
 def test_plain_options_convert_groups_at_any_depth():
-    found = plain_options({"a": [Group(2)], "b": (1, "c")})
-    assert found == {"a": [asdict(Group(2))], "b": (1, "c")}
+    plain = plain_options({"a": [Group(2)], "b": (1, "c")})
+    assert plain == {"a": [asdict(Group(2))], "b": (1, "c")}
 
 
 def test_a_task_stores_a_group_as_plain_values(tmp_path):
@@ -80,5 +80,5 @@ def test_a_task_stores_a_group_as_plain_values(tmp_path):
 
 
 def test_a_dotted_string_in_a_group_is_no_class_path():
-    recipe = GroupedTask(Group(label="os.system")).build_spec()
-    check_class_paths(recipe, "a.ckpt")
+    spec = GroupedTask(Group(label="os.system")).build_spec()
+    check_class_paths(spec, "a.ckpt")

@@ -1,4 +1,4 @@
-"""What configs and checkpoints store is the shortest path from which a class can be imported."""
+"""Configs and checkpoints store the shortest path from which a class can be imported."""
 
 from importlib import import_module
 
@@ -16,7 +16,7 @@ PUBLIC = {name: getattr(rnn_lab, name) for name in (*models.__all__, *datamodule
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_models_and_data_are_at_the_top(name):
+def test_models_and_data_modules_have_paths_in_the_top_package(name):
     assert public_path(PUBLIC[name]) == f"rnn_lab.{name}"
 
 
@@ -30,12 +30,12 @@ def test_models_and_data_are_at_the_top(name):
         (dict, "builtins.dict"),
     ],
 )
-def test_others_are_in_the_package_that_exports_them(cls, path):
+def test_other_classes_have_paths_in_the_package_that_exports_them(cls, path):
     assert public_path(cls) == path
 
 
 @pytest.mark.parametrize("cls", [*PUBLIC.values(), training.CosineDecay, *LAYERS.values()])
-def test_a_path_leads_back_to_its_class(cls):
+def test_a_path_imports_its_class(cls):
     module, _, name = public_path(cls).rpartition(".")
     assert getattr(import_module(module), name) is cls
 

@@ -1,4 +1,4 @@
-"""The one training, validation and test step, with data that has the names of its parts."""
+"""Training, validation and test steps, and the specifications in a checkpoint."""
 
 import warnings
 from functools import partial
@@ -33,23 +33,26 @@ def small(cls, data, **options):
     return cls(data.vocab_size, 8, 8, **options)
 
 
-def test_test_metrics_are_exact_over_batches_of_unlike_sizes(reviews):
+def test_test_metrics_are_exact_over_batches_of_different_sizes(reviews):
     seed_everything(0)
     model = small(LSTMClassifier, reviews)
     (measured,) = trainer().test(model, reviews, verbose=False)
     split = reviews.split("test")
     whole = split[torch.arange(len(split)).numpy()]
     model.eval()
-    scores = model.step(whole)
-    right = (scores.predictions.argmax(1) == whole.labels).float().mean()
-    assert measured["test/accuracy"] == pytest.approx(float(right))
-    assert measured["test/loss"] == pytest.approx(float(scores.loss.detach()), rel=1e-5)
+    output = model.step(whole)
+    accuracy = (output.predictions.argmax(1) == whole.labels).float().mean()
+    assert measured["test/accuracy"] == pytest.approx(float(accuracy))
+    assert measured["test/loss"] == pytest.approx(float(output.loss.detach()), rel=1e-5)
     assert model.metrics["test"]["confusion"].compute().sum() == len(split)
 
 
-def test_an_optimizer_is_fused_unless_told_otherwise(reviews):
-    for asked, fused in ((None, True), (partial(torch.optim.AdamW, lr=1e-3, fused=False), False)):
-        model = small(LSTMClassifier, reviews, optimizer=asked)
+def test_an_optimizer_is_fused_unless_fused_is_false(reviews):
+    for optimizer, fused in (
+        (None, True),
+        (partial(torch.optim.AdamW, lr=1e-3, fused=False), False),
+    ):
+        model = small(LSTMClassifier, reviews, optimizer=optimizer)
         fit = trainer(max_steps=1, limit_val_batches=0)
         fit.fit(model, reviews)
         assert fit.optimizers[0].param_groups[0]["fused"] is fused
@@ -67,7 +70,7 @@ class PerStep(LambdaLR):
     ("scheduler", "rate"),
     [(PerStep, 0.5**8), (partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1), 0.01)],
 )
-def test_a_schedule_steps_as_its_class_says(reviews, scheduler, rate):
+def test_a_schedule_is_updated_at_the_interval_of_its_class(reviews, scheduler, rate):
     model = small(LSTMClassifier, reviews, scheduler=scheduler)
     fit = trainer(max_epochs=2)
     fit.fit(model, reviews)
@@ -76,13 +79,13 @@ def test_a_schedule_steps_as_its_class_says(reviews, scheduler, rate):
         assert fit.lr_scheduler_configs[0].scheduler.total_steps == 8
 
 
-def test_mixed_precision_goes_with_clipping_and_the_fused_default(reviews):
+def test_mixed_precision_works_with_clipping_and_the_fused_default(reviews):
     model = small(LSTMClassifier, reviews)
     with warnings.catch_warnings():
         trainer(max_steps=2, precision="bf16-mixed", gradient_clip_val=1.0).fit(model, reviews)
 
 
-def test_a_checkpoint_says_how_to_build_model_and_data(reviews, tmp_path):
+def test_a_checkpoint_has_the_build_specifications_of_model_and_data(reviews, tmp_path):
     model = small(SentimentLSTM, reviews, optimizer=torch.optim.SGD)
     fit = trainer(max_steps=1, limit_val_batches=0)
     fit.fit(model, reviews)
@@ -98,7 +101,7 @@ def test_a_checkpoint_says_how_to_build_model_and_data(reviews, tmp_path):
     assert "vocab_from_checkpoint" not in saved["data"]["init_args"]
 
 
-def test_labels_that_a_model_cannot_tell_are_refused_by_name():
+def test_data_with_another_number_of_labels_is_refused():
     reviews = SyntheticReviews(8, 8, 8)
     with pytest.raises(
         UserError, match="LSTMClassifier predicts 3 classes, SyntheticReviews has 2"
@@ -106,7 +109,7 @@ def test_labels_that_a_model_cannot_tell_are_refused_by_name():
         trainer(max_steps=1).fit(LSTMClassifier(reviews.vocab_size, 8, 8, 3), reviews)
 
 
-def test_word_vectors_of_the_data_are_where_training_starts(tmp_path):
+def test_embeddings_are_initialized_with_the_word_vectors_of_the_data(tmp_path):
     (tmp_path / "v.txt").write_text("plot 1 2 3\nnever-seen 4 5 6\ncast 7 8 9\n")
     reviews = SyntheticReviews(64, 8, 8)
     reviews.vectors = str(tmp_path / "v.txt")
@@ -116,22 +119,24 @@ def test_word_vectors_of_the_data_are_where_training_starts(tmp_path):
     assert model.embedding.weight[row].tolist() == [7, 8, 9]
 
 
-def test_training_goes_on_in_the_middle_of_an_epoch_as_if_undisturbed(reviews, tmp_path):
-    """Dropout aside: the order of batches, the weights and the optimizer all go on."""
+def test_training_resumed_in_mid_epoch_reaches_the_same_weights(reviews, tmp_path):
+    """Batches, weights and optimizer are resumed; dropout would need the random states, too."""
 
-    def fresh():
+    def new_model():
         seed_everything(3)
         return small(TextClassifier, reviews, dropouts=Dropouts(head=0.0))
 
     def data():
         return SyntheticReviews(64, 24, 40, batch_size=16)
 
-    whole, resumed = fresh(), fresh()
+    whole, resumed = new_model(), new_model()
 
     def two_epochs(name):
-        keep = ModelCheckpoint(tmp_path / name, "six", every_n_train_steps=6)  # of 2 x 4 steps
+        checkpointing = ModelCheckpoint(
+            tmp_path / name, "six", every_n_train_steps=6
+        )  # of 2 x 4 steps
         return trainer(
-            max_epochs=2, limit_val_batches=0, enable_checkpointing=True, callbacks=[keep]
+            max_epochs=2, limit_val_batches=0, enable_checkpointing=True, callbacks=[checkpointing]
         )
 
     two_epochs("whole").fit(whole, data())
@@ -141,7 +146,7 @@ def test_training_goes_on_in_the_middle_of_an_epoch_as_if_undisturbed(reviews, t
         assert torch.equal(resumed.state_dict()[name], weights), name
 
 
-def test_series_train_through_the_same_step():
+def test_series_are_trained_by_the_same_step():
     chirps = SyntheticChirps(32, 16, 16, batch_size=8)
     model = GRUClassifier(chirps.input_dim, 8, chirps.num_classes)
     fit = trainer(max_epochs=1)

@@ -1,9 +1,10 @@
-"""A checkpoint from elsewhere names classes; the code of other packages is not run for it."""
+"""Checkpoints name classes, but code of packages that are not trusted is never executed."""
 
 import copy
 import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -32,19 +33,19 @@ Path(__file__).with_name("run").touch()
 
 
 class Model(LSTMClassifier):
-    """A model of somebody else."""
+    """A model of another package."""
 
 
 class Data(SyntheticReviews):
-    """Data of somebody else."""
+    """Data of another package."""
 
 
 class Optimizer(torch.optim.SGD):
-    """An optimizer of somebody else."""
+    """An optimizer of another package."""
 
 
 class Schedule(torch.optim.lr_scheduler.StepLR):
-    """A schedule of somebody else."""
+    """A schedule of another package."""
 
 
 def factor(epoch: int) -> float:
@@ -58,7 +59,7 @@ class Loaded(LSTMClassifier):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """What a checkpoint of an untrained model holds, with optimizer and schedule."""
+    """The content of a checkpoint with an optimizer and a schedule."""
     folder = tmp_path_factory.mktemp("run")
     words = [
         *("fit", "--model=LSTMClassifier", "--data=SyntheticReviews", "--data.train_size=16"),
@@ -73,7 +74,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def foreign(tmp_path, monkeypatch):
-    """The file that tells whether a package of somebody else was run."""
+    """The file that exists if the code of another package was executed."""
     for name in ("foreign_a", "foreign_b"):
         (tmp_path / "packages" / name).mkdir(parents=True)
         (tmp_path / "packages" / name / "__init__.py").write_text(FOREIGN)
@@ -94,7 +95,7 @@ def named(path):
 
 
 def change(content: dict[str, Any], what: str) -> None:
-    """Let a checkpoint name something foreign."""
+    """Make a checkpoint name a class of another package."""
     model, data = (content["rnn_lab"][part] for part in ("model", "data"))
     arguments = model["init_args"]
     match what:
@@ -130,12 +131,12 @@ def change(content: dict[str, Any], what: str) -> None:
             data["init_args"]["batch_size"] = named("foreign_a.Data")
 
 
-WAYS = {
+COMMANDS = {
     "predict": ["predict", "--ckpt_path={path}", "--input={texts}"],
     "test": ["test", "--ckpt_path={path}"],
     "validate with another model": ["validate", "--ckpt_path={path}", "--model=LSTMClassifier"],
-    "go on": ["fit", "--ckpt_path={path}", "--trainer.max_epochs=2"],
-    "start from": ["fit", "--init_from={path}"],
+    "resume": ["fit", "--ckpt_path={path}", "--trainer.max_epochs=2"],
+    "init_from": ["fit", "--init_from={path}"],
     "vocabulary": ["fit", "--model=LSTMClassifier", "--data=TextFiles", "--data.train=no.txt",
                    "--data.vocab_from_checkpoint={path}"],
     "average": ["average", "{path}", "{path}", "--output=mean.ckpt"],
@@ -153,11 +154,13 @@ NAMED = (
 DISGUISED = {
     "optimizer as text", "optimizer with its point hidden", "optimizer in a file", "nested as text"
 }  # fmt: skip
-CASES = [("test", what) for what in NAMED] + [(way, "model") for way in WAYS if way != "test"]
-CASES += [(way, what) for way in ("go on", "start from") for what in ("optimizer", "data")]
+CASES = [("test", what) for what in NAMED] + [
+    (command, "model") for command in COMMANDS if command != "test"
+]
+CASES += [(command, what) for command in ("resume", "init_from") for what in ("optimizer", "data")]
 
 
-def status_of(way, content, folder):
+def status_of(command, content, folder):
     path, config = folder / "path.ckpt", folder / "config.yaml"
     torch.save(content, path)
     config.write_text(
@@ -165,25 +168,27 @@ def status_of(way, content, folder):
         f"data: {{class_path: SyntheticReviews}}\nckpt_path: {path}\n"
     )
     places = {"path": path, "texts": folder / "texts.txt", "config": config}
-    return main([word.format(**places) for word in WAYS[way]])
+    return main([word.format(**places) for word in COMMANDS[command]])
 
 
-@pytest.mark.parametrize(("way", "what"), CASES)
-def test_no_way_runs_the_code_of_another_package(way, what, trained, foreign, tmp_path, capsys):
+@pytest.mark.parametrize(("command", "what"), CASES)
+def test_no_command_executes_code_of_another_package(
+    command, what, trained, foreign, tmp_path, capsys
+):
     content = copy.deepcopy(trained)
     change(content, what)
-    assert status_of(way, content, tmp_path) == 1
+    assert status_of(command, content, tmp_path) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("rnn-lab: ")
     assert str(tmp_path / "path.ckpt") in line
     assert ("foreign_a" in line) == (what != "optimizer in a file")
-    told = "RNN_LAB_ALLOW=foreign_a" in line
-    assert told == (what not in DISGUISED)
+    named = "RNN_LAB_ALLOW=foreign_a" in line
+    assert named == (what not in DISGUISED)
     assert not foreign.exists()
     assert [path.name for path in Path().iterdir()] == ["subclass.yaml"]
 
 
-def test_an_ensemble_takes_no_code_of_another_package_in(trained, foreign, tmp_path):
+def test_an_ensemble_executes_no_code_of_another_package(trained, foreign, tmp_path):
     content = copy.deepcopy(trained)
     torch.save(content, tmp_path / "first.ckpt")
     change(content, "model")
@@ -193,39 +198,41 @@ def test_an_ensemble_takes_no_code_of_another_package_in(trained, foreign, tmp_p
     assert not foreign.exists()
 
 
-@pytest.mark.parametrize("way", ["predict", "test", "go on", "start from", "average"])
-def test_the_unchanged_checkpoint_goes_every_way(way, trained, foreign, tmp_path):
-    assert status_of(way, trained, tmp_path) == 0
+@pytest.mark.parametrize("command", ["predict", "test", "resume", "init_from", "average"])
+def test_every_command_accepts_the_unchanged_checkpoint(command, trained, foreign, tmp_path):
+    assert status_of(command, trained, tmp_path) == 0
 
 
-@pytest.mark.parametrize("way", ["predict", "test", "go on", "start from"])
-def test_what_lightning_notes_of_arguments_is_not_heeded(way, trained, foreign, tmp_path):
+@pytest.mark.parametrize("command", ["predict", "test", "resume", "init_from"])
+def test_hyperparameters_of_lightning_are_ignored(command, trained, foreign, tmp_path):
     content = copy.deepcopy(trained)
-    notes = {"_class_path": "foreign_a.Model", "optimizer": named("foreign_a.Optimizer")}
+    hparams = {"_class_path": "foreign_a.Model", "optimizer": named("foreign_a.Optimizer")}
     for name in ("hyper_parameters", "datamodule_hyper_parameters"):
-        content[name] |= {"_instantiator": "lightning.pytorch.cli.instantiate_module", **notes}
+        content[name] |= {"_instantiator": "lightning.pytorch.cli.instantiate_module", **hparams}
     content["callbacks"]["foreign_a.Callback"] = {}
-    assert status_of(way, content, tmp_path) == 0
+    assert status_of(command, content, tmp_path) == 0
     assert not foreign.exists()
 
 
-def test_training_goes_on_from_no_mean_of_weights(trained, foreign, tmp_path, capsys):
+def test_training_cannot_be_resumed_from_averaged_weights(trained, foreign, tmp_path, capsys):
     assert status_of("average", trained, tmp_path) == 0
     assert main(["fit", "--ckpt_path=mean.ckpt"]) == 1
     assert "use --init_from=mean.ckpt to start" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("way", ["predict", "test"])
-def test_a_package_that_the_user_allows_is_run(way, trained, foreign, tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", ["predict", "test"])
+def test_a_package_that_the_user_allows_is_imported(
+    command, trained, foreign, tmp_path, monkeypatch
+):
     content = copy.deepcopy(trained)
     for what in ("model", "data", "optimizer", "scheduler"):
         change(content, what)
     monkeypatch.setenv("RNN_LAB_ALLOW", "other, foreign_a")
-    assert status_of(way, content, tmp_path) == 0
+    assert status_of(command, content, tmp_path) == 0
     assert foreign.exists()
 
 
-def test_a_package_is_allowed_alone_without_those_whose_names_begin_alike(foreign, monkeypatch):
+def test_allowing_a_package_does_not_allow_packages_with_the_same_prefix(foreign, monkeypatch):
     monkeypatch.setenv("RNN_LAB_ALLOW", "foreign,foreign_b")
     with pytest.raises(UserError, match="RNN_LAB_ALLOW=foreign_a"):
         import_trusted_class("foreign_a.Model", "a.ckpt")
@@ -233,7 +240,7 @@ def test_a_package_is_allowed_alone_without_those_whose_names_begin_alike(foreig
     assert not foreign.exists()
 
 
-def test_a_class_that_is_loaded_already_needs_no_leave(trained, tmp_path):
+def test_a_class_that_is_loaded_already_needs_no_permission(trained, tmp_path):
     content = copy.deepcopy(trained)
     content["rnn_lab"]["model"]["class_path"] = f"{__name__}.Loaded"
     torch.save(content, tmp_path / "own.ckpt")
@@ -251,7 +258,7 @@ def test_a_class_that_is_loaded_already_needs_no_leave(trained, tmp_path):
         "rnn_lab..models.Task", f"{__name__}.Path", "builtins.eval",
     ],
 )  # fmt: skip
-def test_what_is_no_model_data_optimizer_or_schedule_is_refused(path):
+def test_other_objects_than_models_data_optimizers_and_schedules_are_refused(path):
     with pytest.raises(UserError, match=r"a\.ckpt names "):
         import_trusted_class(path, "a.ckpt")
 
@@ -265,29 +272,36 @@ def test_what_is_no_model_data_optimizer_or_schedule_is_refused(path):
         ("lightning.pytorch.cli.ReduceLROnPlateau", "ReduceLROnPlateau"),
     ],
 )
-def test_ours_and_those_of_torch_are_allowed(path, name):
+def test_classes_of_rnn_lab_and_torch_are_allowed(path, name):
     assert import_trusted_class(path, "a.ckpt").__name__ == name
 
 
-def test_only_optimizer_and_schedule_of_ours_take_what_is_imported():
-    """Else a string of another argument, such as a column's name, would be read as a path."""
+def has_kwargs(name: str, hint: Any) -> bool:
+    """Whether an argument takes a mapping of any values, itself or in a group of options."""
+    groups = [cls for cls in (hint, *get_args(hint)) if is_dataclass(cls)]
+    names = [name, *(field.name for group in groups for field in fields(group))]
+    return any(each.endswith("_kwargs") for each in names)
+
+
+def test_only_optimizer_and_scheduler_arguments_are_imported():
+    """Otherwise a string in another argument, such as a column name, would be taken for a path."""
     known = [*concrete_subclasses(Task).values(), *concrete_subclasses(LabDataModule).values()]
     for cls in (cls for cls in known if cls.__module__.startswith("rnn_lab.")):
         hints = get_type_hints(cls.__init__)
         path = f"{cls.__module__}.{cls.__name__}"
         for name in hints.keys() - {"optimizer", "scheduler", "return"}:
-            if not name.endswith("_kwargs"):
+            if not has_kwargs(name, hints[name]):
                 check_class_paths({"class_path": path, "init_args": {name: "a.column"}}, "a.ckpt")
 
 
-def test_recipes_of_ours_pass(trained):
+def test_build_specifications_of_rnn_lab_are_accepted(trained):
     for part in ("model", "data"):
-        made = trained["rnn_lab"][part]
-        check_class_paths({k: made[k] for k in ("class_path", "init_args")}, "a.ckpt")
+        spec = trained["rnn_lab"][part]
+        check_class_paths({k: spec[k] for k in ("class_path", "init_args")}, "a.ckpt")
     check_class_paths(TextClassifier(9, layer_kwargs={"zoneout": 0.1}).build_spec(), "a.ckpt")
 
 
-def test_a_config_cannot_have_a_command_run_in_place_of_an_optimizer(tmp_path, monkeypatch, capsys):
+def test_a_config_cannot_execute_a_function_in_place_of_an_optimizer(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     optimizer = "{class_path: os.system, init_args: {command: touch run}}"
     init_args = f"init_args: {{optimizer: {optimizer}}}"
@@ -299,7 +313,7 @@ def test_a_config_cannot_have_a_command_run_in_place_of_an_optimizer(tmp_path, m
     assert [path.name for path in tmp_path.iterdir()] == ["odd.yaml"]
 
 
-def test_typing_one_of_our_classes_trusts_no_more_of_ours_than_before():
+def test_naming_a_class_of_rnn_lab_trusts_no_other_function_of_it():
     import_user_class("rnn_lab.LSTMClassifier")
     with pytest.raises(UserError, match="which is not a model, data module, optimizer or schedule"):
         import_trusted_class("rnn_lab.core.loading.import_module", "a.ckpt")
