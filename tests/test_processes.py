@@ -125,7 +125,7 @@ def measured(run, stage):
 def test_two_processes_write_one_run(run):
     assert {path.name for path in run.iterdir()} >= {
         "config.yaml", "checkpoints", "metrics.csv", "curves.png", "confusion_matrix.png",
-        "mistakes.csv", "wandb",
+        "misclassified.csv", "wandb",
     }  # fmt: skip
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert len(list(run.glob("wandb/offline-run-*"))) == 1
@@ -147,14 +147,16 @@ def test_one_process_measures_the_same(run):
     files = [f"--data.{name}={name}.txt" for name in ("train", "valid", "test")]
     one = ["--ckpt_path", str(best), *files, "--trainer.accelerator=cpu", "--trainer.devices=1"]
     of_two = {stage: measured(run, stage) for stage in ("val", "test")}
-    mistakes = table(run / "mistakes.csv")
+    misclassified = table(run / "misclassified.csv")
     assert rnn_lab(["validate", *one]) == 0
     assert rnn_lab(["test", *one]) == 0
     for stage, metrics in of_two.items():
         assert metrics.keys() == {f"{stage}/{n}" for n in ("loss", "accuracy", "f1", "auroc")}
         assert measured(run, stage) == pytest.approx(metrics, abs=1e-6)
-    assert len(mistakes) == round(TEST * (1 - of_two["test"]["test/accuracy"]))
-    assert {row["text"] for row in table(run / "mistakes.csv")} == {row["text"] for row in mistakes}
+    assert len(misclassified) == round(TEST * (1 - of_two["test"]["test/accuracy"]))
+    assert {row["text"] for row in table(run / "misclassified.csv")} == {
+        row["text"] for row in misclassified
+    }
 
 
 def test_torchrun_writes_one_run(tmp_path):

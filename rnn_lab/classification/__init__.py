@@ -1,1 +1,1 @@
-"""What all classifying tasks share: loss, metrics, reports."""
+"""Shared by all classification tasks: loss, metrics, reports."""

@@ -1,4 +1,4 @@
-"""The confusion matrix as a figure."""
+"""Plot of the confusion matrix."""
 
 from collections.abc import Sequence
 
@@ -10,43 +10,44 @@ from rnn_lab.training.plots import GRAY
 
 
 def confusion_matrix(matrix: Sequence[Sequence[int]] | np.ndarray, labels: Sequence[str]) -> Figure:
-    """Draw how often each class was taken for which; color is the share of the true class.
+    """Plot a confusion matrix; colors are fractions of the true class.
 
     Args:
         matrix: Counts, true class by predicted class.
-        labels: Name of each class, in the matrix's order.
+        labels: Names of the classes in the order of the matrix.
 
     Returns:
-        A figure of its own, no part of pyplot.
+        A figure that pyplot does not manage.
 
     Raises:
-        ValueError: If the matrix is not square or does not fit the labels.
+        ValueError: If the matrix does not have a row and a column per label.
     """
     counts = np.asarray(matrix)
     if counts.shape != (len(labels), len(labels)):
-        raise ValueError(f"{len(labels)} labels do not fit a matrix of shape {counts.shape}")
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        expected = (len(labels), len(labels))
+        raise ValueError(f"expected a matrix of shape {expected}, got {counts.shape}")
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = min(16.0, 2.6 + 0.42 * max(len(labels), 3) + 0.05 * max(map(len, labels)))
     figure = Figure(figsize=(size + 0.6, size), dpi=150, layout="compressed")
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    _name_classes(axes, labels)
-    _write_counts(axes, counts, shares)
+    image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
+    _label_axes(axes, labels)
+    _write_counts(axes, counts, fractions)
     bar = figure.colorbar(
         image, ax=axes, fraction=0.046, pad=0.04, ticks=[0, 0.5, 1], format="{x:.0%}"
     )
-    bar.set_label("share of the true class")
+    bar.set_label("fraction of the true class")
     bar.outline.set_visible(False)
-    right = np.trace(counts) / max(counts.sum(), 1)
-    axes.set_title(f"{right:.1%} of {counts.sum():,} right", fontsize=10, color=GRAY)
+    accuracy = np.trace(counts) / max(counts.sum(), 1)
+    axes.set_title(f"accuracy {accuracy:.1%} (n = {counts.sum():,})", fontsize=10, color=GRAY)
     return figure
 
 
-def _name_classes(axes: Axes, labels: Sequence[str]) -> None:
+def _label_axes(axes: Axes, labels: Sequence[str]) -> None:
     names = [label if len(label) <= 18 else label[:17] + "…" for label in labels]
-    turn = max(map(len, names)) > (4 if len(names) > 3 else 9)
-    axes.set_xticks(range(len(names)), names, rotation=45 if turn else 0)
-    if turn:
+    rotated = max(map(len, names)) > (4 if len(names) > 3 else 9)
+    axes.set_xticks(range(len(names)), names, rotation=45 if rotated else 0)
+    if rotated:
         for tick in axes.get_xticklabels():
             tick.set(ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
@@ -58,12 +59,12 @@ def _name_classes(axes: Axes, labels: Sequence[str]) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
+def _write_counts(axes: Axes, counts: np.ndarray, fractions: np.ndarray) -> None:
     if len(counts) > 40:
-        return  # no room for numbers
+        return  # cells are too small for numbers
     font = 10 if len(counts) <= 4 else 7.5 if len(counts) <= 12 else 6
     for (row, column), count in np.ndenumerate(counts):
         if count or len(counts) <= 4:
-            color = "white" if shares[row, column] > 0.5 else "#1A1A1A"
+            color = "white" if fractions[row, column] > 0.5 else "#1A1A1A"
             text = f"{count:,}" if count < 10_000 or len(counts) <= 4 else f"{count / 1000:.0f}k"
             axes.text(column, row, text, ha="center", va="center", color=color, fontsize=font)

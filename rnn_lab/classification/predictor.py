@@ -1,4 +1,4 @@
-"""What predictors of labels share: answers as tables and lines."""
+"""Base class of predictors of labels: answers as rows of a table and as lines."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from rnn_lab.core.predictor import Answer, RecordPredictor
 
 
 class LabelPredictor(RecordPredictor):
-    """Answers with a label, or a list of labels, and the probabilities of all labels by name.
+    """Predict a label, or a list of labels, and the probabilities of all labels by name.
 
     Attributes:
         labels: Names of the classes in the order of their ids.
@@ -16,11 +16,11 @@ class LabelPredictor(RecordPredictor):
     labels: list[str]
 
     def header(self) -> list[str]:
-        """Return the columns, and one for the probability of each label."""
+        """Return the names of the columns; each label has a column for its probability."""
         return [*super().header(), *(f"probability_{label}" for label in self.labels)]
 
     def row(self, answer: Answer) -> list[Any]:
-        """Return an answer as a row; several labels are joined by a vertical bar."""
+        """Return the cells of an answer; several labels are joined by a vertical bar."""
         probabilities = answer["probabilities"] or {}
         cells = super().row(answer | {"label": self.text(answer) or None})
         return [*cells, *(probabilities.get(label) for label in self.labels)]

@@ -1,4 +1,4 @@
-"""What a classifier writes after a test: the confusion matrix and its most confident errors."""
+"""Reports of a test of a classifier: confusion matrix and most confident errors."""
 
 import csv
 import heapq
@@ -20,38 +20,40 @@ from rnn_lab.training.reports import (
 
 
 class ConfusionPlot(Callback):
-    """Draw which class was taken for which in the test split, as `confusion_matrix.png`.
+    """Plot the confusion matrix of the test split as `confusion_matrix.png`.
 
-    Reads the task's own confusion matrix (`task.metrics["test"]["confusion"]`), exact over batches
-    and processes; a task without one is passed over.
+    Uses the confusion matrix of the task (`task.metrics["test"]["confusion"]`), which is exact over
+    batches and processes; a task without one has no plot.
     """
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics: Any = getattr(pl_module, "metrics", {})
         if "test" not in metrics or "confusion" not in metrics["test"]:
             return
-        matrix = metrics["test"]["confusion"].compute()  # on every rank: it gathers
+        matrix = metrics["test"][
+            "confusion"
+        ].compute()  # on every rank, as it is a collective operation
         if matrix.ndim != 2 or not should_write(trainer):  # several labels: one matrix per label
             return
         from rnn_lab.classification.plots import confusion_matrix
 
         counts, labels = matrix.cpu().numpy(), _labels(trainer, len(matrix))
         save_figure(confusion_matrix(counts, labels), trainer, "confusion_matrix.png")
-        for run in wandb_loggers(trainer):
-            run.log_confusion_matrix("test/confusion_matrix", counts.tolist(), labels)
+        for logger in wandb_loggers(trainer):
+            logger.log_confusion_matrix("test/confusion_matrix", counts.tolist(), labels)
 
 
 class MisclassifiedExamples(Callback):
-    """List the test texts labeled wrongly with most confidence, in `mistakes.csv`.
+    """Write the misclassified test texts with the highest confidence to `misclassified.csv`.
 
-    Data without texts, and texts with several labels, are passed over. No more than `rows`
-    mistakes are held at any time.
+    Data without texts and multi-label data have no such file. At most `rows` examples are held in
+    memory.
 
     Args:
-        rows: Longest list written.
+        rows: Maximum number of examples.
 
     Raises:
-        UserError: If `rows` is less than one.
+        UserError: If `rows` is less than 1.
     """
 
     COLUMNS = ("text", "truth", "predicted", "probability")
@@ -60,8 +62,10 @@ class MisclassifiedExamples(Callback):
         if rows < 1:
             raise UserError(f"MisclassifiedExamples: rows must be at least 1, got {rows}")
         self.rows = rows
-        self._worst: list[tuple[float, int, int, int]] = []  # probability, example, truth, answer
-        self._plan: list[Any] = []  # examples of each batch, in the loader's order
+        self._worst: list[
+            tuple[float, int, int, int]
+        ] = []  # probability, row, true and predicted class
+        self._plan: list[Any] = []  # rows of each batch, in loader order
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = get_datamodule(trainer)
@@ -79,11 +83,13 @@ class MisclassifiedExamples(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         if self._plan and outputs.targets.ndim != 1:
-            self._plan = []  # several labels a text: which of them is the mistake?
+            self._plan = []  # with several labels per text, the error is ambiguous
         if self._plan:
             examples = torch.as_tensor(self._plan[batch_idx])
-            wrong = _wrong(outputs.predictions, outputs.targets, examples, self.rows)
-            self._worst = heapq.nlargest(self.rows, self._worst + wrong)
+            errors = _most_confident_errors(
+                outputs.predictions, outputs.targets, examples, self.rows
+            )
+            self._worst = heapq.nlargest(self.rows, self._worst + errors)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         worst = heapq.nlargest(self.rows, gather_from_all_ranks(trainer, self._worst))
@@ -92,26 +98,28 @@ class MisclassifiedExamples(Callback):
         data = get_datamodule(trainer)
         text, labels = data.split("test").text, data.label_names
         table = [
-            [text(example), labels[truth], labels[answer], round(probability, 4)]
-            for probability, example, truth, answer in worst
+            [text(example), labels[true], labels[predicted], round(probability, 4)]
+            for probability, example, true, predicted in worst
         ]
-        with open(report_path(trainer, "mistakes.csv"), "w", newline="", encoding="utf-8") as file:
+        with open(
+            report_path(trainer, "misclassified.csv"), "w", newline="", encoding="utf-8"
+        ) as file:
             csv.writer(file).writerows([self.COLUMNS, *table])
-        for run in wandb_loggers(trainer):
-            run.log_table("test/mistakes", columns=list(self.COLUMNS), data=table)
+        for logger in wandb_loggers(trainer):
+            logger.log_table("test/misclassified", columns=list(self.COLUMNS), data=table)
 
 
-def _wrong(
-    predictions: Tensor, targets: Tensor, examples: Tensor, most: int
+def _most_confident_errors(
+    predictions: Tensor, targets: Tensor, examples: Tensor, limit: int
 ) -> list[tuple[float, int, int, int]]:
-    """The most confident mistakes of a batch: probability, example, truth, answer."""
-    probability, answers = predictions.max(1)
-    wrong = (answers != targets).nonzero()[:, 0]
-    wrong = wrong[probability[wrong].topk(min(most, len(wrong))).indices]
-    columns = probability[wrong], examples[wrong.cpu()], targets[wrong].long(), answers[wrong]
+    """Return the most confident errors of a batch: probability, row, true and predicted class."""
+    probability, predicted = predictions.max(1)
+    errors = (predicted != targets).nonzero()[:, 0]
+    errors = errors[probability[errors].topk(min(limit, len(errors))).indices]
+    columns = probability[errors], examples[errors.cpu()], targets[errors].long(), predicted[errors]
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-def _labels(trainer: Trainer, number: int) -> list[str]:
+def _labels(trainer: Trainer, count: int) -> list[str]:
     data = get_datamodule(trainer)
-    return data.label_names if data is not None else [str(i) for i in range(number)]
+    return data.label_names if data is not None else [str(i) for i in range(count)]

@@ -1,1 +1,1 @@
-"""What all tasks on text share: tokenizers, prepared corpora, generated reviews."""
+"""Shared by all tasks on text: tokenizers, corpora, generated reviews."""

@@ -1,4 +1,4 @@
-"""Batches of rows of ids from flat storage."""
+"""Padded batches from ragged arrays of ids."""
 
 import numpy as np
 import torch
@@ -8,7 +8,12 @@ from rnn_lab.special_tokens import PAD_ID
 
 
 def gather_padded(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Gather rows of a `RaggedArrayWriter` of ids, none of them empty.
+    """Gather nonempty rows of a ragged array into a padded batch.
+
+    Args:
+        ids: Ids of all rows, end to end.
+        offsets: Start of each row, and the end of the last.
+        rows: Indices of the rows.
 
     Returns:
         The ids `(rows, time)` int64, `PAD_ID` after the end of a row, and the lengths `(rows,)`.

@@ -1,7 +1,6 @@
-"""Generated film reviews whose label depends on word order.
+"""Generator of film reviews labeled by word order.
 
-They are a pure function of `(seed, split)`, need no download, and a longer sample starts with the
-shorter one.
+The reviews are a pure function of `(seed, split)`; a smaller sample is a prefix of a larger one.
 """
 
 import random
@@ -33,12 +32,12 @@ _ADJECTIVES = {
         "touching bold"
     ),
 }
-_STRESSES = ("very", "really", "rather", "quite", "truly")
-_DENIALS = ("not", "never", "hardly", "far from", "anything but", "not at all")
-# {like} and {unlike} are descriptions with and against the label ("gripping", "rather gripping",
-# "not dull"), {like_word} and {unlike_word} adjectives alone. A frame that holds both gives, with
-# the two exchanged, the same words under the other label: only their order tells. In most of them
-# the last description is the one that counts, which spares a network a plateau at chance.
+_INTENSIFIERS = ("very", "really", "rather", "quite", "truly")
+_NEGATIONS = ("not", "never", "hardly", "far from", "anything but", "not at all")
+# {like} and {unlike} are descriptions that agree or disagree with the label ("gripping", "rather
+# gripping", "not dull"), {like_word} and {unlike_word} adjectives alone. A frame with both, when
+# they are swapped, has the same words with the other label: only their order is informative. In
+# most frames the last description decides, which avoids a plateau at chance level in training.
 _FRAMES = (
     "the {part} was {like}.",
     "nobody can say that the {part} was {unlike}.",
@@ -69,36 +68,36 @@ _FRAMES = (
 
 
 def reviews(count: int, seed: int, split: str) -> Iterator[tuple[str, str]]:
-    r"""Draw distinct film reviews in which word order decides the label.
+    r"""Generate distinct film reviews labeled by word order.
 
-    Words are lower case; `\w+|[^\w\s]` tells them from punctuation. The verdict is that of the
-    main clause, of what was found rather than expected, of what came later, of what was said by
-    those who were right. A text belongs to one split only, whatever the seed. Beyond some
-    100,000 texts of a split the short sentences run out and longer ones take their place.
+    Words are in lower case; `\w+|[^\w\s]` separates them from punctuation. The label is that of the
+    main clause, of the observation instead of the expectation, of the later event, or of the person
+    who is right. A text belongs to one split only, for all seeds. Beyond about 100,000 texts per
+    split short sentences are used up, and texts become longer.
 
     Args:
-        count: Reviews to draw, half of each label.
-        seed: Another seed draws other reviews of the same kind.
+        count: Number of reviews, half of each label.
+        seed: Seed of the generator.
         split: One of `SPLITS`.
 
     Returns:
-        Pairs of text and label, the label one of `REVIEW_LABELS`.
+        Pairs of text and label, one of `REVIEW_LABELS`.
 
     Raises:
-        UserError: If the split is unknown or the count is negative or more than a tenth of a
-            split's distinct texts.
+        UserError: If the split is unknown, or the count is negative or more than a tenth of the
+            distinct texts of a split.
     """
     check_generation_args(count, split)
-    limit = review_space() // len(SPLITS) // 10
+    limit = count_distinct_reviews() // len(SPLITS) // 10
     if count > limit:
-        raise UserError(f"reviews can draw up to {limit} distinct texts a split, got {count}")
-    return _draw_reviews(count, random.Random(f"{seed}/{split}"), SPLITS.index(split))
+        raise UserError(f"reviews can generate up to {limit} distinct texts per split, got {count}")
+    return _generate_reviews(count, random.Random(f"{seed}/{split}"), SPLITS.index(split))
 
 
-def review_space() -> int:
-    """Count the distinct texts that the grammar of `reviews` holds, over both labels and splits."""
+def count_distinct_reviews() -> int:
+    """Return the number of distinct texts of the grammar, over both labels and all splits."""
     adjectives = len(_ADJECTIVES["positive"])
-    descriptions = adjectives * (1 + len(_STRESSES) + len(_DENIALS))
+    descriptions = adjectives * (1 + len(_INTENSIFIERS) + len(_NEGATIONS))
     choices = {
         "part": len(_PARTS),
         "second": len(_PARTS) - 1,
@@ -114,44 +113,44 @@ def review_space() -> int:
     return len(REVIEW_LABELS) * len(_OPENINGS) * sum(per_frame)
 
 
-def _draw_reviews(count: int, rng: random.Random, split: int) -> Iterator[tuple[str, str]]:
+def _generate_reviews(count: int, rng: random.Random, split: int) -> Iterator[tuple[str, str]]:
     seen: set[int] = set()
-    label = _pick(rng, REVIEW_LABELS)
+    label = _choice(rng, REVIEW_LABELS)
     while len(seen) < count:
         text = _review(rng, label)
-        digest = int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
-        if digest % len(SPLITS) == split and digest not in seen:
-            seen.add(digest)
+        key = int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+        if key % len(SPLITS) == split and key not in seen:
+            seen.add(key)
             yield text, label
-            # Labels come in pairs of both, so that every even count is balanced exactly.
-            label = _opposite(label) if len(seen) % 2 else _pick(rng, REVIEW_LABELS)
+            # Labels alternate in pairs, so that every even count is exactly balanced.
+            label = _opposite(label) if len(seen) % 2 else _choice(rng, REVIEW_LABELS)
 
 
 def _review(rng: random.Random, label: str) -> str:
-    part = _pick(rng, _PARTS)
-    return _pick(rng, _OPENINGS) + _pick(rng, _FRAMES).format(
+    part = _choice(rng, _PARTS)
+    return _choice(rng, _OPENINGS) + _choice(rng, _FRAMES).format(
         part=part,
-        second=_pick(rng, [other for other in _PARTS if other != part]),
+        second=_choice(rng, [other for other in _PARTS if other != part]),
         like=_description(rng, label),
         unlike=_description(rng, _opposite(label)),
-        like_word=_pick(rng, _ADJECTIVES[label]),
-        unlike_word=_pick(rng, _ADJECTIVES[_opposite(label)]),
+        like_word=_choice(rng, _ADJECTIVES[label]),
+        unlike_word=_choice(rng, _ADJECTIVES[_opposite(label)]),
     )
 
 
 def _description(rng: random.Random, label: str) -> str:
-    form = _pick(rng, ("plain", "stressed", "denied"))
+    form = _choice(rng, ("plain", "intensified", "negated"))
     if form == "plain":
-        return _pick(rng, _ADJECTIVES[label])
-    if form == "stressed":
-        return f"{_pick(rng, _STRESSES)} {_pick(rng, _ADJECTIVES[label])}"
-    return f"{_pick(rng, _DENIALS)} {_pick(rng, _ADJECTIVES[_opposite(label)])}"
+        return _choice(rng, _ADJECTIVES[label])
+    if form == "intensified":
+        return f"{_choice(rng, _INTENSIFIERS)} {_choice(rng, _ADJECTIVES[label])}"
+    return f"{_choice(rng, _NEGATIONS)} {_choice(rng, _ADJECTIVES[_opposite(label)])}"
 
 
 def _opposite(label: str) -> str:
     return REVIEW_LABELS[label == "negative"]
 
 
-def _pick(rng: random.Random, options: Sequence[str]) -> str:
-    # Python promises the same numbers in every version for `random()` alone, not for `choice()`.
+def _choice(rng: random.Random, options: Sequence[str]) -> str:
+    # Only `random()`, not `choice()`, is guaranteed to be the same in every Python version.
     return options[int(rng.random() * len(options))]

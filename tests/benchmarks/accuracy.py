@@ -1,11 +1,11 @@
-"""Train the shipped configs on real data with three seeds each, and a linear bar beside each.
+"""Train the shipped configs on real data with three seeds each, and linear baselines.
 
     python tests/benchmarks/accuracy.py [NAME ...] [--seeds 1 2 3]
 
-Prints the table of the README. Runs lie in `runs/accuracy/`; what is finished is not run again,
-and a training that was interrupted goes on from its last checkpoint. Needs `RNN_LAB_DATA` or a
-network. The linear bar is a logistic regression over the presence of words and bigrams, its
-regularization chosen on the validation split.
+Prints the table of the README. Runs are in `runs/accuracy/`; finished runs are not repeated, and
+interrupted ones resume from their last checkpoint. Needs `RNN_LAB_DATA` or a network. The baseline
+is a logistic regression on the presence of words and bigrams, with the regularization chosen on the
+validation split.
 """
 
 import argparse
@@ -28,38 +28,37 @@ RUNS = Path("runs/accuracy")
 
 
 def main() -> None:
-    """Train what is missing, then print the table."""
+    """Run what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(CONFIGS), metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     args = parser.parse_args()
-    print(
-        "| Data | Test accuracy, each seed | Mean | Macro F1 | Words + bigrams, linear | Minutes |"
-    )
+    print("| Data | Test accuracy per seed | Mean | Macro F1 | Words + bigrams, linear | Minutes |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in args.names:
         runs = [cached(RUNS / f"{name}-{seed}.json", train, name, seed) for seed in args.seeds]
-        # Only MR has a split of its own for each seed.
-        bars = [
-            cached(RUNS / f"{name}-bar-{seed}.json", linear_bar, name, seed)
+        # Only MR has a different split for each seed.
+        baselines = [
+            cached(RUNS / f"{name}-baseline-{seed}.json", linear_baseline, name, seed)
             for seed in (args.seeds if name == "mr" else [0])
         ]
-        print(row(name, runs, bars), flush=True)
+        print(row(name, runs, baselines), flush=True)
 
 
-def row(name: str, runs: list[dict], bars: list[dict]) -> str:
-    """One row of the table, in percent."""
-    each = " ".join(f"{100 * run['accuracy']:.2f}" for run in runs)
+def row(name: str, runs: list[dict], baselines: list[dict]) -> str:
+    """Return a row of the table, in percent."""
+    per_seed = " ".join(f"{100 * run['accuracy']:.2f}" for run in runs)
     mean, f1 = (100 * statistics.mean(run[key] for run in runs) for key in ("accuracy", "f1"))
-    bar = 100 * statistics.mean(bar["accuracy"] for bar in bars)
+    baseline = 100 * statistics.mean(result["accuracy"] for result in baselines)
     minutes = statistics.mean(run["seconds"] for run in runs) / 60
-    return f"| {CONFIGS[name]} | {each} | {mean:.2f} | {f1:.1f} | {bar:.1f} | {minutes:.1f} |"
+    numbers = f"{mean:.2f} | {f1:.1f} | {baseline:.1f} | {minutes:.1f}"
+    return f"| {CONFIGS[name]} | {per_seed} | {numbers} |"
 
 
-def cached(path: Path, work, name: str, seed: int) -> dict:
-    """Take a result from its file, or work it out and write it there."""
+def cached(path: Path, compute, name: str, seed: int) -> dict:
+    """Read a result from its file, or compute and write it."""
     if not path.exists():
-        result = work(name, seed)
+        result = compute(name, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result))
     return json.loads(path.read_text())
@@ -82,40 +81,42 @@ def train(name: str, seed: int) -> dict:
         "--ckpt_path=last",
     ]
     if name == "mr":
-        command.append(f"--data.split_seed={seed}")
+        command.append(f"--data.split.seed={seed}")
     started = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.monotonic() - started
     with open(run / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    tested = [row for row in rows if row.get("test/accuracy")][-1]
+    test = [row for row in rows if row.get("test/accuracy")][-1]
     return {
-        "accuracy": float(tested["test/accuracy"]),
-        "f1": float(tested["test/f1"]),
+        "accuracy": float(test["test/accuracy"]),
+        "f1": float(test["test/f1"]),
         "validation": max(float(row["val/accuracy"]) for row in rows if row["val/accuracy"]),
         "seconds": seconds,
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }
 
 
-def linear_bar(name: str, seed: int) -> dict:
-    """Fit logistic regressions on the same splits; the best on validation is tested."""
+def linear_baseline(name: str, seed: int) -> dict:
+    """Fit logistic regressions on the same splits, and test the best one on validation."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
 
     config = yaml.safe_load(Path(f"configs/text_classification/{name}.yaml").read_text())["data"][
         "init_args"
     ]
-    split = {"valid_fraction": config.get("valid_fraction", 0.1), "split_seed": seed}
-    module = getattr(data, CONFIGS[name])(**split)
-    splits = {split: module.split(split) for split in ("train", "valid", "test")}
+    module = getattr(data, CONFIGS[name])(split={**config.get("split", {}), "seed": seed})
+    splits = {name: module.split(name) for name in ("train", "valid", "test")}
     words = {
-        split: [[str(i) for i in rows.ids[a:b]] for a, b in itertools.pairwise(rows.offsets)]
-        for split, rows in splits.items()
+        name: [
+            [str(i) for i in rows.ids[0][start:end]]
+            for start, end in itertools.pairwise(rows.offsets[0])
+        ]
+        for name, rows in splits.items()
     }
     vectorizer = CountVectorizer(analyzer=words_and_bigrams, binary=True)
     features = {"train": vectorizer.fit_transform(words["train"])}
-    features |= {split: vectorizer.transform(words[split]) for split in ("valid", "test")}
+    features |= {name: vectorizer.transform(words[name]) for name in ("valid", "test")}
     models = [
         LogisticRegression(
             C=c, solver="liblinear" if module.num_classes == 2 else "lbfgs", max_iter=1000
@@ -127,7 +128,7 @@ def linear_bar(name: str, seed: int) -> dict:
 
 
 def words_and_bigrams(words: list[str]) -> list[str]:
-    """The words of a text, and each two that follow each other."""
+    """Return the words of a text and its bigrams."""
     return [*words, *map(" ".join, itertools.pairwise(words))]
 
 

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/vowels.py [NAME ...] [--seeds 1 2 3 4 5]
 
-Prints the table of the README. Runs lie in `runs/vowels/`; what is finished is not run again. Needs
-`RNN_LAB_DATA` or a network. All training series are trained on, and the last epoch is tested.
+Prints the table of the README. Runs are in `runs/vowels/`; finished runs are not repeated. Needs
+`RNN_LAB_DATA` or a network. There is no validation split, and the last epoch is tested.
 """
 
 import argparse
@@ -22,31 +22,31 @@ RUNS = Path("runs/vowels")
 
 
 def main() -> None:
-    """Train what is missing, then print the table."""
+    """Run what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=CONFIGS, metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     args = parser.parse_args()
-    print("| Config | Test accuracy, each seed | Mean | Worst | Macro F1 | Seconds |")
+    print("| Config | Test accuracy per seed | Mean | Worst | Macro F1 | Seconds |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in args.names:
         print(row(name, [cached(name, seed) for seed in args.seeds]), flush=True)
 
 
 def row(name: str, runs: list[dict]) -> str:
-    """One row of the table, in percent."""
-    found = [100 * run["accuracy"] for run in runs]
-    each = " ".join(f"{accuracy:.2f}" for accuracy in found)
+    """Return a row of the table, in percent."""
+    accuracies = [100 * run["accuracy"] for run in runs]
+    per_seed = " ".join(f"{accuracy:.2f}" for accuracy in accuracies)
     f1 = 100 * statistics.mean(run["f1"] for run in runs)
     seconds = statistics.mean(run["seconds"] for run in runs)
     return (
-        f"| `configs/sequence_classification/{name}.yaml` | {each} | {statistics.mean(found):.2f} "
-        f"| {min(found):.2f} | {f1:.1f} | {seconds:.0f} |"
+        f"| `configs/sequence_classification/{name}.yaml` | {per_seed} "
+        f"| {statistics.mean(accuracies):.2f} | {min(accuracies):.2f} | {f1:.1f} | {seconds:.0f} |"
     )
 
 
 def cached(name: str, seed: int) -> dict:
-    """Take a result from its file, or train for it and write it there."""
+    """Read a result from its file, or train and write it."""
     path = RUNS / f"{name}-{seed}.json"
     if not path.exists():
         result = train(name, seed)
@@ -67,17 +67,17 @@ def train(name: str, seed: int) -> dict:
             "--test=true",
         ),
         *(f"--seed_everything={seed}", "--experiment=vowels", f"--name={name}-{seed}"),
-        "--overwrite=true",  # of a run that was interrupted
+        "--overwrite=true",  # of an interrupted run
     ]
     started = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.monotonic() - started
     metrics = read_metrics(RUNS / f"{name}-{seed}/metrics.csv")
-    tested = {
+    test = {
         key: next(value for value in reversed(metrics[f"test/{key}"]) if value is not None)
         for key in ("accuracy", "f1")
     }
-    return {**tested, "seconds": seconds, "threads": os.environ.get("OMP_NUM_THREADS")}
+    return {**test, "seconds": seconds, "threads": os.environ.get("OMP_NUM_THREADS")}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The confusion matrix as a figure."""
+"""Plot of the confusion matrix."""
 
 import io
 
@@ -8,7 +8,7 @@ import pytest
 from rnn_lab.classification.plots import confusion_matrix
 
 
-def drawn(figure):
+def render(figure):
     file = io.BytesIO()
     figure.savefig(file, dpi=30)
     assert file.getvalue().startswith(b"\x89PNG")
@@ -16,9 +16,9 @@ def drawn(figure):
 
 
 @pytest.mark.parametrize("classes", [2, 6, 12])
-def test_confusion_matrix_names_every_class_and_writes_every_count(classes):
+def test_the_plot_has_every_class_and_every_count(classes):
     matrix = np.arange(classes**2).reshape(classes, classes) + 1
-    axes = drawn(confusion_matrix(matrix, [f"class {i}" for i in range(classes)])).axes[0]
+    axes = render(confusion_matrix(matrix, [f"class {i}" for i in range(classes)])).axes[0]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == [
         f"class {i}" for i in range(classes)
     ]
@@ -26,10 +26,13 @@ def test_confusion_matrix_names_every_class_and_writes_every_count(classes):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
 
 
-def test_confusion_matrix_of_a_class_never_seen_is_drawn():
-    assert "0.0% of 0 right" in drawn(confusion_matrix([[0, 0], [0, 0]], "ab")).axes[0].get_title()
+def test_classes_without_examples_are_plotted():
+    assert (
+        "accuracy 0.0% (n = 0)"
+        in render(confusion_matrix([[0, 0], [0, 0]], "ab")).axes[0].get_title()
+    )
 
 
-def test_labels_that_do_not_fit_the_matrix_are_refused():
-    with pytest.raises(ValueError, match=r"3 labels do not fit a matrix of shape \(2, 2\)"):
+def test_a_matrix_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"expected a matrix of shape \(3, 3\), got \(2, 2\)"):
         confusion_matrix([[1, 0], [0, 1]], "abc")

@@ -124,7 +124,7 @@ def test_weights_and_biases_records_the_complete_run():
     assert expected <= history
     assert "hidden_dim" in json.dumps([r for r in records if r["type"] == "config"])
     assert "parameters" in result.stdout
-    assert list(RUN.rglob("*mistakes*.table.json"))
+    assert list(RUN.rglob("*misclassified*.table.json"))
     assert "confusion" in result.stdout
     assert (RUN / "metrics.csv").exists()
 

@@ -18,7 +18,7 @@ def test_test_requires_only_a_checkpoint_which_options_override(trained, capfd):
     assert 0 <= float(rows("metrics.test.csv")[-1]["test/accuracy"]) <= 1
     assert "test/accuracy" not in rows()[-1]  # the training metrics are unchanged
     assert (RUN / "confusion_matrix.png").exists()
-    assert (RUN / "mistakes.csv").exists()
+    assert (RUN / "misclassified.csv").exists()
 
 
 def test_the_saved_averaged_weights_are_tested():

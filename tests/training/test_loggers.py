@@ -195,7 +195,7 @@ def test_an_offline_run_holds_all_that_wandb_should_receive(tmp_path):
         assert f'"{name}"' in text
     assert summary["config"]["data"] == {"name": "tiny"}
     assert summary["config"]["parameters"] == 10
-    assert "test/mistakes" in text
+    assert "test/misclassified" in text
     assert "test/confusion_matrix" in text
     media = tmp_path / "exp" / "tiny-1" / "wandb"
     assert len(list(media.glob("offline-run-*/files/media/table/test/*.json"))) == 2

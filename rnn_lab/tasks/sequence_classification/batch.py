@@ -1,4 +1,4 @@
-"""The batch of sequence classification."""
+"""Batch of sequence classification."""
 
 from typing import NamedTuple, Self
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 class SequenceBatch(NamedTuple):
-    """Labeled series of one batch, padded on the right with zeros.
+    """Labeled sequences, padded with zeros on the right.
 
     Attributes:
-        values: Features of every step, `(batch, time, input_dim)` float32.
+        values: Features per step, `(batch, time, input_dim)` float32.
         labels: Class ids, `(batch,)` int64.
-        lengths: Steps in each series, `(batch,)` int64, at least one; stays on the CPU.
+        lengths: Steps in each sequence, `(batch,)` int64, at least 1; on the CPU.
     """
 
     values: Tensor
@@ -20,7 +20,7 @@ class SequenceBatch(NamedTuple):
     lengths: Tensor
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Self:
-        """Move all but the lengths to the device."""
+        """Move values and labels to a device; lengths stay on the CPU."""
         return self._replace(
             values=self.values.to(device, non_blocking=non_blocking),
             labels=self.labels.to(device, non_blocking=non_blocking),

@@ -1,7 +1,6 @@
-"""Generated waves whose label depends on how their pitch moves.
+"""Generator of waves (chirps) labeled by how their frequency changes.
 
-They are a pure function of `(seed, split)`, need no download, and a longer sample starts with the
-shorter one.
+The waves are a pure function of `(seed, split)`; a smaller sample is a prefix of a larger one.
 """
 
 from collections.abc import Iterator
@@ -18,19 +17,19 @@ CHIRP_LABELS = ("rising", "falling", "rise then fall", "fall then rise")
 def chirps(
     count: int, seed: int, split: str, input_dim: int = 2, noise: float = 0.1
 ) -> Iterator[tuple[NDArray[np.float32], str]]:
-    """Draw noisy waves of 12 to 40 steps, labeled by how their pitch moves.
+    """Generate noisy waves of 12 to 40 steps, labeled by how their frequency changes.
 
-    Pitch goes along straight lines between a low and a high, so every label spends the same time
-    at every pitch: only the order of steps tells. Phase, loudness, both pitches and the turning
-    point are random. The channels are one wave at phases spread over half a turn: sine and cosine
-    when there are two.
+    The frequency changes linearly between a low and a high value, so that every label spends the
+    same time at every frequency and only the order of the steps is informative. Phase, amplitude,
+    both frequencies and the turning point are random. The channels are one wave at phases spread
+    over half a period: sine and cosine for two channels.
 
     Args:
-        count: Series to draw, the same number of each label.
-        seed: Another seed draws other series of the same kind.
+        count: Number of waves, the same of each label.
+        seed: Seed of the generator.
         split: One of `SPLITS`.
-        input_dim: Channels of every step.
-        noise: Standard deviation of what is added to every value; waves swing by 0.5 to 1.5.
+        input_dim: Channels per step.
+        noise: Standard deviation of the added Gaussian noise; amplitudes are 0.5 to 1.5.
 
     Returns:
         Pairs of values, `(time, input_dim)` float32, and label, one of `CHIRP_LABELS`.
@@ -44,10 +43,10 @@ def chirps(
     if not noise >= 0:
         raise UserError(f"noise must be at least 0, got {noise}")
     rng = np.random.default_rng([seed, SPLITS.index(split)])
-    return _draw_chirps(count, rng, input_dim, noise)
+    return _generate_chirps(count, rng, input_dim, noise)
 
 
-def _draw_chirps(
+def _generate_chirps(
     count: int, rng: np.random.Generator, input_dim: int, noise: float
 ) -> Iterator[tuple[NDArray[np.float32], str]]:
     for index in range(count):
@@ -61,14 +60,14 @@ def _chirp(
     rng: np.random.Generator, label: str, input_dim: int, noise: float
 ) -> NDArray[np.float32]:
     time = int(rng.integers(12, 41))
-    phase = rng.uniform(0, 2 * np.pi) + np.cumsum(_pitch(rng, label, time))
+    phase = rng.uniform(0, 2 * np.pi) + np.cumsum(_frequency(rng, label, time))
     shifts = np.pi * np.arange(input_dim) / input_dim
     wave = rng.uniform(0.5, 1.5) * np.sin(phase[:, None] + shifts)
     return (wave + noise * rng.standard_normal(wave.shape)).astype(np.float32)
 
 
-def _pitch(rng: np.random.Generator, label: str, time: int) -> NDArray[np.float64]:
-    """Give the radians of every step, `(time,)`."""
+def _frequency(rng: np.random.Generator, label: str, time: int) -> NDArray[np.float64]:
+    """Return the frequency of every step in radians, `(time,)`."""
     low, high = rng.uniform(0.1, 0.5), rng.uniform(1.0, 1.6)
     turn = rng.uniform(0.4, 0.6)
     corners: dict[str, tuple[list[float], list[float]]] = {

@@ -1,4 +1,4 @@
-"""Labeled series: generated ones, and files in the format of the UEA archive."""
+"""Data modules of labeled sequences: the base class, your own files, and generated chirps."""
 
 import logging
 from abc import abstractmethod
@@ -16,61 +16,71 @@ from rnn_lab.io.hashing import hash64, sample_by_hash
 from rnn_lab.io.ts_files import TSFile
 from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 from rnn_lab.tasks.sequence_classification.chirps import CHIRP_LABELS, chirps
-from rnn_lab.tasks.sequence_classification.series import SeriesScaler, SeriesSplit
+from rnn_lab.tasks.sequence_classification.dataset import SequenceDataset
+from rnn_lab.tasks.sequence_classification.scaler import StandardScaler
 
 log = logging.getLogger(__name__)
 
 
-class Cases(NamedTuple):
-    """Cases of one file, all of them or a part.
+class LabeledSequences(NamedTuple):
+    """Labeled sequences of one file.
 
     Attributes:
         source: Path of the file.
-        classes: Its labels in the order of its header.
-        series: Values of each case, `(time, dimensions)` float64, NaN where missing.
-        labels: Label of each case.
+        classes: Labels in the order of the file's header.
+        sequences: Values of each sequence, `(time, dimensions)` float64, NaN where missing.
+        labels: Label of each sequence.
     """
 
     source: Path
     classes: list[str]
-    series: list[np.ndarray]
+    sequences: list[np.ndarray]
     labels: list[str]
 
-    def take(self, rows: np.ndarray) -> "Cases":
-        """Take some cases, by their numbers."""
+    def take(self, rows: np.ndarray) -> "LabeledSequences":
+        """Return the sequences with some indices."""
         return self._replace(
-            series=[self.series[row] for row in rows], labels=[self.labels[row] for row in rows]
+            sequences=[self.sequences[row] for row in rows],
+            labels=[self.labels[row] for row in rows],
         )
 
 
-def read_cases(path: Path) -> Cases:
-    """Read a `.ts` file with labels whole.
+class Preprocessing(NamedTuple):
+    """What a checkpoint stores of the data: scaler, labels and training sequences per label."""
+
+    scaler: StandardScaler
+    labels: list[str]
+    class_counts: list[int]
+
+
+def read_labeled_sequences(path: Path) -> LabeledSequences:
+    """Read all sequences of a labeled `.ts` file.
 
     Raises:
-        UserError: If it is damaged, see `TSFile`, or holds no case.
+        UserError: If the file is damaged, see `TSFile`, or has no sequence.
     """
-    archive = TSFile(path)
-    cases = list(archive)
-    if not cases:
-        raise UserError(f"{path} holds no case after @data")
-    series, labels = zip(*cases, strict=True)
-    return Cases(path, archive.classes, list(series), list(labels))
+    file = TSFile(path)
+    rows = list(file)
+    if not rows:
+        raise UserError(f"{path} has no sequence after @data")
+    sequences, labels = zip(*rows, strict=True)
+    return LabeledSequences(path, file.classes, list(sequences), list(labels))
 
 
-class ArchiveDataModule(LabDataModule):
-    """Labeled series of equal or unequal length, from a `.ts` file for each split.
+class SequenceDataModule(LabDataModule):
+    """Labeled sequences of equal or variable length from one `.ts` file per split.
 
-    Each dimension is brought to zero mean and unit deviation, both learned from the training
-    series alone. A missing value is read as its dimension's mean in training; how many there are
-    is reported.
+    Each dimension is standardized with mean and standard deviation of the training split. Missing
+    values are replaced by the training mean; their number is logged.
 
     Args:
-        batch_size: Series in a batch of one process.
-        root: Folder of datasets; None takes `RNN_LAB_DATA`, else the user's cache folder.
-        valid_fraction: Part of the training series to validate on where no file is given, drawn
-            within each label, equal series together; with 0 all of them are trained on.
-        split_seed: What this part depends on.
-        vocab_from_checkpoint: Checkpoint whose labels and scaling are used; None: fit them.
+        batch_size: Sequences per batch of one process.
+        root: Folder of datasets; None: `RNN_LAB_DATA`, or else the user's cache folder.
+        valid_fraction: Fraction of the training split to validate on if there is no validation
+            file, stratified by label, with duplicates in the same split; 0 uses all sequences
+            for training.
+        split_seed: Seed of the validation split.
+        vocab_from_checkpoint: Checkpoint whose labels and scaling are used instead of new ones.
     """
 
     batch_type = SequenceBatch
@@ -93,119 +103,124 @@ class ArchiveDataModule(LabDataModule):
         self.root = root
         self.valid_fraction = valid_fraction
         self.split_seed = split_seed
-        self._restored = _read_back(vocab_from_checkpoint) if vocab_from_checkpoint else None
-        self._splits: dict[str, SeriesSplit] = {}
+        self._restored: Preprocessing | None = None
+        if vocab_from_checkpoint:
+            self._restored = load_preprocessing(vocab_from_checkpoint)
+        self._splits: dict[str, SequenceDataset] = {}
 
     @abstractmethod
     def path(self, split: str) -> Path | None:
-        """Find the file of a split; None where it has none of its own."""
+        """Return the file of a split; None if it has none."""
 
     def missing_split_hint(self, split: str) -> str:
-        """Say what would give a split that is missing."""
+        """Return what an error message recommends if a split is missing."""
         if split != "valid":
-            return "it gives train and test"
+            return "its splits are train and test"
         return (
-            "give a --data.valid_fraction above 0, or train without one: "
+            "set --data.valid_fraction above 0, or train without validation: "
             "--trainer.limit_val_batches=0"
         )
 
-    def split(self, name: str) -> SeriesSplit:
-        """Open a split, `train`, `valid` or `test`."""
+    def split(self, name: str) -> SequenceDataset:
+        """Open a split, `train`, `valid` or `test`.
+
+        Raises:
+            UserError: If there is no such split, or its labels or dimensions differ from training.
+        """
         if name not in self._splits:
-            self._splits[name] = self._open(name)
+            self._splits[name] = self._load(name)
         return self._splits[name]
 
-    def _open(self, name: str) -> SeriesSplit:
-        cases = self._cases(name)
-        if cases is None:
+    def _load(self, name: str) -> SequenceDataset:
+        data = self._read(name)
+        if data is None:
             raise UserError(
                 f"{type(self).__name__} has no {name} split: {self.missing_split_hint(name)}"
             )
-        self._check(cases)
-        missing = sum(int(np.isnan(values).sum()) for values in cases.series)
-        if missing:
-            self._tell(f"{missing} missing values of the {name} split are read as the mean")
-        place = {label: i for i, label in enumerate(self.label_names)}
-        return SeriesSplit(
-            list(map(self.scaler.apply, cases.series)), [place[label] for label in cases.labels]
-        )
+        self._check(data)
+        num_missing = sum(int(np.isnan(values).sum()) for values in data.sequences)
+        if num_missing:
+            self._log(f"{num_missing} missing values of the {name} split are read as the mean")
+        ids = {label: i for i, label in enumerate(self.label_names)}
+        sequences = list(map(self.scaler.apply, data.sequences))
+        return SequenceDataset(sequences, [ids[label] for label in data.labels])
 
-    def _check(self, cases: Cases) -> None:
-        """Refuse labels and dimensions that training does not have."""
-        for label in cases.labels:
+    def _check(self, data: LabeledSequences) -> None:
+        """Raise a UserError if labels or dimensions differ from those of training."""
+        for label in data.labels:
             if label not in self.label_names:
                 known = ", ".join(self.label_names[:20])
-                raise UserError(f"{cases.source} has the label {label!r}; known are {known}")
-        width, wanted = cases.series[0].shape[1], self.input_dim
-        if width != wanted:
+                raise UserError(f"{data.source} has the label {label!r}; known are {known}")
+        width, expected = data.sequences[0].shape[1], self.input_dim
+        if width != expected:
             raise UserError(
-                f"{cases.source} has {width} dimensions, wanted {wanted} as in training"
+                f"{data.source} has {width} dimensions, expected {expected} as in training"
             )
 
-    def _cases(self, name: str) -> Cases | None:
+    def _read(self, name: str) -> LabeledSequences | None:
         if name == "train" or (name == "valid" and self.path(name) is None):
-            return self._parts.get(name)
+            return self._train_and_valid.get(name)
         path = self.path(name)
-        return None if path is None else read_cases(path)
+        return None if path is None else read_labeled_sequences(path)
 
     @cached_property
-    def _parts(self) -> dict[str, Cases]:
-        """The training series, and those drawn from them to validate on."""
+    def _train_and_valid(self) -> dict[str, LabeledSequences]:
+        """The training sequences, and the validation sequences that are drawn from them."""
         path = self.path("train")
         if path is None:
             return {}
-        cases = read_cases(path)
+        data = read_labeled_sequences(path)
         if not self.valid_fraction or self.path("valid") is not None:
-            return {"train": cases}
-        taken = _drawn_within_labels(cases, self.valid_fraction, self.split_seed)
-        if not taken.any():
+            return {"train": data}
+        drawn = _draw_by_label(data, self.valid_fraction, self.split_seed)
+        if not drawn.any():
             raise UserError(
-                f"a valid_fraction of {self.valid_fraction} takes none of the {len(taken)} series "
+                f"valid_fraction={self.valid_fraction} selects none of the {len(drawn)} sequences "
                 f"of {path}: {self.missing_split_hint('valid')}"
             )
-        parts = {"train": ~taken, "valid": taken}
-        return {name: cases.take(np.flatnonzero(rows)) for name, rows in parts.items()}
+        masks = {"train": ~drawn, "valid": drawn}
+        return {name: data.take(np.flatnonzero(mask)) for name, mask in masks.items()}
 
     @cached_property
-    def scaler(self) -> SeriesScaler:
-        """What divides the values, learned from the training series."""
+    def scaler(self) -> StandardScaler:
+        """Scaler of the values, fitted on the training split."""
         if self._restored:
-            return self._restored["scaler"]
-        scaler, notices = SeriesScaler.fit(self._train.series)
+            return self._restored.scaler
+        scaler, notices = StandardScaler.fit(self._train.sequences)
         for notice in notices:
-            self._tell(notice)
+            self._log(notice)
         return scaler
 
     @property
-    def _train(self) -> Cases:
-        if "train" not in self._parts:
+    def _train(self) -> LabeledSequences:
+        if "train" not in self._train_and_valid:
             raise UserError(
                 f"{type(self).__name__} has no train split: {self.missing_split_hint('train')}"
             )
-        return self._parts["train"]
+        return self._train_and_valid["train"]
 
-    def _tell(self, notice: str) -> None:
+    def _log(self, notice: str) -> None:
         log.info("%s: %s", type(self).__name__, notice)
 
     @property
     def label_names(self) -> list[str]:
-        """The labels in the order of the training file's header."""
-        return list(self._restored["labels"]) if self._restored else self._train.classes
+        """Labels in the order of the training file's header."""
+        return list(self._restored.labels) if self._restored else self._train.classes
 
     @property
     def input_dim(self) -> int:
-        """Features of a step."""
+        """Features per step."""
         return len(self.scaler.mean)
 
     @property
     def class_counts(self) -> list[int]:
-        """Training series of each label."""
+        """Number of training sequences of each label."""
         if self._restored:
-            return self._restored["class_counts"]
+            return self._restored.class_counts
         return self.split("train").class_counts(self.num_classes)
 
     def build_spec(self) -> dict[str, Any]:
-        """Say how to build this module elsewhere and how it reads series, as plain values."""
+        """Return how to build this module again and its preprocessing, as plain values."""
         return {
             **super().build_spec(),
             "input_dim": self.input_dim,
@@ -214,42 +229,46 @@ class ArchiveDataModule(LabDataModule):
         }
 
 
-def _read_back(checkpoint: str) -> dict[str, Any]:
-    """Take the scaling, the labels and their counts out of a checkpoint."""
-    opened = Checkpoint.open(checkpoint)
-    if not issubclass(opened.data_class, ArchiveDataModule):
-        source = opened.data["class_path"]
-        raise UserError(f"{checkpoint} labels no series: it was trained on {source}")
-    return opened.restore(_taken_up, opened.data)
+def load_preprocessing(path: str) -> Preprocessing:
+    """Load scaler, labels and class counts from a checkpoint.
+
+    Raises:
+        UserError: If the checkpoint is not one of sequence classification from files.
+    """
+    checkpoint = Checkpoint.open(path)
+    if not issubclass(checkpoint.data_class, SequenceDataModule):
+        source = checkpoint.data["class_path"]
+        raise UserError(f"{path} is not a sequence classification checkpoint: trained on {source}")
+    return checkpoint.restore(_restore_preprocessing, checkpoint.data)
 
 
-def _taken_up(data: dict[str, Any]) -> dict[str, Any]:
-    lists = {name: list(data[name]) for name in ("labels", "class_counts")}
-    return {**data, **lists, "scaler": SeriesScaler.from_state_dict(data["scaler"])}
+def _restore_preprocessing(data: dict[str, Any]) -> Preprocessing:
+    scaler = StandardScaler.from_state_dict(data["scaler"])
+    return Preprocessing(scaler, list(data["labels"]), list(data["class_counts"]))
 
 
-def _drawn_within_labels(cases: Cases, fraction: float, seed: int) -> np.ndarray:
-    """Draw about a fraction of the cases of each label; whether each is drawn."""
-    labels = np.array(cases.labels)
-    digests = np.array([hash64(values.tobytes()) for values in cases.series], np.uint64)
-    taken = np.zeros(len(labels), bool)
-    for label in cases.classes:
-        same = np.flatnonzero(labels == label)
-        taken[same] = sample_by_hash(digests[same], fraction, seed)
-    return taken
+def _draw_by_label(data: LabeledSequences, fraction: float, seed: int) -> np.ndarray:
+    """Draw about a fraction of the sequences of each label; return a mask of those drawn."""
+    labels = np.array(data.labels)
+    hashes = np.array([hash64(values.tobytes()) for values in data.sequences], np.uint64)
+    drawn = np.zeros(len(labels), bool)
+    for label in data.classes:
+        members = np.flatnonzero(labels == label)
+        drawn[members] = sample_by_hash(hashes[members], fraction, seed)
+    return drawn
 
 
-class LabeledSeriesFiles(ArchiveDataModule):
-    """Your own series with labels: a `.ts` file for each split, as UEA and UCR publish them.
+class LabeledSeriesFiles(SequenceDataModule):
+    """Your own labeled time series: one `.ts` file per split, the format of UEA and UCR.
 
     Args:
-        train: File to train on, also as `.gz`.
-        valid: What to validate on; None takes a part of `train`.
-        test: What to test on.
-        batch_size: See `ArchiveDataModule`, as all that follow.
+        train: Training file, also as `.gz`.
+        valid: Validation file; None: a fraction of `train`.
+        test: Test file.
+        batch_size: See `SequenceDataModule`, also for the following arguments.
     """
 
-    machine_specific = (*ArchiveDataModule.machine_specific, "train", "valid", "test")
+    machine_specific = (*SequenceDataModule.machine_specific, "train", "valid", "test")
 
     def __init__(
         self,
@@ -269,30 +288,30 @@ class LabeledSeriesFiles(ArchiveDataModule):
             vocab_from_checkpoint=vocab_from_checkpoint,
         )
         if train is None and not vocab_from_checkpoint:
-            raise UserError("LabeledSeriesFiles needs a file to train on: give --data.train=FILE")
+            raise UserError("LabeledSeriesFiles needs a training file: set --data.train=FILE")
         self.files = {"train": train, "valid": valid, "test": test}
 
     def path(self, split: str) -> Path | None:
-        """Take the file that was given."""
+        """Return the file of a split; None if it has none."""
         path = self.files.get(split)
         return None if path is None else Path(path).expanduser()
 
     def missing_split_hint(self, split: str) -> str:
-        """Name the option that would give the split."""
-        own = f"give --data.{split}=FILE"
-        return f"{own}; or {super().missing_split_hint(split)}" if split == "valid" else own
+        """Name the option that sets the split."""
+        hint = f"set --data.{split}=FILE"
+        return f"{hint}; or {super().missing_split_hint(split)}" if split == "valid" else hint
 
 
 class SyntheticChirps(LabDataModule):
-    """Generated waves, labeled by how their pitch moves: only the order of steps tells.
+    """Generated waves labeled by how their frequency changes, which only the order shows.
 
     Args:
-        train_size: Series to train on.
-        valid_size: Series to validate on.
-        test_size: Series to test on.
-        input_dim: Features of a step.
-        data_seed: Another seed draws other series.
-        batch_size: Series in a batch of one process.
+        train_size: Number of training sequences.
+        valid_size: Number of validation sequences.
+        test_size: Number of test sequences.
+        input_dim: Features per step.
+        data_seed: Seed of the generator.
+        batch_size: Sequences per batch of one process.
     """
 
     batch_type = SequenceBatch
@@ -311,35 +330,36 @@ class SyntheticChirps(LabDataModule):
     ) -> None:
         super().__init__(batch_size)
         self.sizes = {"train": train_size, "valid": valid_size, "test": test_size}
-        for name, size in {**self.sizes, "input": input_dim}.items():
+        sizes = {f"{name}_size": size for name, size in self.sizes.items()}
+        for name, size in {**sizes, "input_dim": input_dim}.items():
             if size < 1:
-                raise UserError(f"the {name} size must be at least 1, got {size}")
+                raise UserError(f"{name} must be at least 1, got {size}")
         self.input_dim = input_dim
         self.data_seed = data_seed
 
     @property
     def label_names(self) -> list[str]:
-        """How the pitch moves."""
+        """Names of the frequency changes."""
         return list(CHIRP_LABELS)
 
     @property
     def class_counts(self) -> list[int]:
-        """Training series of each label."""
+        """Number of training sequences of each label."""
         return self.split("train").class_counts(self.num_classes)
 
-    def split(self, name: str) -> SeriesSplit:
-        """Draw a split, `train`, `valid` or `test`."""
+    def split(self, name: str) -> SequenceDataset:
+        """Open a split, `train`, `valid` or `test`."""
         return self._splits[name]
 
     @cached_property
-    def _splits(self) -> dict[str, SeriesSplit]:
-        return {name: self._draw(name) for name in self.sizes}
+    def _splits(self) -> dict[str, SequenceDataset]:
+        return {name: self._generate(name) for name in self.sizes}
 
-    def _draw(self, name: str) -> SeriesSplit:
-        drawn = chirps(self.sizes[name], self.data_seed, name, self.input_dim)
-        series, labels = zip(*drawn, strict=True)
-        return SeriesSplit(series, [self.label_names.index(label) for label in labels])
+    def _generate(self, name: str) -> SequenceDataset:
+        generated = chirps(self.sizes[name], self.data_seed, name, self.input_dim)
+        sequences, labels = zip(*generated, strict=True)
+        return SequenceDataset(sequences, [self.label_names.index(label) for label in labels])
 
     def build_spec(self) -> dict[str, Any]:
-        """Say how to build this module elsewhere, as plain values."""
+        """Return how to build this module again, as plain values."""
         return {**super().build_spec(), "input_dim": self.input_dim}

@@ -1,21 +1,22 @@
-"""Public datasets of labeled series."""
+"""Benchmark datasets of labeled sequences."""
 
 from pathlib import Path
 from typing import ClassVar
 
 from rnn_lab.io.downloads import RemoteFile, locate
-from rnn_lab.tasks.sequence_classification.data import ArchiveDataModule
+from rnn_lab.tasks.sequence_classification.data import SequenceDataModule
 
 SKTIME = "https://raw.githubusercontent.com/sktime/sktime/main/sktime/datasets/data/"
 
 
-class JapaneseVowels(ArchiveDataModule):
-    """Two vowels said by nine men, twelve coefficients a step: 270 to train on, 370 to test on.
+class JapaneseVowels(SequenceDataModule):
+    """Two vowels spoken by nine men, to be identified: 270 sequences for training, 370 for testing.
 
-    No validation part was published: it is drawn from the training series.
+    Each step has twelve cepstral coefficients. There is no official validation split: it is drawn
+    from the training split.
 
     Source: Kudo et al. (1999), https://archive.ics.uci.edu/dataset/128/japanese+vowels, in the
-    form of sktime/sktime; no licence stated for the data.
+    form of sktime/sktime; no license stated for the data.
     """
 
     folder: ClassVar[str] = "japanese_vowels"
@@ -33,6 +34,6 @@ class JapaneseVowels(ArchiveDataModule):
     }
 
     def path(self, split: str) -> Path | None:
-        """Find the file of a split; what is missing is fetched."""
+        """Return the file of a split, downloaded if missing; None if there is none."""
         file = self.files.get(split)
         return None if file is None else locate(self.folder, file, self.root)

@@ -1,4 +1,4 @@
-"""Labels for raw series."""
+"""Predictor of sequence classification: labels for raw sequences."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
@@ -10,28 +10,29 @@ from rnn_lab.classification.predictor import LabelPredictor
 from rnn_lab.core.predictor import Answer, bucket_by_length, check_data_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.io.ts_files import read_series, to_series_array
+from rnn_lab.tasks.sequence_classification.dataset import SequenceDataset
 from rnn_lab.tasks.sequence_classification.models import BaseSequenceClassifier
-from rnn_lab.tasks.sequence_classification.series import SeriesScaler, SeriesSplit
+from rnn_lab.tasks.sequence_classification.scaler import StandardScaler
 
-MAX_BATCH_STEPS = 16_384  # in a batch, padding included
+MAX_BATCH_STEPS = 16_384  # padding included
 
 
 class SequencePredictor(LabelPredictor):
-    """Labels raw series, each an array `(time, input_dim)` in which NaN is a missing value.
+    """Predict labels of raw sequences: arrays `(time, input_dim)`, NaN where values are missing.
 
-    Each answer has its `label`, the `probabilities` of all labels by name, and how many values
-    were `missing` and read as the mean.
+    An answer has the `label`, the `probabilities` of all labels by name, and the number of
+    `missing` values, which are replaced by the training mean.
 
     Args:
-        task: A trained model that reads series.
-        scaler: Scales values as in training.
+        task: A trained sequence classifier.
+        scaler: Scaler of the training data.
         labels: Names of the classes in the order of their ids.
     """
 
     columns = ("missing", "label")
 
     def __init__(
-        self, task: BaseSequenceClassifier, scaler: SeriesScaler, labels: Sequence[str]
+        self, task: BaseSequenceClassifier, scaler: StandardScaler, labels: Sequence[str]
     ) -> None:
         self.task = task
         self.scaler = scaler
@@ -41,41 +42,43 @@ class SequencePredictor(LabelPredictor):
     def read(
         cls, source: str, *, format: str | None, text_column: str, encoding: str
     ) -> Iterable[np.ndarray]:
-        """Read series from a `.ts` or `.jsonl` file, see `rnn_lab.io.ts_files.read_series`."""
+        """Read sequences from a `.ts` or `.jsonl` file, see `rnn_lab.io.ts_files.read_series`."""
         return read_series(source, format)
 
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
-        """Read labels and how values were scaled; generated ones are not."""
+        """Restore labels and scaler; generated data has no scaler."""
         if "scaler" in data:
-            scaler = SeriesScaler.from_state_dict(data["scaler"])
+            scaler = StandardScaler.from_state_dict(data["scaler"])
         else:
-            scaler = SeriesScaler.identity(data["input_dim"])
-        for each in (scaler.mean, scaler.deviation):
-            check_data_sizes(task, input_dim=each, num_classes=data["labels"])
+            scaler = StandardScaler.identity(data["input_dim"])
+        for statistics in (scaler.mean, scaler.std):
+            check_data_sizes(task, input_dim=statistics, num_classes=data["labels"])
         return cls(task, scaler, data["labels"])
 
     def _checked(self, raw: Any) -> np.ndarray:
-        values, wanted = to_series_array(raw), len(self.scaler.mean)
-        if values.shape[1] != wanted:
-            raise UserError(f"a series has {values.shape[1]} features a step, wanted {wanted}")
+        values, expected = to_series_array(raw), len(self.scaler.mean)
+        if values.shape[1] != expected:
+            raise UserError(
+                f"a sequence has {values.shape[1]} features per step, expected {expected}"
+            )
         return values
 
     def _answer(self, raw: list[np.ndarray]) -> list[Answer]:
-        rows = SeriesSplit(list(map(self.scaler.apply, raw)), [0] * len(raw))
-        found: list[list[float]] = [[]] * len(raw)
-        for batch in bucket_by_length(rows.lengths.tolist(), MAX_BATCH_STEPS):
-            for i, probabilities in zip(batch, self._read(rows, batch), strict=True):
-                found[i] = probabilities
-        return [self._say(*each) for each in zip(raw, found, strict=True)]
+        dataset = SequenceDataset(list(map(self.scaler.apply, raw)), [0] * len(raw))
+        probabilities: list[list[float]] = [[]] * len(raw)
+        for batch in bucket_by_length(dataset.lengths.tolist(), MAX_BATCH_STEPS):
+            for i, row in zip(batch, self._probabilities(dataset, batch), strict=True):
+                probabilities[i] = row
+        return [self._to_answer(*pair) for pair in zip(raw, probabilities, strict=True)]
 
     @torch.inference_mode()
-    def _read(self, rows: SeriesSplit, batch: list[int]) -> list[list[float]]:
-        """Probabilities of each class for some rows, as numbers."""
-        values, _, lengths = rows[np.array(batch)]
+    def _probabilities(self, dataset: SequenceDataset, batch: list[int]) -> list[list[float]]:
+        """Compute the probability of each class for the rows of a batch."""
+        values, _, lengths = dataset[np.array(batch)]
         return self.task.probabilities(values.to(self.task.device), lengths).tolist()
 
-    def _say(self, values: np.ndarray, probabilities: list[float]) -> Answer:
+    def _to_answer(self, values: np.ndarray, probabilities: list[float]) -> Answer:
         return {
             "label": self.labels[int(np.argmax(probabilities))],
             "probabilities": dict(zip(self.labels, probabilities, strict=True)),

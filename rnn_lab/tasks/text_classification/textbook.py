@@ -1,6 +1,6 @@
-"""The textbook's dataset and collation, for people who come from there.
+"""Dataset and collate function of the textbook.
 
-Nothing here is used by the data modules, which read flat ids and need no collation.
+The data modules do not use them: they gather batches from ids on disk without a collate function.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ from rnn_lab.special_tokens import PAD_ID
 
 
 class SentimentDataset(Dataset[tuple[Tensor, int]]):
-    """Texts as word ids with their labels, split at white space.
+    """Labeled texts as word ids, tokenized at whitespace.
 
     Args:
         texts: Raw texts.
         labels: Class id of each text.
-        vocab: Id of each word; `<UNK>` is read for the others.
-        max_length: Words of a text that are read at the most.
+        vocab: Id of each word; words outside it have the id of `<UNK>`.
+        max_length: Words after which a text is truncated.
 
     Raises:
-        ValueError: If there are not as many labels as texts, or `<UNK>` has no id.
+        ValueError: If the numbers of texts and labels differ, or `<UNK>` has no id.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class SentimentDataset(Dataset[tuple[Tensor, int]]):
         max_length: int = 100,
     ) -> None:
         if len(texts) != len(labels):
-            raise ValueError(f"{len(texts)} texts need as many labels, got {len(labels)}")
+            raise ValueError(f"expected {len(texts)} labels, one per text, got {len(labels)}")
         if "<UNK>" not in vocab:
-            raise ValueError("the vocabulary must have an id for '<UNK>'")
+            raise ValueError("vocab must have an id for '<UNK>'")
         self.texts, self.labels = texts, labels
         self.vocab, self.max_length = vocab, max_length
 
@@ -44,7 +44,7 @@ class SentimentDataset(Dataset[tuple[Tensor, int]]):
         return len(self.texts)
 
     def __getitem__(self, idx: int) -> tuple[Tensor, int]:
-        """The ids of a text, `(words,)` int64, and its label."""
+        """Return the ids of a text, `(words,)` int64, and its label."""
         words = self.texts[idx].split()[: self.max_length]
         ids = [self.vocab.get(word, self.vocab["<UNK>"]) for word in words]
         return torch.tensor(ids, dtype=torch.int64), self.labels[idx]
@@ -53,7 +53,7 @@ class SentimentDataset(Dataset[tuple[Tensor, int]]):
 def collate_variable_length(
     batch: Sequence[tuple[Tensor, int]],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Pad texts with zeros to the longest of them; their order is kept.
+    """Collate texts into a batch, padded with zeros, in their order.
 
     Args:
         batch: Pairs of word ids `(words,)` and label.
@@ -62,11 +62,11 @@ def collate_variable_length(
         Word ids `(batch, time)`, labels `(batch,)` and lengths `(batch,)`, all int64.
 
     Raises:
-        ValueError: If a text is empty: a recurrent layer cannot read it.
+        ValueError: If a text is empty, which recurrent layers do not accept.
     """
     sequences, labels = zip(*batch, strict=True)
     lengths = torch.tensor([len(sequence) for sequence in sequences])
     if (lengths == 0).any():
-        raise ValueError(f"row {int(lengths.argmin())} of the batch is an empty text")
+        raise ValueError(f"row {int(lengths.argmin())} of the batch is empty: remove empty texts")
     padded = pad_sequence(list(sequences), batch_first=True, padding_value=PAD_ID)
     return padded, torch.tensor(labels), lengths

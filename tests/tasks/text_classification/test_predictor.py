@@ -1,4 +1,4 @@
-"""From a checkpoint to answers, in Python and on the command line."""
+"""Prediction from a checkpoint, in Python and on the command line."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """A model that was hardly trained: what it says does not matter here."""
+    """A model trained for a few steps, as its accuracy does not matter."""
     folder = tmp_path_factory.mktemp("run")
     words = [
         *("fit", "--model=BiLSTMClassifier", "--data=SyntheticReviews", "--data.train_size=48"),
@@ -43,7 +43,7 @@ def lines(tmp_path):
     return path
 
 
-def test_answers_keep_the_order_and_are_null_without_a_word(checkpoint):
+def test_answers_keep_the_order_and_are_null_for_texts_without_words(checkpoint):
     answers = rnn_lab.load(checkpoint).predict(TEXTS)
     assert [answer["text"] for answer in answers] == TEXTS
     assert [answer["label"] is None for answer in answers] == [not t.strip() for t in TEXTS]
@@ -54,7 +54,7 @@ def test_answers_keep_the_order_and_are_null_without_a_word(checkpoint):
             assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
 
 
-def test_a_text_is_answered_the_same_alone_and_among_others(checkpoint):
+def test_answers_do_not_depend_on_the_batch(checkpoint):
     predictor = rnn_lab.load(checkpoint)
     together = predictor.predict(TEXTS)
     for text, answer in zip(TEXTS, together, strict=True):
@@ -65,19 +65,19 @@ def test_a_text_is_answered_the_same_alone_and_among_others(checkpoint):
         )
 
 
-def test_one_string_is_not_a_list_of_texts(checkpoint):
+def test_input_other_than_a_list_of_strings_is_refused(checkpoint):
     with pytest.raises(UserError, match="got one string"):
         rnn_lab.load(checkpoint).predict("the plot was good")
     with pytest.raises(UserError, match="texts must be strings, got None"):
         rnn_lab.load(checkpoint).predict([None])
 
 
-def test_the_command_answers_lines_of_a_file(checkpoint, lines, capsys):
+def test_the_command_reads_lines_of_a_file(checkpoint, lines, capsys):
     answers = predict(capsys, checkpoint, "--input", lines)
     assert answers == rnn_lab.load(checkpoint).predict(TEXTS)
 
 
-def test_the_command_answers_standard_input(checkpoint, lines, capsys, monkeypatch):
+def test_the_command_reads_standard_input(checkpoint, lines, capsys, monkeypatch):
     text = io.TextIOWrapper(io.BytesIO(lines.read_bytes()))
     monkeypatch.setattr("sys.stdin", text)
     assert [a["text"] for a in predict(capsys, checkpoint, "--input", "-")] == TEXTS
@@ -92,7 +92,7 @@ def test_the_command_answers_standard_input(checkpoint, lines, capsys, monkeypat
         ("a.data", "good film\ndull film\n", ["--input-format=txt"]),
     ],
 )
-def test_every_format_can_be_asked(checkpoint, tmp_path, capsys, name, content, words):
+def test_the_command_reads_every_format(checkpoint, tmp_path, capsys, name, content, words):
     (tmp_path / name).write_text(content)
     answers = predict(capsys, checkpoint, "--input", tmp_path / name, *words)
     assert [answer["text"] for answer in answers] == ["good film", "dull film"]
@@ -119,7 +119,7 @@ def test_labels_can_be_written_as_plain_lines(checkpoint, lines, tmp_path, capsy
 
 
 @pytest.mark.slow
-def test_several_processes_answer_in_order(checkpoint, tmp_path, capsys):
+def test_several_processes_keep_the_order(checkpoint, tmp_path, capsys):
     path = tmp_path / "many.txt"
     path.write_text("".join(f"the plot was number {i} .\n" for i in range(5000)))
     words = ["--input", path, "--trainer.accelerator=cpu"]
@@ -131,7 +131,7 @@ def test_several_processes_answer_in_order(checkpoint, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "wish"),
+    ("words", "message"),
     [
         (["--input=no.txt"], "no.txt does not exist"),
         (["--input={lines}", "--output=answers.xls"], "must end in .jsonl, .csv or .txt"),
@@ -147,25 +147,25 @@ def test_several_processes_answer_in_order(checkpoint, tmp_path, capsys):
         (["--input={lines}", "--color=red"], "color"),
     ],
 )
-def test_mistakes_cost_one_line(checkpoint, lines, capsys, words, wish, tmp_path, monkeypatch):
+def test_errors_are_one_line(checkpoint, lines, capsys, words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("own.csv").write_text("text\nfine\n")
     words = [word.format(lines=lines) for word in words]
     try:
         status = main(["predict", "--ckpt_path", checkpoint, *words])
-    except SystemExit as stop:
-        status = stop.code
+    except SystemExit as error:
+        status = error.code
     (line,) = capsys.readouterr().err.splitlines()
     assert status in (1, 2)
     assert line.startswith("rnn-lab: ")
-    assert wish in line
+    assert message in line
     assert not Path("answers.xls").exists()
 
 
 @pytest.mark.parametrize(
     ("model", "data"), [("SequenceRegressor", "AddingProblem"), ("SequenceTagger", "CopyMemory")]
 )
-def test_a_model_of_generated_tensors_is_measured_not_asked(model, data, lines, capsys, tmp_path):
+def test_models_of_generated_tensors_cannot_predict(model, data, lines, capsys, tmp_path):
     sizes = [f"--data.{split}_size=4" for split in ("train", "valid", "test")]
     words = [f"--model={model}", f"--data={data}", *sizes, "--trainer.max_epochs=1"]
     words += ["--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path / 'run'}"]
@@ -179,12 +179,12 @@ def test_a_model_of_generated_tensors_is_measured_not_asked(model, data, lines, 
     assert main(["test", "--ckpt_path", path, "--trainer.accelerator=cpu"]) == 0
 
 
-def test_a_model_trained_without_a_data_module_answers_nothing_raw(tmp_path):
+def test_models_trained_without_a_data_module_cannot_predict(tmp_path):
     path = tmp_path / "own.ckpt"
-    recipe = {
+    spec = {
         "class_path": "rnn_lab.tasks.tagging.models.SequenceTagger",
         "init_args": {"vocab_size": 5},
     }
-    handmade.write(path, recipe)
+    handmade.write(path, spec)
     with pytest.raises(UserError, match="trained without a data module"):
         rnn_lab.load(str(path))
