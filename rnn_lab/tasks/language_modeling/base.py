@@ -1,4 +1,4 @@
-"""The code that all language models share."""
+"""Base class of language models."""
 
 import math
 from abc import abstractmethod
@@ -81,8 +81,8 @@ class BaseLanguageModel(Task):
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
-        sizes = {"embedding_dim": embedding_dim, "hidden_dim": hidden_dim, "num_layers": num_layers}
-        check_sizes(self, vocab_size=vocab_size, **sizes)
+        sizes = {"vocab_size": vocab_size, "embedding_dim": embedding_dim, "hidden_dim": hidden_dim}
+        check_sizes(self, **sizes, num_layers=num_layers)
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"label_smoothing must be 0 to below 1, got {self.label_smoothing}")
         if not self.init_range >= 0:

@@ -63,9 +63,9 @@ class LanguageModelingDataModule(CorpusDataModule):
         self,
         batch_size: int = 20,
         bptt: int = 35,
-        *,
         variable_bptt: bool = False,
         eval_batch_size: int = 10,
+        *,
         root: str | None = None,
         tokenizer: TokenizerConfig | None = None,
         vocab_from_checkpoint: str | None = None,
@@ -158,13 +158,9 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         tokenizer: TokenizerConfig | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
+        segments = batch_size, bptt, variable_bptt, eval_batch_size
         super().__init__(
-            batch_size,
-            bptt,
-            variable_bptt=variable_bptt,
-            eval_batch_size=eval_batch_size,
-            tokenizer=tokenizer,
-            vocab_from_checkpoint=vocab_from_checkpoint,
+            *segments, tokenizer=tokenizer, vocab_from_checkpoint=vocab_from_checkpoint
         )
         if train is None and not vocab_from_checkpoint:
             raise UserError("LanguageModelingFiles needs a training file: set --data.train=FILE")
@@ -248,13 +244,9 @@ class SyntheticText(LanguageModelingDataModule):
         tokenizer: TokenizerConfig | None = None,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
+        segments = batch_size, bptt, variable_bptt, eval_batch_size
         super().__init__(
-            batch_size,
-            bptt,
-            variable_bptt=variable_bptt,
-            eval_batch_size=eval_batch_size,
-            tokenizer=tokenizer,
-            vocab_from_checkpoint=vocab_from_checkpoint,
+            *segments, tokenizer=tokenizer, vocab_from_checkpoint=vocab_from_checkpoint
         )
         self.sizes = {"train": train_size, "valid": valid_size, "test": test_size}
         for name, size in self.sizes.items():

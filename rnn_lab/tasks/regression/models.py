@@ -74,8 +74,8 @@ class SequenceRegressor(Task):
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
         dropout = as_options(Dropouts, dropouts)
-        check_sizes(self, input_dim=input_dim, hidden_dim=hidden_dim, num_layers=num_layers)
-        check_sizes(self, output_dim=output_dim)
+        sizes = {"input_dim": input_dim, "hidden_dim": hidden_dim, "output_dim": output_dim}
+        check_sizes(self, **sizes, num_layers=num_layers)
         self.input_dim = input_dim
         self.output_dim = output_dim
         self.noise = GaussianNoise(input_noise)

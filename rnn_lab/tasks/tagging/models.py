@@ -78,9 +78,9 @@ class SequenceTagger(Task):
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
         dropout = as_options(Dropouts, dropouts)
-        check_sizes(self, vocab_size=vocab_size, num_classes=num_classes, num_layers=num_layers)
         input_size = vocab_size if embedding_dim is None else embedding_dim
-        check_sizes(self, embedding_dim=input_size, hidden_dim=hidden_dim)
+        sizes = {"vocab_size": vocab_size, "embedding_dim": input_size, "hidden_dim": hidden_dim}
+        check_sizes(self, **sizes, num_classes=num_classes, num_layers=num_layers)
         self.vocab_size = vocab_size
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
