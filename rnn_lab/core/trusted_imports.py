@@ -137,24 +137,39 @@ def check_class_paths(spec: Any, source: str, *, importable: bool = False) -> No
         UserError: If the specification names a class that is not trusted, or a file.
     """
     if isinstance(spec, Mapping) and "class_path" in spec:
-        plain = _plain_arguments(import_trusted_class(str(spec["class_path"]), source))
-        for key, value in spec.items():
-            if key == "init_args" and isinstance(value, Mapping):
-                for name, argument in value.items():
-                    check_class_paths(argument, source, importable=importable or name not in plain)
-            elif key != "class_path":
-                check_class_paths(value, source, importable=True)
-    elif isinstance(spec, Mapping):
-        for value in spec.values():
-            check_class_paths(value, source, importable=importable)
-    elif isinstance(spec, list | tuple):
-        for value in spec:
+        _check_spec(spec, source, importable)
+    elif isinstance(spec, Mapping | list | tuple):
+        for value in spec.values() if isinstance(spec, Mapping) else spec:
             check_class_paths(value, source, importable=importable)
     elif importable and isinstance(spec, str):
         if not WORD.fullmatch(spec):
             import_trusted_class(spec, source)
         if os.path.isfile(spec):
             raise UserError(f"{source} names the file {spec!r} where a class is expected")
+
+
+def _check_spec(spec: Mapping[str, Any], source: str, importable: bool) -> None:
+    """Check a mapping with a class path; the parser imports what stands beside it."""
+    cls = import_trusted_class(str(spec["class_path"]), source)
+    for key, value in spec.items():
+        if key == "init_args" and isinstance(value, Mapping):
+            _check_arguments(cls, value, source, importable)
+        elif key != "class_path":
+            check_class_paths(value, source, importable=True)
+
+
+def _check_arguments(
+    cls: Any, arguments: Mapping[str, Any], source: str, importable: bool = False
+) -> None:
+    """Check the arguments of a constructor; a group of options has arguments of its own."""
+    hints = _hints(cls)
+    for name, argument in arguments.items():
+        hint = hints.get(name, Any)
+        group = next((each for each in (hint, *get_args(hint)) if is_dataclass(each)), None)
+        if group is not None and isinstance(argument, Mapping) and "class_path" not in argument:
+            _check_arguments(group, argument, source)
+        else:
+            check_class_paths(argument, source, importable=importable or not _is_plain(hint))
 
 
 def _within(path: str, packages: Iterable[str]) -> bool:
@@ -165,19 +180,16 @@ def _is_allowed_class(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, ALLOWED_BASES)
 
 
-def _plain_arguments(cls: Any) -> set[str]:
-    """Return the names of constructor arguments whose strings the parser does not import."""
+def _hints(cls: Any) -> dict[str, Any]:
+    """Return the types of a constructor's arguments; none where they cannot be resolved."""
     try:
-        hints = get_type_hints(cls.__init__)
+        return get_type_hints(cls.__init__)
     except (AttributeError, NameError, TypeError):
-        return set()
-    return {name for name, hint in hints.items() if _is_plain(hint)}
+        return {}
 
 
 def _is_plain(hint: Any) -> bool:
     if get_origin(hint) is Literal or hint in (str, int, float, bool, NoneType):
         return True
-    if is_dataclass(hint) and isinstance(hint, type):
-        return all(map(_is_plain, get_type_hints(hint).values()))
     args = get_args(hint)
     return bool(args) and get_origin(hint) is not type and all(map(_is_plain, args))

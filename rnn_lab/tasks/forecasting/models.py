@@ -41,7 +41,7 @@ class Forecaster(BaseForecaster):
 
     layer: str = "LSTM"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # 12 options, optimizer and scheduler
         self,
         input_dim: int,
         hidden_dim: int = 64,

@@ -36,7 +36,7 @@ class LanguageModel(BaseLanguageModel):
 
     layer: str = "LSTM"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # 12 options, optimizer and scheduler
         self,
         vocab_size: int,
         embedding_dim: int = 200,

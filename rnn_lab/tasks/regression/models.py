@@ -55,7 +55,7 @@ class SequenceRegressor(Task):
     batch_type = RegressionBatch
     monitor, mode = "val/mse", "min"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # 12 options, optimizer and scheduler
         self,
         input_dim: int,
         hidden_dim: int = 64,

@@ -194,7 +194,7 @@ class SequenceClassifier(BaseSequenceClassifier):
 
     layer: str = "GRU"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # 12 options, optimizer and scheduler
         self,
         input_dim: int,
         hidden_dim: int = 64,

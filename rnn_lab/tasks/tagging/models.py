@@ -59,7 +59,7 @@ class SequenceTagger(Task):
     batch_type = TaggingBatch
     monitor, mode = "val/accuracy", "max"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # 12 options, optimizer and scheduler
         self,
         vocab_size: int,
         embedding_dim: int | None = 64,

@@ -257,7 +257,7 @@ class TextClassifier(BaseTextClassifier):
 
     layer: str = "LSTM"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # 12 options, optimizer and scheduler
         self,
         vocab_size: int,
         embedding_dim: int = 100,

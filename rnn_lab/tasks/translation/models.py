@@ -33,7 +33,7 @@ class Translator(BaseTranslator):
 
     layer: str = "LSTM"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # 12 options, optimizer and scheduler
         self,
         src_vocab_size: int,
         trg_vocab_size: int,

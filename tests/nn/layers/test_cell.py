@@ -57,7 +57,7 @@ def test_a_cell_equals_torchs_cell_with_the_same_parameters(
     torch.testing.assert_close(cell(x), torch_cell(x))
 
 
-def reference_step(
+def reference_step(  # noqa: C901  # a table of equations
     cell: layers.Cell, x: list[float], state: list[list[float]]
 ) -> list[list[float]]:
     """Compute a step of one sequence unit by unit from the equations of the papers."""
