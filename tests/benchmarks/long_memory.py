@@ -1,17 +1,17 @@
-"""Train every recurrent layer on tasks of long memory, and print what each of them solves.
+"""Train every recurrent layer on long-memory tasks, and print which tasks it solves.
 
     python tests/benchmarks/long_memory.py [LAYER ...] [--tasks ...] [--minutes 2.5] [--seed 1]
     python tests/benchmarks/long_memory.py gradients [LAYER ...]
 
-A run stops when its task is solved: a mean squared error below 0.01 of the adding problem (saying
-1 always has 0.167), more than 99 % of the copied symbols right (guessing has 12.5 %). It is looked
-at every 100 steps. Runs lie in `runs/long_memory`; what is finished is not run again, and a run
-that was interrupted goes on from its last checkpoint. All layers have the sizes and the optimizer
-of the three configs, and the same budget of processor time: who is fast takes more steps. Only
-`IndRNN` is told how long the rows are (its `max_seq_len`), as by its authors: it diverges without.
+A run stops when its task is solved: a mean squared error below 0.01 for the adding problem (always
+predicting 1 gives 0.167), an accuracy above 99 % for the copied symbols (chance is 12.5 %).
+Validation runs every 100 steps. Runs are stored in `runs/long_memory`; finished runs are skipped,
+and interrupted ones resume from their last checkpoint. All layers have the sizes and the optimizer
+of the three configs and the same budget of CPU time, so faster layers take more steps. Only
+`IndRNN` gets the sequence length (its `max_seq_len`), as in its paper: it diverges without.
 
-`gradients` prints which share of the gradient of the last output is left at an input some steps
-before it, at starting weights, and draws it as `runs/long_memory/gradients.png`.
+`gradients` prints the norm of the gradient of the last output by earlier inputs, relative to the
+last input, at initialization, and plots it as `runs/long_memory/gradients.png`.
 """
 
 import argparse
@@ -34,32 +34,36 @@ DISTANCES = (1, 10, 50, 100, 200)
 EPOCH = 100  # steps between two validations
 
 
-class Puzzle(NamedTuple):
-    """A task: its config and length, the metric that tells when it is solved, from where on."""
+class MemoryTask(NamedTuple):
+    """A task: config, sequence length, metric, and the threshold at which it is solved."""
 
     title: str
     config: str
     length: int
     metric: str
-    solved: float
+    threshold: float
 
 
 TASKS = {
-    "adding-200": Puzzle("adding, 200", "regression/adding_problem", 200, "mse", 0.01),
-    "adding-1000": Puzzle("adding, 1,000", "regression/adding_problem_1000", 1000, "mse", 0.01),
-    "copy-100": Puzzle("copying, 100", "tagging/copy_memory", 120, "accuracy_nonblank", 0.99),
+    "adding-200": MemoryTask("adding, 200", "regression/adding_problem", 200, "mse", 0.01),
+    "adding-1000": MemoryTask("adding, 1,000", "regression/adding_problem_1000", 1000, "mse", 0.01),
+    "copy-100": MemoryTask("copying, 100", "tagging/copy_memory", 120, "accuracy_nonblank", 0.99),
 }
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Train what is missing and print the table; 1 if a run failed."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train what is missing and print the table; return 1 if a run failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("layers", nargs="*", metavar="LAYER", help="of rnn_lab.nn.LAYERS; or all")
+    parser.add_argument(
+        "layers", nargs="*", metavar="LAYER", help="names in rnn_lab.nn.LAYERS; default: all"
+    )
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--minutes", type=float, default=2.5, help="budget of a run")
-    parser.add_argument("--steps", type=int, default=10_000, help="a run ends after so many, too")
+    parser.add_argument("--minutes", type=float, default=2.5, help="time budget of a run")
+    parser.add_argument(
+        "--steps", type=int, default=10_000, help="maximum number of steps of a run"
+    )
     parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args(words)
+    args = parser.parse_args(argv)
     rnn_lab.configure_cpu()
     if args.layers[:1] == ["gradients"]:
         gradients(args.layers[1:] or ["RNN", "LSTM", "GRU", "MinGRU"], args.seed)
@@ -76,38 +80,40 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def row(layer: str, tasks: Sequence[str], results: Sequence[dict | None]) -> str:
-    """One row of the table: steps and seconds until each task was solved."""
+    """Format a row of the table: steps and seconds until each task was solved."""
     sizes = sorted({each["parameters"] for each in results if each})
     cells = [layer, " / ".join(f"{size:,}" for size in sizes)]
     for task, each in zip(tasks, results, strict=True):
-        cells += ["failed", ""] if each is None else [said(TASKS[task], each), seconds(each)]
+        cells += (
+            ["failed", ""] if each is None else [steps_to_solve(TASKS[task], each), seconds(each)]
+        )
     return f"| {' | '.join(cells)} |"
 
 
-def seconds(found: dict) -> str:
-    """How long a run took."""
-    return f"{found['seconds']:.0f}"
+def seconds(result: dict) -> str:
+    """Format the training time of a run."""
+    return f"{result['seconds']:.0f}"
 
 
-def said(puzzle: Puzzle, found: dict) -> str:
-    """After how many steps a task was solved, or how far it got."""
-    if found["solved"]:
-        return f"**{found['steps']:,}**"
-    best = found["best"]
-    share = f"mse {best:.3f}" if puzzle.metric == "mse" else f"{best:.0%} right"
-    return f"not in {found['steps']:,}: {share}"
+def steps_to_solve(task: MemoryTask, result: dict) -> str:
+    """Format the number of steps until the task was solved, or the best score."""
+    if result["solved"]:
+        return f"**{result['steps']:,}**"
+    best = result["best"]
+    score = f"mse {best:.3f}" if task.metric == "mse" else f"{best:.0%} right"
+    return f"not in {result['steps']:,}: {score}"
 
 
 def result(task: str, layer: str, args: argparse.Namespace) -> dict | None:
-    """Take a result from its file, or train and write it there; None if training failed."""
+    """Load a saved result, or train and save it; return None if training failed."""
     name = f"{task}-{layer}-{args.seed}"
     path = RUNS / f"{name}.json"
     if path.exists():
         return json.loads(path.read_text())
-    longest = json.dumps({"max_seq_len": TASKS[task].length})
+    layer_kwargs = json.dumps({"max_seq_len": TASKS[task].length})
     command = [
         *(sys.executable, "-m", "rnn_lab", "fit", "-c", f"configs/{TASKS[task].config}.yaml"),
-        *([f"--model.layer_kwargs={longest}"] if layer == "IndRNN" else []),
+        *([f"--model.layer_kwargs={layer_kwargs}"] if layer == "IndRNN" else []),
         *(f"--model.layer={layer}", f"--seed_everything={args.seed}", "--ckpt_path=last"),
         *("--experiment=long_memory", f"--name={name}", f"--data.data_seed={args.seed}"),
         *(
@@ -118,28 +124,28 @@ def result(task: str, layer: str, args: argparse.Namespace) -> dict | None:
         f"--trainer.max_epochs={max(1, args.steps // EPOCH)}",
         "--trainer.accelerator=cpu",
     ]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        print(f"{name}: {finished.stderr.strip()[-2000:]}", file=sys.stderr)
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        print(f"{name}: {process.stderr.strip()[-2000:]}", file=sys.stderr)
         return None
-    found = read(RUNS / name, TASKS[task])
-    path.write_text(json.dumps(found))
-    return found
+    result = read(RUNS / name, TASKS[task])
+    path.write_text(json.dumps(result))
+    return result
 
 
-def read(folder: Path, puzzle: Puzzle) -> dict:
-    """Read what a run reached, and from its last checkpoint the steps and seconds it took.
+def read(folder: Path, task: MemoryTask) -> dict:
+    """Read the best score of a run, and steps and time from its last checkpoint.
 
-    Lightning ends the first epoch whatever the budget, so there is a validation.
+    Lightning finishes the first epoch in any case, so there is at least one validation.
     """
     with open(folder / "metrics.csv", newline="") as file:
         lines = list(csv.DictReader(file))
-    reached = [float(v) for line in lines if (v := line.get(f"val/{puzzle.metric}"))]
-    few = puzzle.metric == "mse"
-    best = min(reached) if few else max(reached)
+    scores = [float(v) for line in lines if (v := line.get(f"val/{task.metric}"))]
+    lower_is_better = task.metric == "mse"
+    best = min(scores) if lower_is_better else max(scores)
     last = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
     return {
-        "solved": best < puzzle.solved if few else best > puzzle.solved,
+        "solved": best < task.threshold if lower_is_better else best > task.threshold,
         "best": best,
         "steps": last["global_step"],
         "seconds": last["callbacks"]["TimeBudget"]["spent"],
@@ -148,26 +154,27 @@ def read(folder: Path, puzzle: Puzzle) -> dict:
     }
 
 
-def gradients(layers: Sequence[str], seed: int, size: int = 64, draws: int = 5) -> None:
-    """Print and draw which share of the gradient is left at each distance."""
+def gradients(layers: Sequence[str], seed: int, size: int = 64, num_seeds: int = 5) -> None:
+    """Print and plot the gradient norm at each distance."""
     from rnn_lab.nn.diagnostics import gradient_by_distance
-    from rnn_lab.training.plots import plot_gradient_decay as drawn
+    from rnn_lab.training.plots import plot_gradient_decay
 
     curves = {}
     print(f"| Steps before | {' | '.join(map(str, DISTANCES))} |")
     print("| --- " * (1 + len(DISTANCES)) + "|")
     for name in layers:
-        found = []
-        for draw in range(draws):
-            torch.manual_seed(seed + draw)
+        norms = []
+        for offset in range(num_seeds):
+            torch.manual_seed(seed + offset)
             layer = build_layer(name, size, size)
-            found.append(gradient_by_distance(layer, size, 1 + max(DISTANCES), seed=seed + draw))
-        logs = torch.stack(found).clamp_min(torch.finfo(torch.double).tiny).log().mean(0)
+            time = 1 + max(DISTANCES)
+            norms.append(gradient_by_distance(layer, size, time, seed=seed + offset))
+        logs = torch.stack(norms).clamp_min(torch.finfo(torch.double).tiny).log().mean(0)
         curves[name] = logs.exp().numpy()
         cells = [f"{curves[name][distance]:.0e}" for distance in DISTANCES]
         print(f"| {name} | {' | '.join(cells)} |")
     RUNS.mkdir(parents=True, exist_ok=True)
-    drawn(curves).savefig(RUNS / "gradients.png")
+    plot_gradient_decay(curves).savefig(RUNS / "gradients.png")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Training speed on a CPU: the textbook's way against ours, same model, same examples.
+"""Compare training speed on a CPU: textbook code and this package, same model and examples.
 
     RNN_LAB_DATA=... python tests/benchmarks/training_speed.py --data sst2
     RNN_LAB_DATA=... python tests/benchmarks/training_speed.py --data imdb
 
-The textbook's way draws examples in random order, pads them by `pad_sequence`, packs them into
-`nn.LSTM` and steps with Adam, all as torch ships; then once more with denormals flushed. Ours is
-`SentimentLSTM` on the first batches of an epoch of the data module (length buckets over pools of 50
-batches) with fused Adam, then once more under bfloat16 autocast. The textbook gets exactly the
-examples of these batches; reviews of IMDB are cut at 400 words. First both must give the same loss
-for the same weights. Then the ways take turns, each time in a process of its own; its first step,
-on 20 words, is not timed.
+The textbook code samples examples in random order, pads them by `pad_sequence`, packs them for
+`nn.LSTM` and optimizes with Adam, with PyTorch's default settings; a second variant flushes
+denormals. Ours is `SentimentLSTM` on the first batches of an epoch of the data module (length
+buckets over pools of 50 batches) with fused Adam; a second variant uses bfloat16 autocast. The
+textbook code gets exactly the examples of these batches; reviews of IMDB are truncated to 400
+words. First, both must give the same loss for the same weights. Then the variants alternate, each
+in a new process; the first step, on 20 words, is not timed.
 
 Run it on an idle machine: two threads that share a core with another process wait for each other.
 """
@@ -33,11 +33,11 @@ import rnn_lab
 
 Batch = tuple[Tensor, Tensor, Tensor]  # tokens, labels, lengths
 Step = Callable[[Tensor, Tensor, Tensor], None]
-WAYS = ("textbook as shipped", "textbook flushed", "ours", "ours in bfloat16")
+VARIANTS = ("textbook as shipped", "textbook flushed", "ours", "ours in bfloat16")
 
 
 class Setting(NamedTuple):
-    """The model and the work of one dataset."""
+    """Model sizes and number of steps for one dataset."""
 
     embedding_dim: int
     hidden_dim: int
@@ -54,7 +54,7 @@ SETTINGS = {
 
 
 class TextbookLSTM(nn.Module):
-    """A sentiment model as textbooks write it: packed, both final states, a probability."""
+    """Textbook sentiment model: packed LSTM, both final states, a probability."""
 
     def __init__(self, vocab_size: int, setting: Setting) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class TextbookLSTM(nn.Module):
         self.fc = nn.Linear(2 * setting.hidden_dim, 1)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Say how likely each text is positive, `(batch,)`."""
+        """Compute the probability that each text is positive, `(batch,)`."""
         packed = pack_padded_sequence(
             self.embedding(tokens), lengths, batch_first=True, enforce_sorted=False
         )
@@ -106,14 +106,14 @@ def open_data(name: str, batch_size: int) -> Any:
 
 
 def our_batches(data: Any, setting: Setting, number: int) -> Iterable[Batch]:
-    """Give the first batches of an epoch as the data module makes them, on demand."""
+    """Return the first batches of an epoch of the data module, created on demand."""
     loader = data.train_dataloader()
     loader.sampler.set_epoch(number)
     return islice(loader, setting.steps)
 
 
 def textbook_batches(batches: Iterable[Batch], setting: Setting, number: int) -> Iterable[Batch]:
-    """Give the same examples in random order, padded on demand."""
+    """Return the same examples in random order, padded on demand."""
     from rnn_lab.tasks.text_classification.textbook import collate_variable_length
 
     examples = [
@@ -131,7 +131,7 @@ def textbook_batches(batches: Iterable[Batch], setting: Setting, number: int) ->
 
 
 def compare_losses(name: str, setting: Setting) -> None:
-    """Check on common batches that both models, without dropout, compute the same loss."""
+    """Check that both models compute the same loss on the same batches without dropout."""
     data = open_data(name, setting.batch_size)
     textbook, ours = (model.eval() for model in both_models(data.vocab_size, setting))
     with torch.no_grad():
@@ -139,13 +139,13 @@ def compare_losses(name: str, setting: Setting) -> None:
             torch.testing.assert_close(our_loss(ours, *batch), textbook_loss(textbook, *batch))
 
 
-def measure(way: str, name: str, setting: Setting, number: int) -> float:
-    """Train for the steps of one round: examples a second."""
+def measure(variant: str, name: str, setting: Setting, number: int) -> float:
+    """Train for the steps of one round; return examples per second."""
     data = open_data(name, setting.batch_size)
     textbook, ours = both_models(data.vocab_size, setting)
     batches = our_batches(data, setting, number)
-    if way.startswith("ours"):
-        step = make_step(ours, our_loss, fused=True, bfloat16=way.endswith("bfloat16"))
+    if variant.startswith("ours"):
+        step = make_step(ours, our_loss, fused=True, bfloat16=variant.endswith("bfloat16"))
     else:
         step = make_step(textbook, textbook_loss)
         batches = textbook_batches(batches, setting, number)
@@ -178,52 +178,54 @@ def make_step(
     return step
 
 
-def in_a_process(way: str, name: str, setting: Setting, number: int = 0) -> str:
-    changes = ("RNN_LAB_KEEP_DENORMALS", "RNN_LAB_RETURN_MEMORY")
-    environment = {k: v for k, v in os.environ.items() if k not in changes}
-    if way.startswith("textbook"):
+def run_in_process(variant: str, name: str, setting: Setting, number: int = 0) -> str:
+    variables = ("RNN_LAB_KEEP_DENORMALS", "RNN_LAB_RETURN_MEMORY")
+    environment = {k: v for k, v in os.environ.items() if k not in variables}
+    if variant.startswith("textbook"):
         environment["RNN_LAB_RETURN_MEMORY"] = "1"
-    if way == "textbook as shipped":
+    if variant == "textbook as shipped":
         environment["RNN_LAB_KEEP_DENORMALS"] = "1"
     command = [sys.executable, __file__, "--data", name, "--steps", str(setting.steps)]
-    command += ["--way", way, "--number", str(number)]
+    command += ["--variant", variant, "--number", str(number)]
     return subprocess.run(
         command, env=environment, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
 
 
 def report(name: str, setting: Setting) -> None:
-    """Let the ways take turns and print the medians of their speeds."""
-    in_a_process("losses", name, setting)
-    print("equal loss on common batches: yes", flush=True)
-    speeds: dict[str, list[float]] = {way: [] for way in WAYS}
+    """Run the variants alternately and print the medians of their speeds."""
+    run_in_process("losses", name, setting)
+    print("equal loss on the same batches: yes", flush=True)
+    speeds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
     for number in range(setting.rounds):
-        for way in WAYS:
-            speeds[way].append(float(in_a_process(way, name, setting, number)))
-            print(f"round {number + 1}, {way}: {speeds[way][-1]:.1f} examples/s", flush=True)
-    medians = {way: statistics.median(speeds[way]) for way in WAYS}
+        for variant in VARIANTS:
+            speeds[variant].append(float(run_in_process(variant, name, setting, number)))
+            print(
+                f"round {number + 1}, {variant}: {speeds[variant][-1]:.1f} examples/s", flush=True
+            )
+    medians = {variant: statistics.median(speeds[variant]) for variant in VARIANTS}
     print(f"\n{name}, {torch.get_num_threads()} threads, {setting}\n")
-    print("| way | training examples/s | over as shipped | over flushed |\n| - | - | - | - |")
-    shipped, flushed = (medians[way] for way in WAYS[:2])
-    for way, speed in medians.items():
-        print(f"| {way} | {speed:.1f} | {speed / shipped:.1f}x | {speed / flushed:.1f}x |")
+    print("| variant | training examples/s | over as shipped | over flushed |\n| - | - | - | - |")
+    shipped, flushed = (medians[variant] for variant in VARIANTS[:2])
+    for variant, speed in medians.items():
+        print(f"| {variant} | {speed:.1f} | {speed / shipped:.1f}x | {speed / flushed:.1f}x |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", choices=SETTINGS, default="sst2")
-    parser.add_argument("--steps", type=int, help="timed steps of a round")
-    parser.add_argument("--rounds", type=int, help="times that each way takes its turn")
-    parser.add_argument("--way", choices=[*WAYS, "losses"], help=argparse.SUPPRESS)
+    parser.add_argument("--steps", type=int, help="number of timed steps per round")
+    parser.add_argument("--rounds", type=int, help="number of rounds")
+    parser.add_argument("--variant", choices=[*VARIANTS, "losses"], help=argparse.SUPPRESS)
     parser.add_argument("--number", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    given = {k: v for k in ("steps", "rounds") if (v := getattr(options, k)) is not None}
-    setting = SETTINGS[options.data]._replace(**given)
-    if options.way == "losses":
+    overrides = {k: v for k in ("steps", "rounds") if (v := getattr(options, k)) is not None}
+    setting = SETTINGS[options.data]._replace(**overrides)
+    if options.variant == "losses":
         compare_losses(options.data, setting)
-    elif options.way:
-        rnn_lab.configure_cpu()  # unless the environment forbids it
-        print(measure(options.way, options.data, setting, options.number))
+    elif options.variant:
+        rnn_lab.configure_cpu()  # unless the environment disables it
+        print(measure(options.variant, options.data, setting, options.number))
     else:
         report(options.data, setting)
 

@@ -113,7 +113,7 @@ def test_a_failed_run_does_not_stop_the_others(benchmark, capsys, monkeypatch):
 
 
 def test_gradients_are_printed_and_plotted_by_distance(benchmark, capsys):
-    benchmark.gradients(["RNN", "GRU"], seed=1, size=4, draws=2)
+    benchmark.gradients(["RNN", "GRU"], seed=1, size=4, num_seeds=2)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| Steps before | 1 | 10 | 50 | 100 | 200 |"
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| RNN", "| GRU"]
