@@ -1,4 +1,4 @@
-"""Averaging that begins when validation stops getting better."""
+"""Weight averaging starts when validation stops improving."""
 
 import pytest
 import torch
@@ -9,11 +9,11 @@ from torch.utils.data import DataLoader
 from rnn_lab.errors import UserError
 from rnn_lab.training import NTASGD
 
-STEPS = 3  # in an epoch
+STEPS = 3  # per epoch
 
 
 class Walker(LightningModule):
-    """One weight that goes up by one a step; what it validates at is written down beforehand."""
+    """One weight that increases by one per step, with scripted validation losses."""
 
     monitor, mode = "val/loss", "min"
 
@@ -36,7 +36,7 @@ class Walker(LightningModule):
 
 
 class Alike(DataLoader):
-    """Batches that are all alike, so that it does not matter where it goes on."""
+    """Identical batches, so that the position after a resume does not matter."""
 
     def state_dict(self):
         return {}
@@ -46,7 +46,7 @@ class Alike(DataLoader):
 
 
 class SaveAt(Callback):
-    """Saves after a step, at the end of an epoch when it has been validated."""
+    """Save a checkpoint after a step; at the end of an epoch, after validation."""
 
     def __init__(self, step, path):
         self.step, self.path = step, path
@@ -77,15 +77,15 @@ def walk(script, *, interval=2, mode="min", save=None, resume=None):
     return task, averaging
 
 
-def test_without_a_reason_nothing_is_averaged():
-    task, averaging = walk([5.0, 4.0, 3.0, 4.0, 2.9])  # 4 is no worse than the best before 4, 3
+def test_nothing_is_averaged_while_validation_improves():
+    task, averaging = walk([5.0, 4.0, 3.0, 4.0, 2.9])  # 4 is not worse than the best of 5 and 4
     assert not averaging.averaging
-    assert task.validated[1:] == [3, 6, 9, 12, 15]  # the first is Lightning's own check
+    assert task.validated[1:] == [3, 6, 9, 12, 15]  # the first is the sanity check
     assert task.weight == 15
 
 
-def test_averaging_begins_when_a_value_is_worse_than_those_long_before():
-    # The fourth value is the first that has one more than two before it: from step 13 on.
+def test_averaging_starts_when_a_value_is_worse_than_the_best_before_the_interval():
+    # The fourth value is the first with a value before the interval: averaging from step 13 on.
     task, averaging = walk([5.0, 5.5, 5.6, 6.0, 7.0, 1.0])
     assert averaging.averaging
     assert task.validated[1:5] == [3, 6, 9, 12]
@@ -93,13 +93,13 @@ def test_averaging_begins_when_a_value_is_worse_than_those_long_before():
     assert task.weight == 15.5
 
 
-def test_where_large_is_good_a_small_value_is_the_reason():
+def test_with_mode_max_a_smaller_value_starts_averaging():
     assert walk([5.0, 6.0, 7.0, 6.9, 8.0], mode="max")[1].averaging is False
     assert walk([5.0, 4.0, 3.0, 2.0], mode="max")[1].averaging is True
 
 
 @pytest.mark.parametrize("step", [4, 11, 12, 14])
-def test_a_resumed_run_goes_on_as_if_undisturbed(tmp_path, step):
+def test_a_resumed_run_reaches_the_same_averages(tmp_path, step):
     script = [5.0, 5.5, 5.6, 6.0, 7.0]
     path = tmp_path / "a.ckpt"
     whole, _ = walk(script, save=(step, path))
@@ -109,7 +109,7 @@ def test_a_resumed_run_goes_on_as_if_undisturbed(tmp_path, step):
     assert resumed.validated[-1] == whole.validated[-1]
 
 
-def test_before_it_begins_a_checkpoint_is_a_plain_one(tmp_path):
+def test_checkpoints_have_the_averaged_weights_only_after_averaging_started(tmp_path):
     script = [5.0, 5.5, 5.6, 6.0, 7.0]
     walk(script, save=(5, tmp_path / "plain.ckpt"))
     walk(script, save=(15, tmp_path / "averaged.ckpt"))
@@ -122,6 +122,6 @@ def test_before_it_begins_a_checkpoint_is_a_plain_one(tmp_path):
     assert averaged["current_model_state"]["weight"] == 15
 
 
-def test_an_interval_of_nothing_is_refused():
+def test_an_interval_below_one_is_refused():
     with pytest.raises(UserError, match="interval must be at least 1, got 0"):
         NTASGD(0)

@@ -1,4 +1,4 @@
-"""Training for a given time."""
+"""Training stops after a time budget, and the learning rate is annealed over it."""
 
 import math
 
@@ -10,11 +10,11 @@ from torch.utils.data import DataLoader
 from rnn_lab.errors import UserError
 from rnn_lab.training import TimeBudget
 
-SECONDS_A_STEP = 3.0
+SECONDS_PER_STEP = 3.0
 
 
 class Clock:
-    """A clock that is moved by hand."""
+    """A clock that tests set."""
 
     def __init__(self):
         self.now = 0.0
@@ -24,7 +24,7 @@ class Clock:
 
 
 class Timed(LightningModule):
-    """Every step takes the same time, and validation a long one."""
+    """A model whose steps take equal time, and whose validation takes long."""
 
     def __init__(self, clock, scheduled=False):
         super().__init__()
@@ -32,7 +32,7 @@ class Timed(LightningModule):
         self.clock, self.scheduled, self.rates = clock, scheduled, []
 
     def training_step(self, batch, batch_idx):
-        self.clock.now += SECONDS_A_STEP
+        self.clock.now += SECONDS_PER_STEP
         self.rates.append(self.optimizers().param_groups[0]["lr"])
         return self.weight.sum()
 
@@ -53,7 +53,7 @@ def clock(monkeypatch):
     return clock
 
 
-def trained(tmp_path, model, budget, ckpt_path=None, **options):
+def train(tmp_path, model, budget, ckpt_path=None, **options):
     batches = DataLoader(torch.zeros(4, 1), batch_size=1)
     trainer = Trainer(
         max_epochs=-1,
@@ -69,45 +69,45 @@ def trained(tmp_path, model, budget, ckpt_path=None, **options):
     return trainer
 
 
-def test_training_ends_in_the_step_that_spends_the_budget_validation_left_out(tmp_path, clock):
+def test_training_ends_with_the_step_that_exceeds_the_budget_without_validation(tmp_path, clock):
     model, budget = Timed(clock), TimeBudget(0.5)
-    trainer = trained(tmp_path, model, budget)
-    assert trainer.global_step == 30 / SECONDS_A_STEP
+    trainer = train(tmp_path, model, budget)
+    assert trainer.global_step == 30 / SECONDS_PER_STEP
     assert budget.spent == pytest.approx(30)
 
 
-def test_the_rate_falls_along_half_a_cosine(tmp_path, clock):
+def test_the_learning_rate_follows_half_a_cosine(tmp_path, clock):
     model = Timed(clock)
-    trained(tmp_path, model, TimeBudget(0.5))
-    shares = [(1 + math.cos(math.pi * step / 10)) / 2 for step in range(10)]
-    assert model.rates == pytest.approx([2 * (0.01 + 0.99 * share) for share in shares])
+    train(tmp_path, model, TimeBudget(0.5))
+    cosine = [(1 + math.cos(math.pi * step / 10)) / 2 for step in range(10)]
+    assert model.rates == pytest.approx([2 * (0.01 + 0.99 * factor) for factor in cosine])
 
 
-def test_it_goes_on_where_a_checkpoint_was_written(tmp_path, clock):
+def test_a_resumed_run_continues_its_budget(tmp_path, clock):
     whole = Timed(clock)
-    trained(tmp_path, whole, TimeBudget(0.6))
+    train(tmp_path, whole, TimeBudget(0.6))
     first = Timed(clock)
-    stopped = trained(tmp_path, first, TimeBudget(0.6), max_steps=4)
+    stopped = train(tmp_path, first, TimeBudget(0.6), max_steps=4)
     stopped.save_checkpoint(tmp_path / "half.ckpt")
     second, budget = Timed(clock), TimeBudget(0.6)
-    trained(tmp_path, second, budget, tmp_path / "half.ckpt")
+    train(tmp_path, second, budget, tmp_path / "half.ckpt")
     assert budget.spent == pytest.approx(36)
     assert first.rates + second.rates == pytest.approx(whole.rates)
 
 
-def test_another_schedule_beside_it_is_refused(tmp_path, clock):
+def test_a_task_with_a_schedule_is_refused(tmp_path, clock):
     with pytest.raises(UserError, match="remove the scheduler"):
-        trained(tmp_path, Timed(clock, scheduled=True), TimeBudget(0.5))
+        train(tmp_path, Timed(clock, scheduled=True), TimeBudget(0.5))
 
 
-def test_a_rate_that_does_not_fall_is_left_to_the_task(tmp_path, clock):
+def test_without_annealing_the_schedule_of_the_task_is_used(tmp_path, clock):
     model, budget = Timed(clock, scheduled=True), TimeBudget(0.5, anneal_lr=False)
-    trainer = trained(tmp_path, model, budget)
-    assert trainer.global_step == 30 / SECONDS_A_STEP
-    assert model.rates == pytest.approx([2 / 3] * 10)  # as ConstantLR has it in five epochs
+    trainer = train(tmp_path, model, budget)
+    assert trainer.global_step == 30 / SECONDS_PER_STEP
+    assert model.rates == pytest.approx([2 / 3] * 10)  # ConstantLR in its first five epochs
 
 
 @pytest.mark.parametrize("minutes", [0, -1.0, float("nan")])
-def test_a_budget_of_nothing_is_refused(minutes):
+def test_a_budget_that_is_not_positive_is_refused(minutes):
     with pytest.raises(UserError, match="minutes must be above 0"):
         TimeBudget(minutes)

@@ -24,19 +24,19 @@ def epoch_of(path):
     return torch.load(path, weights_only=True)["epoch"]
 
 
-def kept(trainer):
+def checkpoint_names(trainer):
     return sorted(path.name for path in Path(trainer.default_root_dir, "checkpoints").iterdir())
 
 
-def test_best_and_last_are_kept_and_nothing_else(task, data, make_trainer):
+def test_only_the_best_and_the_last_checkpoint_are_saved(task, data, make_trainer):
     trainer = make_trainer(max_epochs=4, callbacks=BestCheckpoint())
     trainer.fit(task(val_losses=[0.9, 0.5, 0.7, 0.6]), data())
-    assert kept(trainer) == ["best.ckpt", "last.ckpt"]
+    assert checkpoint_names(trainer) == ["best.ckpt", "last.ckpt"]
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 1
     assert epoch_of(trainer.checkpoint_callback.last_model_path) == 3
 
 
-def test_the_best_is_chosen_by_the_monitor_of_the_module(task, data, make_trainer):
+def test_the_best_checkpoint_is_chosen_by_the_monitor_of_the_module(task, data, make_trainer):
     model = task(val_losses=[0.5, 0.9, 0.7])
     model.mode = "max"
     trainer = make_trainer(max_epochs=3, callbacks=BestCheckpoint())
@@ -45,7 +45,7 @@ def test_the_best_is_chosen_by_the_monitor_of_the_module(task, data, make_traine
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 1
 
 
-def test_scores_of_nothing_neither_stop_nor_stay_the_best(task, data, make_trainer):
+def test_scores_of_zero_neither_stop_training_nor_remain_the_best(task, data, make_trainer):
     model = task(val_losses=[0.0, 0.0, 0.0, 0.0, 0.1, 0.0])
     model.mode = "max"
     trainer = make_trainer(max_epochs=6, callbacks=[BestCheckpoint(), ValidationEarlyStopping(2)])
@@ -63,7 +63,7 @@ def test_a_second_fit_in_the_same_folder_overwrites(task, data, make_trainer):
     for losses in ([0.5, 0.6], [0.9, 0.8]):
         trainer = make_trainer(max_epochs=2, callbacks=BestCheckpoint())
         trainer.fit(task(val_losses=losses), data())
-    assert kept(trainer) == ["best.ckpt", "last.ckpt"]
+    assert checkpoint_names(trainer) == ["best.ckpt", "last.ckpt"]
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 1
 
 
@@ -73,11 +73,11 @@ def test_without_validation_the_last_epoch_is_the_best(task, data, make_trainer)
     trainer.fit(task(), data())
     assert trainer.current_epoch == 3
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 2
-    assert kept(trainer) == ["best.ckpt", "last.ckpt"]
+    assert checkpoint_names(trainer) == ["best.ckpt", "last.ckpt"]
 
 
 @pytest.mark.parametrize("moved", [False, True], ids=["same folder", "moved folder"])
-def test_a_resumed_run_defends_the_best_of_before(task, data, make_trainer, moved):
+def test_a_resumed_run_keeps_its_previous_best_checkpoint(task, data, make_trainer, moved):
     first = make_trainer(max_epochs=2, callbacks=BestCheckpoint())
     first.fit(task(val_losses=[0.9, 0.5]), data())
     folder = "elsewhere" if moved else "run"
@@ -93,18 +93,18 @@ def test_a_resumed_run_defends_the_best_of_before(task, data, make_trainer, move
     assert (epoch_of(best), epoch_of(last)) == (1, 3)
 
 
-def test_a_run_resumed_into_a_new_folder_starts_its_own_best(task, data, make_trainer):
+def test_a_run_resumed_in_a_new_folder_has_a_new_best_checkpoint(task, data, make_trainer):
     first = make_trainer(max_epochs=1, callbacks=BestCheckpoint())
     first.fit(task(val_losses=[0.5]), data())
     last = first.checkpoint_callback.last_model_path
     second = make_trainer("new", max_epochs=2, callbacks=BestCheckpoint())
     second.fit(task(val_losses=[9.0, 0.8]), data(), ckpt_path=last)
-    assert kept(first) == kept(second) == ["best.ckpt", "last.ckpt"]
+    assert checkpoint_names(first) == checkpoint_names(second) == ["best.ckpt", "last.ckpt"]
     assert epoch_of(second.checkpoint_callback.best_model_path) == 1
 
 
 @pytest.mark.parametrize(("mode", "losses"), [("min", [3, 2, 4, 5]), ("max", [3, 4, 2, 1])])
-def test_patience_runs_out_by_the_monitor_of_the_module(task, data, make_trainer, mode, losses):
+def test_early_stopping_uses_the_monitor_of_the_module(task, data, make_trainer, mode, losses):
     model = task(val_losses=[float(x) for x in [*losses, 9, 9]])
     model.mode = mode
     trainer = make_trainer(
@@ -114,27 +114,27 @@ def test_patience_runs_out_by_the_monitor_of_the_module(task, data, make_trainer
     assert trainer.current_epoch == 4
 
 
-def test_patience_says_why_training_stopped(task, data, make_trainer, caplog):
+def test_early_stopping_logs_its_reason(task, data, make_trainer, caplog):
     caplog.set_level(logging.INFO, "rnn_lab")
-    patience = ValidationEarlyStopping(patience=1)
-    trainer = make_trainer(max_epochs=6, callbacks=patience, enable_checkpointing=False)
+    early_stopping = ValidationEarlyStopping(patience=1)
+    trainer = make_trainer(max_epochs=6, callbacks=early_stopping, enable_checkpointing=False)
     trainer.fit(task(val_losses=[1.0, 2.0]), data())
     assert "stopped early: val/loss did not improve for 1 validations (best 1)" in caplog.messages
 
 
-def test_patience_waits_in_vain_without_validation(task, data, make_trainer):
+def test_early_stopping_has_no_effect_without_validation(task, data, make_trainer):
     options = {"limit_val_batches": 0, "enable_checkpointing": False}
     trainer = make_trainer(max_epochs=2, callbacks=ValidationEarlyStopping(), **options)
     trainer.fit(task(), data())
     assert trainer.current_epoch == 2
 
 
-def test_no_patience_at_all_is_refused():
+def test_a_patience_of_zero_is_refused():
     with pytest.raises(UserError, match="patience must be at least 1, got 0"):
         ValidationEarlyStopping(patience=0)
 
 
-def test_nan_stops_before_the_weights_are_spoilt(task, data, make_trainer):
+def test_a_nan_loss_stops_training_before_the_weights_change(task, data, make_trainer):
     model = task(nan_at=3)
     trainer = make_trainer(max_epochs=4, callbacks=[BestCheckpoint(), TerminateOnNaN()])
     with pytest.raises(UserError, match=r"step 3 \(epoch 1, batch 1, .*checkpoint is .*last.ckpt"):
@@ -143,14 +143,14 @@ def test_nan_stops_before_the_weights_are_spoilt(task, data, make_trainer):
     assert model.layer.weight.isfinite().all()
 
 
-def test_nan_before_any_checkpoint_says_that_none_was_saved(task, data, make_trainer):
+def test_the_error_before_any_checkpoint_states_that_none_was_saved(task, data, make_trainer):
     trainer = make_trainer(max_epochs=1, callbacks=[BestCheckpoint(), TerminateOnNaN()])
     with pytest.raises(UserError, match=r"nan at step 0 .*: no checkpoint was saved yet"):
         trainer.fit(task(nan_at=0), data())
 
 
-class LookingSeldom(TerminateOnNaN):
-    """Looks as on a GPU: never at the step itself."""
+class DeferredChecks(TerminateOnNaN):
+    """Check as on a GPU: not at the step itself."""
 
     def on_before_backward(self, trainer, pl_module, loss):
         check, self._check = self._check, lambda trainer: None
@@ -159,22 +159,24 @@ class LookingSeldom(TerminateOnNaN):
 
 
 @pytest.mark.parametrize("nan_at", [2, 3])
-def test_nan_found_late_is_told_by_its_own_step_and_never_saved(task, data, make_trainer, nan_at):
-    trainer = make_trainer(max_epochs=4, callbacks=[BestCheckpoint(), LookingSeldom()])
+def test_a_deferred_check_names_the_step_of_the_nan_and_precedes_checkpoints(
+    task, data, make_trainer, nan_at
+):
+    trainer = make_trainer(max_epochs=4, callbacks=[BestCheckpoint(), DeferredChecks()])
     with pytest.raises(UserError, match=rf"loss is nan at step {nan_at} \(epoch 1"):
         trainer.fit(task(nan_at=nan_at), data())
     assert epoch_of(trainer.checkpoint_callback.last_model_path) == 0
     assert trainer.current_epoch == 1
 
 
-def test_nan_found_late_is_found_after_so_many_batches(task, data, make_trainer):
-    trainer = make_trainer(max_epochs=4, callbacks=LookingSeldom(every=1), limit_val_batches=0)
+def test_a_deferred_check_runs_after_the_given_number_of_batches(task, data, make_trainer):
+    trainer = make_trainer(max_epochs=4, callbacks=DeferredChecks(every=1), limit_val_batches=0)
     with pytest.raises(UserError, match=r"loss is nan at step 2 "):
         trainer.fit(task(nan_at=2), data())
     assert trainer.global_step == 3
 
 
-def test_a_nan_that_only_validation_sees_stops_before_the_checkpoint(task, data, make_trainer):
+def test_a_nan_validation_loss_stops_training_before_the_checkpoint(task, data, make_trainer):
     trainer = make_trainer(max_epochs=3, callbacks=[BestCheckpoint(), TerminateOnNaN()])
     with pytest.raises(UserError, match=r"val/loss is nan after step 4: .*last.ckpt"):
         trainer.fit(task(val_losses=[0.5, math.nan]), data())
@@ -191,7 +193,7 @@ def test_nan_in_one_of_two_processes_stops_both(task, data, make_trainer):
     assert not Path(trainer.default_root_dir, "checkpoints").exists()
 
 
-def test_step_monitor_logs_the_rate_and_the_gradient_before_clipping(task, data, make_trainer):
+def test_the_monitor_logs_learning_rate_and_gradient_norm_before_clipping(task, data, make_trainer):
     options = {"gradient_clip_val": 1e-4, "enable_checkpointing": False}
     trainer = make_trainer(max_epochs=1, callbacks=GradNormAndLRMonitor(), **options)
     model = task()
@@ -206,7 +208,7 @@ def test_step_monitor_logs_the_rate_and_the_gradient_before_clipping(task, data,
     assert table["train/lr"] == [0.1, 0.1]
 
 
-def test_step_monitor_costs_nothing_between_logged_steps(task, data, make_trainer, monkeypatch):
+def test_the_monitor_computes_norms_only_at_logged_steps(task, data, make_trainer, monkeypatch):
     calls = []
     monkeypatch.setattr(
         "rnn_lab.training.callbacks.get_total_norm", lambda g: calls.append(1) or torch.tensor(0.0)
@@ -216,7 +218,9 @@ def test_step_monitor_costs_nothing_between_logged_steps(task, data, make_traine
     assert len(calls) == 3
 
 
-def test_progress_off_a_terminal_is_one_line_an_epoch(task, data, make_trainer, caplog, capsys):
+def test_progress_without_a_terminal_is_one_line_per_epoch(
+    task, data, make_trainer, caplog, capsys
+):
     caplog.set_level(logging.INFO, "rnn_lab")
     options = {"enable_progress_bar": True, "enable_checkpointing": False}
     make_trainer(max_epochs=2, callbacks=BatchProgressBar(), **options).fit(
@@ -229,7 +233,7 @@ def test_progress_off_a_terminal_is_one_line_an_epoch(task, data, make_trainer, 
     assert capsys.readouterr().out == ""
 
 
-def test_all_together_without_a_logger(task, data, make_trainer):
+def test_all_callbacks_work_together_without_a_logger(task, data, make_trainer):
     callbacks = [
         BestCheckpoint(),
         ValidationEarlyStopping(),

@@ -42,7 +42,7 @@ def test_a_step_is_a_row_and_a_metric_a_column(tmp_path):
     }
 
 
-def test_the_file_is_whole_after_every_save(tmp_path):
+def test_the_file_is_complete_after_every_save(tmp_path):
     logger = CSVMetricsLogger(str(tmp_path))
     for step, name in [(0, "train_loss"), (0, "val_loss"), (9, "val_loss"), (9, "val_f1")]:
         log(logger, step, **{name: step + 1.0})
@@ -51,7 +51,7 @@ def test_the_file_is_whole_after_every_save(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
 
 
-def test_a_later_run_goes_on_below_and_removes_nothing(tmp_path):
+def test_a_later_run_appends_its_rows(tmp_path):
     log(CSVMetricsLogger(str(tmp_path)), 10, train_loss=0.7, val_loss=0.6)
     later = CSVMetricsLogger(str(tmp_path))
     log(later, 10, train_loss=0.5)
@@ -66,19 +66,19 @@ def test_a_later_run_goes_on_below_and_removes_nothing(tmp_path):
     }
 
 
-def test_small_numbers_keep_the_digits_of_float32(tmp_path):
+def test_small_numbers_have_the_precision_of_float32(tmp_path):
     log(CSVMetricsLogger(str(tmp_path)), 0, train_lr=1.234567e-9)
     assert table(tmp_path)["train/lr"] == [1.234567e-9]
 
 
-def test_a_metrics_file_without_a_folder_says_so():
+def test_a_metrics_logger_without_a_folder_is_refused():
     logger = CSVMetricsLogger()
     logger.log_metrics({"a": 1.0}, 0)
     with pytest.raises(ValueError, match="set save_dir or call configure_loggers"):
         logger.save()
 
 
-def test_metrics_survive_a_resume(task, data, make_trainer):
+def test_a_resumed_run_appends_its_metrics(task, data, make_trainer):
     first = make_trainer(max_epochs=1, callbacks=BestCheckpoint())
     first.fit(task(), data())
     path = Path(first.default_root_dir, "metrics.csv")
@@ -89,7 +89,7 @@ def test_metrics_survive_a_resume(task, data, make_trainer):
     assert read_metrics(path)["step"] == [0, 1, 2, 3]
 
 
-def test_a_metrics_file_lies_beside_any_logger(tmp_path):
+def test_a_metrics_logger_is_added_to_other_loggers_once(tmp_path):
     folder = str(tmp_path / "exp" / "model-1")
     wandb_run = OfflineWandbLogger(mode="disabled")
     trainer = Trainer(accelerator="cpu", logger=wandb_run, default_root_dir=folder)
@@ -100,28 +100,28 @@ def test_a_metrics_file_lies_beside_any_logger(tmp_path):
     assert trainer.log_dir == folder
 
 
-def test_a_dry_run_gets_no_metrics_file(tmp_path):
+def test_a_dry_run_has_no_metrics_logger(tmp_path):
     options = {"accelerator": "cpu", "fast_dev_run": True, "default_root_dir": str(tmp_path)}
     trainer = Trainer(**options, logger=CSVMetricsLogger())
     configure_loggers(trainer)
     assert not any(isinstance(logger, CSVMetricsLogger) for logger in trainer.loggers)
 
 
-def test_a_folder_that_was_given_is_kept():
+def test_a_custom_folder_is_not_changed():
     logger = CSVMetricsLogger("mine")
     logger.set_run_dir("run")
     assert logger.save_dir == "mine"
 
 
 @pytest.mark.slow
-def test_wandb_is_not_imported_before_it_is_needed():
+def test_wandb_is_imported_only_when_it_is_used():
     code = "import sys; from rnn_lab.training import OfflineWandbLogger; OfflineWandbLogger(); "
     code += "assert 'wandb' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*er/*.yaml")), ids=lambda path: path.stem)
-def test_a_profile_says_how_it_is_used_and_only_sets_the_trainer(path):
+def test_a_profile_documents_its_option_and_sets_only_the_trainer(path):
     text = path.read_text()
     assert text.startswith("# ")
     assert f"-c configs/{path.parent.name}/{path.name}" in text.splitlines()[0]
@@ -153,8 +153,8 @@ SRUN = "The `srun` command is available on your system"  # where SLURM is instal
 
 
 def run_in_process(folder, mode, **environment):
-    """Fit and test a tiny task in a process of its own: wandb keeps state for each process."""
-    known = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
+    """Fit and test a tiny task in a separate process, because wandb has global state."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
     fixed = {"HOME": str(folder), "NETRC": str(folder / "netrc"), "OMP_NUM_THREADS": "1"}
     ignored = ["-W", f"ignore:{LEAF}", "-W", f"ignore:{SRUN}"]
     command = [sys.executable, "-W", "error", *ignored, "-c", RUN]
@@ -165,7 +165,7 @@ def run_in_process(folder, mode, **environment):
             str(folder / "exp" / "tiny-1"),
             mode,
         ],
-        env=known | fixed | environment,
+        env=inherited | fixed | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -174,7 +174,7 @@ def run_in_process(folder, mode, **environment):
 
 
 def records(folder):
-    """What W&B would be sent, read back from the offline file."""
+    """Read the records that W&B would receive from the offline file."""
     (run,) = Path(folder, "exp", "tiny-1", "wandb").glob("offline-run-*")
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json"]
     done = subprocess.run([*command, str(run)], check=True, capture_output=True, text=True)
@@ -186,8 +186,8 @@ def records(folder):
 
 
 @pytest.mark.slow
-def test_an_offline_run_holds_all_that_wandb_should_receive(tmp_path):
-    done = run_in_process(tmp_path, "auto")  # no key is known there: offline
+def test_an_offline_run_has_all_metrics_tables_and_figures(tmp_path):
+    done = run_in_process(tmp_path, "auto")  # no key is configured there: offline
     assert done.returncode == 0, done.stderr
     lines, summary = records(tmp_path)
     text = json.dumps(lines)
@@ -204,7 +204,7 @@ def test_an_offline_run_holds_all_that_wandb_should_receive(tmp_path):
 
 
 @pytest.mark.slow
-def test_without_a_key_nobody_is_asked_and_the_run_is_kept_offline(tmp_path):
+def test_without_a_key_there_is_no_prompt_and_the_run_is_offline(tmp_path):
     done = run_in_process(tmp_path, "online")
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("exp/tiny-1/wandb/offline-run-*"))
@@ -212,54 +212,54 @@ def test_without_a_key_nobody_is_asked_and_the_run_is_kept_offline(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_server_out_of_reach_makes_a_run_offline(tmp_path):
-    nobody = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
-    done = run_in_process(tmp_path, "auto", **nobody)
+def test_a_run_is_offline_if_the_server_cannot_be_reached(tmp_path):
+    unreachable = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    done = run_in_process(tmp_path, "auto", **unreachable)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("exp/tiny-1/wandb/offline-run-*"))
     assert done.stderr.count("this run stays offline") == 1
 
 
-class Known:
-    """A run of wandb, as far as it is needed here."""
+class FakeRun:
+    """The part of a wandb run that these tests use."""
 
     def __init__(self, id):
         self.id = id or "new"
 
 
 @pytest.fixture
-def begun(monkeypatch):
-    """What wandb is asked to begin, in place of beginning it."""
+def init_calls(monkeypatch):
+    """Record the arguments of `wandb.init` instead of starting runs."""
     import wandb
 
-    asked = []
+    calls = []
 
     def init(**options):
-        asked.append(options)
-        if options["mode"] == "online" and "unreachable" in asked[0]["tags"]:
-            raise wandb.errors.CommError("nobody there")
-        return Known(options["id"])
+        calls.append(options)
+        if options["mode"] == "online" and "unreachable" in calls[0]["tags"]:
+            raise wandb.errors.CommError("unreachable")
+        return FakeRun(options["id"])
 
     monkeypatch.setattr(wandb, "init", init)
-    monkeypatch.setattr(wandb, "run", None)  # whatever ran before in this process
+    monkeypatch.setattr(wandb, "run", None)  # another test may have set it
     monkeypatch.setattr("rnn_lab.training.loggers._resolve_mode", lambda mode: mode)
     monkeypatch.setattr(OfflineWandbLogger, "_latest", None)
-    return asked
+    return calls
 
 
-def begin(folder, mode="online", **options):
-    run = OfflineWandbLogger(mode=mode, **{"tags": [], **options})
-    run.set_run_dir(str(folder))
-    return run.experiment
+def start(folder, mode="online", **options):
+    logger = OfflineWandbLogger(mode=mode, **{"tags": [], **options})
+    logger.set_run_dir(str(folder))
+    return logger.experiment
 
 
-def test_a_run_that_goes_on_online_is_the_same_run_of_wandb(tmp_path, begun):
-    begin(tmp_path / "exp" / "run")
+def test_a_run_resumed_online_is_the_same_wandb_run(tmp_path, init_calls):
+    start(tmp_path / "exp" / "run")
     (tmp_path / "exp" / "run" / "wandb" / "id").write_text("first")
-    begin(tmp_path / "exp" / "run")
-    begin(tmp_path / "exp" / "other")
-    begin(tmp_path / "exp" / "run", id="mine")
-    assert [(each["id"], each["resume"], each["group"]) for each in begun] == [
+    start(tmp_path / "exp" / "run")
+    start(tmp_path / "exp" / "other")
+    start(tmp_path / "exp" / "run", id="mine")
+    assert [(call["id"], call["resume"], call["group"]) for call in init_calls] == [
         (None, "allow", "exp"),
         ("first", "allow", "exp"),
         (None, "allow", "exp"),
@@ -267,21 +267,21 @@ def test_a_run_that_goes_on_online_is_the_same_run_of_wandb(tmp_path, begun):
     ]
 
 
-def test_a_run_that_goes_on_offline_is_another_of_the_same_group(tmp_path, begun):
-    begin(tmp_path / "exp" / "run")
-    begin(tmp_path / "exp" / "run", mode="offline")
-    begin(tmp_path / "exp" / "run", tags=["unreachable"])
-    assert [(each["id"], each["group"], each["mode"]) for each in begun] == [
+def test_a_run_resumed_offline_is_another_wandb_run_of_the_same_group(tmp_path, init_calls):
+    start(tmp_path / "exp" / "run")
+    start(tmp_path / "exp" / "run", mode="offline")
+    start(tmp_path / "exp" / "run", tags=["unreachable"])
+    assert [(call["id"], call["group"], call["mode"]) for call in init_calls] == [
         (None, "exp", "online"),
         (None, "exp", "offline"),
         ("new", "exp", "online"),
     ]
 
 
-def test_a_server_that_is_gone_leaves_a_run_of_its_own_offline(tmp_path, begun):
+def test_a_run_resumed_without_the_server_has_its_own_id(tmp_path, init_calls):
     (tmp_path / "exp" / "run" / "wandb").mkdir(parents=True)
     (tmp_path / "exp" / "run" / "wandb" / "id").write_text("first")
-    begin(tmp_path / "exp" / "run", tags=["unreachable"])
-    assert [each["id"] for each in begun] == ["first", None]
-    assert [each["mode"] for each in begun] == ["online", "offline"]
+    start(tmp_path / "exp" / "run", tags=["unreachable"])
+    assert [call["id"] for call in init_calls] == ["first", None]
+    assert [call["mode"] for call in init_calls] == ["online", "offline"]
     assert (tmp_path / "exp" / "run" / "wandb" / "id").read_text() == "first"

@@ -3,14 +3,14 @@ import io
 from rnn_lab.training.plots import plot_learning_curves
 
 
-def drawn(figure):
+def render(figure):
     file = io.BytesIO()
     figure.savefig(file, dpi=30)
     assert file.getvalue().startswith(b"\x89PNG")
     return figure
 
 
-def test_curves_put_losses_and_validation_metrics_side_by_side():
+def test_losses_and_validation_metrics_have_a_panel_each():
     frame = {
         "step": [0.0, 1.0, 1.0],
         "epoch": [0.0, 0.0, 0.0],
@@ -20,24 +20,24 @@ def test_curves_put_losses_and_validation_metrics_side_by_side():
         "val/accuracy": [None, None, 0.8],
         "test/loss": [None, None, 0.5],
     }
-    left, right = drawn(plot_learning_curves(frame)).axes
+    left, right = render(plot_learning_curves(frame)).axes
     assert left.get_legend_handles_labels()[1] == ["train/loss", "val/loss"]
     assert right.get_legend_handles_labels()[1] == ["accuracy"]
     assert (left.get_ylabel(), right.get_ylabel()) == ("loss", "validation metric")
 
 
-def test_a_step_logged_again_after_a_resume_is_drawn_once():
+def test_a_step_logged_twice_is_plotted_with_the_later_value():
     frame = {"step": [0.0, 1.0, 2.0, 1.0], "train/loss": [0.9, 0.8, 0.7, 0.5]}
     (axes,) = plot_learning_curves(frame).axes
     (line,) = axes.get_lines()
     assert line.get_xydata().tolist() == [[0, 0.9], [1, 0.5], [2, 0.7]]
 
 
-def test_long_curves_are_drawn_with_their_running_mean():
+def test_long_curves_have_a_running_mean():
     frame = {"step": list(range(200)), "train/loss": [1.0] * 200}
-    (axes,) = drawn(plot_learning_curves(frame)).axes
+    (axes,) = render(plot_learning_curves(frame)).axes
     assert len(axes.get_lines()) == 2
 
 
-def test_curves_of_nothing_are_an_empty_figure():
-    assert len(drawn(plot_learning_curves({})).axes) == 1
+def test_an_empty_file_gives_an_empty_figure():
+    assert len(render(plot_learning_curves({})).axes) == 1

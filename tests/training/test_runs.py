@@ -1,4 +1,4 @@
-"""The folder of a run: taken, used, and cleared of what a run wrote alone."""
+"""Run folders are prepared, used, and cleared of the files of earlier runs only."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_new_run_removes_what_the_last_one_wrote_and_nothing_else(tmp_path):
+def test_a_new_run_removes_only_the_files_of_the_previous_run(tmp_path):
     run = tmp_path / "run"
     prepare_run_dir(run)
     artifact_path(run, "scores.json").write_text("{}")
@@ -29,21 +29,21 @@ def test_a_new_run_removes_what_the_last_one_wrote_and_nothing_else(tmp_path):
     assert names(run) == [MANIFEST, "notes.txt"]
 
 
-def test_what_is_written_twice_is_noted_once(tmp_path):
+def test_a_file_that_is_written_twice_is_recorded_once(tmp_path):
     prepare_run_dir(tmp_path)
     for _ in range(3):
         artifact_path(tmp_path, "attention/0.png")
     assert (tmp_path / MANIFEST).read_text() == "attention\n"
 
 
-def test_a_folder_that_no_run_has_claimed_is_left_alone(tmp_path):
+def test_files_written_before_the_folder_was_prepared_are_not_recorded(tmp_path):
     artifact_path(tmp_path, "scores.json").write_text("{}")
     prepare_run_dir(tmp_path)
     assert names(tmp_path) == [MANIFEST, "scores.json"]
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc", "..", ".", ""])
-def test_nothing_outside_the_folder_is_removed_whatever_the_manifest_says(tmp_path, name):
+def test_no_manifest_entry_removes_a_file_outside_the_folder(tmp_path, name):
     run = tmp_path / "run"
     prepare_run_dir(run)
     (tmp_path / "outside").write_text("")
@@ -54,7 +54,7 @@ def test_nothing_outside_the_folder_is_removed_whatever_the_manifest_says(tmp_pa
     assert names(run) == [MANIFEST, "notes.txt"]
 
 
-def test_a_folder_with_a_run_in_it_is_refused(tmp_path):
+def test_a_folder_that_contains_a_run_is_refused(tmp_path):
     prepare_run_dir(tmp_path)
     ensure_unused(tmp_path)
     artifact_path(tmp_path, "metrics.csv").write_text("")
@@ -68,7 +68,7 @@ def test_a_name_that_is_a_path_is_refused(name):
         new_run_dir("e", name, "Model")
 
 
-def test_a_link_is_removed_and_what_it_points_to_is_kept(tmp_path):
+def test_a_link_is_removed_but_not_its_target(tmp_path):
     run, scratch = tmp_path / "run", tmp_path / "scratch"
     prepare_run_dir(run)
     scratch.mkdir()
@@ -80,7 +80,7 @@ def test_a_link_is_removed_and_what_it_points_to_is_kept(tmp_path):
     assert names(scratch) == ["last.ckpt"]
 
 
-def test_a_run_that_does_not_say_what_it_wrote_is_not_mixed_with_another(tmp_path):
+def test_a_run_without_a_manifest_is_not_overwritten(tmp_path):
     (tmp_path / "metrics.csv").write_text("step\n")
     with pytest.raises(UserError, match=r"contains a run without \.artifacts"):
         prepare_run_dir(tmp_path)

@@ -8,39 +8,39 @@ from rnn_lab.errors import UserError
 from rnn_lab.training import CosineDecay, LinearDecay
 
 
-def rates(schedule_class, steps=10, **options):
+def learning_rates(schedule_class, steps=10, **options):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
     schedule = schedule_class(optimizer, **options)
     schedule.total_steps = steps
-    seen = []
+    rates = []
     for _ in range(steps + 2):
-        seen.append(optimizer.param_groups[0]["lr"])
+        rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-    return seen
+    return rates
 
 
 @pytest.mark.parametrize("schedule_class", [CosineDecay, LinearDecay])
-def test_the_rate_falls_from_its_highest_to_the_final_part_and_stays(schedule_class):
-    seen = rates(schedule_class, final=0.1)
-    assert seen[0] == 2.0
-    assert seen[10:] == pytest.approx([0.2, 0.2])
-    assert seen[:11] == sorted(seen[:11], reverse=True)
+def test_the_rate_decays_from_its_peak_to_the_final_fraction_and_stays(schedule_class):
+    rates = learning_rates(schedule_class, final=0.1)
+    assert rates[0] == 2.0
+    assert rates[10:] == pytest.approx([0.2, 0.2])
+    assert rates[:11] == sorted(rates[:11], reverse=True)
 
 
 @pytest.mark.parametrize("schedule_class", [CosineDecay, LinearDecay])
-def test_half_way_down_both_schedules_meet(schedule_class):
-    assert rates(schedule_class, final=0.0)[5] == pytest.approx(1.0)
+def test_both_schedules_are_equal_at_half_of_the_decay(schedule_class):
+    assert learning_rates(schedule_class, final=0.0)[5] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("schedule_class", [CosineDecay, LinearDecay])
-def test_warmup_rises_to_the_highest_rate(schedule_class):
-    seen = rates(schedule_class, warmup=0.4)
-    assert seen[:5] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
-    assert seen[5] < 2.0
+def test_warmup_increases_to_the_peak_rate(schedule_class):
+    rates = learning_rates(schedule_class, warmup=0.4)
+    assert rates[:5] == pytest.approx([0.4, 0.8, 1.2, 1.6, 2.0])
+    assert rates[5] < 2.0
 
 
-def test_the_state_loads_as_weights_only_and_takes_the_new_end():
+def test_a_resumed_schedule_uses_the_new_number_of_steps():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = LinearDecay(optimizer, final=0.0)
     schedule.total_steps = 10
@@ -60,17 +60,17 @@ def test_the_state_loads_as_weights_only_and_takes_the_new_end():
 @pytest.mark.parametrize("options", [{"warmup": 1.0}, {"warmup": -0.1}, {"final": 1.5}])
 def test_fractions_outside_their_range_are_refused(options):
     with pytest.raises(UserError, match=r"CosineDecay: (warmup|final) must be a fraction"):
-        rates(CosineDecay, **options)
+        learning_rates(CosineDecay, **options)
 
 
 @pytest.mark.parametrize("steps", [math.inf, -1, 0])
-def test_training_without_an_end_is_refused(steps):
+def test_training_without_a_number_of_steps_is_refused(steps):
     schedule = CosineDecay(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0))
     with pytest.raises(UserError, match="set max_epochs or max_steps"):
         schedule.total_steps = steps
 
 
-def test_stepping_without_a_known_end_is_refused():
+def test_stepping_without_total_steps_is_refused():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = CosineDecay(optimizer)
     optimizer.step()

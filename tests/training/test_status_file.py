@@ -1,4 +1,4 @@
-"""What a run tells of itself to those who look from outside."""
+"""The status file has the progress of a run, its heartbeat, and why it stopped."""
 
 import json
 import os
@@ -14,14 +14,14 @@ from rnn_lab.training import BestCheckpoint, StatusFile
 
 
 class Stop(Callback):
-    """Raises an error in some step, after noting what was written by then."""
+    """Read the status file in a step, and raise an error if one is set."""
 
     def __init__(self, step, error=None):
-        self.step, self.error, self.seen = step, error, None
+        self.step, self.error, self.status = step, error, None
 
     def on_train_batch_start(self, trainer, *_):
         if trainer.global_step == self.step:
-            self.seen = read(trainer)
+            self.status = read(trainer)
             if self.error:
                 raise self.error
 
@@ -33,10 +33,10 @@ def read(trainer):
 
 @pytest.fixture
 def fitted(task, data, make_trainer):
-    """Train; give the Trainer, whatever became of it."""
+    """Train, and return the Trainer also if training stopped with an error."""
 
-    def fit(*callbacks, val_losses=(0.9, 0.5, 0.7), state=None, **options):
-        callbacks = [state or StatusFile(), BestCheckpoint(), *callbacks]
+    def fit(*callbacks, val_losses=(0.9, 0.5, 0.7), status_file=None, **options):
+        callbacks = [status_file or StatusFile(), BestCheckpoint(), *callbacks]
         trainer = make_trainer(callbacks=callbacks, **{"max_epochs": 3, **options})
         try:
             trainer.fit(task(val_losses=list(val_losses)), data())
@@ -47,14 +47,14 @@ def fitted(task, data, make_trainer):
     return fit
 
 
-def test_a_run_that_ends_tells_how_far_it_came(fitted):
-    began = time.time()
-    told = read(fitted())
-    assert (told["state"], told["reason"]) == ("finished", None)
-    assert (told["step"], told["epoch"], told["max_epochs"]) == (6, 3, 3)
-    assert (told["monitor"], round(told["best"], 6)) == ("val/loss", 0.5)
-    assert (told["host"], told["pid"]) == (os.uname().nodename, os.getpid())
-    assert began <= told["began"] <= told["heartbeat"] <= time.time()
+def test_a_finished_run_has_its_progress(fitted):
+    before = time.time()
+    status = read(fitted())
+    assert (status["state"], status["reason"]) == ("finished", None)
+    assert (status["step"], status["epoch"], status["max_epochs"]) == (6, 3, 3)
+    assert (status["monitor"], round(status["best"], 6)) == ("val/loss", 0.5)
+    assert (status["host"], status["pid"]) == (os.uname().nodename, os.getpid())
+    assert before <= status["began"] <= status["heartbeat"] <= time.time()
 
 
 @pytest.mark.parametrize(
@@ -67,35 +67,35 @@ def test_a_run_that_ends_tells_how_far_it_came(fitted):
         (MemoryError(), "failed", "MemoryError: "),
     ],
 )
-def test_a_run_that_stops_tells_why(error, state, reason, fitted):
-    told = read(fitted(Stop(3, error)))
-    assert (told["state"], told["reason"], told["step"]) == (state, reason, 3)
+def test_a_stopped_run_has_its_reason(error, state, reason, fitted):
+    status = read(fitted(Stop(3, error)))
+    assert (status["state"], status["reason"], status["step"]) == (state, reason, 3)
 
 
-def test_a_running_run_tells_of_each_epoch_and_the_best_by_then(fitted):
+def test_a_running_run_has_its_epoch_and_its_best_metric(fitted):
     for step, epoch, best in ((0, 0, None), (2, 1, 0.9), (4, 2, 0.5)):
         stop = Stop(step)
         fitted(stop)
-        seen = stop.seen
-        assert (seen["state"], seen["step"], seen["epoch"]) == ("running", step, epoch)
-        assert seen["best"] == (None if best is None else pytest.approx(best))
+        status = stop.status
+        assert (status["state"], status["step"], status["epoch"]) == ("running", step, epoch)
+        assert status["best"] == (None if best is None else pytest.approx(best))
 
 
 @pytest.mark.parametrize(("every", "step"), [(0.0, 1), (1000.0, 0)])
-def test_within_an_epoch_signs_are_some_time_apart(every, step, fitted):
+def test_heartbeats_within_an_epoch_are_limited(every, step, fitted):
     stop = Stop(1)
-    fitted(stop, state=StatusFile(every=every))
-    assert stop.seen["step"] == step
+    fitted(stop, status_file=StatusFile(every=every))
+    assert stop.status["step"] == step
 
 
-def test_the_batch_after_a_validation_tells_what_came_of_it(fitted):
+def test_the_batch_after_a_validation_writes_its_result(fitted):
     class Look(Callback):
         def on_validation_start(self, trainer, *_):
-            self.seen = read(trainer)
+            self.status = read(trainer)
 
     look = Look()
-    fitted(look, state=StatusFile(every=1000.0), val_check_interval=0.5, max_epochs=1)
-    assert (look.seen["step"], look.seen["best"]) == (2, pytest.approx(0.9))
+    fitted(look, status_file=StatusFile(every=1000.0), val_check_interval=0.5, max_epochs=1)
+    assert (look.status["step"], look.status["best"]) == (2, pytest.approx(0.9))
 
 
 @pytest.mark.parametrize(
@@ -106,29 +106,29 @@ def test_the_batch_after_a_validation_tells_what_came_of_it(fitted):
         ({"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "2"}, "5_2"),
     ],
 )
-def test_the_job_is_told(environment, job, monkeypatch, task, make_trainer):
+def test_the_status_has_the_job_id(environment, job, monkeypatch, task, make_trainer):
     for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
         monkeypatch.delenv(name, raising=False)
-    trainer, state = make_trainer(), StatusFile()
+    trainer, status_file = make_trainer(), StatusFile()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    state.setup(trainer, task(), "fit")
+    status_file.setup(trainer, task(), "fit")
     assert read(trainer)["job"] == job
 
 
-def test_a_test_tells_nothing_unless_it_follows_training(task, data, make_trainer):
+def test_an_evaluation_without_training_writes_no_status(task, data, make_trainer):
     trainer = make_trainer(callbacks=StatusFile(), max_epochs=1)
     trainer.test(task(), data(), verbose=False)
     trainer.validate(task(), data(), verbose=False)
     assert not os.path.exists(os.path.join(trainer.default_root_dir, "state.json"))
 
 
-def test_a_fast_dev_run_tells_nothing(task, data, make_trainer):
+def test_a_dry_run_writes_no_status(task, data, make_trainer):
     trainer = make_trainer(callbacks=StatusFile(), fast_dev_run=True, logger=False)
     trainer.fit(task(), data())
     assert not os.path.exists(trainer.default_root_dir)
 
 
-def test_a_state_that_cannot_be_written_stops_no_run(fitted, tmp_path):
+def test_a_status_that_cannot_be_written_does_not_stop_training(fitted, tmp_path):
     (tmp_path / "run/.state.json.part").mkdir(parents=True)
     assert fitted().global_step == 6
