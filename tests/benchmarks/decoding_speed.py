@@ -104,7 +104,7 @@ def ways(predictor: TranslationPredictor, texts: list[str]) -> dict[str, Callabl
         return [answer["score"] for answer in predictor.predict(texts)]
 
     def textbook() -> list[float]:
-        rows, alpha = predictor.reader.encode_sources(texts), predictor.search.length_penalty
+        rows, alpha = predictor.tokenizer.encode_sources(texts), predictor.search.length_penalty
         net = predictor.task.net
         with plain_torch(net):
             return [textbook_beam(net, row, width, 2 * len(row) + 20, alpha) for row in rows]

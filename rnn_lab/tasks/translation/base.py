@@ -69,7 +69,7 @@ class BaseTranslator(Task):
         scheduled_sampling: Teacher-forcing ratio in training.
         label_smoothing: Label smoothing epsilon, in training.
         ensemble: Further translators whose probabilities are averaged with this one's in decoding.
-        reader: Tokenizers and vocabularies of the data.
+        tokenizer: Tokenizers of both languages, taken from the data module.
 
     Raises:
         UserError: If arguments are out of range or contradict each other, or a size is missing.
@@ -100,7 +100,7 @@ class BaseTranslator(Task):
         super().__init__(optimizer=optimizer, scheduler=scheduler)
         self.search = as_options(GenerationConfig, search)
         self.ensemble: list[BaseTranslator] = []
-        self.reader: Any = None
+        self.tokenizer: Any = None
         check_sizes(
             self,
             src_vocab_size=src_vocab_size,
@@ -231,10 +231,10 @@ class BaseTranslator(Task):
 
         The translation of an empty source is empty.
         """
-        target = self._require_reader().target
+        target = self._require_tokenizer().target
         decoded = self.decode(batch.src, batch.src_lengths, search)
         return [
-            target.joined(best.tokens) if length > 1 else ""
+            target.decode_normalized(best.tokens) if length > 1 else ""
             for (best, *_), length in zip(decoded, batch.src_lengths.tolist(), strict=True)
         ]
 
@@ -275,23 +275,23 @@ class BaseTranslator(Task):
             the weights `(target, source)`. Empty sources are left out; without attention the list
             is empty.
         """
-        reader = self._require_reader()
+        tokenizer = self._require_tokenizer()
         decoded = self.decode(batch.src, batch.src_lengths, attention=True)
         maps = []
         for row, n, (best, *_) in zip(batch.src, batch.src_lengths.tolist(), decoded, strict=True):
             if best.attention is not None and n > 1:
-                source = [reader.source.words[i] for i in row[:n].tolist()]
-                target = [reader.target.words[i] for i in best.tokens]
+                source = [tokenizer.source.words[i] for i in row[:n].tolist()]
+                target = [tokenizer.target.words[i] for i in best.tokens]
                 maps.append((source, [*target, "<eos>"], best.attention))
         return maps
 
-    def _require_reader(self) -> Any:
-        if self.reader is None:
+    def _require_tokenizer(self) -> Any:
+        if self.tokenizer is None:
             raise UserError(
-                f"{type(self).__name__} has no tokenizer to write text with: use a Trainer with a "
-                "PairDataModule, or set `reader` to the reader of one"
+                f"{type(self).__name__} has no tokenizer to decode text with: use a Trainer with a "
+                "PairDataModule, or set `tokenizer` to that of one"
             )
-        return self.reader
+        return self.tokenizer
 
     def reports(self) -> list[Callback]:
         """Return the report of translations, scores and attention maps."""
@@ -299,11 +299,12 @@ class BaseTranslator(Task):
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Return BLEU, chrF, TER and exact match over all lines."""
-        return {"corpus": TranslationScores(self._require_reader().target)}
+        return {"corpus": TranslationScores(self._require_tokenizer().target)}
 
     def setup(self, stage: str) -> None:
         """Take the tokenizers of the data module."""
-        self.reader = getattr(getattr(self.trainer, "datamodule", None), "reader", self.reader)
+        data = getattr(self.trainer, "datamodule", None)
+        self.tokenizer = getattr(data, "tokenizer", self.tokenizer)
         super().setup(stage)
 
     def _log_metrics(self, stage: str) -> None:

@@ -124,7 +124,7 @@ class PairDataModule(CorpusDataModule):
         )
 
     @property
-    def reader(self) -> TranslationTokenizer:
+    def tokenizer(self) -> TranslationTokenizer:
         """Tokenizers of both languages with their vocabularies."""
         return self._restored or self.corpus().tokenizer
 
@@ -136,16 +136,16 @@ class PairDataModule(CorpusDataModule):
     @property
     def src_vocab_size(self) -> int:
         """Number of tokens in the source vocabulary, special tokens included."""
-        return len(self.reader.source)
+        return len(self.tokenizer.source)
 
     @property
     def trg_vocab_size(self) -> int:
         """Number of tokens in the target vocabulary, special tokens included."""
-        return len(self.reader.target)
+        return len(self.tokenizer.target)
 
     def build_spec(self) -> dict[str, Any]:
         """Return how to build this module again and the tokenizers, as plain values."""
-        return {**super().build_spec(), "reader": self.reader.state_dict()}
+        return {**super().build_spec(), "tokenizer": self.tokenizer.state_dict()}
 
 
 def load_tokenizer(checkpoint: str) -> TranslationTokenizer:
@@ -154,7 +154,7 @@ def load_tokenizer(checkpoint: str) -> TranslationTokenizer:
     if not issubclass(opened.data_class, PairDataModule):
         source = opened.data["class_path"]
         raise UserError(f"{checkpoint} is not a translation checkpoint: it was trained on {source}")
-    return opened.restore(TranslationTokenizer.from_state_dict, opened.data["reader"])
+    return opened.restore(TranslationTokenizer.from_state_dict, opened.data["tokenizer"])
 
 
 class ParallelFiles(PairDataModule):

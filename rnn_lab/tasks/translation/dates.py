@@ -1,7 +1,7 @@
-"""Dates as people write them in several languages, and what they mean: pairs to translate.
+"""Generated pairs for translation: dates in the formats of many languages and in one format.
 
-A draw is a pure function of its arguments and of Babel's locale data, needs no download, and a
-longer draw starts with the shorter one.
+The pairs depend on the arguments and Babel's locale data only and need no download. A larger set
+starts with the smaller one of the same arguments.
 """
 
 import random
@@ -27,83 +27,85 @@ T = TypeVar("T")
 _DIRECTION_MARKS = dict.fromkeys(map(ord, "\u061c\u200e\u200f"))
 
 
-class Form(NamedTuple):
-    """One way in which a locale writes a date.
+class DateFormat(NamedTuple):
+    """A date format of a locale.
 
     Attributes:
-        locale: Whose names of months and weekdays are used.
-        pattern: Which fields are written, and how.
-        names_weekday: Whether the weekday is among them.
+        locale: Locale of the names of months and weekdays.
+        pattern: The fields and their formats.
+        has_weekday: Whether the weekday is one of the fields.
     """
 
     locale: Locale
     pattern: DateTimePattern
-    names_weekday: bool
+    has_weekday: bool
 
     def write(self, day: date) -> str:
-        """Write a date with plain spaces and without marks of direction."""
+        """Format a date, with plain spaces and without direction marks."""
         text = self.pattern.apply(day, self.locale).translate(_DIRECTION_MARKS)
         return " ".join(text.split())
 
 
 def dates(size: int, seed: int, split: str, target: str = "iso") -> Iterator[tuple[str, str]]:
-    """Draw dates of 1900 to 2099, each written in a form of some locale, with their translation.
+    """Generate dates from 1900 to 2099, each in a format of some locale, with their translation.
 
-    A source has one answer: years have four digits, and of the purely numeric forms those that
-    put the month before the day are left out. Another language names the weekday where the source
-    does. A day belongs to one split only, whatever its form and whatever the seed.
+    Every source is unambiguous: years have four digits, and purely numeric formats with the month
+    before the day are left out. A target in another language names the weekday if the source
+    does. A day belongs to one split only, for all formats and seeds.
 
     Args:
-        size: Pairs to draw; their sources are distinct.
-        seed: Another seed draws other dates and forms.
+        size: Number of pairs; their sources are distinct.
+        seed: Seed of dates and formats.
         split: One of `train`, `valid`, `test`.
         target: `iso` for 2021-03-04, or a locale such as `de` for 4. März 2021; sources are then
-            of other languages.
+            in other languages.
 
     Returns:
         Pairs of source and target.
 
     Raises:
         UserError: If the split or the locale is unknown, or the size is negative or more than a
-            tenth of what a split holds.
+            tenth of the size of a split.
     """
     if split not in SPLITS:
         raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-    found = forms(target)
-    limit = DAYS * len(found) // len(SPLITS) // 10
+    formats = date_formats(target)
+    limit = DAYS * len(formats) // len(SPLITS) // 10
     if not 0 <= size <= limit:
-        raise UserError(f"dates can draw 0 to {limit} pairs a split, got {size}")
-    return _draw(size, random.Random(f"{seed}/{split}"), SPLITS.index(split), found, target)
+        raise UserError(f"size must be from 0 to {limit} pairs per split, got {size}")
+    return _generate(size, random.Random(f"{seed}/{split}"), SPLITS.index(split), formats, target)
 
 
 def source_version() -> str:
-    """Say what else the dates depend on: locale data changes from one Babel to the next."""
+    """Return the version of Babel, whose locale data the dates depend on."""
     return f"Babel {babel.__version__}"
 
 
 @cache
-def forms(target: str = "iso") -> tuple[Form, ...]:
-    """All forms a source may have, of every language but the target's; numeric ones come once."""
+def date_formats(target: str = "iso") -> tuple[DateFormat, ...]:
+    """Return all source formats of languages other than the target's, numeric ones once."""
     language = None if target == "iso" else _locale(target).language
-    found: dict[tuple[str, str], Form] = {}
+    formats: dict[tuple[str, str], DateFormat] = {}
     for locale in map(Locale.parse, LOCALES):
         for pattern in _patterns(locale) if locale.language != language else ():
             weekday, month_name = "E" in pattern, "MMM" in pattern
             if month_name or not _month_first(pattern):
-                form = Form(locale, parse_pattern(pattern), weekday)
-                found.setdefault((str(locale) if weekday or month_name else "", pattern), form)
-    return tuple(found.values())
+                source_format = DateFormat(locale, parse_pattern(pattern), weekday)
+                formats.setdefault(
+                    (str(locale) if weekday or month_name else "", pattern), source_format
+                )
+    return tuple(formats.values())
 
 
 def _patterns(locale: Locale) -> Iterator[str]:
-    """The patterns of a locale with year, month and day, in one spelling each."""
+    """Yield the patterns of a locale with year, month and day, in one spelling each."""
     usual = [locale.date_formats[length] for length in ("full", "long", "medium", "short")]
     skeletons = sorted(locale.datetime_skeletons.items())
     others = [pattern for name, pattern in skeletons if {*"yMd"} <= {*name} <= {*"yMdE"}]
     for pattern in usual + others:
         written = getattr(pattern, "pattern", pattern)
-        written = re.sub("(?<!y)yy(?!y)", "y", written)  # two digits do not say the century
-        yield re.sub("(?<!E)E{2,3}(?!E)", "E", written)  # the same abbreviation, said longer
+        written = re.sub("(?<!y)yy(?!y)", "y", written)  # two digits leave the century open
+        yield re.sub("(?<!E)E{2,3}(?!E)", "E", written)  # the same abbreviation, spelled longer
 
 
 def _month_first(pattern: str) -> bool:
@@ -115,31 +117,34 @@ def _locale(name: str) -> Locale:
     try:
         return Locale.parse(name)
     except (UnknownLocaleError, ValueError, TypeError) as error:
-        wish = "iso or a locale that Babel knows, such as de"
-        raise UserError(f"target must be {wish}, got {name!r}") from error
+        raise UserError(
+            f"target must be iso or a locale that Babel knows, such as de, got {name!r}"
+        ) from error
 
 
-def _draw(
-    size: int, rng: random.Random, split: int, found: tuple[Form, ...], target: str
+def _generate(
+    size: int, rng: random.Random, split: int, formats: tuple[DateFormat, ...], target: str
 ) -> Iterator[tuple[str, str]]:
-    by_locale = [list(group) for _, group in groupby(found, key=lambda form: form.locale)]
-    answers = None if target == "iso" else _answers(_locale(target))
+    by_locale = [list(group) for _, group in groupby(formats, key=lambda each: each.locale)]
+    targets = None if target == "iso" else _target_formats(_locale(target))
     seen: set[str] = set()
     while len(seen) < size:
         day = date.fromordinal(FIRST.toordinal() + int(rng.random() * DAYS))
-        # A language as often as another, however many forms it has.
-        form = _pick(rng, _pick(rng, by_locale))
-        source = form.write(day)
+        # All languages are equally frequent, regardless of their number of formats.
+        source_format = _pick(rng, _pick(rng, by_locale))
+        source = source_format.write(day)
         if _split_of(day) == split and source not in seen:
             seen.add(source)
-            answer = answers[form.names_weekday].write(day) if answers else day.isoformat()
-            yield source, answer
+            if targets is None:
+                yield source, day.isoformat()
+            else:
+                yield source, targets[source_format.has_weekday].write(day)
 
 
-def _answers(locale: Locale) -> tuple[Form, Form]:
-    """What a locale writes in full, without the weekday and with it."""
+def _target_formats(locale: Locale) -> tuple[DateFormat, DateFormat]:
+    """Return the long format of a locale, without and with the weekday."""
     long, full = locale.date_formats["long"], locale.date_formats["full"]
-    return Form(locale, long, False), Form(locale, full, True)
+    return DateFormat(locale, long, False), DateFormat(locale, full, True)
 
 
 def _split_of(day: date) -> int:
@@ -148,5 +153,5 @@ def _split_of(day: date) -> int:
 
 
 def _pick(rng: random.Random, options: Sequence[T]) -> T:
-    # Python promises the same numbers in every version for `random()` alone, not for `choice()`.
+    # Python guarantees the same numbers in all versions only for `random()`, not for `choice()`.
     return options[int(rng.random() * len(options))]

@@ -1,4 +1,4 @@
-"""The attention of a translation as a figure."""
+"""Plots of attention weights."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rnn_lab.training.plots import GRAY
 
-# What can write Chinese, Japanese, Korean, Hindi ...: asked after matplotlib's own font.
+# Fonts with Chinese, Japanese, Korean, Hindi ..., used after matplotlib's own font.
 FONTS = (
     "DejaVu Sans",
     "Noto Sans CJK SC",
@@ -32,42 +32,43 @@ FONTS = (
 def attention_map(
     weights: Sequence[Sequence[float]] | np.ndarray, source: Sequence[str], target: Sequence[str]
 ) -> Figure:
-    """Draw which parts of the source each part of the target was written from.
+    """Plot attention weights as a heat map, the source on top and the target on the left.
 
     Args:
-        weights: Weights, `(steps, time)`: one row for each part of the target.
-        source: Words, pieces or characters that were read, `time` of them.
-        target: Words, pieces or characters that were written, `steps` of them.
+        weights: Attention weights, `(steps, time)`: a row for each target token.
+        source: Source tokens, `time` of them.
+        target: Target tokens, `steps` of them.
 
     Returns:
-        A figure of its own, no part of pyplot; the source above, the target on the left.
+        A figure that is not managed by pyplot.
 
     Raises:
-        ValueError: If the weights do not fit the labels, or one side has none.
+        ValueError: If the shape of the weights does not match the tokens, or is empty.
     """
-    shares = np.asarray(weights, dtype=float)
-    if shares.shape != (len(target), len(source)) or not shares.size:
-        wish = f"({len(target)}, {len(source)})"
-        raise ValueError(f"weights must have shape {wish} and a value, got {shares.shape}")
+    values = np.asarray(weights, dtype=float)
+    if values.shape != (len(target), len(source)) or not values.size:
+        shape = f"({len(target)}, {len(source)})"
+        raise ValueError(f"weights must have shape {shape} and not be empty, got {values.shape}")
     fonts = [name for name in FONTS if name in fontManager.get_font_names()]
-    above, left = _writable(source, fonts), _writable(target, fonts)
-    cell = min(0.34, max(0.17, 9 / max(shares.shape)), 22 / max(shares.shape))  # inches
-    wide, high = cell * len(source), cell * len(target)
-    room = [0.09 * max(map(len, labels)) for labels in (left, above)]
-    size = wide + room[0] + max(1.0, room[1]), high + room[1] + 0.4  # labels above lean outward
+    top, left = _printable(source, fonts), _printable(target, fonts)
+    cell = min(0.34, max(0.17, 9 / max(values.shape)), 22 / max(values.shape))  # inches
+    width, height = cell * len(source), cell * len(target)
+    margins = [0.09 * max(map(len, labels)) for labels in (left, top)]
+    # Rotated labels on top extend to the right.
+    size = width + margins[0] + max(1.0, margins[1]), height + margins[1] + 0.4
     figure = Figure(size, dpi=150, layout="compressed")
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=shares.max() or 1)
-    _name_steps(axes, above, left, fontsize=min(9.0, 45 * cell), family=fonts)
-    if min(wide, high) > 0.6:
-        share = 0.12 / wide
+    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=values.max() or 1)
+    _label_steps(axes, top, left, fontsize=min(9.0, 45 * cell), family=fonts)
+    if min(width, height) > 0.6:
+        fraction = 0.12 / width
         bar = figure.colorbar(
             image,
             ax=axes,
             ticks=MaxNLocator(3),
-            fraction=share,
-            pad=share,
-            shrink=min(1, 2 / high),
+            fraction=fraction,
+            pad=fraction,
+            shrink=min(1, 2 / height),
             aspect=16,
         )
         bar.set_label("weight", fontsize=8, color=GRAY)
@@ -76,38 +77,38 @@ def attention_map(
     return figure
 
 
-def _name_steps(axes: Axes, above: list[str], left: list[str], **font: Any) -> None:
+def _label_steps(axes: Axes, top: list[str], left: list[str], **font: Any) -> None:
     axes.xaxis.tick_top()
-    axes.set_xticks(range(len(above)), above, parse_math=False, **font)  # a $ is a $
+    axes.set_xticks(range(len(top)), top, parse_math=False, **font)  # $ is an ordinary character
     axes.set_yticks(range(len(left)), left, parse_math=False, **font)
-    words = any(len(label) > 1 for label in above if not label.startswith("<"))
+    words = any(len(label) > 1 for label in top if not label.startswith("<"))
     for tick in axes.get_xticklabels():
         if words:
             tick.set(rotation=45, ha="left", rotation_mode="anchor")
         elif len(tick.get_text()) > 1:
             tick.set(rotation=90)
-    axes.set_xticks(np.arange(len(above) - 1) + 0.5, minor=True)
+    axes.set_xticks(np.arange(len(top) - 1) + 0.5, minor=True)
     axes.set_yticks(np.arange(len(left) - 1) + 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=0.5)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
 
 
-def _writable(labels: Sequence[str], fonts: Sequence[str]) -> list[str]:
-    """Cut long labels, and draw a box for what no font can write: matplotlib would warn of it."""
-    known: set[int] = set()
+def _printable(labels: Sequence[str], fonts: Sequence[str]) -> list[str]:
+    """Shorten long labels, and replace characters without a glyph, of which matplotlib warns."""
+    glyphs: set[int] = set()
     for name in fonts:
-        if set(map(ord, "".join(labels))) - known:
-            known |= (
+        if set(map(ord, "".join(labels))) - glyphs:
+            glyphs |= (
                 get_font(fontManager.findfont(FontProperties(family=name))).get_charmap().keys()
             )
     short = [label if len(label) <= 18 else label[:17] + "…" for label in labels]
-    return ["".join(_visible(char, known) for char in label) for label in short]
+    return ["".join(_printable_char(char, glyphs) for char in label) for label in short]
 
 
-def _visible(char: str, known: set[int]) -> str:
+def _printable_char(char: str, glyphs: set[int]) -> str:
     if char.isspace():
         return "␣"
     if unicodedata.category(char) in ("Cc", "Cf"):
         return ""
-    return char if ord(char) in known else "□"
+    return char if ord(char) in glyphs else "□"

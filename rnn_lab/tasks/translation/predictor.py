@@ -1,4 +1,4 @@
-"""Translations of raw sentences."""
+"""Predictor of translation: translations of raw sentences."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,37 +24,38 @@ from rnn_lab.special_tokens import UNK_ID
 from rnn_lab.tasks.translation.base import BaseTranslator
 from rnn_lab.tasks.translation.tokenizer import TranslationTokenizer
 
-MAX_BATCH_HYPOTHESES = 1024  # in a batch: all beams of all its sentences
-MAX_BATCH_TOKENS = 2048  # in a batch whose translations are given, padding included
+MAX_BATCH_HYPOTHESES = 1024  # sources times beam size
+MAX_BATCH_TOKENS = 2048  # of references to be scored, padding included
 
 
 class TranslationPredictor(RecordPredictor):
-    """Translates raw sentences.
+    """Translate raw sentences.
 
-    Each answer has its `source`, the best `translation` and its `score` (log-probability over the
-    length penalty, less the coverage penalty). An empty source is answered with an empty
-    translation and no score. With more than one of `search.n_best` there is also
-    `translations`, a list of these two; with `attention` the `words` read and written and the
-    `weights` between them, a row for each word written.
+    An answer has the `source`, the best `translation` and its `score` (log-probability divided by
+    the length penalty, plus the coverage penalty). The translation of an empty source is empty,
+    its score None. With `search.n_best` above one, `translations` is a list of translations with
+    scores. With `attention`, `words` has the source and target tokens and `weights` the attention
+    weights, a row for each target token.
 
     Args:
         task: A trained translator.
-        reader: Turns sentences into ids and back as in training.
+        tokenizer: Tokenizers of both languages of the training data.
 
     Attributes:
         search: Options of decoding; those of the task by default.
-        attention: Whether answers say where the model looked.
-        replace_unknown: Whether an unknown word is written as the source word looked at most.
-        generator: Where chance comes from, with sampling.
+        attention: If True, answers have attention weights.
+        replace_unknown: If True, replace an unknown target word by the source word with the
+            largest attention weight.
+        generator: Random generator for sampling; None: torch's default.
     """
 
     columns = ("source", "translation", "score")
     line = "translation"
 
-    def __init__(self, task: BaseTranslator, reader: TranslationTokenizer) -> None:
-        task.reader = reader
+    def __init__(self, task: BaseTranslator, tokenizer: TranslationTokenizer) -> None:
+        task.tokenizer = tokenizer
         self.task = task
-        self.reader = reader
+        self.tokenizer = tokenizer
         self.search = task.search
         self.attention = False
         self.replace_unknown = False
@@ -62,32 +63,31 @@ class TranslationPredictor(RecordPredictor):
 
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
-        """Read the vocabularies."""
-        reader = TranslationTokenizer.from_state_dict(data["reader"])
-        check_data_sizes(task, src_vocab_size=reader.source, trg_vocab_size=reader.target)
-        return cls(task, reader)
+        """Restore the tokenizers."""
+        tokenizer = TranslationTokenizer.from_state_dict(data["tokenizer"])
+        check_data_sizes(task, src_vocab_size=tokenizer.source, trg_vocab_size=tokenizer.target)
+        return cls(task, tokenizer)
 
     def add_ensemble(self, checkpoint: Checkpoint, others: Sequence[str]) -> None:
         """Average the probabilities of further translators with those of this one."""
         self.task.ensemble = load_ensemble(checkpoint, others)
 
     def _answer(self, texts: list[str]) -> list[Answer]:
-        normal = [self.reader.source.normalized(text) for text in texts]
-        rows = self.reader.encode_sources(normal, normalized=True)
-        found: list[list[Hypothesis]] = [[] for _ in texts]
+        normalized = [self.tokenizer.source.normalize(text) for text in texts]
+        rows = self.tokenizer.encode_sources(normalized, normalized=True)
+        hypotheses: list[list[Hypothesis]] = [[] for _ in texts]
         batches = list(self._batches(rows))
-        for batch, hypotheses in zip(batches, self._decoded(rows, batches), strict=True):
-            for i, several in zip(batch, hypotheses, strict=True):
-                found[i] = several
-        parts = zip(texts, normal, rows, found, strict=True)
-        return [self._say(*part) for part in parts]
+        for batch, decoded in zip(batches, self._decode(rows, batches), strict=True):
+            for i, n_best in zip(batch, decoded, strict=True):
+                hypotheses[i] = n_best
+        return list(map(self._to_answer, texts, normalized, rows, hypotheses))
 
-    def _decoded(
+    def _decode(
         self, rows: list[list[int]], batches: list[list[int]]
     ) -> Iterator[list[list[Hypothesis]]]:
-        """Translate batches; on a CPU each thread takes batches of its own.
+        """Decode batches; on a CPU each thread decodes separate batches.
 
-        The many small steps of a search share threads badly, above all on a busy machine.
+        The many small steps of a search gain little from intra-op threads.
         """
 
         @torch.inference_mode()
@@ -102,8 +102,8 @@ class TranslationPredictor(RecordPredictor):
             )
 
         threads = torch.get_num_threads()
-        alone = self.task.device.type != "cpu" or self.search.sampling  # one after the other
-        if alone or threads == 1 or len(batches) == 1:
+        sequential = self.task.device.type != "cpu" or self.search.sampling
+        if sequential or threads == 1 or len(batches) == 1:
             yield from map(decode, batches)
             return
         try:
@@ -115,67 +115,73 @@ class TranslationPredictor(RecordPredictor):
             torch.set_num_threads(threads)
 
     def _batches(self, rows: list[list[int]]) -> Iterator[list[int]]:
-        """Sentences of like lengths; those without a word are left out."""
-        known = [i for i, row in enumerate(rows) if len(row) > 1]
-        known.sort(key=lambda i: len(rows[i]), reverse=True)
+        """Yield the indices of sentences of similar lengths, without empty ones."""
+        nonempty = [i for i, row in enumerate(rows) if len(row) > 1]
+        nonempty.sort(key=lambda i: len(rows[i]), reverse=True)
         width = max(self.search.beam_size, self.search.n_best)
         size = max(1, MAX_BATCH_HYPOTHESES // width)
-        return (known[i : i + size] for i in range(0, len(known), size))
+        return (nonempty[i : i + size] for i in range(0, len(nonempty), size))
 
-    def _say(self, text: str, normal: str, row: list[int], found: list[Hypothesis]) -> Answer:
-        if not found:
+    def _to_answer(
+        self, text: str, normalized: str, row: list[int], hypotheses: list[Hypothesis]
+    ) -> Answer:
+        if not hypotheses:
             return {"source": text, "translation": "", "score": None}
-        best = found[0]
+        best = hypotheses[0]
         translations = [
-            {"translation": self._written(each, normal), "score": each.score} for each in found
+            {"translation": self._to_text(each, normalized), "score": each.score}
+            for each in hypotheses
         ]
         answer: Answer = {"source": text, **translations[0]}
         if self.search.n_best > 1:
             answer["translations"] = translations
         if self.attention:
             if best.attention is None:
-                raise UserError(f"{type(self.task).__name__} has no attention to show")
-            target = [self.reader.target.words[i] for i in best.tokens]
-            source = [self.reader.source.words[i] for i in row]
+                raise UserError(f"{type(self.task).__name__} has no attention: remove --attention")
+            target = [self.tokenizer.target.words[i] for i in best.tokens]
+            source = [self.tokenizer.source.words[i] for i in row]
             answer["words"] = {"source": source, "target": [*target, "<eos>"]}
             answer["weights"] = [[round(w, 4) for w in line] for line in best.attention.tolist()]
         return answer
 
-    def _written(self, found: Hypothesis, source: str) -> str:
-        writer = self.reader.target
+    def _to_text(self, hypothesis: Hypothesis, source: str) -> str:
+        target, tokens = self.tokenizer.target, hypothesis.tokens
         if not self.replace_unknown:
-            return writer.plain(writer.joined(found.tokens))
-        if found.attention is None:
-            raise UserError(f"{type(self.task).__name__} has no attention to replace words by")
-        read = self.reader.source.split(source)
-        looked = found.attention[:, : len(read)].argmax(1).tolist()
-        words = {i: read[looked[i]] for i, token in enumerate(found.tokens) if token == UNK_ID}
-        return writer.plain(writer.joined(found.tokens, words))
+            return target.detokenize(target.decode_normalized(tokens))
+        if hypothesis.attention is None:
+            raise UserError(
+                f"{type(self.task).__name__} has no attention: remove --replace_unknown"
+            )
+        words = self.tokenizer.source.split(source)
+        aligned = hypothesis.attention[:, : len(words)].argmax(1).tolist()
+        replacements = {i: words[aligned[i]] for i, token in enumerate(tokens) if token == UNK_ID}
+        return target.detokenize(target.decode_normalized(tokens, replacements))
 
     @torch.inference_mode()
     def scores(self, pairs: Iterable[tuple[str, str]]) -> Iterator[float | None]:
-        """Score given translations as the search scores its own.
+        """Score reference translations as the search scores hypotheses.
 
         Args:
-            pairs: Raw sources and translations.
+            pairs: Raw sources and references.
 
         Yields:
-            The score of each; None where a side is empty.
+            The score of each pair; None if a side is empty.
         """
         pairs = iter(pairs)
         while chunk := list(itertools.islice(pairs, CHUNK_SIZE)):
             sources, targets = zip(*chunk, strict=True)
-            src_rows = self.reader.encode_sources(list(sources))
-            trg_rows = self.reader.encode_targets(list(targets))
-            found: list[float | None] = [None] * len(chunk)
-            known = [i for i in range(len(chunk)) if len(src_rows[i]) > 1 and len(trg_rows[i]) > 2]
-            for batch in bucket_by_length([len(trg_rows[i]) for i in known], MAX_BATCH_TOKENS):
-                rows = [known[i] for i in batch]
-                for i, score in zip(rows, self._forced(src_rows, trg_rows, rows), strict=True):
-                    found[i] = score
-            yield from found
+            src_rows = self.tokenizer.encode_sources(list(sources))
+            trg_rows = self.tokenizer.encode_targets(list(targets))
+            scores: list[float | None] = [None] * len(chunk)
+            lengths = [(len(src), len(trg)) for src, trg in zip(src_rows, trg_rows, strict=True)]
+            nonempty = [i for i, (src, trg) in enumerate(lengths) if src > 1 and trg > 2]
+            for batch in bucket_by_length([lengths[i][1] for i in nonempty], MAX_BATCH_TOKENS):
+                rows = [nonempty[i] for i in batch]
+                for i, score in zip(rows, self._score(src_rows, trg_rows, rows), strict=True):
+                    scores[i] = score
+            yield from scores
 
-    def _forced(
+    def _score(
         self, src_rows: list[list[int]], trg_rows: list[list[int]], rows: list[int]
     ) -> list[float]:
         src, src_lengths = pad_ids([src_rows[i] for i in rows])
@@ -189,20 +195,20 @@ class TranslationPredictor(RecordPredictor):
             length_penalty=self.search.length_penalty,
             coverage_penalty=self.search.coverage_penalty,
         )
-        return [each.score for each in hypotheses]
+        return [hypothesis.score for hypothesis in hypotheses]
 
 
 def load_ensemble(checkpoint: Checkpoint, others: Sequence[str]) -> list[BaseTranslator]:
     """Load the translators that form an ensemble with the one of a checkpoint.
 
     Raises:
-        UserError: If one has another vocabulary, or does not translate.
+        UserError: If one has another vocabulary or is not a translator.
     """
     opened = [Checkpoint.open(path) for path in others]
     for other in opened:
-        same = other.has_data and other.data.get("reader") == checkpoint.data["reader"]
+        same = other.has_data and other.data.get("tokenizer") == checkpoint.data["tokenizer"]
         if not (same and issubclass(task_class(other.model, other.path), BaseTranslator)):
             raise UserError(
-                f"{other.path} is no translator with the vocabulary of {checkpoint.path}"
+                f"{other.path} is not a translator with the vocabulary of {checkpoint.path}"
             )
     return [load_task(other).eval() for other in opened]

@@ -1,4 +1,4 @@
-"""What a translator leaves to look at: translations, attention maps, scores with signatures."""
+"""Reports of translation: tables of translations, attention maps, scores with signatures."""
 
 import csv
 import json
@@ -23,20 +23,21 @@ from rnn_lab.training.reports import (
 
 
 class TranslationReport(Callback):
-    """Show what a model translates, and where it looks while it does.
+    """Write translations, scores and attention maps to the run folder.
 
-    After each validation `translations.csv` holds the first sentences of that split, the same ones
-    each time. A test leaves `translations.test.jsonl` with every sentence in the order of the file
-    and `scores.json` with sacrebleu's signatures. Fit and test draw the attention over the first
-    sentences of their split as `attention/valid-0.png` or `attention/test-0.png` and so on.
-    A task that does not translate is passed over, and so is data given as loaders.
+    Each validation writes the first sentences of its split to `translations.csv`, always the same
+    ones. A test writes all sentences in the order of the file to `translations.test.jsonl`, and
+    the scores with sacrebleu's signatures to `scores.json`. Fit and test plot the attention
+    weights of the first sentences of their split to `attention/valid-0.png`,
+    `attention/test-0.png` and so on. Tasks that do not translate and data given as loaders are
+    ignored.
 
     Args:
-        rows: Sentences in the table after a validation.
-        maps: Attention maps drawn at the end of a fit or a test.
+        rows: Number of sentences in the table after a validation.
+        maps: Number of attention maps at the end of a fit or a test.
 
     Raises:
-        UserError: If either is negative.
+        UserError: If a number is negative.
     """
 
     COLUMNS = ("epoch", "source", "reference", "translation")
@@ -47,20 +48,20 @@ class TranslationReport(Callback):
                 raise UserError(f"TranslationReport: {name} must be at least 0, got {value}")
         self.rows, self.maps = rows, maps
         self._validated = False
-        self._plan: list[Any] = []  # rows of each batch, in the loader's order
-        self._written: dict[int, str] = {}  # what the model wrote for a row of the split
+        self._plan: list[Any] = []  # rows of each batch, in the order of the loader
+        self._outputs: dict[int, str] = {}  # translations by row of the split
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validated = False
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._begin(trainer, pl_module, "valid")
+        self._start(trainer, pl_module, "valid")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._begin(trainer, pl_module, "test")
+        self._start(trainer, pl_module, "test")
 
-    def _begin(self, trainer: Trainer, task: LightningModule, split: str) -> None:
-        self._written = {}
+    def _start(self, trainer: Trainer, task: LightningModule, split: str) -> None:
+        self._outputs = {}
         self._plan = get_datamodule(trainer).plan(split) if _reports(trainer, task) else []
 
     def on_validation_batch_end(
@@ -87,49 +88,49 @@ class TranslationReport(Callback):
         if _reports(trainer, pl_module):
             self._collect(batch_idx, outputs)
 
-    def _collect(self, batch_idx: int, outputs: Any, most: float = math.inf) -> None:
+    def _collect(self, batch_idx: int, outputs: Any, limit: float = math.inf) -> None:
         pairs = zip(self._plan[batch_idx], outputs.predictions, strict=True)
-        self._written |= {int(row): text for row, text in pairs if row < most}
+        self._outputs |= {int(row): text for row, text in pairs if row < limit}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not _reports(trainer, pl_module):
             return
         self._validated = True
-        written = gather_from_all_ranks(trainer, list(self._written.items()))
-        if not written or not should_write(trainer):
+        outputs = gather_from_all_ranks(trainer, list(self._outputs.items()))
+        if not outputs or not should_write(trainer):
             return
-        table = [[trainer.current_epoch, *line] for line in _lines(trainer, "valid", written)]
+        table = [[trainer.current_epoch, *line] for line in _lines(trainer, "valid", outputs)]
         with atomic_write(report_path(trainer, "translations.csv")) as file:
             csv.writer(file).writerows([self.COLUMNS, *table])
-        for run in wandb_loggers(trainer):
-            run.log_table("val/translations", columns=list(self.COLUMNS), data=table)
+        for logger in wandb_loggers(trainer):
+            logger.log_table("val/translations", columns=list(self.COLUMNS), data=table)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._validated and _reports(trainer, pl_module):
-            self._draw(trainer, pl_module, "valid")
+            self._plot_attention(trainer, pl_module, "valid")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not _reports(trainer, pl_module):
             return
-        written = gather_from_all_ranks(trainer, list(self._written.items()))
-        scores = _scores(trainer, pl_module)  # on every rank: it gathers
+        outputs = gather_from_all_ranks(trainer, list(self._outputs.items()))
+        scores = _scores(trainer, pl_module)  # on all ranks, because it is a collective operation
         if not should_write(trainer):
             return
         with open(report_path(trainer, "translations.test.jsonl"), "w", encoding="utf-8") as file:
-            for line in _lines(trainer, "test", written):
+            for line in _lines(trainer, "test", outputs):
                 entry = dict(zip(self.COLUMNS[1:], line, strict=True))
                 file.write(json.dumps(entry, ensure_ascii=False) + "\n")
         text = json.dumps(scores, indent=2, ensure_ascii=False)
         report_path(trainer, "scores.json").write_text(text + "\n", encoding="utf-8")
-        self._draw(trainer, pl_module, "test")
+        self._plot_attention(trainer, pl_module, "test")
 
-    def _draw(self, trainer: Trainer, task: Any, split: str) -> None:
+    def _plot_attention(self, trainer: Trainer, task: Any, split: str) -> None:
         if not should_write(trainer):
             return
         rows = get_datamodule(trainer).split(split)
         count = min(self.maps, len(rows))
-        found = _attend(task, rows[np.arange(count)]) if count else []
-        for number, (source, target, weights) in enumerate(found):
+        maps = _attention_maps(task, rows[np.arange(count)]) if count else []
+        for number, (source, target, weights) in enumerate(maps):
             from rnn_lab.tasks.translation.plots import attention_map
 
             figure = attention_map(weights.float().cpu().numpy(), source, target)
@@ -137,38 +138,38 @@ class TranslationReport(Callback):
 
 
 def _reports(trainer: Trainer, task: LightningModule) -> bool:
-    """Whether there is something to report; every process comes to the same answer."""
+    """Return whether there is something to report; the same on all ranks."""
     if trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
         return False
     return hasattr(task, "translate") and get_datamodule(trainer) is not None
 
 
 def _lines(
-    trainer: Trainer, split: str, written: Iterable[tuple[int, str]]
+    trainer: Trainer, split: str, outputs: Iterable[tuple[int, str]]
 ) -> Iterator[tuple[str, str, str]]:
-    """Source, reference and plain translation of rows and what was written for them, in order."""
+    """Yield source, reference and detokenized translation by row."""
     data = get_datamodule(trainer)
-    rows, plain = data.split(split), data.reader.target.plain
-    for row, text in sorted(written):
-        yield rows.source(row), rows.target(row), plain(text)
+    rows, detokenize = data.split(split), data.tokenizer.target.detokenize
+    for row, text in sorted(outputs):
+        yield rows.source(row), rows.target(row), detokenize(text)
 
 
 def _scores(trainer: Trainer, task: Any) -> dict[str, dict[str, Any]]:
-    """All that was measured in the test; what sacrebleu made to the last digit."""
+    """Return all test metrics, sacrebleu's in double precision, and the signatures."""
     logged = trainer.callback_metrics.items()
     scores = {name.removeprefix("test/"): x for name, x in logged if name.startswith("test/")}
     corpus = task.metrics["test"]["corpus"]
-    found = {name: float(value) for name, value in (scores | corpus.compute()).items()}
+    values = {name: float(value) for name, value in (scores | corpus.compute()).items()}
     return {
-        "scores": {name: None if math.isnan(x) else x for name, x in found.items()},
+        "scores": {name: None if math.isnan(x) else x for name, x in values.items()},
         "signatures": corpus.signatures(),
     }
 
 
 @torch.no_grad()
-def _attend(task: Any, batch: Any) -> list[tuple[list[str], list[str], torch.Tensor]]:
+def _attention_maps(task: Any, batch: Any) -> list[tuple[list[str], list[str], torch.Tensor]]:
     training = task.training
     task.eval()
-    found = task.attention_maps(batch.to(task.device))
+    maps = task.attention_maps(batch.to(task.device))
     task.train(training)
-    return found
+    return maps

@@ -1,4 +1,4 @@
-"""Sentences that are read and written: text normalized and tokenized, and back from ids to text."""
+"""Tokenizers for translation: normalize and tokenize sentences, and decode ids to text."""
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
@@ -17,18 +17,18 @@ from rnn_lab.text.tokenizer import (
     split_words,
 )
 
-PAIR_WORDS = [*SPECIAL_TOKENS, "<bos>", "<eos>"]
-SPACE = "\u2581"  # how subwords write the space before a word
+PAIR_TOKENS = [*SPECIAL_TOKENS, "<bos>", "<eos>"]
+SPACE = "\u2581"  # marks a space before a word in subwords
 
 
 @dataclass(frozen=True)
 class SentenceTokenizerConfig(TokenizerConfig):
-    """How sentences become ids and ids sentences.
+    """Options of the tokenizer and vocabulary of one language, see `TokenizerConfig`.
 
-    Attributes:
-        moses: Language by whose Moses rules punctuation is normalized and the text tokenized
-            (no hyphens split, nothing escaped), such as `en`; `words` and `whitespace` are then
-            the words that these rules give. None leaves the text as it is.
+    Args:
+        moses: Language code, such as `en`, of the Moses rules by which punctuation is normalized
+            and the text tokenized (hyphens are not split, nothing is escaped); `words` and
+            `whitespace` are then separated by spaces. None: the Moses rules are not used.
     """
 
     kind: TokenizerKind = "words"
@@ -38,7 +38,7 @@ class SentenceTokenizerConfig(TokenizerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.moses is not None and not (self.moses.isalpha() and self.moses.islower()):
-            raise UserError(f"a language is a code such as en or de, got {self.moses!r}")
+            raise UserError(f"languages must be codes such as en or de, got {self.moses!r}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class TranslationTokenizerConfig(TokenizerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.kind in SUBWORDS:
-            self.check_minimum(max_vocab_size=len(PAIR_WORDS) + 1)
+            self.check_minimum(max_vocab_size=len(PAIR_TOKENS) + 1)
 
     def for_language(self, language: str | None) -> SentenceTokenizerConfig:
         """Return the options of one language, given by its code.
@@ -93,11 +93,11 @@ class Moses:
     """The Moses rules of a language, through sacremoses.
 
     Args:
-        language: Its code; one that Moses does not know has English abbreviations.
+        language: Language code; one unknown to Moses uses English abbreviations.
     """
 
     def __init__(self, language: str) -> None:
-        # Here, since most runs have no use for it.
+        # Imported here because most runs do not use it.
         from sacremoses import MosesDetokenizer, MosesPunctNormalizer, MosesTokenizer
 
         self._normalizer = MosesPunctNormalizer(language)
@@ -105,7 +105,7 @@ class Moses:
         self._detokenizer = MosesDetokenizer(language)
 
     def tokenize(self, text: str) -> str:
-        """Normalize the punctuation and put spaces between words and marks."""
+        """Normalize punctuation and separate words and punctuation marks by spaces."""
         return self._tokenizer.tokenize(
             self._normalizer.normalize(text),
             aggressive_dash_splits=False,
@@ -114,7 +114,7 @@ class Moses:
         )
 
     def detokenize(self, text: str) -> str:
-        """Take the spaces out that nobody writes."""
+        """Remove the spaces that `tokenize` inserted."""
         return self._detokenizer.detokenize(text.split(), unescape=False)
 
 
@@ -122,10 +122,10 @@ moses = cache(Moses)
 
 
 def normalize(text: str, settings: SentenceTokenizerConfig) -> str:
-    """Bring raw text into the one form that a model reads and writes.
+    """Normalize raw text to the form that a model is trained on.
 
-    Letters with marks have one spelling, runs of white space are one space, and what separates
-    words in the settings is written out as spaces.
+    Unicode is composed (NFC), whitespace is collapsed, and words are separated by spaces as the
+    settings define them.
     """
     if settings.lowercase:
         text = text.lower()
@@ -140,26 +140,26 @@ def normalize(text: str, settings: SentenceTokenizerConfig) -> str:
 
 
 class SentenceTokenizer(TextTokenizer):
-    """Turns sentences into ids, and ids back into sentences.
+    """Convert sentences to ids, and ids to sentences.
 
     Args:
-        settings: How sentences become ids.
-        words: The vocabulary: the id of a word is its place in the list.
-        subwords: The learned subwords as `tokenizers` writes them, for these tokenizers only.
+        settings: Options of the tokenizer.
+        words: The vocabulary: the id of a word is its index in the list.
+        subwords: The learned subword model as `tokenizers` serializes it; only for subwords.
     """
 
     settings: SentenceTokenizerConfig
-    special_tokens = PAIR_WORDS
+    special_tokens = PAIR_TOKENS
     settings_class: ClassVar[type[TokenizerConfig]] = SentenceTokenizerConfig
 
     @classmethod
     def splitter(cls, settings: TokenizerConfig) -> Callable[[str], list[str]]:
-        """Say how a normalized sentence becomes words, where they are no subwords."""
+        """Return the function that splits a normalized sentence into words; unused for subwords."""
         return list if settings.kind == "characters" else str.split
 
     @classmethod
     def normalizer(cls, settings: TokenizerConfig) -> None:
-        """Nothing is left to do to a normalized sentence."""
+        """Return None: sentences are normalized before."""
 
     @classmethod
     def learn(cls, settings: TokenizerConfig, texts: Iterable[str]) -> Self:
@@ -167,56 +167,58 @@ class SentenceTokenizer(TextTokenizer):
         return super().learn(settings, texts)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Read raw sentences as ids, neither their start nor their end among them."""
-        return self.encode_normalized(list(map(self.normalized, texts)))
+        """Convert raw sentences to ids without start and end token."""
+        return self.encode_normalized(list(map(self.normalize, texts)))
 
     def encode_normalized(self, texts: list[str]) -> list[list[int]]:
-        """Read sentences as ids that were normalized before."""
+        """Convert normalized sentences to ids."""
         return super().encode(texts)
 
-    def normalized(self, text: str) -> str:
-        """Bring raw text into the form that `joined` gives, so that the two can be compared."""
+    def normalize(self, text: str) -> str:
+        """Normalize raw text, so that it can be compared with the result of `decode_normalized`."""
         return normalize(text, self.settings)
 
     def split(self, normalized: str) -> list[str]:
-        """Cut a normalized sentence into the words that its ids stand for.
+        """Split a normalized sentence into the words of its ids.
 
         Raises:
-            UserError: If these are pieces of words: hardly one is unknown.
+            UserError: If the tokenizer uses subwords.
         """
         if self.settings.kind in SUBWORDS:
-            raise UserError(f"{self.settings.kind} knows pieces: there is no word to replace")
+            raise UserError(f"{self.settings.kind} has subwords: unknown words cannot be replaced")
         return self.splitter(self.settings)(normalized)
 
-    def joined(self, ids: Iterable[int], known: Mapping[int, str] | None = None) -> str:
-        """Write ids as normalized text; what stands for no word is left out.
+    def decode_normalized(
+        self, ids: Iterable[int], replacements: Mapping[int, str] | None = None
+    ) -> str:
+        """Convert ids to normalized text; special tokens are skipped.
 
         Args:
             ids: Ids of words.
-            known: What is written at some places, counted from 0, whatever their id.
+            replacements: Words for some positions, counted from 0, instead of those of their ids.
         """
-        known = known or {}
+        replacements = replacements or {}
         words = [
-            known[place] if place in known else self.words[i]
-            for place, i in enumerate(ids)
-            if place in known or i not in self._hidden
+            replacements[position] if position in replacements else self.words[i]
+            for position, i in enumerate(ids)
+            if position in replacements or i not in self._hidden
         ]
         if self.settings.kind in SUBWORDS:
             return "".join(words).replace(SPACE, " ").strip()
         return ("" if self.settings.kind == "characters" else " ").join(words)
 
-    def plain(self, normalized: str) -> str:
-        """Write normalized text as people do: what Moses' rules took apart is put together."""
+    def detokenize(self, normalized: str) -> str:
+        """Convert normalized text to raw text by undoing the tokenization of the Moses rules."""
         language = self.settings.moses
         return normalized if language is None else moses(language).detokenize(normalized)
 
 
 class TranslationTokenizer:
-    """Reads sentences and their translations; everything that translation needs from training.
+    """Tokenizers of both languages; holds everything needed to translate as in training.
 
     Args:
-        source: Reads the sentences.
-        target: Reads and writes the translations; its list of words may be that of the source.
+        source: Tokenizer of the source language.
+        target: Tokenizer of the target language; its list of words may be that of the source.
     """
 
     def __init__(self, source: SentenceTokenizer, target: SentenceTokenizer) -> None:
@@ -225,31 +227,31 @@ class TranslationTokenizer:
 
     @property
     def joint(self) -> bool:
-        """Whether both sides share one vocabulary."""
+        """Whether both languages share one vocabulary."""
         return self.source.words is self.target.words
 
     def encode_sources(self, texts: list[str], *, normalized: bool = False) -> list[list[int]]:
-        """Read sentences as ids, their end included.
+        """Convert sources to ids with end token.
 
         Args:
-            texts: Sentences.
-            normalized: Whether they were normalized before.
+            texts: Source sentences.
+            normalized: If True, the sentences are normalized already.
         """
         encode = self.source.encode_normalized if normalized else self.source.encode
         return [[*row, EOS_ID] for row in encode(texts)]
 
     def encode_targets(self, texts: list[str], *, normalized: bool = False) -> list[list[int]]:
-        """Read translations as ids, their start and their end included.
+        """Convert targets to ids with start and end token.
 
         Args:
-            texts: Translations.
-            normalized: Whether they were normalized before.
+            texts: Target sentences.
+            normalized: If True, the sentences are normalized already.
         """
         encode = self.target.encode_normalized if normalized else self.target.encode
         return [[BOS_ID, *row, EOS_ID] for row in encode(texts)]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for a checkpoint; a shared vocabulary is kept once."""
+        """Return plain values for a checkpoint; a joint vocabulary is stored once."""
         target = self.target.state_dict()
         if self.joint:
             target = {"settings": asdict(self.target.settings)}
@@ -257,7 +259,7 @@ class TranslationTokenizer:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        """Build a reader again from what `state_dict` told."""
+        """Restore tokenizers from the result of `state_dict`."""
         source = SentenceTokenizer.from_state_dict(state["source"])
         if "words" in state["target"]:
             return cls(source, SentenceTokenizer.from_state_dict(state["target"]))
@@ -277,11 +279,11 @@ class TranslationTokenizer:
         """Learn both vocabularies from the normalized sentences of a training split.
 
         Args:
-            source: How sources become ids.
-            target: How targets become ids.
+            source: Options of the source language.
+            target: Options of the target language.
             sources: All sources.
             targets: All targets.
-            joint: Whether to learn one vocabulary from both.
+            joint: If True, learn one vocabulary from both.
         """
         if not joint:
             return cls(

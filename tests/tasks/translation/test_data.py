@@ -1,3 +1,5 @@
+"""Data modules of sentence pairs."""
+
 import gzip
 import logging
 from pathlib import Path
@@ -16,7 +18,7 @@ from rnn_lab.tasks.text_classification.data import load_preprocessing
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.corpus import PairCorpusBuilder
 from rnn_lab.tasks.translation.tokenizer import (
-    PAIR_WORDS,
+    PAIR_TOKENS,
     TranslationTokenizer,
     TranslationTokenizerConfig,
 )
@@ -56,7 +58,7 @@ def files(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, files: list[str]) -> str:
-    """What training on the files leaves of the data in a checkpoint."""
+    """Write a checkpoint with the data spec of training on the files."""
     data = ParallelFiles(train=files, tokenizer={"max_vocab_size": 60})
     return handmade.write(tmp_path / "trained.ckpt", data=data.build_spec())
 
@@ -66,7 +68,7 @@ class TestParallelFiles:
 
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     @pytest.mark.parametrize("form", ["two files", "one file", "a list of one", "packed"])
-    def test_every_form_gives_the_same_data(self, tmp_path: Path, form: str, end: str) -> None:
+    def test_all_file_layouts_give_the_same_data(self, tmp_path: Path, form: str, end: str) -> None:
         given: Any = parallel(tmp_path / "train", end=end)
         if form == "packed":
             for name in given:
@@ -78,7 +80,7 @@ class TestParallelFiles:
         data = ParallelFiles(train=given, valid=given)
         assert rows_of(data, "train") == rows_of(data, "valid") == ROWS
 
-    def test_a_part_of_training_validates_where_no_file_is_given(self, files: list[str]) -> None:
+    def test_a_fraction_of_training_is_the_default_validation_split(self, files: list[str]) -> None:
         data = ParallelFiles(train=files, split=SplitConfig(0.2))
         assert len(data.split("valid")) == 8
         assert sorted(rows_of(data, "train") + rows_of(data, "valid")) == sorted(ROWS)
@@ -96,7 +98,7 @@ class TestParallelFiles:
             target for _, target in ROWS
         )
 
-    def test_batches_may_be_sized_by_target_words(self, files: list[str]) -> None:
+    def test_batches_can_be_limited_by_target_tokens(self, files: list[str]) -> None:
         data = ParallelFiles(train=files, valid=files, batch_tokens=60, tokenizer=WORDS)
         sizes = [int(batch.trg_lengths.sum()) for batch in data.train_dataloader()]
         assert sum(sizes) == 40 * 7
@@ -104,13 +106,13 @@ class TestParallelFiles:
         assert all(abs(size - 56) <= 7 for size in sizes)
         assert [len(batch.trg) for batch in data.val_dataloader()] == [40]
 
-    def test_lines_end_where_their_file_ends_them(self, tmp_path: Path) -> None:
+    def test_unicode_line_separators_do_not_end_a_line(self, tmp_path: Path) -> None:
         rows = [("a\u2028b", "A\u0085B"), ("c\vd", "C\fD\x1c"), ("e\rf", "E")]
         test = parallel(tmp_path / "test", rows)
         data = ParallelFiles(train=parallel(tmp_path / "train"), test=test)
         assert rows_of(data, "test") == rows
 
-    def test_what_is_left_out_is_told(
+    def test_pairs_that_are_left_out_are_logged(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         given = parallel(tmp_path / "train", [*ROWS, ("", "nichts"), ("one two three four", "x")])
@@ -127,7 +129,7 @@ class TestParallelFiles:
             "ParallelFiles: 1 pairs of the valid split have an empty side and are kept",
         ]
 
-    def test_unlike_numbers_of_lines_are_named_with_both_files(
+    def test_different_numbers_of_lines_are_refused_with_both_files(
         self, tmp_path: Path, files: list[str]
     ) -> None:
         longer = written(tmp_path / "longer.de", "x\n" * 42)
@@ -138,14 +140,14 @@ class TestParallelFiles:
             ParallelFiles(train=[longer, files[0]]).split("train")
 
     @pytest.mark.parametrize(("line", "tabs"), [("no tab", 0), ("a\tb\tc", 2), ("", 0)])
-    def test_a_line_without_exactly_one_tab_is_named(
+    def test_a_line_without_exactly_one_tab_is_refused(
         self, tmp_path: Path, line: str, tabs: int
     ) -> None:
         path = written(tmp_path / "pairs.tsv", f"a\tb\n{line}\nc\td\n")
         with pytest.raises(UserError, match=rf"pairs\.tsv line 2 has {tabs} tabs, expected one"):
             ParallelFiles(train=path).split("train")
 
-    def test_other_encodings_are_read_when_named(self, tmp_path: Path) -> None:
+    def test_other_encodings_are_read_on_request(self, tmp_path: Path) -> None:
         path = written(tmp_path / "pairs.tsv", "a\tb\nd\u00e9j\u00e0\tschon\n" * 20, "cp1252")
         with pytest.raises(UserError, match=r"pairs\.tsv is not utf-8 at line 2 .*set its enc"):
             ParallelFiles(train=path).split("train")
@@ -156,7 +158,7 @@ class TestParallelFiles:
         with pytest.raises(UserError, match=r"nowhere\.de"):
             ParallelFiles(train=[files[0], str(tmp_path / "nowhere.de")]).split("train")
 
-    def test_what_cannot_be_read_as_pairs_is_refused(self, files: list[str]) -> None:
+    def test_missing_or_superfluous_files_are_refused(self, files: list[str]) -> None:
         with pytest.raises(UserError, match="ParallelFiles needs training files"):
             ParallelFiles(test=files)
         with pytest.raises(UserError, match=r"valid must be two files, .*, got 3 files"):
@@ -182,13 +184,13 @@ class TestParallelFiles:
             ),
         ],
     )
-    def test_a_wrong_option_is_named(
+    def test_invalid_options_are_refused(
         self, files: list[str], options: dict[str, Any], message: str
     ) -> None:
         with pytest.raises(UserError, match=message):
             ParallelFiles(train=files, **options)
 
-    def test_the_command_line_gives_two_files_or_one(self) -> None:
+    def test_the_command_line_accepts_one_or_two_files_and_option_groups(self) -> None:
         parser = ArgumentParser()
         parser.add_class_arguments(ParallelFiles, "data")
         line = ["--data.train=[a.en,a.de]", "--data.valid=b.tsv", "--data.tokenizer.kind=words"]
@@ -199,27 +201,27 @@ class TestParallelFiles:
 
     @pytest.mark.parametrize("kind", ["words", "whitespace", "characters", "bpe"])
     @pytest.mark.parametrize("joint", [True, False])
-    def test_no_vocabulary_is_larger_than_asked(
+    def test_vocabularies_have_at_most_the_maximum_size(
         self, files: list[str], kind: Any, joint: bool
     ) -> None:
         options = TranslationTokenizerConfig(kind, max_vocab_size=35, joint=joint)
         data = ParallelFiles(train=files, tokenizer=options)
-        assert data.joint == data.reader.joint == joint
+        assert data.joint == data.tokenizer.joint == joint
         sizes = (data.src_vocab_size, data.trg_vocab_size)
-        assert sizes == (len(data.reader.source), len(data.reader.target))
-        special = 0 if kind == "bpe" else len(PAIR_WORDS)
+        assert sizes == (len(data.tokenizer.source), len(data.tokenizer.target))
+        special = 0 if kind == "bpe" else len(PAIR_TOKENS)
         assert max(sizes) <= 35 + special
 
-    def test_the_languages_choose_the_rules(self, files: list[str]) -> None:
+    def test_the_languages_select_the_moses_rules(self, files: list[str]) -> None:
         options = TranslationTokenizerConfig(moses=True, lowercase=True)
         data = ParallelFiles(train=files, source="en", target="de", tokenizer=options)
-        assert data.reader.source.settings.moses == "en"
-        assert data.reader.target.settings.moses == "de"
-        assert data.reader.target.normalized("Ja, z.B.") == "ja , z.b."
+        assert data.tokenizer.source.settings.moses == "en"
+        assert data.tokenizer.target.settings.moses == "de"
+        assert data.tokenizer.target.normalize("Ja, z.B.") == "ja , z.b."
 
 
 class TestPreparation:
-    """Pairs are prepared once, and again when anything changes that they depend on."""
+    """Pairs are prepared once, and again if anything they depend on changes."""
 
     @pytest.fixture
     def prepared(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
@@ -234,18 +236,16 @@ class TestPreparation:
         monkeypatch.setattr(PairCorpusBuilder, "build", record)
         return folders
 
-    def test_the_same_files_and_settings_are_prepared_once(
+    def test_the_same_files_and_options_are_prepared_once(
         self, files: list[str], prepared: list[Path]
     ) -> None:
         first, second = ParallelFiles(train=files), ParallelFiles(train=files, batch_tokens=99)
         assert rows_of(first, "train") == rows_of(second, "train")
-        assert first.reader.source.words == second.reader.source.words
+        assert first.tokenizer.source.words == second.tokenizer.source.words
         assert len(prepared) == 1
         assert prepared[0].is_relative_to(user_cache_path("rnn_lab"))
 
-    def test_only_what_is_read_later_stays_on_the_disk(
-        self, files: list[str], prepared: list[Path]
-    ) -> None:
+    def test_temporary_files_are_removed(self, files: list[str], prepared: list[Path]) -> None:
         ParallelFiles(train=files).split("train")
         (folder,) = (path for path in prepared[0].parent.iterdir() if path.is_dir())
         assert not list(folder.glob("raw.*.normalized_*"))
@@ -265,7 +265,7 @@ class TestPreparation:
             {"encoding": "latin-1"},
         ],
     )
-    def test_another_setting_is_prepared_anew(
+    def test_other_options_are_prepared_separately(
         self, files: list[str], options: dict[str, Any], prepared: list[Path]
     ) -> None:
         for data in (ParallelFiles(train=files), ParallelFiles(train=files, **options)):
@@ -273,7 +273,7 @@ class TestPreparation:
         assert len(prepared) == 2
 
     @pytest.mark.parametrize("side", [0, 1])
-    def test_another_content_is_prepared_anew(
+    def test_other_content_is_prepared_separately(
         self, files: list[str], side: int, prepared: list[Path]
     ) -> None:
         ParallelFiles(train=files).split("train")
@@ -282,36 +282,34 @@ class TestPreparation:
         assert len(prepared) == 2
 
 
-class TestReaderFrom:
-    """The vocabulary of a checkpoint reads other files."""
+class TestVocabFromCheckpoint:
+    """The vocabulary of a checkpoint is used for other files."""
 
-    def test_a_test_file_alone_is_enough(self, tmp_path: Path, checkpoint: str) -> None:
+    def test_a_test_file_alone_is_sufficient(self, tmp_path: Path, checkpoint: str) -> None:
         rows = [("Sentence 1 is new", "Satz 1 ist neu"), ("", "leer")]
         data = ParallelFiles(
             test=parallel(tmp_path / "new", rows), vocab_from_checkpoint=checkpoint
         )
         assert rows_of(data, "test") == rows
-        known = TranslationTokenizer.from_state_dict(Checkpoint.open(checkpoint).data["reader"])
-        assert data.reader.source.words == known.source.words
+        known = TranslationTokenizer.from_state_dict(Checkpoint.open(checkpoint).data["tokenizer"])
+        assert data.tokenizer.source.words == known.source.words
         assert data.joint
         batch = next(iter(data.test_dataloader()))
         assert batch.src[0].tolist() in known.encode_sources([rows[0][0]])
         with pytest.raises(UserError, match="ParallelFiles has no train split"):
             data.split("train")
 
-    def test_only_the_split_that_is_asked_for_is_read(
-        self, tmp_path: Path, checkpoint: str
-    ) -> None:
+    def test_only_the_requested_split_is_read(self, tmp_path: Path, checkpoint: str) -> None:
         test = parallel(tmp_path / "new", ROWS[:3])
         data = ParallelFiles(train="missing.tsv", test=test, vocab_from_checkpoint=checkpoint)
         assert len(data.split("test")) == 3
 
-    def test_no_path_of_this_machine_is_kept(self, tmp_path: Path, checkpoint: str) -> None:
-        recipe = Checkpoint.open(checkpoint).data
-        assert str(tmp_path) not in str(recipe)
-        assert recipe["class_path"] == "rnn_lab.ParallelFiles"
-        assert recipe["init_args"]["tokenizer"]["max_vocab_size"] == 60
-        assert "labels" not in recipe
+    def test_the_checkpoint_has_no_local_paths(self, tmp_path: Path, checkpoint: str) -> None:
+        spec = Checkpoint.open(checkpoint).data
+        assert str(tmp_path) not in str(spec)
+        assert spec["class_path"] == "rnn_lab.ParallelFiles"
+        assert spec["init_args"]["tokenizer"]["max_vocab_size"] == 60
+        assert "labels" not in spec
 
     def test_a_checkpoint_of_another_task_is_refused(self, tmp_path: Path) -> None:
         data = SyntheticReviews(train_size=20, valid_size=5, test_size=5)
@@ -322,7 +320,7 @@ class TestReaderFrom:
         with pytest.raises(UserError, match=r"not a translation .* was trained on .*Chirps"):
             ParallelFiles(test="x.tsv", vocab_from_checkpoint=path)
 
-    def test_a_checkpoint_of_pairs_labels_no_text(self, checkpoint: str) -> None:
+    def test_text_classification_refuses_the_checkpoint(self, checkpoint: str) -> None:
         with pytest.raises(
             UserError, match=r"is not a text classification checkpoint: trained on .*ParallelFiles"
         ):
@@ -335,25 +333,25 @@ class TestReaderFrom:
 
 
 class TestSyntheticDates:
-    """The embedded default."""
+    """Generated dates."""
 
-    def test_dates_have_the_sizes_asked_for_and_two_vocabularies(self) -> None:
+    def test_splits_have_the_requested_sizes_and_two_vocabularies(self) -> None:
         data = SyntheticDates(train_size=60, valid_size=7, test_size=5)
         assert {name: len(data.split(name)) for name in data.sizes} == data.sizes
         assert not data.joint
-        assert set(data.reader.target.words) == {*PAIR_WORDS, *"0123456789-"}
-        reader = data.reader.target
+        assert set(data.tokenizer.target.words) == {*PAIR_TOKENS, *"0123456789-"}
+        reader = data.tokenizer.target
         for row, (_, target) in enumerate(rows_of(data, "train")):
             ids = data.split("train")[torch.tensor([row]).numpy()].trg[0].tolist()
-            assert reader.plain(reader.joined(ids)) == target
+            assert reader.detokenize(reader.decode_normalized(ids)) == target
 
-    def test_they_may_be_written_in_a_language(self) -> None:
+    def test_targets_can_be_in_a_language(self) -> None:
         options: dict[str, Any] = {"train_size": 20, "valid_size": 5, "test_size": 5}
         german = SyntheticDates(**options, target="de")
         assert all("." in target for _, target in rows_of(german, "valid"))
         assert rows_of(german, "train") != rows_of(SyntheticDates(**options, data_seed=1), "train")
 
-    def test_a_wrong_size_or_language_is_named(self) -> None:
+    def test_an_invalid_size_or_language_is_refused(self) -> None:
         with pytest.raises(UserError, match="valid_size must be at least 1, got 0"):
             SyntheticDates(valid_size=0)
         with pytest.raises(UserError, match="target must be iso or a locale"):

@@ -1,3 +1,5 @@
+"""Benchmark datasets for translation."""
+
 import gzip
 import zipfile
 from pathlib import Path
@@ -60,12 +62,12 @@ def test_every_dataset_states_its_source_and_license(known: type[PairDataModule]
 
 @pytest.mark.parametrize("known", [Multi30k, Tatoeba])
 @pytest.mark.parametrize(("source", "target"), [("en", "en"), ("en", "cs"), ("xx", "yy")])
-def test_a_direction_that_is_not_there_is_named(known: Any, source: str, target: str) -> None:
+def test_an_unavailable_direction_is_refused(known: Any, source: str, target: str) -> None:
     with pytest.raises(UserError, match=rf"as target, got {source} and {target}"):
         known(source=source, target=target)
 
 
-def test_every_file_of_multi30k_is_verified_and_has_an_address() -> None:
+def test_every_file_of_multi30k_has_a_size_and_a_url() -> None:
     for split in Multi30k.names:
         for language in Multi30k.languages:
             file = Multi30k.file(split, language)
@@ -73,25 +75,25 @@ def test_every_file_of_multi30k_is_verified_and_has_an_address() -> None:
             assert file.urls[0].endswith(f"/data/task1/raw/{file.name}.gz")
 
 
-def test_both_directions_read_the_same_pairs(captions: Path) -> None:
+def test_both_directions_have_the_same_pairs(captions: Path) -> None:
     there = Multi30k(root=str(captions))
     back = Multi30k(root=str(captions), source="de", target="en")
     for name, count in Multi30k.counts.items():
         assert rows_of(there, name) == [(b, a) for a, b in rows_of(back, name)]
         assert len(there.split(name)) == count
     assert there.split("valid").target(2) == "Ein Hund, Nummer valid2."
-    assert there.reader.target.settings.moses == back.reader.source.settings.moses == "de"
+    assert there.tokenizer.target.settings.moses == back.tokenizer.source.settings.moses == "de"
 
 
-def test_captions_are_read_as_in_the_published_figures(captions: Path) -> None:
-    reader = Multi30k(root=str(captions)).reader
+def test_captions_are_tokenized_as_in_published_results(captions: Path) -> None:
+    reader = Multi30k(root=str(captions)).tokenizer
     assert reader.joint
-    assert reader.target.normalized("Ein Hund, ca. drei.") == "ein hund , ca. drei ."
-    assert reader.target.plain("ein hund , ca. drei .") == "ein hund, ca. drei."
+    assert reader.target.normalize("Ein Hund, ca. drei.") == "ein hund , ca. drei ."
+    assert reader.target.detokenize("ein hund , ca. drei .") == "ein hund, ca. drei."
     assert reader.source.settings.max_vocab_size == 10_000
 
 
-def test_a_file_that_lacks_pairs_is_named(captions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_file_is_refused(captions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Multi30k, "counts", {**Multi30k.counts, "test": 3})
     with pytest.raises(
         UserError, match=r"test split of Multi30k has 2 pairs, expected 3: .* incomplete"
@@ -99,14 +101,14 @@ def test_a_file_that_lacks_pairs_is_named(captions: Path, monkeypatch: pytest.Mo
         Multi30k(root=str(captions)).split("test")
 
 
-def test_another_file_of_the_name_is_refused(captions: Path) -> None:
+def test_a_file_of_the_wrong_size_is_refused(captions: Path) -> None:
     (captions / "multi30k/val.de.gz").write_bytes(gzip.compress(b"x\ny\nz\n"))
     with pytest.raises(UserError, match=r"val\.de\.gz has 6 bytes, expected"):
         Multi30k(root=str(captions)).split("train")
 
 
 @pytest.mark.parametrize(("source", "target"), [("en", "fr"), ("fr", "en")])
-def test_all_translations_of_a_sentence_go_to_the_same_side(
+def test_all_translations_of_a_sentence_are_in_the_same_split(
     short: Path, source: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Tatoeba, "test_fraction", 0.1)
@@ -119,7 +121,7 @@ def test_all_translations_of_a_sentence_go_to_the_same_side(
     assert all(15 < len(parts[name]) < 25 for name in ("valid", "test"))
 
 
-def test_more_columns_and_another_number_of_pairs_are_read_and_told(
+def test_other_releases_are_read_with_a_warning(
     short: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     archived(short, "".join("\t".join((*row, "CC-BY 2.0")) + "\r\n" for row in ROWS[:100]))
@@ -137,7 +139,7 @@ def test_more_columns_and_another_number_of_pairs_are_read_and_told(
         ("a\tb\n", "deu.txt", r"fra-eng\.zip does not contain fra\.txt"),
     ],
 )
-def test_an_archive_without_pairs_is_named(
+def test_an_archive_without_pairs_is_refused(
     short: Path, content: str, member: str, message: str
 ) -> None:
     archived(short, content, member)
@@ -147,20 +149,22 @@ def test_an_archive_without_pairs_is_named(
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_the_real_captions_have_their_official_sizes(data_root: Path) -> None:
+def test_the_downloaded_captions_have_their_official_sizes(data_root: Path) -> None:
     data = Multi30k(root=str(data_root))
     sizes = {name: len(data.split(name)) for name in ("train", "valid", "test")}
     assert sizes == {"train": 29_000, "valid": 1014, "test": 1000}
     assert data.src_vocab_size == data.trg_vocab_size == 10_000
-    split, reader = data.split("test"), data.reader.target
+    split, reader = data.split("test"), data.tokenizer.target
     texts = [split.target(row) for row in range(len(split))]
     for text, ids in zip(texts, reader.encode(texts), strict=True):
-        assert reader.joined(ids).replace("<unk>", "") in reader.normalized(text) or 1 in ids
+        assert (
+            reader.decode_normalized(ids).replace("<unk>", "") in reader.normalize(text) or 1 in ids
+        )
 
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_the_real_sentences_are_parted_by_source(data_root: Path) -> None:
+def test_the_downloaded_sentences_are_split_by_source(data_root: Path) -> None:
     data = Tatoeba(root=str(data_root), tokenizer={"kind": "whitespace", "moses": False})
     parts = {name: rows_of(data, name) for name in ("train", "valid", "test")}
     assert sum(map(len, parts.values())) == Tatoeba.count

@@ -1,3 +1,5 @@
+"""Metrics of translation against sacrebleu."""
+
 import copy
 import math
 import random
@@ -14,17 +16,17 @@ TEXT = "a man in The red hat runs , and two dogs look at him . co-op isn't"
 WORDS = TEXT.split()
 
 
-class MosesReader:
-    """Writes lower case with punctuation apart, as Moses does, and joins it again."""
+class MosesTokenizer:
+    """Lowercase and separate punctuation as Moses does, and undo the latter."""
 
     def __init__(self, lowercase=True, moses="en"):
         self.settings = SimpleNamespace(lowercase=lowercase, moses=moses)
 
-    def normalized(self, text):
+    def normalize(self, text):
         text = text.lower() if self.settings.lowercase else text
         return text.replace(",", " ,").replace(".", " .") if self.settings.moses else text
 
-    def plain(self, text):
+    def detokenize(self, text):
         return text.replace(" ,", ",").replace(" .", ".") if self.settings.moses else text
 
 
@@ -34,7 +36,7 @@ def lines(seed, count=30):
 
 
 PREDICTIONS, TARGETS = [text.lower() for text in lines(0)], lines(1)
-PREDICTIONS[:5] = ["", *(MosesReader().normalized(text) for text in TARGETS[1:5])]
+PREDICTIONS[:5] = ["", *(MosesTokenizer().normalize(text) for text in TARGETS[1:5])]
 
 
 def scored(metric, size=30, predictions=PREDICTIONS, targets=TARGETS):
@@ -44,44 +46,46 @@ def scored(metric, size=30, predictions=PREDICTIONS, targets=TARGETS):
 
 
 @pytest.mark.parametrize("size", [1, 7, 30])
-def test_scores_are_those_of_sacrebleu_however_the_lines_are_cut(size):
-    found = scored(TranslationScores(), size)
-    assert found.pop("exact_match") == sum(map(str.__eq__, PREDICTIONS, TARGETS)) / 30
+def test_scores_equal_those_of_sacrebleu_for_any_batch_size(size):
+    scores = scored(TranslationScores(), size)
+    assert scores.pop("exact_match") == sum(map(str.__eq__, PREDICTIONS, TARGETS)) / 30
     scorers = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
-    assert found == {
+    assert scores == {
         name: scorer.corpus_score(PREDICTIONS, [TARGETS]).score for name, scorer in scorers.items()
     }
 
 
 @pytest.mark.parametrize("size", [1, 7, 30])
-def test_plain_scores_take_plain_text_and_tokenized_ones_what_the_model_wrote(size):
-    reader = MosesReader()
-    found = scored(TranslationScores(reader), size)
-    plain = [reader.plain(text) for text in PREDICTIONS]
-    wished = [reader.normalized(text) for text in TARGETS]
-    assert found == {
-        "bleu": BLEU(lowercase=True).corpus_score(plain, [TARGETS]).score,
-        "chrf": CHRF(lowercase=True).corpus_score(plain, [TARGETS]).score,
-        "ter": TER().corpus_score(plain, [TARGETS]).score,
-        "bleu_tokenized": BLEU(tokenize="none").corpus_score(PREDICTIONS, [wished]).score,
-        "exact_match": sum(map(str.__eq__, PREDICTIONS, wished)) / 30,
+def test_only_tokenized_bleu_compares_normalized_text(size):
+    tokenizer = MosesTokenizer()
+    scores = scored(TranslationScores(tokenizer), size)
+    detokenized = [tokenizer.detokenize(text) for text in PREDICTIONS]
+    normalized = [tokenizer.normalize(text) for text in TARGETS]
+    assert scores == {
+        "bleu": BLEU(lowercase=True).corpus_score(detokenized, [TARGETS]).score,
+        "chrf": CHRF(lowercase=True).corpus_score(detokenized, [TARGETS]).score,
+        "ter": TER().corpus_score(detokenized, [TARGETS]).score,
+        "bleu_tokenized": BLEU(tokenize="none").corpus_score(PREDICTIONS, [normalized]).score,
+        "exact_match": sum(map(str.__eq__, PREDICTIONS, normalized)) / 30,
     }
-    assert found["exact_match"] >= 4 / 30
+    assert scores["exact_match"] >= 4 / 30
 
 
 @pytest.mark.parametrize(
     ("predictions", "targets"),
     [([""], ["a man runs"]), (["a man runs"], [""]), ([""], [""]), (["a"], ["b"])],
 )
-def test_empty_and_strange_lines_score_as_sacrebleu_says(predictions, targets):
-    found = scored(TranslationScores(), 1, predictions, targets)
+def test_empty_and_unusual_lines_score_as_in_sacrebleu(predictions, targets):
+    scores = scored(TranslationScores(), 1, predictions, targets)
     for name, scorer in {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}.items():
-        assert found[name] == scorer.corpus_score(predictions, [targets]).score
+        assert scores[name] == scorer.corpus_score(predictions, [targets]).score
 
 
 def test_perfect_translations_have_perfect_scores():
-    reader = MosesReader()
-    perfect = scored(TranslationScores(reader), 7, [reader.normalized(text) for text in TARGETS])
+    tokenizer = MosesTokenizer()
+    perfect = scored(
+        TranslationScores(tokenizer), 7, [tokenizer.normalize(text) for text in TARGETS]
+    )
     hundred = pytest.approx(100)
     assert perfect == {
         "bleu": hundred,
@@ -92,15 +96,15 @@ def test_perfect_translations_have_perfect_scores():
     }
 
 
-@pytest.mark.parametrize("told", [[], [([], [])]])
-def test_scores_of_no_lines_are_nan(told):
-    metric = TranslationScores(MosesReader())
-    for predictions, targets in told:
+@pytest.mark.parametrize("tokenizer", [[], [([], [])]])
+def test_scores_of_no_lines_are_nan(tokenizer):
+    metric = TranslationScores(MosesTokenizer())
+    for predictions, targets in tokenizer:
         metric.update(predictions, targets)
     assert all(math.isnan(score) for score in metric.compute().values())
 
 
-def test_counts_of_two_processes_add_up_to_those_of_one():
+def test_counts_of_two_processes_sum_to_those_of_one():
     halves = TranslationScores(), TranslationScores()
     halves[0].update(PREDICTIONS[:11], TARGETS[:11])
     halves[1].update(PREDICTIONS[11:], TARGETS[11:])
@@ -110,24 +114,24 @@ def test_counts_of_two_processes_add_up_to_those_of_one():
     assert merged.compute() == pytest.approx(scored(TranslationScores()), abs=0)
 
 
-def test_a_reset_metric_starts_anew():
+def test_reset_clears_the_counts():
     metric = TranslationScores()
     metric.update(["a man"], ["two dogs"])
     metric.reset()
     assert scored(metric) == scored(TranslationScores())
 
 
-def test_a_copy_counts_on_its_own():
-    metric = TranslationScores(MosesReader())
+def test_a_copy_has_counts_of_its_own():
+    metric = TranslationScores(MosesTokenizer())
     copied = copy.deepcopy(metric)
     copied.update(["a man"], ["two dogs"])
-    assert scored(metric) == scored(TranslationScores(MosesReader()))
+    assert scored(metric) == scored(TranslationScores(MosesTokenizer()))
 
 
 @pytest.mark.parametrize("moses", [None, "en"])
-def test_tokenized_bleu_is_measured_where_moses_rules(moses):
-    found = scored(TranslationScores(MosesReader(moses=moses)))
-    assert ("bleu_tokenized" in found) == (moses is not None)
+def test_tokenized_bleu_is_computed_with_moses_rules_only(moses):
+    scores = scored(TranslationScores(MosesTokenizer(moses=moses)))
+    assert ("bleu_tokenized" in scores) == (moses is not None)
 
 
 def test_ter_can_be_left_out():
@@ -135,8 +139,8 @@ def test_ter_can_be_left_out():
 
 
 @pytest.mark.parametrize(("lowercase", "case"), [(True, "case:lc"), (False, "case:mixed")])
-def test_signatures_say_how_a_score_was_made(lowercase, case):
-    signatures = TranslationScores(MosesReader(lowercase)).signatures()
+def test_signatures_state_the_casing(lowercase, case):
+    signatures = TranslationScores(MosesTokenizer(lowercase)).signatures()
     assert signatures.keys() == {"bleu", "chrf", "ter", "bleu_tokenized"}
     assert "nrefs:1" in signatures["bleu"]
     assert "tok:13a" in signatures["bleu"]
@@ -150,14 +154,14 @@ def test_a_signature_is_that_of_sacrebleu():
     assert TranslationScores().signatures()["bleu"] == str(scorer.get_signature())
 
 
-def test_in_a_collection_every_score_is_a_scalar_of_its_own_name():
+def test_a_collection_has_every_score_as_a_scalar():
     collection = MetricCollection({"corpus": TranslationScores()})
     collection.update(PREDICTIONS, TARGETS)
-    found = collection.compute()
-    assert {name: score.item() for name, score in found.items()} == scored(TranslationScores())
-    assert all(score.ndim == 0 for score in found.values())
+    scores = collection.compute()
+    assert {name: score.item() for name, score in scores.items()} == scored(TranslationScores())
+    assert all(score.ndim == 0 for score in scores.values())
 
 
-def test_lines_without_a_partner_are_refused():
-    with pytest.raises(ValueError, match="2 predictions do not fit 1 targets"):
+def test_different_numbers_of_predictions_and_targets_are_refused():
+    with pytest.raises(ValueError, match="got 2 predictions for 1 targets"):
         TranslationScores().update(["a", "b"], ["a"])

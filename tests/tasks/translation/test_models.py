@@ -1,4 +1,4 @@
-"""What every translator promises."""
+"""Properties of all translators."""
 
 import math
 
@@ -44,7 +44,7 @@ def build(name, **arguments):
 
 
 def batch_of(rows=8):
-    """Sources of unlike lengths; targets are their words backwards."""
+    """Sources of different lengths; targets are the reversed sources."""
     torch.manual_seed(1)
     lengths = torch.randint(1, 6, (rows,))
     src, trg = torch.zeros(rows, 6, dtype=torch.long), torch.zeros(rows, 7, dtype=torch.long)
@@ -67,7 +67,7 @@ def pick(batch, rows, wider=0):
 
 @every_translator
 @pytest.mark.parametrize("search", [GREEDY, GenerationConfig(3)], ids=["greedy", "beam"])
-def test_a_translation_is_the_same_alone_padded_and_in_any_order(name, search):
+def test_a_translation_does_not_depend_on_batch_padding_or_order(name, search):
     model, batch = build(name).eval(), batch_of()
     together = decoded(model, batch, search)
     order = torch.randperm(8)
@@ -79,7 +79,7 @@ def test_a_translation_is_the_same_alone_padded_and_in_any_order(name, search):
 
 
 @every_translator
-def test_the_loss_is_the_mean_over_real_words(name):
+def test_the_loss_is_the_mean_over_real_tokens(name):
     model, batch = build(name).eval(), batch_of()
     loss = model.net.loss(batch.src, batch.trg, 1.0, batch.src_lengths)
     logits = model(batch.src, batch.trg, 1.0, batch.src_lengths)[:, 1:]
@@ -123,7 +123,7 @@ def test_a_saved_checkpoint_translates_the_same(name, tmp_path):
 
 @every_translator
 @pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
-def test_the_family_takes_any_layer_with_every_dropout(name, layer):
+def test_the_configurable_translator_works_with_any_layer_and_all_options(name, layer):
     if not name.endswith("Translator"):
         model = build(
             name,
@@ -154,7 +154,7 @@ def test_tied_embeddings_stay_tied_after_loading():
     assert again.net.encoder.embedding.table.weight is again.net.decoder.fc.weight
 
 
-def test_an_ensemble_of_one_model_twice_is_that_model():
+def test_an_ensemble_of_equal_models_is_the_model():
     model, batch = build("AttentionTranslator").eval(), batch_of()
     model.translate = lambda batch, strategy: [""] * len(batch.src)
     alone, loss = decoded(model, batch), model.step(batch).loss
@@ -181,7 +181,7 @@ def trainer(tmp_path, **options):
     return Trainer(default_root_dir=tmp_path, **(fixed | quiet | options))
 
 
-def test_fit_and_test_measure_text(tmp_path):
+def test_fit_and_test_log_all_metrics_and_write_reports(tmp_path):
     data = dates()
     model = AttentionTranslator(data.src_vocab_size, data.trg_vocab_size, 8, 16)
     fit = trainer(tmp_path, max_epochs=1, callbacks=[TranslationReport()])
@@ -196,14 +196,14 @@ def test_fit_and_test_measure_text(tmp_path):
     assert {"scores.json", "translations.csv", "attention/test-0.png"} <= left
 
 
-def test_a_model_without_attention_leaves_no_map(tmp_path):
+def test_a_model_without_attention_writes_no_attention_map(tmp_path):
     data = dates()
     model = Seq2SeqTranslator(data.src_vocab_size, data.trg_vocab_size, 8, 16)
     trainer(tmp_path, callbacks=[TranslationReport()]).test(model, data, verbose=False)
     assert not (tmp_path / "attention").exists()
 
 
-def test_the_test_is_by_beam_and_validation_greedy(tmp_path, monkeypatch):
+def test_validation_is_greedy_and_the_test_uses_beam_search(tmp_path, monkeypatch):
     data, seen = dates(), []
     model = Translator(data.src_vocab_size, data.trg_vocab_size, 8, 16, search=GenerationConfig(3))
     keep = Translator.translate
@@ -221,7 +221,7 @@ def test_the_test_is_by_beam_and_validation_greedy(tmp_path, monkeypatch):
     assert set(seen) == {3}
 
 
-def test_the_loss_of_evaluation_is_not_smoothed_and_in_full_precision():
+def test_evaluation_loss_is_without_smoothing_and_in_full_precision():
     model, batch = build("before", label_smoothing=0.3, dropouts={"layer": 0.5}).eval(), batch_of()
     model.translate = lambda batch, strategy: [""] * len(batch.src)
     with torch.autocast("cpu", torch.bfloat16):
@@ -244,7 +244,7 @@ def test_an_empty_source_has_an_empty_translation(tmp_path):
     assert '"translation": ""' in lines[0]
 
 
-def test_the_usage_lines_of_the_chapter_fit_its_forward():
+def test_forward_accepts_the_usage_lines_of_the_textbook():
     model = Seq2SeqTranslator(100, 80, 8, 16, 2)
     src, trg = torch.randint(4, 100, (3, 7)), torch.randint(4, 80, (3, 5))
     assert model(src, trg).shape == (3, 5, 80)
@@ -278,12 +278,12 @@ def test_invalid_arguments_are_refused(arguments, message):
         Translator(VOCAB, VOCAB, 8, 16, **arguments)
 
 
-def test_a_width_that_two_directions_cannot_share_is_refused():
+def test_a_hidden_size_of_one_is_refused_for_a_bidirectional_encoder():
     with pytest.raises(UserError, match="at least 2 with a bidirectional encoder"):
         Translator(VOCAB, VOCAB, 8, 1)
 
 
-def test_sizes_that_the_data_does_not_give_are_named():
+def test_missing_sizes_are_named():
     with pytest.raises(UserError, match="Translator needs src_vocab_size"):
         Translator(None, VOCAB)
 
@@ -297,8 +297,8 @@ def test_tying_all_embeddings_needs_a_joint_vocabulary(tmp_path):
         trainer(tmp_path).validate(Translator(40, 40, 8, 16, decoder=tied), dates())
 
 
-def test_without_a_reader_validation_says_what_to_do(tmp_path):
+def test_validation_without_a_tokenizer_is_refused_with_a_hint(tmp_path):
     model = build("AttentionTranslator")
     loader = torch.utils.data.DataLoader([batch_of()], None)
-    with pytest.raises(UserError, match="set `reader` to the reader of one"):
+    with pytest.raises(UserError, match="set `tokenizer` to that of one"):
         trainer(tmp_path).validate(model, loader, verbose=False)

@@ -27,7 +27,7 @@ def even(source, target):
 
 
 @pytest.mark.parametrize(("steps", "time"), [(1, 1), (1, 60), (60, 1), (60, 4), (12, 15)])
-def test_an_attention_map_has_a_row_for_each_target_and_a_column_for_each_source(steps, time):
+def test_an_attention_map_has_a_row_per_target_and_a_column_per_source_token(steps, time):
     source, target = [f"word{i}" for i in range(time)], [f"Wort{i}" for i in range(steps)]
     figure = drawn(attention_map(even(source, target), source, target))
     assert labels_of(figure) == [source, target]
@@ -40,17 +40,17 @@ def test_a_long_attention_map_fits_a_page():
     assert max(drawn(attention_map(even(words, words), words, words)).get_size_inches()) < 30
 
 
-def test_weights_of_a_model_are_drawn_as_they_are():
+def test_weights_of_a_model_are_plotted_unchanged():
     weights = torch.rand(3, 2)
     image = drawn(attention_map(weights, ["a", "b"], ["c", "d", "e"])).axes[0].images[0]
     assert np.array_equal(image.get_array(), weights.double())
 
 
-def test_weights_of_nought_are_drawn():
+def test_zero_weights_are_plotted():
     drawn(attention_map(np.zeros((1, 2)), ["a", "b"], ["c"]))
 
 
-def test_long_words_are_cut():
+def test_long_words_are_shortened():
     source, target = ["Donaudampfschifffahrt"], ["antidisestablishment"]
     shown = labels_of(drawn(attention_map([[1.0]], source, target)))
     assert shown == [["Donaudampfschifff…"], ["antidisestablishm…"]]
@@ -60,7 +60,7 @@ def test_long_words_are_cut():
     ("source", "angles"),
     [(["a", "man", "<eos>"], [45, 45, 45]), (["2", "1", "<eos>"], [0, 0, 90])],
 )
-def test_words_are_turned_and_single_characters_are_not(source, angles):
+def test_words_are_rotated_and_single_characters_are_not(source, angles):
     ticks = drawn(attention_map([[0.2, 0.3, 0.5]], source, ["x"])).axes[0].get_xticklabels()
     assert [tick.get_rotation() for tick in ticks] == angles
 
@@ -78,15 +78,15 @@ def test_words_are_turned_and_single_characters_are_not(source, angles):
         ("", ""),
     ],
 )
-def test_every_script_is_drawn_without_a_warning(label, shown):
+def test_every_script_is_plotted_without_a_warning(label, shown):
     assert labels_of(drawn(attention_map([[1.0]], [label], [label]))) == [[shown], [shown]]
 
 
-def test_chinese_is_drawn_without_a_warning_whatever_the_fonts():
+def test_chinese_is_plotted_without_a_warning_for_any_installed_fonts():
     drawn(attention_map(even("我们在这里", "us"), list("我们在这里"), list("us")))
 
 
-def test_the_next_font_writes_what_the_first_cannot(monkeypatch):
+def test_missing_glyphs_are_taken_from_the_next_font(monkeypatch):
     monkeypatch.setattr(
         "rnn_lab.tasks.translation.plots.FONTS", ("STIXSizeOneSym", "no such font", "DejaVu Sans")
     )
@@ -94,6 +94,6 @@ def test_the_next_font_writes_what_the_first_cannot(monkeypatch):
 
 
 @pytest.mark.parametrize(("source", "target"), [(["a"], ["b"]), ([], []), (["a", "b"], [])])
-def test_weights_that_do_not_fit_the_words_are_refused(source, target):
+def test_weights_of_the_wrong_shape_are_refused(source, target):
     with pytest.raises(ValueError, match="weights must have shape"):
         attention_map(np.zeros((len(target), 2)), source, target)

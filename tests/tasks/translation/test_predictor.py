@@ -26,7 +26,7 @@ TRAIN = "".join(
 
 
 def trained(folder, *words):
-    """A model that was hardly trained: what it says does not matter here."""
+    """Train a model briefly; the quality of its translations does not matter."""
     (folder / "train.tsv").write_text(TRAIN)
     line = [
         *("fit", "--data=ParallelFiles", f"--data.train={folder}/train.tsv"),
@@ -50,8 +50,8 @@ def other(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def blind(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("blind"), "--model=Seq2SeqTranslator")
+def no_attention(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("no_attention"), "--model=Seq2SeqTranslator")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def refused(capsys, *words):
     return line
 
 
-def test_answers_keep_their_places_and_empty_lines(checkpoint):
+def test_answers_are_in_order_and_include_empty_lines(checkpoint):
     answers = rnn_lab.load(checkpoint).predict(ENGLISH)
     assert [answer["source"] for answer in answers] == ENGLISH
     for answer in answers:
@@ -85,7 +85,7 @@ def test_answers_keep_their_places_and_empty_lines(checkpoint):
         assert not (empty and answer["translation"])
 
 
-def test_a_sentence_is_translated_the_same_alone_and_among_others(checkpoint):
+def test_a_translation_does_not_depend_on_other_sentences(checkpoint):
     predictor = rnn_lab.load(checkpoint)
     together = predictor.predict(ENGLISH)
     for text, answer in zip(ENGLISH, together, strict=True):
@@ -98,7 +98,7 @@ def test_a_sentence_is_translated_the_same_alone_and_among_others(checkpoint):
     ]
 
 
-def test_the_command_answers_a_file_and_standard_input(checkpoint, lines, capsys, monkeypatch):
+def test_predict_reads_a_file_or_standard_input(checkpoint, lines, capsys, monkeypatch):
     answers = predict(capsys, checkpoint, "--input", lines)
     assert answers == rnn_lab.load(checkpoint).predict(ENGLISH)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.read_bytes())))
@@ -106,7 +106,7 @@ def test_the_command_answers_a_file_and_standard_input(checkpoint, lines, capsys
 
 
 @pytest.mark.slow
-def test_a_checkpoint_translates_the_same_elsewhere(checkpoint, lines, tmp_path, capsys):
+def test_a_moved_checkpoint_translates_the_same(checkpoint, lines, tmp_path, capsys):
     """In another process, in a folder with nothing but the checkpoint and the sentences."""
     expected = predict(capsys, checkpoint, "--input", lines, "--n_best=2")
     elsewhere = tmp_path / "elsewhere"
@@ -123,20 +123,20 @@ def test_a_checkpoint_translates_the_same_elsewhere(checkpoint, lines, tmp_path,
     assert [json.loads(line) for line in found.stdout.splitlines()] == expected
 
 
-def test_plain_text_is_a_line_a_sentence(checkpoint, lines, capsys):
+def test_text_output_has_a_line_per_sentence(checkpoint, lines, capsys):
     assert main(["predict", "--ckpt_path", checkpoint, "--input", str(lines), "--format=text"]) == 0
     expected = [answer["translation"] for answer in rnn_lab.load(checkpoint).predict(ENGLISH)]
     assert capsys.readouterr().out.split("\n")[:-1] == expected
 
 
-def test_a_table_has_what_is_one_value(checkpoint, lines, tmp_path, capsys):
+def test_a_table_has_the_columns_with_single_values(checkpoint, lines, tmp_path, capsys):
     words = ["--input", lines, "--output", tmp_path / "a.csv"]
     assert predict(capsys, checkpoint, *words) == []
     first = (tmp_path / "a.csv").read_text().splitlines()[0]
     assert first == "source,translation,score"
 
 
-def test_several_translations_come_best_first(checkpoint, lines, capsys):
+def test_n_best_translations_are_sorted(checkpoint, lines, capsys):
     answers = predict(capsys, checkpoint, "--input", lines, "--n_best=3", "--beam_size=4")
     for answer in answers:
         if answer["score"] is not None:
@@ -146,7 +146,7 @@ def test_several_translations_come_best_first(checkpoint, lines, capsys):
             assert scores[0] == answer["score"]
 
 
-def test_a_given_translation_is_scored_as_the_search_does(checkpoint, lines, tmp_path, capsys):
+def test_references_are_scored_as_the_search_scores(checkpoint, lines, tmp_path, capsys):
     predictor = rnn_lab.load(checkpoint)
     best = predictor.predict(ENGLISH)
     references = tmp_path / "references.txt"
@@ -163,7 +163,7 @@ def test_a_given_translation_is_scored_as_the_search_does(checkpoint, lines, tmp
     assert f"{lines} has 7 lines, {references} has 1" in line
 
 
-def test_attention_says_where_the_model_looked(checkpoint, capsys, lines):
+def test_attention_weights_match_words_and_sum_to_one(checkpoint, capsys, lines):
     for answer in predict(capsys, checkpoint, "--input", lines, "--attention=true"):
         if answer["score"] is not None:
             words, weights = answer["words"], torch.tensor(answer["weights"])
@@ -171,7 +171,7 @@ def test_attention_says_where_the_model_looked(checkpoint, capsys, lines):
             torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)), atol=2e-3, rtol=0)
 
 
-def test_unknown_words_are_taken_from_the_source(checkpoint):
+def test_unknown_words_are_replaced_from_the_source(checkpoint):
     predictor = rnn_lab.load(checkpoint)
     with torch.no_grad():
         predictor.task.net.decoder.fc.weight.zero_()
@@ -185,7 +185,7 @@ def test_unknown_words_are_taken_from_the_source(checkpoint):
     assert "zebra" in replaced["translation"]
 
 
-def test_sampling_repeats_with_its_seed(checkpoint, lines, capsys):
+def test_sampling_is_reproducible_with_a_seed(checkpoint, lines, capsys):
     words = ["--input", lines, "--sampling=true", "--top_k=5", "--n_best=2"]
     first, again, another = (
         predict(capsys, checkpoint, *words, f"--seed={seed}") for seed in (1, 1, 2)
@@ -206,10 +206,10 @@ def test_an_ensemble_needs_one_vocabulary(checkpoint, other, lines, tmp_path, ca
     line = refused(
         capsys, "predict", "--ckpt_path", checkpoint, "--input", lines, f"--ensemble=[{foreign}]"
     )
-    assert "is no translator with the vocabulary of" in line
+    assert "is not a translator with the vocabulary of" in line
 
 
-def test_the_test_writes_what_prediction_does(checkpoint, tmp_path, monkeypatch):
+def test_the_test_writes_the_translations_of_predict(checkpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("test.tsv").write_text(TRAIN)
     line = ["test", "--ckpt_path", checkpoint, "--data.test=test.tsv"]
@@ -231,7 +231,7 @@ def test_an_ensemble_can_be_tested(checkpoint, other, tmp_path, monkeypatch):
     assert scores[0]["loss"] != scores[1]["loss"]
 
 
-def test_an_ensembles_results_lie_beside_those_of_the_one(checkpoint, other):
+def test_results_of_an_ensemble_do_not_overwrite_those_of_the_model(checkpoint, other):
     run = Path(checkpoint).parent.parent
     train = run.parent / "train.tsv"
     words = ["test", "--ckpt_path", checkpoint, f"--data.test={train}"]
@@ -242,19 +242,19 @@ def test_an_ensembles_results_lie_beside_those_of_the_one(checkpoint, other):
     assert (run / "ensemble/scores.json").read_text() != alone
 
 
-def test_a_file_of_any_ending_holds_lines(checkpoint, lines, capsys):
+def test_input_files_may_have_any_extension(checkpoint, lines, capsys):
     other_name = lines.rename(lines.with_name("new.en"))
     answers = predict(capsys, checkpoint, "--input", other_name)
     assert [answer["source"] for answer in answers] == ENGLISH
 
 
-def test_bytes_that_are_no_text_cost_one_line(checkpoint, capsys, monkeypatch):
+def test_input_that_is_not_text_is_refused_in_one_line(checkpoint, capsys, monkeypatch):
     broken = io.TextIOWrapper(io.BytesIO(b"caf\xe9\none\n"), "utf-8", "surrogateescape")
     monkeypatch.setattr("sys.stdin", broken)
     assert "a text is not utf-8" in refused(capsys, "translate", "--ckpt_path", checkpoint)
 
 
-def test_the_mean_of_checkpoints_translates(checkpoint, other, lines, tmp_path, capsys):
+def test_averaged_checkpoints_translate(checkpoint, other, lines, tmp_path, capsys):
     mean = tmp_path / "mean.ckpt"
     assert main(["average", checkpoint, other, "--output", str(mean)]) == 0
     states = [
@@ -268,15 +268,17 @@ def test_the_mean_of_checkpoints_translates(checkpoint, other, lines, tmp_path, 
     )
 
 
-def test_checkpoints_of_other_models_have_no_mean(checkpoint, blind, tmp_path, capsys):
+def test_checkpoints_of_different_models_cannot_be_averaged(
+    checkpoint, no_attention, tmp_path, capsys
+):
     output = tmp_path / "mean.ckpt"
-    line = refused(capsys, "average", checkpoint, blind, "--output", output)
-    assert f"{blind} and {checkpoint} have different model settings" in line
+    line = refused(capsys, "average", checkpoint, no_attention, "--output", output)
+    assert f"{no_attention} and {checkpoint} have different model settings" in line
     assert "at least two checkpoints" in refused(capsys, "average", checkpoint, "--output", output)
     assert not output.exists()
 
 
-def test_weights_of_other_sizes_have_no_mean(checkpoint, tmp_path, capsys):
+def test_weights_of_different_sizes_cannot_be_averaged(checkpoint, tmp_path, capsys):
     content = torch.load(checkpoint, weights_only=True)
     name, value = next(iter(content["state_dict"].items()))
     content["state_dict"][name] = value[:1]
@@ -287,7 +289,7 @@ def test_weights_of_other_sizes_have_no_mean(checkpoint, tmp_path, capsys):
     assert not output.exists()
 
 
-def test_the_prompt_answers_line_by_line(checkpoint, capsys, monkeypatch):
+def test_translate_answers_line_by_line(checkpoint, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("one two three\n\n"))
     assert main(["translate", "--ckpt_path", checkpoint, "--attention=true"]) == 0
     shown = capsys.readouterr().out.splitlines()
@@ -298,7 +300,7 @@ def test_the_prompt_answers_line_by_line(checkpoint, capsys, monkeypatch):
     assert any("0." in line for line in shown[1:-1])
 
 
-def test_the_prompt_shows_several_with_their_scores(checkpoint, capsys, monkeypatch):
+def test_translate_shows_n_best_translations_with_scores(checkpoint, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("one\n"))
     assert main(["translate", "--ckpt_path", checkpoint, "--n_best=2"]) == 0
     shown = capsys.readouterr().out.splitlines()
@@ -326,19 +328,19 @@ def test_the_prompt_shows_several_with_their_scores(checkpoint, capsys, monkeypa
         (["--references=no.txt"], "no.txt does not exist"),
     ],
 )
-def test_mistakes_cost_one_line(checkpoint, lines, capsys, words, wish):
+def test_invalid_options_are_refused_in_one_line(checkpoint, lines, capsys, words, wish):
     line = refused(capsys, "predict", "--ckpt_path", checkpoint, "--input", lines, *words)
     assert line.startswith("rnn-lab: ")
     assert wish in line
 
 
-def test_a_model_that_never_looks_has_no_attention(blind, lines, capsys):
+def test_attention_options_are_refused_for_a_model_no_attention(no_attention, lines, capsys):
     for option in ("--attention=true", "--replace_unknown=true"):
-        line = refused(capsys, "predict", "--ckpt_path", blind, "--input", lines, option)
+        line = refused(capsys, "predict", "--ckpt_path", no_attention, "--input", lines, option)
         assert "Seq2SeqTranslator has no attention" in line
 
 
-def test_pieces_of_words_are_never_replaced(tmp_path, lines, capsys):
+def test_subwords_are_never_replaced(tmp_path, lines, capsys):
     piecewise = trained(
         tmp_path,
         "--model=AttentionTranslator",
@@ -349,9 +351,9 @@ def test_pieces_of_words_are_never_replaced(tmp_path, lines, capsys):
     line = refused(
         capsys, "predict", "--ckpt_path", piecewise, "--input", lines, "--replace_unknown=true"
     )
-    assert "bpe knows pieces" in line
+    assert "bpe has subwords" in line
 
 
-def test_a_translator_is_asked_for_text_only(checkpoint):
+def test_a_predictor_refuses_a_single_string(checkpoint):
     with pytest.raises(UserError, match="got one string"):
         rnn_lab.load(checkpoint).predict("one")

@@ -1,3 +1,5 @@
+"""Reports of translation."""
+
 import csv
 import json
 from pathlib import Path
@@ -48,12 +50,12 @@ class Rows:
 
 
 class TinyPairs(LightningDataModule):
-    """Eight pairs in two batches of four, given backwards."""
+    """Eight pairs in two batches of four, in reverse order."""
 
     def __init__(self):
         super().__init__()
-        plain = SimpleNamespace(plain=lambda text: text.replace(" .", "."))
-        self.reader = SimpleNamespace(target=plain)
+        target = SimpleNamespace(detokenize=lambda text: text.replace(" .", "."))
+        self.tokenizer = SimpleNamespace(target=target)
 
     def split(self, name):
         assert name in ("valid", "test")
@@ -69,7 +71,7 @@ class TinyPairs(LightningDataModule):
 
 
 class TinyTranslator(LightningModule):
-    """Translates row 3 wrongly and all others rightly; in the second epoch row 0 too."""
+    """Translate row 3 incorrectly and all others correctly; in the second epoch also row 0."""
 
     def __init__(self, maps=True):
         super().__init__()
@@ -134,7 +136,7 @@ def test_every_test_line_is_written_in_the_order_of_the_file(make_trainer):
 
 
 @pytest.mark.parametrize("rows", [1, 3, 20])
-def test_the_first_sentences_of_validation_are_shown_as_translated_last(rows, make_trainer):
+def test_the_table_has_the_latest_translations_of_the_first_sentences(rows, make_trainer):
     trainer = make_trainer(max_epochs=2, callbacks=TranslationReport(rows))
     trainer.fit(TinyTranslator(), TinyPairs())
     found = table(trainer)
@@ -144,13 +146,13 @@ def test_the_first_sentences_of_validation_are_shown_as_translated_last(rows, ma
     assert {row["epoch"] for row in found} == {"1"}
 
 
-def test_a_validation_alone_writes_the_table_too(make_trainer):
+def test_validation_without_fit_writes_the_table(make_trainer):
     trainer = make_trainer(callbacks=TranslationReport())
     trainer.validate(TinyTranslator(), TinyPairs(), verbose=False)
     assert len(table(trainer)) == 8
 
 
-def test_scores_are_kept_with_their_signatures(make_trainer):
+def test_scores_are_written_with_their_signatures(make_trainer):
     trainer = make_trainer(callbacks=TranslationReport())
     model = TinyTranslator()
     trainer.test(model, TinyPairs(), verbose=False)
@@ -160,7 +162,7 @@ def test_scores_are_kept_with_their_signatures(make_trainer):
     assert kept["scores"] == {"loss": 0} | {k: x.item() for k, x in corpus.compute().items()}
 
 
-def test_scores_of_no_number_are_null(make_trainer):
+def test_nan_scores_are_written_as_null(make_trainer):
     model = TinyTranslator()
     model.metrics["test"].update = lambda *texts: None
     trainer = make_trainer(callbacks=TranslationReport())
@@ -170,7 +172,7 @@ def test_scores_of_no_number_are_null(make_trainer):
 
 
 @pytest.mark.parametrize("maps", [0, 2])
-def test_fit_and_test_draw_where_the_model_looks(maps, make_trainer):
+def test_fit_and_test_plot_attention_maps(maps, make_trainer):
     trainer = make_trainer(max_epochs=1, callbacks=TranslationReport(maps=maps))
     model = TinyTranslator()
     trainer.fit(model, TinyPairs())
@@ -179,25 +181,25 @@ def test_fit_and_test_draw_where_the_model_looks(maps, make_trainer):
     assert found == {f"{split}-{i}.png" for split in ("valid", "test") for i in range(maps)}
 
 
-def test_a_model_without_attention_leaves_no_maps(make_trainer):
+def test_a_model_without_attention_writes_no_maps(make_trainer):
     trainer = make_trainer(max_epochs=1, callbacks=TranslationReport())
     trainer.fit(TinyTranslator(maps=False), TinyPairs())
     assert not (folder(trainer) / "attention").exists()
 
 
-def test_a_fit_without_validation_looks_for_no_validation_split(make_trainer):
+def test_fit_without_validation_needs_no_validation_split(make_trainer):
     trainer = make_trainer(max_epochs=1, limit_val_batches=0, callbacks=TranslationReport())
     trainer.fit(TinyTranslator(), TinyPairs())
     assert {path.name for path in folder(trainer).iterdir()} <= {"metrics.csv", "checkpoints"}
 
 
-def test_lines_that_a_limit_leaves_out_are_left_out(make_trainer):
+def test_lines_beyond_a_batch_limit_are_not_written(make_trainer):
     trainer = make_trainer(limit_test_batches=1, callbacks=TranslationReport())
     trainer.test(TinyTranslator(), TinyPairs(), verbose=False)
     assert lines_of(trainer) == expected()[4:]
 
 
-def test_weights_and_biases_is_shown_tables_and_maps(make_trainer, monkeypatch):
+def test_tables_and_maps_are_logged_to_weights_and_biases(make_trainer, monkeypatch):
     shown = []
     monkeypatch.setattr(OfflineWandbLogger, "log_metrics", lambda *args, **options: None)
     monkeypatch.setattr(OfflineWandbLogger, "log_graph", lambda *args, **options: None)
@@ -219,28 +221,28 @@ def test_weights_and_biases_is_shown_tables_and_maps(make_trainer, monkeypatch):
     assert shown == [("val/translations", 3), ("figures/attention/valid-0", 1)]
 
 
-def test_a_dry_run_leaves_no_translations(make_trainer):
+def test_a_dry_run_writes_no_translations(make_trainer):
     trainer = make_trainer(fast_dev_run=True, callbacks=TranslationReport())
     trainer.fit(TinyTranslator(), TinyPairs())
     trainer.test(TinyTranslator(), TinyPairs(), verbose=False)
     assert not folder(trainer).exists()
 
 
-def test_a_task_that_does_not_translate_is_passed_over(task, data, make_trainer):
+def test_a_task_that_does_not_translate_is_ignored(task, data, make_trainer):
     trainer = make_trainer(max_epochs=1, callbacks=TranslationReport())
     trainer.fit(task(), data())
     trainer.test(task(), data(), verbose=False)
     assert not list(folder(trainer).glob("translations*"))
 
 
-def test_a_test_without_a_data_module_is_passed_over(make_trainer):
+def test_a_test_without_a_data_module_is_ignored(make_trainer):
     trainer = make_trainer(callbacks=TranslationReport())
     trainer.test(TinyTranslator(), TinyPairs().loader(), verbose=False)
     assert not list(folder(trainer).glob("translations*"))
 
 
 @pytest.mark.parametrize("option", ["rows", "maps"])
-def test_fewer_than_none_are_refused(option):
+def test_negative_numbers_are_refused(option):
     with pytest.raises(UserError, match=f"{option} must be at least 0, got -1"):
         TranslationReport(**{option: -1})
 

@@ -1,3 +1,5 @@
+"""Tokenizers for translation."""
+
 import io
 import pickle
 from typing import Any
@@ -8,7 +10,7 @@ import torch
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from rnn_lab.tasks.translation.tokenizer import (
-    PAIR_WORDS,
+    PAIR_TOKENS,
     SentenceTokenizer,
     SentenceTokenizerConfig,
     TranslationTokenizer,
@@ -45,31 +47,31 @@ def pair(tokenizer: Any, joint: bool) -> TranslationTokenizer:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_ids_join_back_to_the_normalized_text(tokenizer: Any, language: str | None) -> None:
+def test_decoding_ids_restores_the_normalized_text(tokenizer: Any, language: str | None) -> None:
     texts = [*ENGLISH, *GERMAN, "a \u2581 b", " \t "]
     reader = learned(texts, kind=tokenizer, moses=language)
     for text, ids in zip(texts, reader.encode(texts), strict=True):
-        assert reader.joined(ids) == reader.normalized(text)
+        assert reader.decode_normalized(ids) == reader.normalize(text)
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_reading_raw_text_is_reading_what_was_normalized(tokenizer: Any) -> None:
+def test_encoding_raw_text_equals_encoding_normalized_text(tokenizer: Any) -> None:
     reader = learned(ENGLISH, kind=tokenizer, lowercase=True, moses="en")
-    normal = list(map(reader.normalized, ENGLISH))
+    normal = list(map(reader.normalize, ENGLISH))
     assert reader.encode(ENGLISH) == reader.encode_normalized(normal)
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_case_is_dropped_only_when_asked(tokenizer: Any) -> None:
+def test_text_is_lowercased_only_on_request(tokenizer: Any) -> None:
     lower = learned(ENGLISH, kind=tokenizer, lowercase=True)
     assert lower.encode(["TWO dogs"]) == lower.encode(["two DOGS"])
-    assert lower.normalized("TWO") == "two"
+    assert lower.normalize("TWO") == "two"
     kept = learned(ENGLISH, kind=tokenizer)
     assert kept.encode(["TWO dogs"]) != kept.encode(["two dogs"])
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_a_letter_has_one_spelling(tokenizer: Any) -> None:
+def test_unicode_is_composed(tokenizer: Any) -> None:
     reader = learned(["caf\u00e9"] * 3, kind=tokenizer)
     assert reader.encode(["cafe\u0301"]) == reader.encode(["caf\u00e9"])
 
@@ -85,7 +87,7 @@ def test_a_letter_has_one_spelling(tokenizer: Any) -> None:
         ("  a\u2028b\tc  ", "de", "a b c"),
     ],
 )
-def test_moses_rules_take_text_apart(text: str, language: str, expected: str) -> None:
+def test_moses_rules_separate_punctuation(text: str, language: str, expected: str) -> None:
     assert normalize(text, settings(kind="bpe", moses=language)) == expected
 
 
@@ -98,39 +100,39 @@ def test_moses_rules_take_text_apart(text: str, language: str, expected: str) ->
         ("Zwei M\u00e4nner, ca. 120 cm gro\u00df.", "de"),
     ],
 )
-def test_what_moses_rules_took_apart_is_put_together(text: str, language: str) -> None:
+def test_detokenizing_undoes_the_moses_rules(text: str, language: str) -> None:
     reader = learned([text], kind="bpe", moses=language)
-    assert reader.plain(reader.normalized(text)) == text
+    assert reader.detokenize(reader.normalize(text)) == text
 
 
-def test_without_moses_written_text_is_left_as_it_is() -> None:
-    assert learned(ENGLISH, kind="bpe").plain("it 's me .") == "it 's me ."
+def test_without_moses_rules_detokenizing_changes_nothing() -> None:
+    assert learned(ENGLISH, kind="bpe").detokenize("it 's me .") == "it 's me ."
 
 
-def test_the_words_of_moses_are_not_taken_apart_again() -> None:
+def test_words_of_the_moses_rules_are_not_split_further() -> None:
     reader = learned(["it isn't 3,000"], kind="words", moses="en")
-    assert set(reader.words) - set(PAIR_WORDS) == {"it", "isn", "'t", "3,000"}
+    assert set(reader.words) - set(PAIR_TOKENS) == {"it", "isn", "'t", "3,000"}
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_what_stands_for_no_word_is_never_read_and_never_written(tokenizer: Any) -> None:
+def test_special_tokens_are_neither_encoded_nor_decoded(tokenizer: Any) -> None:
     text = "x<bos>y <pad> <eos> z"
     reader = learned([text, *ENGLISH] * 5, kind=tokenizer)
     assert not {PAD_ID, BOS_ID, EOS_ID} & set(reader.encode([text])[0])
     (ids,) = reader.encode([ENGLISH[0]])
-    assert reader.joined([BOS_ID, *ids, EOS_ID, PAD_ID]) == reader.joined(ids)
-    assert reader.words[:4] == PAIR_WORDS
+    assert reader.decode_normalized([BOS_ID, *ids, EOS_ID, PAD_ID]) == reader.decode_normalized(ids)
+    assert reader.words[:4] == PAIR_TOKENS
 
 
-def test_an_unknown_word_is_written_as_one() -> None:
-    assert learned(ENGLISH, kind="words").joined([UNK_ID, UNK_ID]) == "<unk> <unk>"
+def test_unknown_words_are_decoded_as_unk() -> None:
+    assert learned(ENGLISH, kind="words").decode_normalized([UNK_ID, UNK_ID]) == "<unk> <unk>"
     reader = learned(ENGLISH, kind="bpe")
-    assert reader.joined(reader.encode(["dog \u65e5"])[0]) == "dog <unk>"
+    assert reader.decode_normalized(reader.encode(["dog \u65e5"])[0]) == "dog <unk>"
 
 
 @pytest.mark.parametrize("joint", [True, False])
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_a_saved_pair_of_readers_reads_the_same(tokenizer: Any, joint: bool) -> None:
+def test_restored_tokenizers_encode_the_same(tokenizer: Any, joint: bool) -> None:
     reader = pair(tokenizer, joint)
     file = io.BytesIO()
     torch.save(reader.state_dict(), file)
@@ -147,7 +149,7 @@ def test_a_saved_pair_of_readers_reads_the_same(tokenizer: Any, joint: bool) -> 
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_a_joint_vocabulary_is_learned_from_both_sides_and_kept_once(tokenizer: Any) -> None:
+def test_a_joint_vocabulary_is_learned_from_both_languages_and_stored_once(tokenizer: Any) -> None:
     joint, apart = pair(tokenizer, joint=True), pair(tokenizer, joint=False)
     assert joint.source.words is joint.target.words
     letters = [set("".join(reader.words)) for reader in (apart.source, apart.target)]
@@ -158,7 +160,7 @@ def test_a_joint_vocabulary_is_learned_from_both_sides_and_kept_once(tokenizer: 
     assert joint.source.settings.moses == "en"
 
 
-def test_sources_end_and_targets_start_and_end() -> None:
+def test_sources_have_an_end_token_and_targets_start_and_end_tokens() -> None:
     reader = pair("words", joint=False)
     (source,), (target,) = reader.encode_sources(["A dog"]), reader.encode_targets(["Ein Hund"])
     assert source == [*reader.source.encode(["A dog"])[0], EOS_ID]
@@ -169,6 +171,6 @@ def test_sources_end_and_targets_start_and_end() -> None:
 
 
 @pytest.mark.parametrize("language", ["", "en_US", "EN", "English"])
-def test_what_is_no_code_of_a_language_is_named(language: str) -> None:
-    with pytest.raises(UserError, match=f"a code such as en or de, got '{language}'"):
+def test_invalid_language_codes_are_refused(language: str) -> None:
+    with pytest.raises(UserError, match=f"codes such as en or de, got '{language}'"):
         settings(moses=language)
