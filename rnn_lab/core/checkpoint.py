@@ -198,5 +198,5 @@ def _check_structure(content: dict[str, Any], path: str, damaged: str) -> None:
                 continue
         raise UserError(f"{damaged}: it has no build specification of its {name}")
     for name, value in (metadata["data"] or {}).items():
-        if name in ("reader", "tokenizer", "series", "scaler") and not isinstance(value, dict):
+        if name in ("tokenizer", "series", "scaler") and not isinstance(value, dict):
             raise UserError(f"{damaged}: it does not store how raw input is preprocessed")

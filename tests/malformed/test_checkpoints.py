@@ -168,7 +168,7 @@ INVALID_CONTENT = {
         ((*MODEL, "init_args", "color"), "red"), ((*MODEL, "init_args", 7), "red"),
         ((*DATA, "class_path"), "rnn_lab.datamodules.Absent"), ((*DATA, "class_path"), [1]),
         ((*DATA, "init_args"), "x"), (DATA, None), (DATA, 3),
-        ((*DATA, "reader"), None), ((*DATA, "reader"), [1]),
+        ((*DATA, "tokenizer"), None), ((*DATA, "tokenizer"), [1]),
     )},
     "a weight of another shape": first_weight(lambda weight: weight[:-1].clone()),
     "a weight without axes": first_weight(lambda weight: torch.zeros(())),
