@@ -61,16 +61,16 @@ def _run(command: list[str], options: list[str]) -> int:
     if command == ["--version"]:
         print(f"rnn-lab {rnn_lab.__version__}")
         return 0
-    (word,) = command
-    if word.isalpha() and (COMMANDS / f"{word}.py").exists():
-        module = import_module(f"rnn_lab.commands.{word}")
+    (name,) = command
+    if name.isalpha() and (COMMANDS / f"{name}.py").exists():
+        module = import_module(f"rnn_lab.commands.{name}")
         if "torch" in sys.modules:  # else the command computes nothing, or configures it itself
             rnn_lab.configure_cpu()
         return module.main(options) or 0
     names = commands()
-    near = difflib.get_close_matches(word, names, 1)
+    near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"
-    print_error(f"unknown command {word!r}: {hint}")
+    print_error(f"unknown command {name!r}: {hint}")
     return 2
 
 

@@ -1,4 +1,4 @@
-"""Examples in docstrings give what they show."""
+"""Examples in docstrings produce the output that they show."""
 
 import doctest
 from importlib import import_module
@@ -15,7 +15,7 @@ WITH_EXAMPLES = [
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_examples_give_what_they_show(name: str) -> None:
+def test_examples_produce_the_output_that_they_show(name: str) -> None:
     failed, attempted = doctest.testmod(import_module(name))
     assert attempted > 0
     assert failed == 0

@@ -116,7 +116,7 @@ class LabCLI(LightningCLI):
             parser_class=LabParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            args=[args[0], *(word for option in options for word in option)],
+            args=[args[0], *(arg for option in options for arg in option)],
             auto_configure_optimizers=False,
         )
 
@@ -131,10 +131,12 @@ class LabCLI(LightningCLI):
         for name in linked_names():
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         parser.add_argument(
-            "--experiment", type=str | None, help="folder in runs/ (default: name of the data)"
+            "--experiment",
+            type=str | None,
+            help="folder in runs/; if omitted, the name of the data",
         )
         parser.add_argument(
-            "--name", type=str | None, help="name of the run directory (default: MODEL-N)"
+            "--name", type=str | None, help="name of the run directory; if omitted, MODEL-N"
         )
         parser.add_argument(
             "--overwrite", type=bool, default=False, help="remove an existing run of the same name"

@@ -49,7 +49,7 @@ def _parser() -> GenerateParser:
     )
     add = parser.add_argument
     add("--ckpt_path", type=str, required=True, help="checkpoint of the language model")
-    add("--prompt", type=str, default="", help="begin of the text")
+    add("--prompt", type=str, default="", help="beginning of the text")
     add(
         "--max_new_tokens",
         type=int,

@@ -119,18 +119,22 @@ def _parser() -> PredictParser:
         "--input", type=str, required=True, help="file of texts or series; - is standard input"
     )
     parser.add_argument(
-        "--output", type=str | None, help="file of predictions (default: standard output)"
+        "--output", type=str | None, help="file of predictions; if omitted, standard output"
     )
     parser.add_argument(
         "--format",
         type=str | None,
         help="format of the predictions: jsonl, csv or text (forecasts: csv, jsonl or parquet); "
-        "by default inferred from --output, else jsonl (forecasts: csv)",
+        "if omitted, inferred from --output, else jsonl (forecasts: csv)",
     )
     parser.add_argument(
-        "--input-format", type=str | None, help="format of the input: txt, csv, tsv, jsonl or ts"
+        "--input-format",
+        type=str | None,
+        help="format of the input: txt, csv, tsv, jsonl or ts; if omitted, inferred from --input",
     )
-    parser.add_argument("--text-column", default="text", help="column of csv, tsv or jsonl")
+    parser.add_argument(
+        "--text-column", default="text", help="name of the text column in csv, tsv or jsonl"
+    )
     parser.add_argument("--encoding", default="utf-8", help="encoding of the input")
     parser.add_argument(
         "--trainer.devices", type=int, default=1, help="number of processes or GPUs"

@@ -67,49 +67,49 @@ class TSFile:
         for n, line in self._lines:
             if not line or line.startswith("#"):
                 continue
-            key, *words = line.split()
+            key, *values = line.split()
             if not key.startswith("@"):
                 self._fail(n, "a value before @data: header lines start with '@'")
             if key.lower() == "@data":
                 break
             has_class_label = has_class_label or key.lower() == "@classlabel"
-            self._parse_header_line(n, key.lower(), words)
+            self._parse_header_line(n, key.lower(), values)
         else:
             raise UserError(f"{self.source} has no line @data: it is not a .ts file, or truncated")
         if self.labeled and not self.classes:
             reason = "sets @classLabel false" if has_class_label else "has no line @classLabel"
             raise UserError(f"{self.source} {reason}: its series have no labels")
 
-    def _parse_header_line(self, n: int, key: str, words: list[str]) -> None:
+    def _parse_header_line(self, n: int, key: str, values: list[str]) -> None:
         """Parse one line of the header; keys that do not affect parsing are ignored."""
-        if key == "@timestamps" and self._parse_bool(n, key, words):
+        if key == "@timestamps" and self._parse_bool(n, key, values):
             self._fail(n, "timestamps are not supported: give values only")
-        if key == "@targetlabel" and self._parse_bool(n, key, words):
+        if key == "@targetlabel" and self._parse_bool(n, key, values):
             self._fail(n, "numeric targets are not supported: give classes (@classLabel)")
-        if key == "@univariate" and self._parse_bool(n, key, words):
+        if key == "@univariate" and self._parse_bool(n, key, values):
             self.dimensions = 1
         if key in ("@dimensions", "@dimension"):
-            self.dimensions = self._parse_int(n, key, words)
+            self.dimensions = self._parse_int(n, key, values)
         if key == "@equallength":
-            self._equal_length = self._parse_bool(n, key, words)
+            self._equal_length = self._parse_bool(n, key, values)
         if key == "@serieslength":
-            self._length = self._parse_int(n, key, words)
-        if key == "@classlabel" and self._parse_bool(n, key, words):
-            self.classes = words[1:]
+            self._length = self._parse_int(n, key, values)
+        if key == "@classlabel" and self._parse_bool(n, key, values):
+            self.classes = values[1:]
             if not self.classes or len(set(self.classes)) < len(self.classes):
                 self._fail(n, "@classLabel true must be followed by distinct labels")
 
-    def _parse_bool(self, n: int, key: str, words: list[str]) -> bool:
-        if not words or words[0].lower() not in ("true", "false"):
-            self._fail(n, f"{key} must be true or false, got {' '.join(words) or 'nothing'!r}")
-        return words[0].lower() == "true"
+    def _parse_bool(self, n: int, key: str, values: list[str]) -> bool:
+        if not values or values[0].lower() not in ("true", "false"):
+            self._fail(n, f"{key} must be true or false, got {' '.join(values) or 'nothing'!r}")
+        return values[0].lower() == "true"
 
-    def _parse_int(self, n: int, key: str, words: list[str]) -> int:
-        if len(words) != 1 or not words[0].isdecimal() or int(words[0]) < 1:
+    def _parse_int(self, n: int, key: str, values: list[str]) -> int:
+        if len(values) != 1 or not values[0].isdecimal() or int(values[0]) < 1:
             self._fail(
-                n, f"{key} must be an integer of at least 1, got {' '.join(words) or 'nothing'!r}"
+                n, f"{key} must be an integer of at least 1, got {' '.join(values) or 'nothing'!r}"
             )
-        return int(words[0])
+        return int(values[0])
 
     def _parse_series(self, n: int, line: str) -> LabeledSeries:
         fields, label = line.split(":"), None
@@ -136,13 +136,13 @@ class TSFile:
         self._fail(n, f"label {label!r:.50} is not in the header, which has {classes}")
 
     def _parse_dimension(self, n: int, field: str) -> np.ndarray:
-        words = field.split(",")
+        fields = field.split(",")
         try:
-            values = np.array(["nan" if word.strip() == "?" else word for word in words], float)
+            values = np.array(["nan" if each.strip() == "?" else each for each in fields], float)
         except ValueError:
             values = np.array([np.inf])
         if np.isinf(values).any():
-            bad = next(word.strip() for word in words if not _is_value(word))
+            bad = next(each.strip() for each in fields if not _is_value(each))
             self._fail(n, f"{bad!r:.50} is not a finite number; a missing value is '?'")
         return values
 
@@ -158,9 +158,9 @@ class TSFile:
         raise UserError(f"{self.source} line {n}: {message}")
 
 
-def _is_value(word: str) -> bool:
+def _is_value(field: str) -> bool:
     try:
-        return word.strip() == "?" or not np.isinf(float(word))
+        return field.strip() == "?" or not np.isinf(float(field))
     except ValueError:
         return False
 
