@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn import build_layer, layers
+from rnn_lab.nn import layers
 
 INPUT, HIDDEN, BATCH = 5, 6, 4
 
@@ -199,103 +199,6 @@ def test_recurrent_weights_are_orthogonal_for_each_gate(kind: type[layers.Cell])
         torch.testing.assert_close(gate @ gate.T, torch.eye(HIDDEN), atol=1e-5, rtol=0)
 
 
-def test_an_indrnn_is_initialized_for_all_memory_lengths_or_for_long_memory() -> None:
-    torch.manual_seed(0)
-    cell = layers.IndRNNCell(8, 2000, max_seq_len=10)
-    assert 0 <= cell.weight_hh.min() < 0.01
-    assert 0.99 < cell.weight_hh.max() <= 1
-    cell.init_long_memory()
-    assert cell.weight_hh.min() >= 2 ** (-1 / 10)
-    assert cell.weight_hh.max() <= 2 ** (1 / 10)
-
-
-def test_recurrent_weights_of_an_indrnn_are_clipped() -> None:
-    cell = layers.IndRNNCell(2, 3, max_seq_len=5)
-    cell.weight_hh.data = torch.tensor([3.0, -3.0, 0.5])
-    h = cell(torch.zeros(1, 2), torch.ones(1, 3))
-    torch.testing.assert_close(h, torch.tensor([[2 ** (1 / 5), 0.0, 0.5]]))
-    torch.testing.assert_close(cell.weight_hh.data, torch.tensor([2**0.2, -(2**0.2), 0.5]))
-
-
-def test_an_indrnn_supports_two_forward_passes_before_one_backward_pass() -> None:
-    cell, x = layers.IndRNNCell(2, 3, max_seq_len=5), torch.ones(1, 2)
-    (cell(x, torch.ones(1, 3)) + cell(2 * x, torch.ones(1, 3))).sum().backward()
-    assert cell.weight_hh.grad.any()
-
-
-def test_an_sru_is_initialized_with_the_variance_of_its_paper() -> None:
-    torch.manual_seed(0)
-    cell = layers.SRUCell(300, 400, highway_bias=-2.0)
-    candidate, f, r, highway = cell.weight_ih.detach().chunk(4)
-    for matrix, variance in ((candidate, 1), (f, 0.5), (r, 0.5), (highway, 1)):
-        assert matrix.var() * 300 == pytest.approx(variance, rel=0.05)
-    assert cell.weight_ch.detach().var() == pytest.approx(0.5, rel=0.1)
-    assert not cell.bias_ih[:400].any()
-    assert (cell.bias_ih[400:] == -2).all()
-
-
-def test_the_highway_of_an_sru_preserves_the_variance_of_its_input() -> None:
-    torch.manual_seed(0)
-    cell = layers.SRUCell(400, 400)
-    h, _ = cell(torch.randn(200, 400))
-    assert h.detach().var() == pytest.approx(1, rel=0.25)
-
-
-@pytest.mark.parametrize("heads", [1, 3])
-def test_an_slstm_is_initialized_without_recurrence_and_with_all_memory_lengths(heads: int) -> None:
-    for depth in (0.0, 1.0):
-        cell = layers.SLSTMCell(INPUT, 12, heads=heads, depth=depth)
-        assert not cell.weight_hh.any()
-        i, f, z, o = cell.bias_ih.unflatten(0, (4, heads, -1))
-        torch.testing.assert_close(f, f[:1].expand_as(f))
-        assert f[0, 0] == 5
-        assert f[0, -1] == -7
-        assert (f.diff() < 0).all()
-        assert not torch.stack([i, z, o]).any()
-    assert not torch.equal(cell.bias_ih, layers.SLSTMCell(INPUT, 12, heads=heads).bias_ih)
-
-
-# Further laws.
-
-
-def test_heads_of_an_slstm_are_independent() -> None:
-    cell = build(layers.SLSTMCell, heads=3)
-    h = randn(1, HIDDEN).requires_grad_()
-    gates = cell.project_state(h).view(4, HIDDEN)
-    for unit in range(HIDDEN):
-        (grad,) = torch.autograd.grad(gates[:, unit].sum(), h, retain_graph=True)
-        assert grad[0].nonzero().flatten().tolist() == [unit // 2 * 2, unit // 2 * 2 + 1]
-
-
-def test_an_slstm_stays_finite_where_exponentials_overflow() -> None:
-    cell = layers.SLSTMCell(1, HIDDEN)
-    cell.weight_ih.data = torch.zeros_like(cell.weight_ih)
-    cell.weight_ih.data[:HIDDEN] = 300  # of the input gate
-    state: object = None
-    for x in (-1.0, 2.0, 0.0, -3.0, 1.0):
-        state = cell(torch.full((2, 1), x), state)
-        assert all(part.isfinite().all() for part in state)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_zoneout_of_an_slstm_treats_c_n_and_their_scale_together(training: bool) -> None:
-    """The unscaled values c exp(m) and n exp(m) are log_f together, or averaged."""
-    cell = layers.SLSTMCell(INPUT, HIDDEN).double().train(training)
-    before = tuple(randn(50, HIDDEN, seed=seed).abs() for seed in range(4))
-    after = tuple(randn(50, HIDDEN, seed=seed).abs() for seed in range(4, 8))
-    torch.manual_seed(0)
-    _, c, n, m = cell.zoneout(before, after, 0.3)
-    old, new = ((s[1] * s[3].exp(), s[2] * s[3].exp()) for s in (before, after))
-    actual = torch.stack([c, n]) * m.exp()
-    if training:
-        keep = m == before[3]
-        assert 0.2 < keep.double().mean() < 0.4
-        expected = torch.where(keep, torch.stack(old), torch.stack(new))
-    else:
-        expected = 0.3 * torch.stack(old) + 0.7 * torch.stack(new)
-    torch.testing.assert_close(actual, expected)
-
-
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
@@ -309,14 +212,3 @@ def test_invalid_options_are_errors(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         kind(INPUT, HIDDEN, **options)
-
-
-@pytest.mark.parametrize("norm", ["all", "gate"])
-@pytest.mark.parametrize("name", ["LayerNormLSTM", "LayerNormGRU"])
-def test_zero_inputs_do_not_make_the_gradient_of_a_norm_explode(name, norm):
-    torch.manual_seed(1)
-    layer = build_layer(name, 16, 32, options={"norm": norm})
-    x = torch.randn(4, 20, 16)
-    x[:, :15] = 0
-    layer(x)[0].square().mean().backward()
-    assert max(float(p.grad.abs().max()) for p in layer.parameters()) < 5

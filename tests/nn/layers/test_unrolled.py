@@ -1,13 +1,11 @@
-"""Unrolled cells: kernels equal single steps, and our layers equal torch's layers."""
+"""Unrolled cells: their kernels equal single steps."""
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rnn_lab.nn import layers
 from rnn_lab.nn.layers.indrnn import IndRNNCell
-from rnn_lab.nn.layers.lstm_with_layer_norm import LSTMWithLayerNorm
-from rnn_lab.nn.layers.rnn import SimpleRNN
 from rnn_lab.nn.layers.stack import StackedRNN
 
 HIDDEN, BATCH, TIME = 6, 4, 35  # more steps than a kernel processes in one chunk
@@ -114,63 +112,6 @@ def test_autocast_keeps_state_and_sums_in_single_precision(
         output, state = layer(x)
     assert output.dtype == torch.float32
     assert all(part.dtype == torch.float32 for part in parts(state))
-
-
-def test_a_simple_rnn_equals_torchs_rnn() -> None:
-    layer, x = SimpleRNN(5, HIDDEN).double(), randn(BATCH, TIME, 5).requires_grad_()
-    torch_rnn = nn.RNN(5, HIDDEN, batch_first=True).double()
-    cell = layer.layers[0].cell
-    torch_rnn.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
-    output, state = layer(x)
-    expected, last = torch_rnn(x)
-    torch.testing.assert_close((output, state), (expected, last))
-    weight = randn(*output.shape, seed=3)
-    grads = torch.autograd.grad((output * weight).sum(), (x, cell.weight_hh))
-    torch_grads = torch.autograd.grad((expected * weight).sum(), (x, torch_rnn.weight_hh_l0))
-    torch.testing.assert_close(grads, torch_grads)
-
-
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_an_lstm_with_layer_norm_equals_torchs_lstm_and_layer_norm(bidirectional: bool) -> None:
-    torch.manual_seed(0)
-    layer = LSTMWithLayerNorm(5, HIDDEN, 2, bidirectional=bidirectional)
-    lstm = nn.LSTM(5, HIDDEN, 2, batch_first=True, bidirectional=bidirectional)
-    norm = nn.LayerNorm(layer.output_size)
-    for parameter in layer.layer_norm.parameters():
-        parameter.data += torch.randn_like(parameter)
-    lstm.load_state_dict(layer.lstm.state_dict())
-    norm.load_state_dict(layer.layer_norm.state_dict())
-    x = randn(BATCH, TIME, 5).float()
-    expected, (h, c) = lstm(x)
-    output, (hidden, cell) = layer(x)
-    torch.testing.assert_close((output, hidden, cell), (norm(expected), h, c))
-
-
-def test_an_lstm_with_layer_norm_loads_weights_of_two_torch_modules() -> None:
-    lstm, norm = nn.LSTM(5, HIDDEN, 2, batch_first=True), nn.LayerNorm(HIDDEN)
-    layer, x = LSTMWithLayerNorm(5, HIDDEN, 2), randn(BATCH, TIME, 5).float()
-    saved = {f"lstm.{key}": value for key, value in lstm.state_dict().items()}
-    saved |= {f"layer_norm.{key}": value for key, value in norm.state_dict().items()}
-    layer.load_state_dict(saved)
-    torch.testing.assert_close(layer(x)[0], norm(lstm(x)[0]))
-
-
-def test_only_the_last_layer_of_an_indrnn_is_initialized_for_long_memory() -> None:
-    torch.manual_seed(0)
-
-    def smallest_weights(layer: layers.IndRNN) -> list[float]:
-        return [core.cell.weight_hh.min().item() for core in layer.layers]
-
-    *others, last = smallest_weights(layers.IndRNN(2, 100, 3))
-    assert last >= 0.99
-    assert max(others) < 0.2
-    assert smallest_weights(layers.IndRNN(2, 100))[0] < 0.2
-
-
-def test_layers_of_an_slstm_get_their_relative_depth() -> None:
-    layer = layers.SLSTM(5, HIDDEN, 3, bidirectional=True)
-    assert [core.cell.depth for core in layer.layers] == [0, 0, 0.5, 0.5, 1, 1]
-    assert layers.SLSTM(5, HIDDEN).layers[0].cell.depth == 0
 
 
 def test_a_new_layer_needs_only_a_cell_class() -> None:
