@@ -1,4 +1,4 @@
-"""What every test may lean on: no cache and no data root but its own, unless it asks for data."""
+"""Fixtures for all tests: each test has its own cache, and no data root unless it is marked."""
 
 import os
 import sys
@@ -18,21 +18,21 @@ def _own_cache(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Keep prepared corpora and downloads of a test away from the user's cache folder."""
+    """Redirect prepared corpora and downloads to a temporary cache folder."""
     cache = str(tmp_path_factory.mktemp("cache"))
     monkeypatch.setenv("XDG_CACHE_HOME", cache)
     if sys.platform == "darwin":
-        monkeypatch.setenv("HOME", cache)  # platformdirs may not ask XDG there
+        monkeypatch.setenv("HOME", cache)  # platformdirs may ignore XDG variables there
     if request.node.get_closest_marker("data") is None:
         monkeypatch.delenv("RNN_LAB_DATA", raising=False)
 
 
 @pytest.fixture
 def data_root() -> Path:
-    """The folder of real datasets; where there is none the test is skipped, but not in CI."""
+    """The folder of real datasets; without it the test is skipped, except in CI."""
     root = os.environ.get("RNN_LAB_DATA")
     if root is None:
-        reason = "RNN_LAB_DATA does not say where the real datasets lie"
+        reason = "RNN_LAB_DATA, the folder of the real datasets, is not set"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
@@ -53,9 +53,9 @@ def data() -> type[TinyData]:
 @pytest.fixture
 def make_trainer(tmp_path: Path):
     def make(folder="run", **options):
-        fixed = dict(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
-        steps = dict(log_every_n_steps=1, default_root_dir=str(tmp_path / folder))
-        trainer = Trainer(**(fixed | steps | {"logger": CSVMetricsLogger()} | options))
+        defaults = dict(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
+        defaults |= dict(log_every_n_steps=1, default_root_dir=str(tmp_path / folder))
+        trainer = Trainer(**(defaults | {"logger": CSVMetricsLogger()} | options))
         configure_loggers(trainer)
         return trainer
 

@@ -1,4 +1,4 @@
-"""The shape of the house: imports point down, no task imports another, what is light is light."""
+"""The import structure: layers import only lower layers, tasks are independent, imports cheap."""
 
 import ast
 import subprocess
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "rnn_lab"
-GROUND = {"errors", "signals", "special_tokens"}
+BASE = {"errors", "signals", "special_tokens"}
 SHARED = {"classification", "core", "io", "nn", "text", "training"}
-ALLOWED = {  # what the files of each part may import of ours, besides their own part and the ground
-    **{name: set() for name in GROUND},
+ALLOWED = {  # modules of rnn_lab that each part may import, besides itself and the base modules
+    **{name: set() for name in BASE},
     "nn": set(),
     "io": set(),
     "core": {"nn", "io"},
@@ -34,7 +34,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
-    """The dotted name of a module below the package; that of the package itself is empty."""
+    """Return the dotted name of a module below the package, empty for the package itself."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 
@@ -47,28 +47,30 @@ def part_of(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Modules of ours that a file imports, anywhere in it, by their names below the package."""
-    found = set()
+    """Return the modules of rnn_lab that a file imports anywhere, by names below the package."""
+    modules = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports by a relative path"
-            below = [f"{node.module}.{alias.name}" for alias in node.names]
-            known = (name.removeprefix("rnn_lab.") in MODULES for name in below)
-            names = [n if k else str(node.module) for n, k in zip(below, known, strict=True)]
+            candidates = [f"{node.module}.{alias.name}" for alias in node.names]
+            exists = (name.removeprefix("rnn_lab.") in MODULES for name in candidates)
+            names = [n if e else str(node.module) for n, e in zip(candidates, exists, strict=True)]
         else:
             continue
         ours = (name for name in names if name.split(".")[0] == "rnn_lab")
-        found |= {name.removeprefix("rnn_lab").removeprefix(".") for name in ours}
-    return found
+        modules |= {name.removeprefix("rnn_lab").removeprefix(".") for name in ours}
+    return modules
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(path):
+def test_a_layer_imports_only_lower_layers(path):
     part = part_of(path)
-    parts = {name.partition(".")[0] for name in imported(path)} - {""}  # that is the version
-    assert parts <= ALLOWED[part] | GROUND | {part}
+    parts = {name.partition(".")[0] for name in imported(path)} - {
+        ""
+    }  # the package itself, for the version
+    assert parts <= ALLOWED[part] | BASE | {part}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -79,7 +81,7 @@ def test_no_task_imports_another(path):
         assert tasks <= {own}
 
 
-def test_no_import_leads_back_to_where_it_came_from():
+def test_there_are_no_import_cycles():
     graph = {name: imported(path) - {"", name} for name, path in MODULES.items()}
     try:
         TopologicalSorter(graph).prepare()
@@ -91,43 +93,43 @@ def test_core_has_no_file_beyond_its_list():
     assert {path.stem for path in (PACKAGE / "core").iterdir() if path.suffix == ".py"} == CORE
 
 
-def test_faces_hold_imports_and_names_alone():
-    for face in ("models", "datamodules"):
-        docstring, *rest = ast.parse(MODULES[face].read_text(encoding="utf-8")).body
+def test_public_modules_have_only_imports_and_all():
+    for name in ("models", "datamodules"):
+        docstring, *rest = ast.parse(MODULES[name].read_text(encoding="utf-8")).body
         assert isinstance(docstring, ast.Expr)
         assert all(isinstance(node, ast.ImportFrom | ast.Assign) for node in rest)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_nobody_imports_the_other_lightning(path):
+def test_no_module_imports_pytorch_lightning(path):
     assert "pytorch_lightning" not in path.read_text(encoding="utf-8")
 
 
-def loads(statement: str, *heavy: str) -> None:
-    """Run a statement in a process of its own; none of some packages may be loaded by it."""
+def check_imports(statement: str, *heavy: str) -> None:
+    """Run a statement in a separate process, which must not import the heavy packages."""
     code = f"import sys\n{statement}\nassert not set({heavy!r}) & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.slow
-def test_the_package_and_the_list_load_no_torch():
+def test_the_package_and_the_list_command_do_not_import_torch():
     heavy = ("torch", "lightning", "wandb", "jsonargparse")
-    loads("import rnn_lab", *heavy)
+    check_imports("import rnn_lab", *heavy)
     shown = (
         'from rnn_lab.__main__ import main\nassert main(["list"]) == 0 and main(["--help"]) == 0'
     )
-    loads(shown, *heavy)
+    check_imports(shown, *heavy)
 
 
 @pytest.mark.slow
-def test_reading_and_writing_of_files_loads_no_torch():
-    names = [name for name in MODULES if name.partition(".")[0] in {*GROUND, "io"}]
-    loads("\n".join(f"import rnn_lab.{name}" for name in names), "torch", "lightning")
+def test_reading_and_writing_files_does_not_import_torch():
+    names = [name for name in MODULES if name.partition(".")[0] in {*BASE, "io"}]
+    check_imports("\n".join(f"import rnn_lab.{name}" for name in names), "torch", "lightning")
 
 
 @pytest.mark.slow
-def test_the_faces_are_cheap():
-    loads("import rnn_lab.models, rnn_lab.datamodules", "pandas", "sacrebleu", "wandb")
+def test_public_modules_do_not_import_pandas_sacrebleu_and_wandb():
+    check_imports("import rnn_lab.models, rnn_lab.datamodules", "pandas", "sacrebleu", "wandb")
 
 
 TEXTBOOK = [  # every class and function that the chapter on recurrent networks defines
@@ -137,7 +139,7 @@ TEXTBOOK = [  # every class and function that the chapter on recurrent networks 
 ]  # fmt: skip
 
 
-def test_the_textbooks_names_and_all_models_and_data_are_at_the_top():
+def test_textbook_classes_models_and_data_modules_are_exported_by_the_package():
     import rnn_lab
     from rnn_lab import datamodules, models
 
@@ -151,7 +153,7 @@ def test_the_textbooks_names_and_all_models_and_data_are_at_the_top():
 
 
 @pytest.mark.slow
-def test_help_of_the_package_shows_them():
+def test_help_of_the_package_shows_the_textbook_classes():
     import pydoc
 
     import rnn_lab

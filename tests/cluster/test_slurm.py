@@ -108,7 +108,7 @@ def said(name: str) -> str:
 
 def finished(slurm: Cluster, job: str, name: str) -> None:
     """Wait for the end of a job, which is to be a good one, at the last step, of one run."""
-    state = slurm.ended(job)
+    state = slurm.wait_for_end(job)
     assert state == "COMPLETED", said(name)
     last = torch.load(folder(name) / "checkpoints/last.ckpt", weights_only=True)
     assert last["global_step"] == STEPS
@@ -143,7 +143,7 @@ def test_a_run_makes_room_for_another_and_comes_back(slurm, here, whole):
     first = ["sbatch", "--parsable", "-p", "high", "-N2", "--exclusive", "--wrap=sleep 1"]
     other = slurm.run(*first, "--output=/dev/null")
     finished(slurm, job, "roomy")
-    assert slurm.ended(other) == "COMPLETED"
+    assert slurm.wait_for_end(other) == "COMPLETED"
     assert restarts(slurm, job) == 1
     assert "preempted by SIGUSR1" in said("roomy")
     assert f"requeueing SLURM job {job}\n" in said("roomy")
@@ -183,7 +183,7 @@ def test_a_run_that_is_cancelled_does_not_come_back(slurm, here):
     job = submit(slurm, "cancelled", *TWO, hold=3)
     held("cancelled")
     slurm.run("scancel", job)
-    assert slurm.ended(job) == "CANCELLED"
+    assert slurm.wait_for_end(job) == "CANCELLED"
     assert (folder("cancelled") / "checkpoints/last.ckpt").exists()  # it has saved all the same
     time.sleep(8)  # as long as one that was put back takes to begin
     assert slurm.state(job) == "CANCELLED"

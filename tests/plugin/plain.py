@@ -1,4 +1,4 @@
-"""A plain LightningModule with a plain LightningDataModule, which know nothing of rnn_lab."""
+"""A plain LightningModule and a plain LightningDataModule, which do not import rnn_lab."""
 
 import os
 import signal
@@ -9,11 +9,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 class Plain(LightningModule):
-    """One linear layer; sends itself a signal at a step, if it is told one."""
+    """One linear layer; the process sends itself a signal at the step SIGNAL_AT_STEP, if set."""
 
     def __init__(self, width: int = 4, rate: float = 0.1, activation: type = torch.nn.Tanh):
         super().__init__()
-        self.save_hyperparameters()  # a class among them
+        self.save_hyperparameters()  # one of them is a class
         self.layer = torch.nn.Sequential(torch.nn.Linear(width, width), activation())
 
     def training_step(self, batch, batch_idx):

@@ -1,4 +1,4 @@
-"""Tasks, data and modules of other people's packages, from the command line."""
+"""Tasks, data modules and plain modules of user packages, from the command line."""
 
 import csv
 import json
@@ -21,20 +21,20 @@ PLAIN = ("--model=plain.Plain", "--data=plain.PlainData", "--trainer.max_epochs=
 pytestmark = pytest.mark.slow
 
 
-def rnn_lab(*words, **environment):
-    """Run the command in a process of its own, as an installed script: not from this folder."""
+def rnn_lab(*args, **environment):
+    """Run the command in a separate process, as an installed script: not from this folder."""
     start = "import sys; from rnn_lab.__main__ import main; sys.exit(main())"
-    known = {k: v for k, v in os.environ.items() if not k.startswith("RNN_LAB_")}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("RNN_LAB_")}
     return subprocess.run(
-        [sys.executable, "-P", "-c", start, *map(str, words)],
-        env=known | {"OMP_NUM_THREADS": "1"} | environment,
+        [sys.executable, "-P", "-c", start, *map(str, args)],
+        env=inherited | {"OMP_NUM_THREADS": "1"} | environment,
         capture_output=True,
         text=True,
         timeout=120,
     )
 
 
-def succeeded(done):
+def succeed(done):
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -42,7 +42,7 @@ def succeeded(done):
 
 @pytest.fixture
 def work(tmp_path, monkeypatch):
-    """A folder of a user, with a package and data in it."""
+    """A working directory with a user package and data."""
     shutil.copytree(HERE / "conll_tagger", tmp_path / "conll_tagger")
     shutil.copy(HERE / "plain.py", tmp_path)
     rng = random.Random(0)
@@ -64,27 +64,27 @@ def work(tmp_path, monkeypatch):
 def tagger(work):
     files = ("--data.train=train.conll", "--data.valid=test.conll", "--data.test=test.conll")
     options = ("--trainer.max_epochs=6", "--model.optimizer=Adam", "--model.optimizer.lr=0.02")
-    succeeded(rnn_lab("fit", *TAGGER, *files, *options, *RUN, "--test=true"))
+    succeed(rnn_lab("fit", *TAGGER, *files, *options, *RUN, "--test=true"))
     return "runs/e/n/checkpoints/best.ckpt"
 
 
-def test_a_task_of_another_package_is_trained_tested_and_asked(work, tagger):
+def test_a_task_of_a_user_package_is_trained_tested_and_predicts(work, tagger):
     with open("runs/e/n/metrics.csv", newline="") as file:
         tested = [float(row["test/accuracy"]) for row in csv.DictReader(file) if row["test/loss"]]
     assert tested[-1] > 0.95
     assert Path("runs/e/n/tag_errors.csv").read_text().startswith("tag,predicted,count")
     allowed = {"RNN_LAB_ALLOW": "conll_tagger"}
-    succeeded(rnn_lab("test", "--ckpt_path", tagger, "--data.test=test.conll", **allowed))
-    done = succeeded(rnn_lab("predict", "--ckpt_path", tagger, "--input=new.txt", **allowed))
+    succeed(rnn_lab("test", "--ckpt_path", tagger, "--data.test=test.conll", **allowed))
+    done = succeed(rnn_lab("predict", "--ckpt_path", tagger, "--input=new.txt", **allowed))
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["text"] for answer in answers] == ["b a c", "", "d e"]
     assert [answer["tags"] for answer in answers] == ["VOWEL OTHER OTHER", "", "VOWEL OTHER"]
     shown = ("--ckpt_path", tagger, "--input=new.txt", "--format=csv")
-    table = succeeded(rnn_lab("predict", *shown, **allowed)).stdout.splitlines()
+    table = succeed(rnn_lab("predict", *shown, **allowed)).stdout.splitlines()
     assert table[:2] == ["text,tags", "b a c,VOWEL OTHER OTHER"]
 
 
-def test_a_predictor_that_does_not_exist_is_named(work, tagger):
+def test_a_predictor_that_does_not_exist_is_reported(work, tagger):
     source = work / "conll_tagger" / "model.py"
     source.write_text(source.read_text().replace("predictor.TagPredictor", "predictor.Absent"))
     ask = ("predict", "--ckpt_path", tagger, "--input=new.txt")
@@ -93,31 +93,31 @@ def test_a_predictor_that_does_not_exist_is_named(work, tagger):
     assert "predictor.Absent of WordTagger cannot be imported" in done.stderr
 
 
-def test_a_checkpoint_alone_runs_no_package_that_is_not_allowed(work, tagger):
+def test_a_checkpoint_alone_does_not_import_a_package_that_is_not_allowed(work, tagger):
     done = rnn_lab("test", "--ckpt_path", tagger, "--data.test=test.conll")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "set RNN_LAB_ALLOW=conll_tagger" in line
     typed = ("--data=conll_tagger.ConllFiles", "--data.test=test.conll")
-    succeeded(rnn_lab("test", "--ckpt_path", tagger, *typed))
+    succeed(rnn_lab("test", "--ckpt_path", tagger, *typed))
 
 
-def test_an_installed_plugin_is_trusted_and_known_by_short_names(work, tagger, tmp_path):
+def test_an_installed_plugin_is_trusted_and_has_short_names(work, tagger, tmp_path):
     info = work / "site" / "conll_tagger-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: conll_tagger\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(ENTRY_POINT)
     shutil.move(work / "conll_tagger", work / "site" / "conll_tagger")
     installed = {"PYTHONPATH": str(work / "site")}
-    succeeded(rnn_lab("test", "--ckpt_path", tagger, "--data.test=test.conll", **installed))
+    succeed(rnn_lab("test", "--ckpt_path", tagger, "--data.test=test.conll", **installed))
     short = ("--model=WordTagger", "--data=ConllFiles", "--data.train=train.conll")
     once = ("--data.valid=test.conll", "--trainer.fast_dev_run=1", "--trainer.accelerator=cpu")
-    succeeded(rnn_lab("fit", *short, *once, **installed))
-    listed = succeeded(rnn_lab("list", **installed)).stdout
-    assert "tagger  conll_tagger: A task in a package of its own" in listed
+    succeed(rnn_lab("fit", *short, *once, **installed))
+    listed = succeed(rnn_lab("list", **installed)).stdout
+    assert "tagger  conll_tagger: A task in a separate package" in listed
 
 
-def test_a_mistake_in_a_package_of_the_user_is_one_line(work):
+def test_an_error_in_a_user_package_is_one_line(work):
     done = rnn_lab("fit", "--model=conll_tagger.Absent", "--data=conll_tagger.ConllFiles")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
@@ -134,7 +134,7 @@ def test_a_mistake_in_a_package_of_the_user_is_one_line(work):
     (work / "bad.conll").write_text("a b c\n")
     done = rnn_lab("fit", *TAGGER, "--data.train=bad.conll", "--data.valid=bad.conll", *RUN)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "bad.conll line 1 has 3 columns, wanted 2" in done.stderr
+    assert "bad.conll line 1 has 3 columns, expected 2" in done.stderr
 
 
 def weights(path):
@@ -142,25 +142,25 @@ def weights(path):
 
 
 def test_plain_lightning_classes_are_trained_interrupted_resumed_and_tested(work):
-    succeeded(rnn_lab("fit", *PLAIN, "--experiment=whole"))
+    succeed(rnn_lab("fit", *PLAIN, "--experiment=whole"))
     done = rnn_lab("fit", *PLAIN, SIGNAL_AT_STEP="11")
     assert done.returncode == 128 + 15
     last = "runs/e/n/checkpoints/last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 16  # the end of that epoch
     assert "the run resumes at the end of an epoch only" in done.stderr
-    succeeded(rnn_lab("fit", *PLAIN, "--ckpt_path=last"))
-    undisturbed = weights("runs/whole/n/checkpoints/last.ckpt")
-    torch.testing.assert_close(weights(last), undisturbed, atol=0, rtol=0)
+    succeed(rnn_lab("fit", *PLAIN, "--ckpt_path=last"))
+    uninterrupted = weights("runs/whole/n/checkpoints/last.ckpt")
+    torch.testing.assert_close(weights(last), uninterrupted, atol=0, rtol=0)
     done = rnn_lab("test", "--ckpt_path", last, RNN_LAB_ALLOW="plain")
-    assert "test_loss" in succeeded(done).stdout
+    assert "test_loss" in succeed(done).stdout
     done = rnn_lab("predict", "--ckpt_path", last, "--input=new.txt", RNN_LAB_ALLOW="plain")
     assert done.returncode == 1
     assert "was saved by Plain, a plain LightningModule: only a Task" in done.stderr
 
 
-def test_a_metric_that_is_named_stops_and_chooses_for_plain_classes(work):
+def test_plain_classes_are_monitored_by_the_metric_in_the_options(work):
     chosen = ("--checkpoint.monitor=val_loss", "--checkpoint.mode=min")
     stopping = ("--early_stopping.monitor=val_loss", "--early_stopping.patience=1")
     still = ("--model.rate=0", "--trainer.max_epochs=9")
-    succeeded(rnn_lab("fit", *PLAIN, *chosen, *stopping, *still))
+    succeed(rnn_lab("fit", *PLAIN, *chosen, *stopping, *still))
     assert torch.load("runs/e/n/checkpoints/last.ckpt", weights_only=True)["epoch"] == 1

@@ -1,4 +1,4 @@
-"""Checkpoints made by hand: no more in them than a test needs."""
+"""Minimal checkpoints for tests."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ MODEL = {"class_path": "rnn_lab.LSTMClassifier", "init_args": {}}
 def content(
     model: dict[str, Any] = MODEL, data: dict[str, Any] | None = None, **weights: torch.Tensor
 ) -> dict[str, Any]:
-    """Return what a checkpoint holds that has these weights and states this about itself."""
+    """Return the content of a checkpoint with these build specifications and weights."""
     return {
         "state_dict": weights,
         "rnn_lab": {"format": FORMAT, "version": "0", "model": model, "data": data},
@@ -21,6 +21,6 @@ def content(
 
 
 def write(path: Path, model: dict[str, Any] = MODEL, data: dict[str, Any] | None = None) -> str:
-    """Write a checkpoint without weights; return its path."""
+    """Save a checkpoint without weights; return its path."""
     torch.save(content(model, data), path)
     return str(path)

@@ -1,4 +1,4 @@
-"""A classifier in a few lines of torch, which shows that generated data can be learned."""
+"""A small classifier in plain torch, to test that generated data can be learned."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 
 class LastOutput(nn.Module):
-    """Label sequences by the last real output of a recurrent layer."""
+    """Classify sequences by the last real output of a recurrent layer."""
 
     def __init__(self, embed: nn.Module, layer: nn.RNNBase, num_classes: int):
         super().__init__()

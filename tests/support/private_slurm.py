@@ -1,7 +1,7 @@
-"""A SLURM of one's own: daemons on this computer that play a cluster, all in one folder.
+"""A private SLURM cluster: all daemons run on this computer, with all files in one folder.
 
-Nothing under /etc, /run or /var is read or written, no service is started, root is not needed.
-Needs the programs of Debian's `slurm-wlm`.
+Nothing under /etc, /run or /var is read or written, no service is started, and root is not needed.
+It requires the programs of Debian's `slurm-wlm`.
 """
 
 import os
@@ -17,8 +17,8 @@ from getpass import getuser
 from pathlib import Path
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "sinfo")
-OF_JOBS = ("SLURM_", "SBATCH_", "SRUN_", "MASTER_", "RNN_LAB_RUN")
-OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+JOB_VARIABLES = ("SLURM_", "SBATCH_", "SRUN_", "MASTER_", "RNN_LAB_RUN")
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 
 CONFIG = """\
 ClusterName=lab
@@ -72,41 +72,43 @@ class Cluster:
     """A running cluster.
 
     Attributes:
-        environment: Variables for its clients, such as `sbatch`.
+        environment: Environment variables for clients such as `sbatch`.
     """
 
     def __init__(self, folder: Path) -> None:
-        own = {name: text for name, text in os.environ.items() if not name.startswith(OF_JOBS)}
-        self.environment = own | {"SLURM_CONF": str(folder / "slurm.conf")}
+        inherited = {
+            name: text for name, text in os.environ.items() if not name.startswith(JOB_VARIABLES)
+        }
+        self.environment = inherited | {"SLURM_CONF": str(folder / "slurm.conf")}
 
-    def run(self, *words: str | Path) -> str:
-        """Run a client and give what it says."""
+    def run(self, *args: str | Path) -> str:
+        """Run a client and return its standard output."""
         finished = subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, check=False, timeout=60
+            args, env=self.environment, capture_output=True, text=True, check=False, timeout=60
         )
-        assert finished.returncode == 0, f"{words}: {finished.stderr}"
+        assert finished.returncode == 0, f"{args}: {finished.stderr}"
         return finished.stdout.strip()
 
     def about(self, job: str, key: str) -> str:
-        """What the controller says of a job, such as its `JobState`."""
-        found = re.search(rf"(?:^| ){key}=(\S*)", self.run("scontrol", "show", "job", "-o", job))
-        return found[1] if found else ""
+        """Return a field of a job, such as its `JobState`, from the controller."""
+        match = re.search(rf"(?:^| ){key}=(\S*)", self.run("scontrol", "show", "job", "-o", job))
+        return match[1] if match else ""
 
     def state(self, job: str) -> str:
-        """State of a job."""
+        """Return the state of a job."""
         return self.about(job, "JobState")
 
-    def ended(self, job: str, seconds: float = 240) -> str:
-        """Wait until a job is over; its state then. A job that is put back is not."""
-        wait(lambda: self.state(job) in OVER, seconds, lambda: f"{job}: {self.state(job)}")
+    def wait_for_end(self, job: str, seconds: float = 240) -> str:
+        """Wait until a job has ended, a requeued one for good; return its final state."""
+        wait(lambda: self.state(job) in ENDED, seconds, lambda: f"{job}: {self.state(job)}")
         return self.state(job)
 
 
 def wait(until: Callable[[], bool], seconds: float, about: Callable[[], str] = str) -> None:
-    """Wait for something.
+    """Wait until a condition is true.
 
     Raises:
-        TimeoutError: If it does not come.
+        TimeoutError: If it is not true within the time limit.
     """
     end = time.monotonic() + seconds
     while not until():
@@ -116,18 +118,18 @@ def wait(until: Callable[[], bool], seconds: float, about: Callable[[], str] = s
 
 
 def missing() -> list[str]:
-    """Programs that are not installed."""
+    """Return the required programs that are not installed."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
 @contextmanager
 def private_slurm(folder: Path, nodes: int = 2, *, warning: bool = True) -> Iterator[Cluster]:
-    """Start a cluster, and end it.
+    """Start a cluster, and stop it at the end of the block.
 
     Args:
-        folder: An empty one.
-        nodes: How many computers it plays.
-        warning: Whether a job that is to make room is sent its own signal, not SIGTERM.
+        folder: An empty folder.
+        nodes: Number of simulated nodes.
+        warning: Whether a preempted job receives the signal that it requested, not SIGTERM.
     """
     for name in ("state", "spool", "pids", "log"):
         (folder / name).mkdir(parents=True)
@@ -144,7 +146,7 @@ def private_slurm(folder: Path, nodes: int = 2, *, warning: bool = True) -> Iter
     (folder / "slurm.conf").write_text(CONFIG.format(**values))
     (folder / "plugstack.conf").write_text("")
     (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")  # read, though not used
-    prolog = folder / "prolog"  # the names of the nodes mean nothing to the network
+    prolog = folder / "prolog"  # node names cannot be resolved
     prolog.write_text('#!/bin/sh\necho "export MASTER_ADDR=127.0.0.1"\n')
     prolog.chmod(0o755)
     cluster = Cluster(folder)
@@ -161,39 +163,39 @@ def private_slurm(folder: Path, nodes: int = 2, *, warning: bool = True) -> Iter
 
 
 def _free_ports(number: int) -> int:
-    """The first of some neighboring ports that nobody listens at."""
+    """Return the first of a number of consecutive free ports."""
     for first in range(26_800 + os.getpid() % 1000, 30_000, number):
         sockets = [socket.socket() for _ in range(number)]
         try:
-            for offset, each in enumerate(sockets):
-                each.bind(("127.0.0.1", first + offset))
+            for offset, sock in enumerate(sockets):
+                sock.bind(("127.0.0.1", first + offset))
         except OSError:
             continue
         finally:
-            for each in sockets:
-                each.close()
+            for sock in sockets:
+                sock.close()
         return first
     raise RuntimeError("no free ports")
 
 
 def _end(cluster: Cluster, folder: Path) -> None:
-    """Cancel all jobs, then end the daemons that wrote their numbers into the folder."""
-    numbers = {path.name: int(path.read_text()) for path in (folder / "pids").iterdir()}
-    if _lives(numbers.get("slurmctld", 0)):
+    """Cancel all jobs, then stop the daemons by the process ids in the folder."""
+    pids = {path.name: int(path.read_text()) for path in (folder / "pids").iterdir()}
+    if _is_alive(pids.get("slurmctld", 0)):
         subprocess.run(["scancel", "-u", getuser()], env=cluster.environment, check=False)
         wait(lambda: not cluster.run("squeue", "-h"), 60, lambda: cluster.run("squeue"))
-    for number in filter(_lives, numbers.values()):
-        os.kill(number, signal.SIGTERM)
+    for pid in filter(_is_alive, pids.values()):
+        os.kill(pid, signal.SIGTERM)
     try:
-        wait(lambda: not any(map(_lives, numbers.values())), 20)
+        wait(lambda: not any(map(_is_alive, pids.values())), 20)
     except TimeoutError:
-        for number in filter(_lives, numbers.values()):
-            os.kill(number, signal.SIGKILL)
+        for pid in filter(_is_alive, pids.values()):
+            os.kill(pid, signal.SIGKILL)
 
 
-def _lives(number: int) -> bool:
-    """Whether there is a process of this number that is not about to be forgotten."""
+def _is_alive(pid: int) -> bool:
+    """Return whether a process exists and is not a zombie."""
     try:
-        return number > 0 and ") Z" not in Path("/proc", str(number), "stat").read_text()
+        return pid > 0 and ") Z" not in Path("/proc", str(pid), "stat").read_text()
     except OSError:
         return False

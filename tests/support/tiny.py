@@ -1,4 +1,4 @@
-"""A task and data small enough to see through: one linear layer, eight examples."""
+"""A minimal task and data: one linear layer, eight examples."""
 
 import math
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class StepOutput(NamedTuple):
 
 
 class TinyTask(LightningModule):
-    """Logs as a Task does; `val_losses` are told instead of measured, NaN comes when asked."""
+    """Log as a Task does, with optional scripted `val_losses` and a NaN loss at step `nan_at`."""
 
     monitor, mode = "val/loss", "min"
     nan_ranks = (0, 1)
@@ -44,16 +44,19 @@ class TinyTask(LightningModule):
         return loss
 
     def validation_step(self, batch, batch_idx):
-        told = self.val_losses[self.current_epoch : self.current_epoch + 1]
+        scripted = self.val_losses[self.current_epoch : self.current_epoch + 1]
         self.log(
-            "val/loss", told[0] if told else self.step(batch).loss, batch_size=4, sync_dist=True
+            "val/loss",
+            scripted[0] if scripted else self.step(batch).loss,
+            batch_size=4,
+            sync_dist=True,
         )
 
     def test_step(self, batch, batch_idx):
-        scores = self.step(batch)
-        self.metrics["test"].update(scores.predictions, scores.targets)
-        self.log("test/loss", scores.loss, batch_size=4, sync_dist=True)
-        return scores
+        output = self.step(batch)
+        self.metrics["test"].update(output.predictions, output.targets)
+        self.log("test/loss", output.loss, batch_size=4, sync_dist=True)
+        return output
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
@@ -68,7 +71,7 @@ class TinySplit:
 
 
 class Batches:
-    """A loader without workers; a bare list would be taken for several loaders."""
+    """A loader without workers; Lightning would treat a plain list as several loaders."""
 
     def __init__(self, batches):
         self.batches = list(batches)
@@ -81,7 +84,7 @@ class Batches:
 
 
 class TinyData(LightningDataModule):
-    """Eight examples in two batches of four; the test loader gives them backwards."""
+    """Eight examples in two batches of four; the test loader has them in reverse order."""
 
     label_names = ("bad", "good")
 

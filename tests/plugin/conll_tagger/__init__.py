@@ -1,4 +1,4 @@
-"""A task in a package of its own: words tagged with a label each, from CoNLL-like files."""
+"""A task in a separate package: tag the words of CoNLL-like files."""
 
 from conll_tagger.data import ConllFiles
 from conll_tagger.model import WordTagger

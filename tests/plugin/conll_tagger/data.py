@@ -1,4 +1,4 @@
-"""Sentences of words and tags: one word and its tag per line, an empty line between sentences."""
+"""Sentences of words and tags: one word and tag per line, empty lines between sentences."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -17,7 +17,7 @@ Sentence = list[tuple[str, str]]
 
 
 class TagBatch(NamedTuple):
-    """Ids of words and of tags, `(batch, time)` int64 (-100 on padding), and lengths `(batch,)`."""
+    """Ids of words and tags, `(batch, time)` int64 (tags: -100 on padding), and lengths."""
 
     tokens: Tensor
     tags: Tensor
@@ -29,7 +29,7 @@ class TagBatch(NamedTuple):
 
 
 def read_sentences(path: str) -> Iterator[Sentence]:
-    """Read the sentences of a file; a line without two columns is refused."""
+    """Read the sentences of a file; a line without two columns raises a `UserError`."""
     sentence: Sentence = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
         match line.split():
@@ -39,7 +39,7 @@ def read_sentences(path: str) -> Iterator[Sentence]:
                 yield from [sentence] if sentence else []
                 sentence = []
             case columns:
-                raise UserError(f"{path} line {number} has {len(columns)} columns, wanted 2")
+                raise UserError(f"{path} line {number} has {len(columns)} columns, expected 2")
     yield from [sentence] if sentence else []
 
 
@@ -57,11 +57,11 @@ class Sentences:
 
     def __getitem__(self, rows: np.ndarray) -> TagBatch:
         """Gather sentences into one padded batch."""
-        chosen = [self.sentences[row] for row in rows]
+        sentences = [self.sentences[row] for row in rows]
         lengths = torch.from_numpy(self.lengths[rows])
-        tokens = torch.full((len(chosen), int(lengths.max())), PAD)
+        tokens = torch.full((len(sentences), int(lengths.max())), PAD)
         tags = torch.full_like(tokens, -100)
-        for row, sentence in enumerate(chosen):
+        for row, sentence in enumerate(sentences):
             ids = [self._words.get(word, UNKNOWN) for word, _ in sentence]
             tokens[row, : len(ids)] = torch.tensor(ids)
             tags[row, : len(ids)] = torch.tensor([self._tags[tag] for _, tag in sentence])
@@ -69,7 +69,7 @@ class Sentences:
 
 
 class ConllFiles(LabDataModule):
-    """Your own tagged words, one file per split; words and tags may come from a checkpoint."""
+    """Files of tagged words, one per split; `vocab_from` reuses the vocabulary of a checkpoint."""
 
     batch_type = TagBatch
     linked = ("vocab_size", "num_classes")
@@ -86,12 +86,12 @@ class ConllFiles(LabDataModule):
     ) -> None:
         super().__init__(batch_size)
         self.files = {"train": train, "valid": valid, "test": test}
-        self._given = Checkpoint.open(vocab_from).data if vocab_from else None
+        self._stored = Checkpoint.open(vocab_from).data if vocab_from else None
 
     @cached_property
     def _vocabulary(self) -> tuple[list[str], list[str]]:
-        if self._given is not None:
-            return self._given["words"], self._given["labels"]
+        if self._stored is not None:
+            return self._stored["words"], self._stored["labels"]
         pairs = [pair for sentence in self._read("train") for pair in sentence]
         words = sorted({word for word, _ in pairs})
         return ["<pad>", "<unk>", *words], sorted({tag for _, tag in pairs})
@@ -99,17 +99,17 @@ class ConllFiles(LabDataModule):
     def _read(self, name: str) -> list[Sentence]:
         path = self.files[name]
         if path is None:
-            raise UserError(f"ConllFiles has no {name} split: give --data.{name}=FILE")
+            raise UserError(f"ConllFiles has no {name} split: set --data.{name}=FILE")
         return list(read_sentences(path))
 
     @property
     def vocab_size(self) -> int:
-        """Words in the vocabulary."""
+        """Number of words in the vocabulary."""
         return len(self._vocabulary[0])
 
     @property
     def label_names(self) -> list[str]:
-        """The tags in the order of their ids."""
+        """Tags in the order of their ids."""
         return self._vocabulary[1]
 
     def split(self, name: str) -> Sentences:
@@ -117,5 +117,5 @@ class ConllFiles(LabDataModule):
         return Sentences(self._read(name), *self._vocabulary)
 
     def build_spec(self) -> dict[str, Any]:
-        """Add the words to what a checkpoint stores."""
+        """Add the vocabulary to the build specification."""
         return {**super().build_spec(), "words": self._vocabulary[0]}

@@ -1,4 +1,4 @@
-"""A bidirectional LSTM that tags words, and the table of errors that a test writes."""
+"""A bidirectional LSTM tagger, and its report of errors."""
 
 import csv
 from typing import Any
@@ -17,15 +17,15 @@ from rnn_lab.training.reports import report_path, should_write
 
 
 class TagErrors(Callback):
-    """Count which tag was predicted instead of which, in `tag_errors.csv`."""
+    """Count wrong predictions by true and predicted tag, in `tag_errors.csv`."""
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.counts: dict[tuple[int, int], int] = {}
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
-        found = outputs.predictions.argmax(1)
-        wrong = (found != outputs.targets) & (outputs.targets >= 0)
-        pairs = zip(outputs.targets[wrong].tolist(), found[wrong].tolist(), strict=True)
+        predicted = outputs.predictions.argmax(1)
+        wrong = (predicted != outputs.targets) & (outputs.targets >= 0)
+        pairs = zip(outputs.targets[wrong].tolist(), predicted[wrong].tolist(), strict=True)
         for pair in pairs:
             self.counts[pair] = self.counts.get(pair, 0) + 1
 
@@ -62,24 +62,24 @@ class WordTagger(Task):
         self.head = nn.Linear(self.recurrent.output_size, num_classes)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Score the tags of each word, `(batch, time, num_classes)`."""
+        """Compute the logits of each word, `(batch, time, num_classes)`."""
         output, _ = self.recurrent(self.embedding(tokens), lengths)
         return self.head(output)
 
     def step(self, batch: TagBatch) -> StepOutput:
-        """Compute the cross-entropy over all real words."""
+        """Compute the mean cross-entropy over all real words."""
         logits = self(batch.tokens, batch.lengths).flatten(0, 1)
         targets = batch.tags.flatten()
         loss = nn.functional.cross_entropy(logits, targets, ignore_index=-100)
         return StepOutput(loss, logits.detach().softmax(1), targets, int(batch.lengths.sum()))
 
     def configure_metrics(self) -> dict[str, Metric]:
-        """Accuracy over all words."""
+        """Return the accuracy over all real words."""
         options = {"average": "micro", "ignore_index": -100}
         return {"accuracy": MulticlassAccuracy(self.num_classes, **options)}
 
     def reports(self) -> list[Callback]:
-        """The table of errors."""
+        """Return the report of errors."""
         return [TagErrors()]
 
     @torch.inference_mode()

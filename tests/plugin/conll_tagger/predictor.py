@@ -1,4 +1,4 @@
-"""Tags for raw sentences whose words are separated by spaces."""
+"""Predictor for raw sentences whose words are separated by spaces."""
 
 from typing import Any, Self
 
@@ -9,7 +9,7 @@ from rnn_lab.core.predictor import Answer, check_data_sizes, pad_ids
 
 
 class TagPredictor(RecordPredictor):
-    """Tags raw sentences; each answer has its `text` and its `tags`, separated by spaces."""
+    """Tag raw sentences; an answer has the `text` and its `tags`, separated by spaces."""
 
     columns = ("text", "tags")
     line = "tags"
@@ -20,13 +20,13 @@ class TagPredictor(RecordPredictor):
 
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:
-        """Take words and tags from what the data module stored."""
+        """Build the predictor from a task and the stored words and tags."""
         check_data_sizes(task, vocab_size=data["words"], num_classes=data["labels"])
         return cls(task, data["words"], data["labels"])
 
     def _answer(self, raw: list[str]) -> list[Answer]:
         rows = [[self.ids.get(word, UNKNOWN) for word in text.split()] for text in raw]
-        real = [row for row in rows if row]
-        found = iter(self.task.tags(*pad_ids(real)) if real else [])
-        tags = [[self.labels[tag] for tag in next(found)] if row else [] for row in rows]
+        nonempty = [row for row in rows if row]
+        predicted = iter(self.task.tags(*pad_ids(nonempty)) if nonempty else [])
+        tags = [[self.labels[tag] for tag in next(predicted)] if row else [] for row in rows]
         return [{"text": t, "tags": " ".join(names)} for t, names in zip(raw, tags, strict=True)]
