@@ -79,7 +79,7 @@ def prepare(path: str) -> None:
     train, valid = data.split("train"), data.split("valid")
     print(
         f"{len(train):,} texts to train on, {len(valid):,} to validate on, "
-        f"{train.offsets[-1] + valid.offsets[-1]:,} words, {data.vocab_size:,} of them known"
+        f"{train.offsets[0][-1] + valid.offsets[0][-1]:,} words, {data.vocab_size:,} of them known"
     )
 
 

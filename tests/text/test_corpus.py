@@ -91,9 +91,9 @@ class TestDrawnSplits:
 
     def test_they_depend_on_the_seed_and_the_texts_alone(self, tmp_path: Path) -> None:
         first = sorted(self.labeled(self.draw(tmp_path / "1", self.ROWS), "valid"))
-        again = sorted(self.labeled(self.draw(tmp_path / "2", self.ROWS[::-1]), "valid"))
+        reversed_rows = sorted(self.labeled(self.draw(tmp_path / "2", self.ROWS[::-1]), "valid"))
         other = sorted(self.labeled(self.draw(tmp_path / "3", self.ROWS, seed=-1), "valid"))
-        assert first == again
+        assert first == reversed_rows
         assert first != other
 
     def test_a_test_split_can_be_drawn(self, tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_a_killed_build_is_not_taken_for_a_corpus(tmp_path: Path, left: int) -> 
     assert run(left).returncode == -signal.SIGKILL
     assert len(list(tmp_path.glob("*.part"))) == 1
     assert not list(tmp_path.glob("*/corpus.json"))
-    again = run(-1)
-    assert (again.returncode, again.stdout) == (0, "40\n"), again.stderr
+    second = run(-1)
+    assert (second.returncode, second.stdout) == (0, "40\n"), second.stderr
     assert not list(tmp_path.glob("*.part"))
     (meta,) = tmp_path.glob("*/corpus.json")
     assert json.loads(meta.read_text())["splits"] == ["train", "valid"]

@@ -40,22 +40,22 @@ def texts(corpus: TextCorpus, split: str) -> list[str]:
 
 
 @pytest.fixture
-def given(tmp_path: Path) -> TextCorpus:
-    return build(tmp_path / "given", {"train": TRAIN, "valid": VALID, "test": TEST})
+def corpus(tmp_path: Path) -> TextCorpus:
+    return build(tmp_path / "corpus", {"train": TRAIN, "valid": VALID, "test": TEST})
 
 
-def test_the_rows_of_a_corpus_are_the_encoded_texts(given: TextCorpus) -> None:
+def test_the_rows_of_a_corpus_are_the_encoded_texts(corpus: TextCorpus) -> None:
     for name, rows in {"train": TRAIN, "valid": VALID, "test": TEST}.items():
-        split = given.splits[name]
+        split = corpus.splits[name]
         for row, (label, text) in enumerate(rows):
             ids = split.ids[0][split.offsets[0][row] : split.offsets[0][row + 1]]
-            assert ids.tolist() == given.tokenizer.encode([text])[0]
+            assert ids.tolist() == corpus.tokenizer.encode([text])[0]
             assert split.text(row) == text
-            assert given.labels[split.labels[row]] == label
+            assert corpus.labels[split.labels[row]] == label
         assert split.lengths.tolist() == np.diff(split.offsets[0]).tolist()
         assert len(split) == len(rows)
         assert split.class_counts == [
-            sum(label == name for label, _ in rows) for name in given.labels
+            sum(label == name for label, _ in rows) for name in corpus.labels
         ]
 
 
@@ -72,11 +72,11 @@ def test_texts_are_encoded_in_order_over_several_chunks(
     assert texts(corpus, "valid") == [text for _, text in rows]
 
 
-def test_the_vocabulary_comes_from_the_training_split_alone(given: TextCorpus) -> None:
-    assert "film" in given.tokenizer.words
+def test_the_vocabulary_comes_from_the_training_split_alone(corpus: TextCorpus) -> None:
+    assert "film" in corpus.tokenizer.words
     for word in ("dull", "awful"):
-        assert word not in given.tokenizer.words
-        assert UNK_ID in given.tokenizer.encode([word])[0]
+        assert word not in corpus.tokenizer.words
+        assert UNK_ID in corpus.tokenizer.encode([word])[0]
 
 
 def test_the_vocabulary_ignores_the_drawn_validation_split(tmp_path: Path) -> None:
@@ -170,12 +170,12 @@ def test_a_given_tokenizer_encodes_all_splits(tmp_path: Path) -> None:
     assert corpus.splits["test"][np.array([1])].tokens.tolist() == tokenizer.encode(["awful"])
 
 
-def test_a_batch_contains_its_padded_rows(given: TextCorpus) -> None:
-    split = given.splits["train"]
+def test_a_batch_contains_its_padded_rows(corpus: TextCorpus) -> None:
+    split = corpus.splits["train"]
     rows = np.array([2, 0, 1, 1])
     batch = split[rows]
-    encoded = given.tokenizer.encode([TRAIN[row][1] for row in rows])
+    encoded = corpus.tokenizer.encode([TRAIN[row][1] for row in rows])
     longest = max(map(len, encoded))
     assert batch.tokens.tolist() == [ids + [PAD_ID] * (longest - len(ids)) for ids in encoded]
     assert batch.lengths.tolist() == [len(ids) for ids in encoded]
-    assert batch.labels.tolist() == [given.labels.index(TRAIN[row][0]) for row in rows]
+    assert batch.labels.tolist() == [corpus.labels.index(TRAIN[row][0]) for row in rows]

@@ -32,7 +32,7 @@ def as_csv(path: Path) -> dict[str, Any]:
     return {"train": str(path.with_suffix(".csv"))}
 
 
-def as_csv_of_other_columns(path: Path) -> dict[str, Any]:
+def as_csv_with_other_columns(path: Path) -> dict[str, Any]:
     lines = [f"{i},{text},{label}\n" for i, (label, text) in enumerate(ROWS)]
     path.with_suffix(".csv").write_text("".join(lines))
     columns = {"header": False, "text": 2, "label": 3}
@@ -57,13 +57,13 @@ def as_lines(path: Path) -> dict[str, Any]:
     return {"train": str(path.with_suffix(".txt"))}
 
 
-def as_packed_lines(path: Path) -> dict[str, Any]:
+def as_compressed_lines(path: Path) -> dict[str, Any]:
     plain = Path(as_lines(path)["train"])
     plain.with_suffix(".txt.gz").write_bytes(gzip.compress(plain.read_bytes()))
     return {"train": str(plain.with_suffix(".txt.gz"))}
 
 
-def as_lines_of_another_name(path: Path) -> dict[str, Any]:
+def as_lines_with_another_suffix(path: Path) -> dict[str, Any]:
     Path(as_lines(path)["train"]).rename(path.with_suffix(".all"))
     return {"train": str(path.with_suffix(".all")), "format": "txt"}
 
@@ -83,8 +83,8 @@ def as_archive(path: Path) -> dict[str, Any]:
 
 
 WRITERS = (
-    *(as_csv, as_csv_of_other_columns, as_tsv, as_jsonl, as_lines, as_packed_lines),
-    *(as_lines_of_another_name, as_folder, as_archive),
+    *(as_csv, as_csv_with_other_columns, as_tsv, as_jsonl, as_lines, as_compressed_lines),
+    *(as_lines_with_another_suffix, as_folder, as_archive),
 )
 
 
@@ -100,7 +100,7 @@ def lines(tmp_path: Path) -> str:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, lines: str) -> str:
-    """What training on the lines leaves of the data in a checkpoint."""
+    """A checkpoint of training on the lines."""
     data = TextFiles(train=lines, tokenizer=THREE_TOKENS)
     return handmade.write(tmp_path / "trained.ckpt", data=data.build_spec())
 
@@ -111,7 +111,7 @@ def written(path: Path, content: str, encoding: str = "utf-8") -> str:
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_own_files_of_every_format_give_the_same_data(tmp_path: Path, write: Write) -> None:
+def test_files_of_all_formats_have_the_same_content(tmp_path: Path, write: Write) -> None:
     data = TextFiles(**write(tmp_path / "texts"), split=SplitConfig(0.2))
     assert sorted(rows_of(data, "train") + rows_of(data, "valid")) == sorted(ROWS)
     assert data.label_names == ["bad", "good"]
@@ -122,7 +122,7 @@ def test_own_files_of_every_format_give_the_same_data(tmp_path: Path, write: Wri
     assert batch.tokens.shape == (24, 4)
 
 
-def test_given_splits_are_taken_as_they_are(tmp_path: Path, lines: str) -> None:
+def test_files_of_all_splits_are_used_unchanged(tmp_path: Path, lines: str) -> None:
     valid = written(tmp_path / "valid.txt", "good so good\n")
     test = written(tmp_path / "test.txt", "bad so bad\nbad text 0 is read\n")
     data = TextFiles(train=lines, valid=valid, test=test)
@@ -132,9 +132,7 @@ def test_given_splits_are_taken_as_they_are(tmp_path: Path, lines: str) -> None:
     assert "so" not in data.tokenizer.words
 
 
-def test_what_was_noticed_is_told(
-    tmp_path: Path, lines: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_notices_are_logged(tmp_path: Path, lines: str, caplog: pytest.LogCaptureFixture) -> None:
     test = written(tmp_path / "test.txt", "bad text 0 is read\nbad \n")
     with caplog.at_level(logging.INFO, "rnn_lab"):
         TextFiles(train=lines, test=test).split("test")
@@ -144,7 +142,7 @@ def test_what_was_noticed_is_told(
     ]
 
 
-def test_other_encodings_are_read_when_named(tmp_path: Path) -> None:
+def test_other_encodings_can_be_set(tmp_path: Path) -> None:
     path = written(tmp_path / "texts.txt", "good d\u00e9j\u00e0 \u201cvu\u201d\n" * 9, "cp1252")
     with pytest.raises(UserError, match=r"is not utf-8 at line 1 .*set its encoding"):
         TextFiles(train=path).split("train")
@@ -161,7 +159,7 @@ def test_a_separator_makes_the_data_multi_label(tmp_path: Path) -> None:
     assert data.split("train")[np.arange(3)].labels.tolist() == [[1, 1], [0, 1], [0, 0]]
 
 
-def test_a_missing_test_split_is_wished_for(lines: str) -> None:
+def test_a_missing_file_option_is_reported(lines: str) -> None:
     with pytest.raises(UserError, match=r"TextFiles has no test split: set --data.test=FILE"):
         TextFiles(train=lines).split("test")
     with pytest.raises(UserError, match="TextFiles needs a training file"):
@@ -170,27 +168,27 @@ def test_a_missing_test_split_is_wished_for(lines: str) -> None:
         TextFiles(test=lines)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_file_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.csv"):
         TextFiles(train=str(tmp_path / "nowhere.csv")).split("train")
 
 
 @pytest.mark.parametrize("value", [0, 1, -0.1])
-def test_a_fraction_that_leaves_nothing_is_named(lines: str, value: float) -> None:
+def test_an_invalid_fraction_is_refused(lines: str, value: float) -> None:
     with pytest.raises(UserError, match=f"valid_fraction must be between 0 and 1, got {value}"):
         TextFiles(train=lines, split={"valid_fraction": value})
 
 
-def test_max_length_zero_is_not_taken_for_none(lines: str) -> None:
+def test_max_length_zero_is_refused(lines: str) -> None:
     with pytest.raises(UserError, match="max_length must be at least 1, got 0"):
         TextFiles(train=lines, tokenizer={"max_length": 0})
 
 
-class TestPreparation:
-    """A corpus is prepared once, and again when anything changes that it depends on."""
+class TestCache:
+    """A corpus is built once, and again if anything that it depends on changes."""
 
     @pytest.fixture
-    def prepared(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    def builds(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         folders: list[Path] = []
 
         build = TextCorpusBuilder.build
@@ -202,16 +200,16 @@ class TestPreparation:
         monkeypatch.setattr(TextCorpusBuilder, "build", record)
         return folders
 
-    def test_the_same_file_and_settings_are_prepared_once(
-        self, lines: str, prepared: list[Path]
+    def test_the_same_content_and_options_are_built_once(
+        self, lines: str, builds: list[Path]
     ) -> None:
         TextFiles(train=lines).split("train")
         TextFiles(train=lines, batch_size=8).split("valid")
         copied = Path(lines).with_name("copy.txt")
         copied.write_bytes(Path(lines).read_bytes())
-        TextFiles(train=str(copied)).split("train")  # the content counts, not the name
-        assert len(prepared) == 1
-        assert prepared[0].is_relative_to(user_cache_path("rnn_lab") / "prepared")
+        TextFiles(train=str(copied)).split("train")  # the key is the content, not the name
+        assert len(builds) == 1
+        assert builds[0].is_relative_to(user_cache_path("rnn_lab") / "prepared")
 
     @pytest.mark.parametrize(
         "option",
@@ -228,34 +226,32 @@ class TestPreparation:
         ],
         ids=str,
     )
-    def test_another_setting_is_prepared_anew(
-        self, lines: str, prepared: list[Path], option: dict[str, Any]
+    def test_another_option_is_built_again(
+        self, lines: str, builds: list[Path], option: dict[str, Any]
     ) -> None:
         TextFiles(train=lines).split("train")
         TextFiles(train=lines, **option).split("train")
-        assert len(prepared) == 2
+        assert len(builds) == 2
 
-    def test_another_content_is_prepared_anew(self, lines: str, prepared: list[Path]) -> None:
+    def test_another_content_is_built_again(self, lines: str, builds: list[Path]) -> None:
         TextFiles(train=lines).split("train")
         with open(lines, "a") as file:
             file.writelines(f"good new {i}\n" for i in range(20))
         assert "new" in TextFiles(train=lines).tokenizer.words
-        assert len(prepared) == 2
+        assert len(builds) == 2
 
-    def test_another_name_in_a_folder_is_prepared_anew(
-        self, tmp_path: Path, prepared: list[Path]
-    ) -> None:
+    def test_another_folder_name_is_built_again(self, tmp_path: Path, builds: list[Path]) -> None:
         options = as_folder(tmp_path / "texts")
         TextFiles(**options).split("train")
         (tmp_path / "texts/good").rename(tmp_path / "texts/fine")
         assert TextFiles(**options).label_names == ["bad", "fine"]
-        assert len(prepared) == 2
+        assert len(builds) == 2
 
 
-class TestFromACheckpoint:
-    """Reading other files with the vocabulary and the labels of a checkpoint."""
+class TestFromCheckpoint:
+    """Other files with the vocabulary and the labels of a checkpoint."""
 
-    def test_a_test_file_alone_is_enough(self, tmp_path: Path, lines: str, checkpoint: str) -> None:
+    def test_a_test_file_is_sufficient(self, tmp_path: Path, lines: str, checkpoint: str) -> None:
         path = written(tmp_path / "test.txt", "good new text 0 is read\n")
         data = TextFiles(test=path, vocab_from_checkpoint=checkpoint, tokenizer=THREE_TOKENS)
         trained = TextFiles(train=lines, tokenizer=THREE_TOKENS)
@@ -267,7 +263,7 @@ class TestFromACheckpoint:
         assert batch.tokens.tolist() == trained.tokenizer.encode(["new text 0 is read"])
         assert batch.labels.tolist() == [1]
 
-    def test_only_the_split_that_is_asked_for_is_read(
+    def test_only_the_requested_split_is_read(
         self, tmp_path: Path, lines: str, checkpoint: str
     ) -> None:
         test = written(tmp_path / "test.txt", "good film\n")
@@ -275,12 +271,14 @@ class TestFromACheckpoint:
         data = TextFiles(train=lines, test=test, vocab_from_checkpoint=checkpoint)
         assert len(data.split("test")) == 1
 
-    def test_a_label_the_checkpoint_lacks_is_named(self, tmp_path: Path, checkpoint: str) -> None:
+    def test_a_label_unknown_to_the_checkpoint_is_refused(
+        self, tmp_path: Path, checkpoint: str
+    ) -> None:
         path = written(tmp_path / "test.txt", "fair so so\n")
         with pytest.raises(UserError, match="has the label 'fair'; known are bad, good"):
             TextFiles(test=path, vocab_from_checkpoint=checkpoint).split("test")
 
-    def test_no_path_of_this_machine_is_kept(self, tmp_path: Path, checkpoint: str) -> None:
+    def test_checkpoints_contain_no_paths(self, tmp_path: Path, checkpoint: str) -> None:
         arguments = Checkpoint.open(checkpoint).data["init_args"]
         assert set(arguments).isdisjoint(TextFiles.machine_specific)
         assert str(tmp_path) not in repr(arguments)
@@ -294,17 +292,18 @@ class TestFromACheckpoint:
             TextFiles(test="x.txt", vocab_from_checkpoint=path)
 
 
-def test_word_vectors_are_those_of_known_words(tmp_path: Path, lines: str) -> None:
+def test_word_vectors_are_those_of_words_in_the_vocabulary(tmp_path: Path, lines: str) -> None:
     path = written(tmp_path / "vectors.txt", "read 1 2\nunheard 3 4\n")
     data = TextFiles(train=lines, vectors=path)
-    found = data.word_vectors(2)
-    assert found is not None
-    assert data.tokenizer.decode(found[0].tolist()) == ["read"]
-    assert found[1].tolist() == [[1, 2]]
+    word_vectors = data.word_vectors(2)
+    assert word_vectors is not None
+    ids, vectors = word_vectors
+    assert data.tokenizer.decode(ids.tolist()) == ["read"]
+    assert vectors.tolist() == [[1, 2]]
     assert TextFiles(train=lines).word_vectors(2) is None
 
 
-def test_generated_reviews_have_the_sizes_asked_for() -> None:
+def test_generated_splits_have_the_requested_sizes() -> None:
     data = SyntheticReviews(train_size=60, valid_size=20, test_size=30)
     assert {name: len(data.split(name)) for name in data.sizes} == data.sizes
     assert data.label_names == ["negative", "positive"]
@@ -313,7 +312,7 @@ def test_generated_reviews_have_the_sizes_asked_for() -> None:
         SyntheticReviews(test_size=0)
 
 
-def test_another_data_seed_draws_other_reviews() -> None:
+def test_another_data_seed_generates_other_reviews() -> None:
     first, second = (
         SyntheticReviews(20, 5, 5, data_seed=seed).split("train").text(0) for seed in (0, 1)
     )
