@@ -1,14 +1,14 @@
-"""Decoding speed of a trained translator on a CPU: whole batches against a sentence at a time.
+"""Decoding speed of a trained translator on a CPU: batches against single sentences.
 
     python tests/benchmarks/decoding_speed.py --ckpt_path PATH [--beam_size 5] [--rounds 3]
 
-Translates Multi30k's 1,000 test sentences in three ways that must agree: as `rnn-lab predict` does
-(batches of like lengths, the source projected once and not copied for the beam, finished sentences
-leave); the same with batches of one sentence; and the textbook's loop in plain PyTorch (`nn.LSTM`,
-`nn.Linear`), which decodes one sentence at a time, copies the source for each hypothesis and
-projects it again at every step. The ways take turns in one process. Run it on an idle machine, with
-a checkpoint of a translator from English to German, such as `make figures` leaves in
-`runs/translation`.
+Translate the 1,000 test sentences of Multi30k with three implementations that must agree: that of
+`rnn-lab predict` (batches of similar lengths, the source is projected once and not copied for the
+beam, finished sentences are removed from the batch); the same with batches of one sentence; and a
+textbook beam search in plain PyTorch (`nn.LSTM`, `nn.Linear`), which decodes one sentence at a
+time, copies the source for each hypothesis and projects it again at every step. The
+implementations alternate in one process. Run it on an idle machine, with a checkpoint of a
+translator from English to German, such as `make figures` writes to `runs/translation`.
 """
 
 import argparse
@@ -34,8 +34,8 @@ from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
 
 @torch.inference_mode()
-def textbook_beam(net: Seq2Seq, row: list[int], width: int, longest: int, alpha: float) -> float:
-    """Decode one sentence as textbooks do; the score of the best translation."""
+def textbook_beam(net: Seq2Seq, row: list[int], width: int, max_length: int, alpha: float) -> float:
+    """Decode one sentence as textbooks do; returns the score of the best translation."""
     src = torch.tensor([row])
     memory, state = net.encoder(src)
     state = net.decoder.start(net.bridge(state))
@@ -45,35 +45,35 @@ def textbook_beam(net: Seq2Seq, row: list[int], width: int, longest: int, alpha:
     total = torch.full((width,), -torch.inf)
     total[0] = 0.0
     finished: list[float] = []
-    for n in range(1, longest + 2):
+    for n in range(1, max_length + 2):
         logits, state, _ = net.decoder(tokens, state, memory)
         logprobs = logits.squeeze(1).log_softmax(-1)
         logprobs[:, [PAD_ID, BOS_ID]] = -torch.inf
-        if n > longest:
+        if n > max_length:
             logprobs[:, [i for i in range(logprobs.size(1)) if i != EOS_ID]] = -torch.inf
         best, flat = (total.unsqueeze(1) + logprobs).flatten().topk(2 * width)
         norm = ((5 + n) / 6) ** alpha
-        going: list[tuple[float, int, int]] = []
-        for place, (value, index) in enumerate(zip(best.tolist(), flat.tolist(), strict=True)):
+        alive: list[tuple[float, int, int]] = []
+        for rank, (value, index) in enumerate(zip(best.tolist(), flat.tolist(), strict=True)):
             beam, token = divmod(index, logprobs.size(1))
             if token == EOS_ID:
-                if place < width:
+                if rank < width:
                     finished.append(value / norm)
-            elif len(going) < width:
-                going.append((value, beam, token))
-        reach = going[0][0] / ((6 + longest) / 6) ** alpha if going else -torch.inf
-        if len(finished) >= width or (finished and max(finished) >= reach):
+            elif len(alive) < width:
+                alive.append((value, beam, token))
+        attainable = alive[0][0] / ((6 + max_length) / 6) ** alpha if alive else -torch.inf
+        if len(finished) >= width or (finished and max(finished) >= attainable):
             break
-        rows = torch.tensor([beam for _, beam, _ in going])
-        total = torch.tensor([value for value, _, _ in going])
-        tokens = torch.tensor([[token] for _, _, token in going])
+        rows = torch.tensor([beam for _, beam, _ in alive])
+        total = torch.tensor([value for value, _, _ in alive])
+        tokens = torch.tensor([[token] for _, _, token in alive])
         state = tuple(part.index_select(1, rows) for part in state)
     return max(finished)
 
 
 @contextmanager
 def plain_torch(net: Seq2Seq) -> Iterator[None]:
-    """Let layers compute as the classes of PyTorch that they are made from."""
+    """Run layers with the forward methods of the PyTorch classes that they inherit from."""
     patched = []
     for module in net.modules():
         if isinstance(module, FusedRNN):
@@ -91,13 +91,15 @@ def plain_torch(net: Seq2Seq) -> Iterator[None]:
 
 
 def layer_of_torch(layer: FusedRNN, x: Tensor, lengths=None, state=None):
-    """Call `nn.LSTM` or `nn.GRU` on rows that are full."""
+    """Call `nn.LSTM` or `nn.GRU` on rows without padding."""
     return getattr(nn, layer.mode.removesuffix("_TANH")).forward(layer, x, state)
 
 
-def ways(predictor: TranslationPredictor, texts: list[str]) -> dict[str, Callable[[], list[float]]]:
-    """The three ways; each gives the scores of all sentences."""
-    at_once, width = translations.MAX_BATCH_HYPOTHESES, predictor.search.beam_size
+def implementations(
+    predictor: TranslationPredictor, texts: list[str]
+) -> dict[str, Callable[[], list[float]]]:
+    """Return the three implementations; each returns the scores of all sentences."""
+    max_hypotheses, width = translations.MAX_BATCH_HYPOTHESES, predictor.search.beam_size
 
     def batched(size: int) -> list[float]:
         translations.MAX_BATCH_HYPOTHESES = size
@@ -112,17 +114,17 @@ def ways(predictor: TranslationPredictor, texts: list[str]) -> dict[str, Callabl
     return {
         "textbook, one sentence at a time": textbook,
         "ours, one sentence at a time": lambda: batched(width),
-        "ours, batches": lambda: batched(at_once),
+        "ours, batches": lambda: batched(max_hypotheses),
     }
 
 
 def main() -> None:
-    """Let the ways take turns, and print a row for each."""
+    """Time the implementations alternately, and print a row for each."""
     rnn_lab.configure_cpu()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--ckpt_path", required=True, help="checkpoint of a translator, en to de")
+    parser.add_argument("--ckpt_path", required=True, help="checkpoint of an en-de translator")
     parser.add_argument("--beam_size", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=3, help="times that each way takes its turn")
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of each implementation")
     parser.add_argument("--sentences", type=int, default=1000)
     options = parser.parse_args()
     predictor = load(options.ckpt_path)
@@ -132,17 +134,17 @@ def main() -> None:
     texts = [rows.source(i) for i in range(min(options.sentences, len(rows)))]
     seconds: dict[str, list[float]] = {}
     for number in range(options.rounds):
-        found = {}
-        for name, way in ways(predictor, texts).items():
+        scores = {}
+        for name, decode in implementations(predictor, texts).items():
             start = time.perf_counter()
-            found[name] = torch.tensor(way())
+            scores[name] = torch.tensor(decode())
             seconds.setdefault(name, []).append(time.perf_counter() - start)
             print(f"round {number + 1}: {name}: {seconds[name][-1]:.1f} s", flush=True)
-        first, *others = found.values()
+        first, *others = scores.values()
         for other in others:
             torch.testing.assert_close(other, first, atol=1e-4, rtol=1e-4)
     print(f"\n{torch.get_num_threads()} threads, torch {torch.__version__}, same scores\n")
-    print("| way | sentences/s | over the textbook |\n| --- | --- | --- |")
+    print("| implementation | sentences/s | speed-up |\n| --- | --- | --- |")
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     slowest = next(iter(medians.values()))
     for name, value in medians.items():

@@ -3,11 +3,11 @@
     python tests/benchmarks/translation.py [record] [positions] [--seeds 1 2 3]
 
 `record` trains `configs/translation/multi30k.yaml` with each seed, and once the same model without
-attention. `positions` trains the three places of attention at equal size for ten minutes each, with
-one seed. What is selected is selected on the validation split; the test is translated once. Runs
-are in `runs/translation`; what is finished is not run again, and a training of `record` that was
-interrupted resumes from its last checkpoint. Needs `RNN_LAB_DATA` or a network. Two of these
-commands on two cores go well together, each with `OMP_NUM_THREADS=1`.
+attention. `positions` trains the three positions of attention at equal size for ten minutes each,
+with one seed. Models are selected on the validation split; the test split is translated once. Runs
+are in `runs/translation`; finished runs are not repeated, and an interrupted training of `record`
+resumes from its last checkpoint. Needs `RNN_LAB_DATA` or a network. Two of these commands can run
+at once on two cores, each with `OMP_NUM_THREADS=1`.
 """
 
 import argparse
@@ -24,15 +24,15 @@ from pathlib import Path
 RUNS = Path("runs/translation")
 CONFIG = ["-c", "configs/translation/multi30k.yaml"]
 POSITIONS = {
-    "between": ["--model.attention_position=between"],
-    "before": ["--model.attention_position=before"],
-    "after": ["--model.attention_position=after"],
+    "between": ["--model.decoder.attention_position=between"],
+    "before": ["--model.decoder.attention_position=before"],
+    "after": ["--model.decoder.attention_position=after"],
 }
 BUDGET = ["--trainer.max_time=00:00:10:00", "--trainer.max_epochs=1000"]
 
 
 def main() -> None:
-    """Train what is missing, then print the tables."""
+    """Train models without results, then print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("tables", nargs="*", default=["record", "positions"], metavar="TABLE")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
@@ -44,58 +44,58 @@ def main() -> None:
 
 
 def print_record(seeds: list[int]) -> None:
-    """Test scores of the shipped config, and of the same model without attention."""
+    """Print test scores of the shipped config and of the same model without attention."""
     header = "BLEU, tokenized, each seed | Mean | BLEU 13a | chrF | TER | Perplexity | Minutes"
     print(f"| Model | {header} |\n" + "| --- " * 8 + "|")
-    for name, words, chosen in (
+    for name, options, used_seeds in (
         ("multi30k", [], seeds),
-        ("none", ["--model.attention_position=none"], seeds[:1]),
+        ("none", ["--model.decoder.attention_position=none"], seeds[:1]),
     ):
-        runs = [trained(f"{name}-{seed}", seed, words) for seed in chosen]
+        runs = [trained(f"{name}-{seed}", seed, options) for seed in used_seeds]
         each = " ".join(f"{run['bleu_tokenized']:.2f}" for run in runs)
         means = [
             statistics.mean(run[key] for run in runs)
             for key in ("bleu_tokenized", "bleu", "chrf", "ter", "perplexity", "minutes")
         ]
-        label = "`configs/translation/multi30k.yaml`" if not words else "the same without attention"
+        label = "the same without attention" if options else f"`{CONFIG[1]}`"
         cells = [f"{means[0]:.2f}", *(f"{mean:.1f}" for mean in means[1:])]
         print(f"| {label} | {each} | {' | '.join(cells)} |", flush=True)
         print(f"  signature of 13a: {runs[0]['signature']}", file=sys.stderr)
 
 
 def print_positions() -> None:
-    """Scores of each place of attention after equal time, and how fast it trains."""
-    print("\n| Attention | Parameters | Epochs | BLEU, tokenized | Target words/s in training |")
+    """Print scores of each position of attention after equal time, and the training speed."""
+    print("\n| Attention | Parameters | Epochs | BLEU, tokenized | Target tokens/s in training |")
     print("| --- " * 5 + "|")
-    for name, words in POSITIONS.items():
-        run = trained(name, 1, [*words, *BUDGET])
+    for name, options in POSITIONS.items():
+        run = trained(name, 1, [*options, *BUDGET])
         cells = f"{run['bleu_tokenized']:.2f} | {run['speed']:,.0f}"
         print(f"| {name} | {run['parameters']:,} | {run['epochs']} | {cells} |", flush=True)
 
 
-def trained(name: str, seed: int, words: list[str]) -> dict:
-    """Take a result from its file, or train, test and write it there."""
+def trained(name: str, seed: int, options: list[str]) -> dict:
+    """Read a result from its file, or train, test and write it."""
     path, folder = RUNS / f"{name}.json", RUNS / name
     if path.exists():
         return json.loads(path.read_text())
-    timed = "--trainer.max_time=00:00:10:00" in words
+    timed = "--trainer.max_time=00:00:10:00" in options
     if timed and folder.exists():
-        shutil.rmtree(folder)  # half of ten minutes is not worth going on from
+        shutil.rmtree(folder)  # a run of ten minutes is repeated instead of resumed
     command = [
-        *(sys.executable, "-m", "rnn_lab", "fit", *CONFIG, "--test=true", *words),
+        *(sys.executable, "-m", "rnn_lab", "fit", *CONFIG, "--test=true", *options),
         *(f"--seed_everything={seed}", "--experiment=translation", f"--name={name}"),
         *([] if timed else ["--ckpt_path=last"]),
     ]
-    clock = RUNS / f"{name}.minutes"  # of all tries together
-    spent = float(clock.read_text()) if clock.exists() and not timed else 0.0
-    started = time.monotonic()
+    duration_file = RUNS / f"{name}.minutes"  # of all attempts together
+    minutes = float(duration_file.read_text()) if duration_file.exists() and not timed else 0.0
+    start = time.monotonic()
     try:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     finally:
         RUNS.mkdir(parents=True, exist_ok=True)
-        clock.write_text(str(spent + (time.monotonic() - started) / 60))
+        duration_file.write_text(str(minutes + (time.monotonic() - start) / 60))
     result = read(folder) | {
-        "minutes": float(clock.read_text()),
+        "minutes": float(duration_file.read_text()),
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }
     path.write_text(json.dumps(result))
@@ -103,7 +103,7 @@ def trained(name: str, seed: int, words: list[str]) -> dict:
 
 
 def read(folder: Path) -> dict:
-    """Read what a run measured."""
+    """Read the results of a run."""
     import torch
 
     scores = json.loads((folder / "scores.json").read_text())
@@ -111,7 +111,7 @@ def read(folder: Path) -> dict:
         rows = list(csv.DictReader(file))
     speeds = [float(r["train/targets_per_second"]) for r in rows if r["train/targets_per_second"]]
     weights = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
-    shared = {value.data_ptr(): value.numel() for value in weights.values()}  # tied ones once
+    shared = {value.data_ptr(): value.numel() for value in weights.values()}  # tied weights once
     return scores["scores"] | {
         "signature": scores["signatures"]["bleu"],
         "speed": statistics.median(speeds),

@@ -1,4 +1,4 @@
-"""What every attention promises: padding has no weight, and rows do not see each other."""
+"""Properties of all attention layers."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def inputs(batch=3, steps=4, time=7):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_weights_sum_to_one_and_padding_has_none(kind):
+def test_weights_sum_to_one_and_are_zero_on_padding(kind):
     query, memory, mask = inputs()
     context, weights = build(kind)(query, memory, mask)
     assert context.shape == (3, 4, 5)
@@ -31,7 +31,7 @@ def test_weights_sum_to_one_and_padding_has_none(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_row_reads_the_same_alone_and_unpadded(kind):
+def test_a_row_does_not_depend_on_the_batch_or_padding(kind):
     attention, (query, memory, mask) = build(kind), inputs()
     together, _ = attention(query, memory, mask)
     for row, length in enumerate(mask.sum(1)):
@@ -40,25 +40,25 @@ def test_a_row_reads_the_same_alone_and_unpadded(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_steps_at_once_are_the_steps_one_by_one(kind):
+def test_one_call_equals_single_steps(kind):
     attention, (query, memory, mask) = build(kind), inputs()
-    known = attention.prepare(memory, mask)
-    steps = [attention(step.unsqueeze(1), known)[0] for step in query.unbind(1)]
+    prepared = attention.prepare(memory, mask)
+    steps = [attention(step.unsqueeze(1), prepared)[0] for step in query.unbind(1)]
     torch.testing.assert_close(torch.cat(steps, 1), attention(query, memory, mask)[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_beams_of_a_sentence_share_its_memory(kind):
+def test_adjacent_rows_share_a_memory(kind):
     attention, (_, memory, mask) = build(kind), inputs()
     beams = torch.randn(6, 1, 6)
     shared = attention(beams, attention.prepare(memory, mask))
     copied = attention(beams, memory.repeat_interleave(2, 0), mask.repeat_interleave(2, 0))
-    for ours, theirs in zip(shared, copied, strict=True):
-        torch.testing.assert_close(ours, theirs)
+    for actual, expected in zip(shared, copied, strict=True):
+        torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_those_of_finite_differences(kind, monkeypatch):
+def test_gradients_match_finite_differences(kind, monkeypatch):
     monkeypatch.setitem(module.MAX_ELEMENTS, "cpu", 60)  # several chunks
     attention, (query, memory, mask) = build(kind).double(), inputs(steps=2, time=3)
     inputs_ = (query.double().requires_grad_(), memory.double().requires_grad_())
@@ -68,7 +68,7 @@ def test_gradients_are_those_of_finite_differences(kind, monkeypatch):
     assert all(gradient.abs().sum() > 0 for gradient in expected)
 
 
-def test_additive_weights_are_those_of_the_formula():
+def test_additive_weights_match_the_formula():
     attention, (query, memory, mask) = build("additive"), inputs()
     energy = torch.tanh(attention.query(query).unsqueeze(2) + attention.key(memory).unsqueeze(1))
     scores = attention.v(energy).squeeze(-1).masked_fill(~mask.unsqueeze(1), -torch.inf)
@@ -78,8 +78,8 @@ def test_additive_weights_are_those_of_the_formula():
     torch.testing.assert_close(ours, gradient)
 
 
-def test_the_textbooks_attention_gives_its_weights():
-    """With its one linear layer over query and memory cut in two."""
+def test_attention_computes_the_weights_of_the_textbook():
+    """The textbook's linear layer over query and memory corresponds to two of ours."""
     torch.manual_seed(0)
     both, v = torch.nn.Linear(8, 4), torch.nn.Linear(4, 1, bias=False)
     hidden, outputs = torch.randn(3, 4), torch.randn(3, 5, 4)
@@ -100,10 +100,10 @@ def test_the_textbooks_attention_gives_its_weights():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_bfloat16_autocast_gives_nearly_the_same(kind):
+def test_bfloat16_autocast_is_close(kind):
     attention, (query, memory, mask) = build(kind), inputs()
     with torch.autocast("cpu", torch.bfloat16):
-        rough, _ = attention(query, memory, mask)
+        autocast, _ = attention(query, memory, mask)
     torch.testing.assert_close(
-        rough.float(), attention(query, memory, mask)[0], atol=0.05, rtol=0.05
+        autocast.float(), attention(query, memory, mask)[0], atol=0.05, rtol=0.05
     )

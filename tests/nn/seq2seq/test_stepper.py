@@ -1,4 +1,4 @@
-"""Steps of a loop are those of torch's layers, and so are their gradients."""
+"""A loop over single steps equals torch's layers, gradients included."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from rnn_lab.nn.seq2seq.decoders import DECODER_LAYERS
 from rnn_lab.nn.seq2seq.stepper import Stepper
 
 
-def stepped(net, x, known):
+def run_stepwise(net, x, known):
     """Run a layer in a loop in which only the first features are known beforehand."""
     stepper = Stepper(net, x[..., :known])
     zeros = x.new_zeros(net.num_layers, len(x), net.hidden_size)
@@ -23,25 +23,25 @@ def stepped(net, x, known):
 @pytest.mark.parametrize("steps", [1, 5])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("name", sorted(DECODER_LAYERS))
-def test_steps_and_their_gradients_are_those_of_the_whole_layer(name, layers, steps):
+def test_single_steps_have_the_outputs_and_gradients_of_the_layer(name, layers, steps):
     torch.manual_seed(0)
     net = DECODER_LAYERS[name](5, 4, layers).double()
     x = torch.randn(3, steps, 5, dtype=torch.double, requires_grad=True)
-    weigh = torch.randn(3, steps, 4, dtype=torch.double)
+    output_weights = torch.randn(3, steps, 4, dtype=torch.double)
     results = []
-    for output, state in (net(x), stepped(net, x, known=2)):
+    for output, state in (net(x), run_stepwise(net, x, known=2)):
         last = state if isinstance(state, tuple) else (state,)
-        loss = (output * weigh).sum() + sum(part.square().sum() for part in last)
+        loss = (output * output_weights).sum() + sum(part.square().sum() for part in last)
         results.append((output, *last, *torch.autograd.grad(loss, [x, *net.parameters()])))
-    for whole, step_by_step in zip(*results, strict=True):
-        torch.testing.assert_close(step_by_step, whole)
+    for expected, actual in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("name", sorted(DECODER_LAYERS))
-def test_bfloat16_autocast_gives_nearly_the_same(name):
+def test_bfloat16_autocast_is_close(name):
     torch.manual_seed(0)
     net, x = DECODER_LAYERS[name](5, 4), torch.randn(3, 6, 5)
     with torch.autocast("cpu", torch.bfloat16):
-        rough, _ = stepped(net, x, known=2)
-        rough.float().sum().backward()
-    torch.testing.assert_close(rough.float(), net(x)[0], atol=0.05, rtol=0.05)
+        autocast, _ = run_stepwise(net, x, known=2)
+        autocast.float().sum().backward()
+    torch.testing.assert_close(autocast.float(), net(x)[0], atol=0.05, rtol=0.05)
