@@ -146,6 +146,14 @@ def test_n_best_translations_are_sorted(checkpoint, lines, capsys):
             assert scores[0] == answer["score"]
 
 
+def test_search_options_have_a_grouped_and_a_short_name(checkpoint, lines, capsys):
+    grouped, short = (
+        predict(capsys, checkpoint, "--input", lines, f"--{prefix}beam_size=2")
+        for prefix in ("search.", "")
+    )
+    assert grouped == short
+
+
 def test_references_are_scored_as_the_search_scores(checkpoint, lines, tmp_path, capsys):
     predictor = rnn_lab.load(checkpoint)
     best = predictor.predict(ENGLISH)
