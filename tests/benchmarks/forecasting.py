@@ -2,11 +2,11 @@
 
     python tests/benchmarks/forecasting.py [NAME ...] [--seeds 1 2 3]
 
-Errors are means over all windows, steps and channels of the test split, in the deviations of the
-training split, as published figures have them (rows 8640, 2880, 2880 of ETTh1; four times that of
-ETTm1). What is selected is selected on the validation split. Runs lie in `runs/forecasting`; what
-is finished is not run again, and a training that was interrupted goes on from its last checkpoint.
-Needs `RNN_LAB_DATA` or a network.
+Errors are means over all windows, steps and channels of the test split, in standard deviations of
+the training split, as in published results (8640, 2880 and 2880 rows of ETTh1; four times as many
+of ETTm1). Models are selected on the validation split. Runs are written to `runs/forecasting`;
+finished runs are skipped, and interrupted ones resume from their last checkpoint. Needs
+`RNN_LAB_DATA` or a network connection.
 """
 
 import argparse
@@ -25,7 +25,7 @@ LONG = ["--data.input_length=720", "--model.optimizer.lr=0.0003"]
 ETTM1 = ["--data=ETTm1", "--data.batch_size=64", "--data.input_length=336"]
 PATCHED = ["-c", "configs/forecasting/etth1_patched_lstm.yaml"]
 SEGRNN = ["-c", "configs/forecasting/etth1_segrnn.yaml"]
-EXPERIMENTS: dict[str, tuple[str, list[str], bool]] = {  # label, words, whether each seed is run
+EXPERIMENTS: dict[str, tuple[str, list[str], bool]] = {  # label, options, whether to run every seed
     "seasonal": (
         "seasonal naive (24)",
         ["--model=SeasonalNaiveForecaster", *ONE_EPOCH],
@@ -58,7 +58,7 @@ EXPERIMENTS: dict[str, tuple[str, list[str], bool]] = {  # label, words, whether
 
 
 def main() -> None:
-    """Train what is missing, then print the table."""
+    """Run missing experiments and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", default=list(EXPERIMENTS), metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
@@ -66,47 +66,48 @@ def main() -> None:
     print("| Model | MSE, each seed | Mean | Worst | MAE | MASE | Parameters | Minutes |")
     print("| --- " * 8 + "|")
     for name in args.names:
-        label, words, each = EXPERIMENTS[name]
-        runs = [trained(f"{name}-{seed}", seed, words) for seed in (args.seeds if each else [1])]
-        errors = [run["mse"] for run in runs]
+        label, options, every_seed = EXPERIMENTS[name]
+        seeds = args.seeds if every_seed else [1]
+        runs = [run(f"{name}-{seed}", seed, options) for seed in seeds]
+        errors = [result["mse"] for result in runs]
         cells = [
             " ".join(f"{error:.3f}" for error in errors),
             f"{statistics.mean(errors):.3f}",
             f"{max(errors):.3f}",
-            *(f"{statistics.mean(run[key] for run in runs):.3f}" for key in ("mae", "mase")),
+            *(f"{statistics.mean(result[key] for result in runs):.3f}" for key in ("mae", "mase")),
             f"{runs[0]['parameters']:,}",
             f"{statistics.mean(run['minutes'] for run in runs):.1f}",
         ]
         print(f"| {label} | {' | '.join(cells)} |", flush=True)
 
 
-def trained(name: str, seed: int, words: list[str]) -> dict:
-    """Take a result from its file, or train, test and write it there."""
+def run(name: str, seed: int, options: list[str]) -> dict:
+    """Read a result from its file, or train, test and write it."""
     path, folder = RUNS / f"{name}.json", RUNS / name
     if path.exists():
         return json.loads(path.read_text())
     command = [
-        *(sys.executable, "-m", "rnn_lab", "fit", *words, "--test=true", "--ckpt_path=last"),
+        *(sys.executable, "-m", "rnn_lab", "fit", *options, "--test=true", "--ckpt_path=last"),
         *(f"--seed_everything={seed}", "--experiment=forecasting", f"--name={name}"),
     ]
-    clock = RUNS / f"{name}.minutes"  # of all tries together
-    spent = float(clock.read_text()) if clock.exists() else 0.0
+    minutes = RUNS / f"{name}.minutes"  # of all attempts together
+    spent = float(minutes.read_text()) if minutes.exists() else 0.0
     started = time.monotonic()
     try:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     finally:
         RUNS.mkdir(parents=True, exist_ok=True)
-        clock.write_text(str(spent + (time.monotonic() - started) / 60))
-    result = read(folder) | {
-        "minutes": float(clock.read_text()),
+        minutes.write_text(str(spent + (time.monotonic() - started) / 60))
+    result = read_run(folder) | {
+        "minutes": float(minutes.read_text()),
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }
     path.write_text(json.dumps(result))
     return result
 
 
-def read(folder: Path) -> dict:
-    """Read what a run measured."""
+def read_run(folder: Path) -> dict:
+    """Read the metrics of a run."""
     import torch
 
     scores = json.loads((folder / "scores.json").read_text())["scores"]

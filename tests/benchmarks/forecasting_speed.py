@@ -1,22 +1,22 @@
-"""Training speed of a forecaster on a CPU: the textbook's way against ours, and the data alone.
+"""Training and data loading speed of a forecaster on a CPU, compared with the textbook's code.
 
-    RNN_LAB_DATA=... python tests/benchmarks/forecasting_speed.py [--recipe apart]
+    RNN_LAB_DATA=... python tests/benchmarks/forecasting_speed.py [--recipe independent]
 
-ETTh1, 96 hours from 96, batches of 32 windows. `joint` is an LSTM of 2 x 128 over all seven
-channels, nothing scaled by window; `apart` is the default of `LSTMForecaster`, each channel by
-itself. The textbook's way cuts out one window at a time and makes tensors of it, a `DataLoader`
-shuffles and stacks them, the chapter's model reads them, and clipping and Adam are as torch ships.
-It runs as PyTorch ships, with denormals flushed, and after `rnn_lab.configure_cpu()`, which
-flushes them and keeps freed memory, too. Ours is `LSTMForecaster` on batches of
-`WindowBatchSampler` and `Windows`, with fused Adam. First both must give the same loss for the same
-weights. Then the ways take turns, each time in a process of its own; its first two steps are not
-timed.
+ETTh1, 96 hours from 96, batches of 32 windows. `joint` is an LSTM of 2 x 128 units over all seven
+channels without normalization of windows; `independent` has the defaults of `LSTMForecaster`, with
+independent channels. The textbook's implementation cuts one window at a time and converts it to
+tensors, a `DataLoader` shuffles and stacks them, and the textbook's model is trained with the
+default clipping and Adam of PyTorch. It is measured with the defaults of PyTorch, with denormals
+flushed, and after `rnn_lab.configure_cpu()`, which flushes denormals and retains freed memory. Ours
+is a `Forecaster` on batches of `WindowBatchSampler` and `Windows`, with fused Adam. First both must
+give the same loss for equal weights. Then the implementations take turns, each in a process of its
+own; the first two steps are not timed.
 
-The data alone: epochs of batches that nobody reads, the textbook's, ours, and ours through the
-`DataLoader` that the Trainer is given.
+Data loading alone is measured over epochs of unused batches: the textbook's, ours, and ours through
+the `DataLoader` of the Trainer.
 
-Both the clock and the seconds of the processor are told: on a machine that does other work only
-these can be compared, and only with one thread (`OMP_NUM_THREADS=1`).
+Wall-clock time and CPU time are reported: on a machine with other load only CPU times can be
+compared, and only with one thread (`OMP_NUM_THREADS=1`).
 """
 
 import argparse
@@ -41,28 +41,28 @@ import rnn_lab
 
 PAST = HORIZON = 96
 CHANNELS, BATCH, EPOCHS, UNTIMED = 7, 32, 10, 2
-TRAINING = ("textbook as shipped", "textbook flushed", "textbook configured", "ours")
-DATA = ("textbook as shipped", "ours", "ours in a DataLoader")
-CHANGES = ("RNN_LAB_KEEP_DENORMALS", "RNN_LAB_RETURN_MEMORY")
+TRAINING = ("textbook", "textbook, denormals flushed", "textbook configured", "ours")
+DATA = ("textbook", "ours", "ours in a DataLoader")
+VARIABLES = ("RNN_LAB_KEEP_DENORMALS", "RNN_LAB_RETURN_MEMORY")
 
 
 class Recipe(NamedTuple):
-    """A model."""
+    """Options of a model."""
 
     hidden_dim: int
     num_layers: int
-    apart: bool
+    independent: bool
     head_dropout: float
 
 
 RECIPES = {
-    "joint": Recipe(128, num_layers=2, apart=False, head_dropout=0.0),
-    "apart": Recipe(64, num_layers=1, apart=True, head_dropout=0.5),
+    "joint": Recipe(128, num_layers=2, independent=False, head_dropout=0.0),
+    "independent": Recipe(64, num_layers=1, independent=True, head_dropout=0.5),
 }
 
 
 class TextbookWindows(Dataset[tuple[Tensor, Tensor]]):
-    """Cuts a window out of a table when it is asked for."""
+    """Cut windows from a table on demand."""
 
     def __init__(self, table: np.ndarray) -> None:
         self.table = table
@@ -76,28 +76,28 @@ class TextbookWindows(Dataset[tuple[Tensor, Tensor]]):
 
 
 class TextbookForecaster(nn.Module):
-    """The chapter's forecaster; with channels apart each window is scaled, and back."""
+    """The textbook's forecaster; independent channels are standardized by window."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        width, layers = 1 if recipe.apart else CHANNELS, recipe.num_layers
+        width, layers = 1 if recipe.independent else CHANNELS, recipe.num_layers
         dropout = 0.2 if layers > 1 else 0.0
-        self.apart = recipe.apart
+        self.independent = recipe.independent
         self.lstm = nn.LSTM(width, recipe.hidden_dim, layers, batch_first=True, dropout=dropout)
         self.dropout = nn.Dropout(recipe.head_dropout)
         self.fc = nn.Linear(recipe.hidden_dim, HORIZON * width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Forecast `(batch, time, channels)`."""
-        if not self.apart:
-            return self._read(x).view(-1, HORIZON, CHANNELS)
+        if not self.independent:
+            return self._lstm(x).view(-1, HORIZON, CHANNELS)
         mean = x.mean(1, keepdim=True)
-        deviation = (x.var(1, keepdim=True, unbiased=False) + 1e-5).sqrt()
-        x = ((x - mean) / deviation).transpose(1, 2).reshape(-1, PAST, 1)
-        found = self._read(x).view(-1, CHANNELS, HORIZON).transpose(1, 2)
-        return found * deviation + mean
+        std = (x.var(1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+        x = ((x - mean) / std).transpose(1, 2).reshape(-1, PAST, 1)
+        output = self._lstm(x).view(-1, CHANNELS, HORIZON).transpose(1, 2)
+        return output * std + mean
 
-    def _read(self, x: Tensor) -> Tensor:
+    def _lstm(self, x: Tensor) -> Tensor:
         lstm_out, _ = self.lstm(x)
         return self.fc(self.dropout(lstm_out[:, -1, :]))
 
@@ -107,14 +107,14 @@ def our_model(recipe: Recipe, textbook: nn.Module) -> Any:
     from rnn_lab.models import Forecaster
     from rnn_lab.tasks.forecasting.options import Dropouts, EncoderOptions
 
-    normalization = "standard" if recipe.apart else "none"
+    normalization = "standard" if recipe.independent else "none"
     ours = Forecaster(
         CHANNELS,
         recipe.hidden_dim,
         recipe.num_layers,
         HORIZON * CHANNELS,
         horizon=HORIZON,
-        encoder=EncoderOptions(normalization, channel_independent=recipe.apart),
+        encoder=EncoderOptions(normalization, channel_independent=recipe.independent),
         dropouts=Dropouts(head=recipe.head_dropout),
     )
     weights = textbook.state_dict()
@@ -144,7 +144,7 @@ def open_data() -> Any:
 
 
 def our_batches(data: Any, number: int) -> Iterable[Any]:
-    """Give the batches of an epoch on demand."""
+    """Generate the batches of an epoch."""
     from rnn_lab.tasks.forecasting.windows import WindowBatchSampler
 
     windows = data.split("train")
@@ -153,24 +153,24 @@ def our_batches(data: Any, number: int) -> Iterable[Any]:
 
 
 def textbook_batches(table: np.ndarray, number: int) -> Iterable[Any]:
-    """Give the batches of an epoch on demand."""
-    drawn = torch.Generator().manual_seed(number)
-    return DataLoader(TextbookWindows(table), BATCH, shuffle=True, generator=drawn)
+    """Generate the batches of an epoch."""
+    generator = torch.Generator().manual_seed(number)
+    return DataLoader(TextbookWindows(table), BATCH, shuffle=True, generator=generator)
 
 
 def compare_losses(recipe: Recipe, table: np.ndarray) -> None:
-    """Check on common batches that both models, without dropout, compute the same loss."""
+    """Check on shared batches that both models give the same loss without dropout."""
     textbook = TextbookForecaster(recipe).eval()
     ours, windows = our_model(recipe, textbook).eval(), TextbookWindows(table)
     with torch.no_grad():
         for batch in islice(our_batches(open_data(), 0), 4):
-            cut = [windows[row] for row in batch.rows.tolist()]
-            x, y = (torch.stack(part) for part in zip(*cut, strict=True))
+            samples = [windows[row] for row in batch.rows.tolist()]
+            x, y = (torch.stack(part) for part in zip(*samples, strict=True))
             torch.testing.assert_close(our_loss(ours, batch), textbook_loss(textbook, (x, y)))
 
 
 def timed(work: Callable[[], int]) -> list[float]:
-    """Do some work; how much of it a second, and a second of the processor."""
+    """Do some work and return its amount per second of wall-clock and of CPU time."""
     clocks = (time.perf_counter, time.process_time)
     starts = [clock() for clock in clocks]
     count = work()
@@ -178,7 +178,7 @@ def timed(work: Callable[[], int]) -> list[float]:
 
 
 def train(way: str, recipe: Recipe, table: np.ndarray, number: int, steps: int) -> list[float]:
-    """Train for the steps of one round: windows a second."""
+    """Train for the steps of one round; return windows per second."""
     torch.manual_seed(0)
     model: nn.Module = TextbookForecaster(recipe)
     batches, loss = textbook_batches(table, number), textbook_loss
@@ -186,12 +186,12 @@ def train(way: str, recipe: Recipe, table: np.ndarray, number: int, steps: int) 
         model = our_model(recipe, model)
         batches, loss = our_batches(open_data(), number), our_loss
     step = make_step(model.train(), loss, fused=True if way == "ours" else None)
-    waiting = iter(batches)
-    for batch in islice(waiting, UNTIMED):
+    iterator = iter(batches)
+    for batch in islice(iterator, UNTIMED):
         step(batch)
 
     def work() -> int:
-        for batch in islice(waiting, steps):
+        for batch in islice(iterator, steps):
             step(batch)
         return steps * BATCH
 
@@ -213,7 +213,7 @@ def make_step(
 
 
 def read(way: str, table: np.ndarray, number: int) -> list[float]:
-    """Make the batches of some epochs: batches a second."""
+    """Load the batches of some epochs; return batches per second."""
     data = None if way.startswith("textbook") else open_data()
     loader = data.train_dataloader() if data and way.endswith("DataLoader") else None
 
@@ -228,25 +228,25 @@ def read(way: str, table: np.ndarray, number: int) -> list[float]:
 
 
 def do(options: argparse.Namespace) -> None:
-    """What a process of its own does."""
+    """Run one measurement in a process of its own."""
     table, recipe = np.load(options.table), RECIPES[options.recipe]
-    if options.way == "textbook flushed":
+    if options.way == "textbook, denormals flushed":
         torch.set_flush_denormal(True)
-    elif options.way != "textbook as shipped":
+    elif options.way != "textbook":
         rnn_lab.configure_cpu()
     if options.do == "losses":
         return compare_losses(recipe, table)
     if options.do == "train":
-        found = train(options.way, recipe, table, options.number, options.steps)
+        speeds = train(options.way, recipe, table, options.number, options.steps)
     else:
-        found = read(options.way, table, options.number)
-    print(json.dumps(found))
+        speeds = read(options.way, table, options.number)
+    print(json.dumps(speeds))
 
 
-def in_a_process(what: str, way: str, options: argparse.Namespace, number: int = 0) -> str:
+def run_process(what: str, way: str, options: argparse.Namespace, number: int = 0) -> str:
     command = [sys.executable, __file__, "--do", what, "--way", way, "--number", str(number)]
     command += ["--recipe", options.recipe, "--steps", str(options.steps)]
-    environment = {k: v for k, v in os.environ.items() if k not in CHANGES}
+    environment = {k: v for k, v in os.environ.items() if k not in VARIABLES}
     return subprocess.run(
         [*command, "--table", options.table],
         env=environment, check=True, stdout=subprocess.PIPE, text=True,
@@ -254,13 +254,13 @@ def in_a_process(what: str, way: str, options: argparse.Namespace, number: int =
 
 
 def take_turns(what: str, ways: Iterable[str], unit: str, options: argparse.Namespace) -> None:
-    """Let the ways take turns and print the medians of their speeds."""
+    """Measure the implementations in turn and print their median speeds."""
     speeds: dict[str, list[list[float]]] = {way: [] for way in ways}
     for number in range(options.rounds):
         for way, found in speeds.items():
-            found.append(json.loads(in_a_process(what, way, options, number)))
+            found.append(json.loads(run_process(what, way, options, number)))
             print(f"round {number + 1}, {way}: {found[-1][0]:,.0f} {unit}/s", flush=True)
-    print(f"\n| way | {unit}/s | over the first | {unit}/s of processor, range | over the first |")
+    print(f"\n| implementation | {unit}/s | relative | {unit}/s of CPU time, range | relative |")
     print("| - | - | - | - | - |")
     first: list[float] = []
     for way, found in speeds.items():
@@ -274,14 +274,14 @@ def take_turns(what: str, ways: Iterable[str], unit: str, options: argparse.Name
 
 
 def report(options: argparse.Namespace) -> None:
-    """Compare losses, then speeds."""
+    """Compare losses and speeds."""
     with tempfile.TemporaryDirectory(prefix="rnn-lab-") as folder:
         options.table = str(Path(folder) / "table.npy")
         windows = open_data().split("train")
         rows = len(windows) + PAST + HORIZON - 1
         np.save(options.table, windows.values[:rows].numpy())
-        in_a_process("losses", "ours", options)
-        print("equal loss on common batches: yes", flush=True)
+        run_process("losses", "ours", options)
+        print("equal loss on shared batches: yes", flush=True)
         print(f"{torch.get_num_threads()} threads, {options.recipe}, {RECIPES[options.recipe]}")
         take_turns("train", TRAINING, "windows", options)
         take_turns("read", DATA, "batches", options)
@@ -290,8 +290,8 @@ def report(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--recipe", choices=RECIPES, default="joint")
-    parser.add_argument("--steps", type=int, default=40, help="timed steps of a round")
-    parser.add_argument("--rounds", type=int, default=5, help="times that each way takes its turn")
+    parser.add_argument("--steps", type=int, default=40, help="timed steps per round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of measurements")
     parser.add_argument("--do", choices=("losses", "train", "read"), help=argparse.SUPPRESS)
     parser.add_argument("--way", choices=(*TRAINING, *DATA), help=argparse.SUPPRESS)
     parser.add_argument("--number", type=int, default=0, help=argparse.SUPPRESS)

@@ -1,12 +1,12 @@
-"""Windows of a table that is larger than memory should be: seconds, and the memory that is held.
+"""Time and memory of reading windows from a table that does not fit into memory.
 
     python tests/benchmarks/windows.py --rows 100000000
 
-Writes a Parquet file into a temporary folder: a time each second and three columns, a wave with
-noise. Then a process of its own prepares it as `ForecastingFiles` does, fits the scaler,
-and reads training batches of 96 steps and 96 to come, in random order over the whole
-table. Meanwhile its anonymous memory is sampled; pages of mapped files are not counted, the system
-takes them back when it wants. The folder is removed in the end.
+Writes a Parquet file into a temporary folder: a timestamp per second and three columns of noisy
+sine waves. A separate process prepares it with `ForecastingFiles`, fits the scaler, and reads
+shuffled training batches with 96 input steps and a horizon of 96. Meanwhile its anonymous memory
+is sampled; pages of memory-mapped files are not counted, since the system can reclaim them. The
+folder is removed at the end.
 """
 
 import argparse
@@ -19,16 +19,16 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from preparation import watch  # the benchmark beside this one
+from preparation import watch  # the benchmark in this folder
 
 import rnn_lab
 
-LIMIT = 1000  # megabytes that may be held
+LIMIT = 1000  # megabytes of memory
 CHANNELS, BATCH, ROWS_AT_ONCE = 3, 32, 1_000_000
 
 
 def write_table(path: Path, rows: int) -> int:
-    """Write a table of so many rows; returns the bytes written."""
+    """Write a table and return its size in bytes."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
@@ -46,16 +46,16 @@ def write_table(path: Path, rows: int) -> int:
 
 
 def prepare_and_read(path: str, batches: int) -> None:
-    """What the watched process does."""
+    """Prepare the table and read batches, in the monitored process."""
     rnn_lab.configure_cpu()  # as on the command line: it changes what memory is kept
     from rnn_lab.datamodules import ForecastingFiles
 
     start = time.perf_counter()
     data = ForecastingFiles(path, batch_size=BATCH)
     windows = data.split("train")
-    where = "mapped" if isinstance(data.panel.values, np.memmap) else "in memory, as they are few"
+    where = "memory-mapped" if isinstance(data.panel.values, np.memmap) else "in memory"
     print(
-        f"{len(data.panel.values):,} rows, {where}; {len(windows):,} windows to train on, ready "
+        f"{len(data.panel.values):,} rows, {where}; {len(windows):,} training windows, ready "
         f"in {time.perf_counter() - start:.0f} s",
         flush=True,
     )
@@ -64,19 +64,19 @@ def prepare_and_read(path: str, batches: int) -> None:
     for _ in islice(loader, batches):
         seconds.append(time.perf_counter() - start)
         start = time.perf_counter()
-    late = statistics.quantiles(seconds, n=100)[98]
+    p99 = statistics.quantiles(seconds, n=100)[98]
     print(
-        f"{len(seconds):,} batches of {BATCH} windows, {1000 * statistics.median(seconds):.2f} ms "
-        f"each in the middle, {1000 * statistics.mean(seconds):.2f} ms in the mean, one in a "
-        f"hundred over {1000 * late:.2f} ms"
+        f"{len(seconds):,} batches of {BATCH} windows: "
+        f"median {1000 * statistics.median(seconds):.2f} ms, "
+        f"mean {1000 * statistics.mean(seconds):.2f} ms, 99th percentile {1000 * p99:.2f} ms"
     )
 
 
 def main() -> None:
-    """Generate, prepare, read, tell."""
+    """Write the table, read it in a process, and report time and memory."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rows", type=int, default=100_000_000)
-    parser.add_argument("--batches", type=int, default=2000, help="training batches that are read")
+    parser.add_argument("--batches", type=int, default=2000, help="training batches to read")
     parser.add_argument("--read", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.read:
@@ -84,11 +84,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rnn-lab-") as folder:
         path = Path(folder) / "table.parquet"
         size = write_table(path, options.rows) / 1e6
-        print(f"{options.rows:,} rows are written, {size:,.0f} MB of Parquet", flush=True)
+        print(f"{options.rows:,} rows written, {size:,.0f} MB of Parquet", flush=True)
         command = [sys.executable, __file__, "--read", str(path), "--batches", str(options.batches)]
         changed = {**os.environ, "XDG_CACHE_HOME": folder, "HOME": folder}
         seconds, peak = watch(command, changed)
-    print(f"{peak:,.0f} MB of memory at the most in {seconds:.0f} s", end=", ")
+    print(f"{peak:,.0f} MB of memory at most in {seconds:.0f} s", end=", ")
     print(f"{'under' if peak < LIMIT else 'OVER'} the limit of {LIMIT:,} MB")
     sys.exit(peak >= LIMIT)
 
