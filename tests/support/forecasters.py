@@ -122,7 +122,7 @@ def without_dropout(model):
     return model
 
 
-def batch_of(rows=8, channels=3, known=0, observed=0, statics=0, kinds=0):
+def batch_of(rows=8, channels=3, known=0, observed=0, statics=0, kinds=0, past=PAST):
     """Windows of counts with covariates."""
     generator = torch.Generator().manual_seed(1)
 
@@ -130,14 +130,14 @@ def batch_of(rows=8, channels=3, known=0, observed=0, statics=0, kinds=0):
         return torch.randn(*shape, generator=generator)
 
     level = 20 + 5 * randn(rows, 1, channels)
-    values = (level + 4 * randn(rows, PAST + HORIZON, channels)).round().clamp(min=0)
-    features = randn(rows, PAST + HORIZON, known + observed)
+    values = (level + 4 * randn(rows, past + HORIZON, channels)).round().clamp(min=0)
+    features = randn(rows, past + HORIZON, known + observed)
     one = torch.ones(rows, channels)
     return WindowBatch(
-        values[:, :PAST],
-        values[:, PAST:],
-        features[:, :PAST],
-        features[:, PAST:, :known],
+        values[:, :past],
+        values[:, past:],
+        features[:, :past],
+        features[:, past:, :known],
         randn(rows, statics),
         torch.randint(0, 3, (rows, kinds), generator=generator),
         0 * one,
