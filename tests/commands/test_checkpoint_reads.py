@@ -1,4 +1,4 @@
-"""A command reads its checkpoint once."""
+"""Each command reads its checkpoint once."""
 
 from collections import Counter
 
@@ -32,7 +32,7 @@ COMMANDS = {
 
 @pytest.fixture
 def reads(monkeypatch):
-    """How often torch read each file."""
+    """Count how often torch reads each file."""
     counts = Counter()
     load = torch.load
 

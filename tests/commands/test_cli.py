@@ -132,7 +132,7 @@ def test_weights_and_biases_records_the_complete_run():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"label,text\n", "the train split has no text to read"),
+        (b"label,text\n", "the train split is empty"),
         ("label,text\ngood,caf\u00e9\n".encode("latin-1"), "set its encoding"),
         (b"label,text\ngood,one,two\n", "row 2"),
         (b"kind,text\ngood,one\n", "label"),
