@@ -69,15 +69,15 @@ class TestParallelFiles:
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     @pytest.mark.parametrize("form", ["two files", "one file", "a list of one", "packed"])
     def test_all_file_layouts_give_the_same_data(self, tmp_path: Path, form: str, end: str) -> None:
-        given: Any = parallel(tmp_path / "train", end=end)
+        paths: Any = parallel(tmp_path / "train", end=end)
         if form == "packed":
-            for name in given:
+            for name in paths:
                 Path(f"{name}.gz").write_bytes(gzip.compress(Path(name).read_bytes()))
-            given = [f"{name}.gz" for name in given]
+            paths = [f"{name}.gz" for name in paths]
         elif form != "two files":
-            given = tabbed(tmp_path / "train", end=end)
-            given = [given] if form == "a list of one" else given
-        data = ParallelFiles(train=given, valid=given)
+            paths = tabbed(tmp_path / "train", end=end)
+            paths = [paths] if form == "a list of one" else paths
+        data = ParallelFiles(train=paths, valid=paths)
         assert rows_of(data, "train") == rows_of(data, "valid") == ROWS
 
     def test_a_fraction_of_training_is_the_default_validation_split(self, files: list[str]) -> None:
@@ -115,11 +115,11 @@ class TestParallelFiles:
     def test_pairs_that_are_left_out_are_logged(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        given = parallel(tmp_path / "train", [*ROWS, ("", "nichts"), ("one two three four", "x")])
+        paths = parallel(tmp_path / "train", [*ROWS, ("", "nichts"), ("one two three four", "x")])
         with caplog.at_level(logging.INFO, "rnn_lab"):
             data = ParallelFiles(
-                train=given,
-                valid=given,
+                train=paths,
+                valid=paths,
                 max_length=4,
                 tokenizer=TranslationTokenizerConfig("whitespace"),
             )
@@ -194,10 +194,10 @@ class TestParallelFiles:
         parser = ArgumentParser()
         parser.add_class_arguments(ParallelFiles, "data")
         line = ["--data.train=[a.en,a.de]", "--data.valid=b.tsv", "--data.tokenizer.kind=words"]
-        given = parser.parse_args(line).data
-        assert given.tokenizer.kind == "words"
-        assert given.train == ["a.en", "a.de"]
-        assert given.valid == "b.tsv"
+        args = parser.parse_args(line).data
+        assert args.tokenizer.kind == "words"
+        assert args.train == ["a.en", "a.de"]
+        assert args.valid == "b.tsv"
 
     @pytest.mark.parametrize("kind", ["words", "whitespace", "characters", "bpe"])
     @pytest.mark.parametrize("joint", [True, False])

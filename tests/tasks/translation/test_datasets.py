@@ -116,8 +116,8 @@ def test_all_translations_of_a_sentence_are_in_the_same_split(
     parts = {name: rows_of(data, name) for name in ("train", "valid", "test")}
     sources = [{sentence for sentence, _ in rows} for rows in parts.values()]
     assert sum(map(len, sources)) == len(set().union(*sources))
-    found = [row if source == "en" else row[::-1] for rows in parts.values() for row in rows]
-    assert sorted(found) == sorted(ROWS)
+    pairs = [row if source == "en" else row[::-1] for rows in parts.values() for row in rows]
+    assert sorted(pairs) == sorted(ROWS)
     assert all(15 < len(parts[name]) < 25 for name in ("valid", "test"))
 
 

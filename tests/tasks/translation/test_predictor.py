@@ -114,13 +114,13 @@ def test_a_moved_checkpoint_translates_the_same(checkpoint, lines, tmp_path, cap
     shutil.copy(checkpoint, elsewhere / "a.ckpt")
     shutil.copy(lines, elsewhere / "in.txt")
     environment = {k: v for k, v in os.environ.items() if k != "RNN_LAB_DATA"}
-    found = subprocess.run(
+    process = subprocess.run(
         [*(sys.executable, "-m", "rnn_lab", "predict", "--ckpt_path", "a.ckpt"),
          *("--input", "in.txt", "--n_best=2")],
         cwd=elsewhere, env=environment | {"XDG_CACHE_HOME": str(elsewhere)},
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    assert [json.loads(line) for line in found.stdout.splitlines()] == expected
+    assert [json.loads(line) for line in process.stdout.splitlines()] == expected
 
 
 def test_text_output_has_a_line_per_sentence(checkpoint, lines, capsys):
@@ -317,7 +317,7 @@ def test_translate_shows_n_best_translations_with_scores(checkpoint, capsys, mon
 
 
 @pytest.mark.parametrize(
-    ("words", "wish"),
+    ("words", "message"),
     [
         (["--beam_size=0"], "beam_size must be at least 1"),
         (["--temperature=2"], "--temperature has no effect without sampling: set --sampling=true"),
@@ -336,10 +336,10 @@ def test_translate_shows_n_best_translations_with_scores(checkpoint, capsys, mon
         (["--references=no.txt"], "no.txt does not exist"),
     ],
 )
-def test_invalid_options_are_refused_in_one_line(checkpoint, lines, capsys, words, wish):
+def test_invalid_options_are_refused_in_one_line(checkpoint, lines, capsys, words, message):
     line = refused(capsys, "predict", "--ckpt_path", checkpoint, "--input", lines, *words)
     assert line.startswith("rnn-lab: ")
-    assert wish in line
+    assert message in line
 
 
 def test_attention_options_are_refused_for_a_model_no_attention(no_attention, lines, capsys):

@@ -87,8 +87,8 @@ class TinyTranslator(LightningModule):
     def attention_maps(self, batch):
         assert not self.training
         assert not torch.is_grad_enabled()
-        found = [(["a", "<eos>"], [f"{row}", "<eos>"], torch.eye(2)) for row in batch.rows]
-        return found if self.maps else []
+        maps = [(["a", "<eos>"], [f"{row}", "<eos>"], torch.eye(2)) for row in batch.rows]
+        return maps if self.maps else []
 
     def training_step(self, batch, batch_idx):
         return self.layer(torch.ones(1, 1)).sum()
@@ -139,11 +139,11 @@ def test_every_test_line_is_written_in_the_order_of_the_file(make_trainer):
 def test_the_table_has_the_latest_translations_of_the_first_sentences(rows, make_trainer):
     trainer = make_trainer(max_epochs=2, callbacks=TranslationReport(rows))
     trainer.fit(TinyTranslator(), TinyPairs())
-    found = table(trainer)
-    assert [row["source"] for row in found] == SOURCES[:rows]
-    assert [row["reference"] for row in found] == REFERENCES[:rows]
-    assert found[0]["translation"] == "falsch."
-    assert {row["epoch"] for row in found} == {"1"}
+    rows_of_table = table(trainer)
+    assert [row["source"] for row in rows_of_table] == SOURCES[:rows]
+    assert [row["reference"] for row in rows_of_table] == REFERENCES[:rows]
+    assert rows_of_table[0]["translation"] == "falsch."
+    assert {row["epoch"] for row in rows_of_table} == {"1"}
 
 
 def test_validation_without_fit_writes_the_table(make_trainer):
@@ -156,10 +156,10 @@ def test_scores_are_written_with_their_signatures(make_trainer):
     trainer = make_trainer(callbacks=TranslationReport())
     model = TinyTranslator()
     trainer.test(model, TinyPairs(), verbose=False)
-    kept = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
+    written = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
     corpus = model.metrics["test"]["corpus"]
-    assert kept["signatures"] == corpus.signatures()
-    assert kept["scores"] == {"loss": 0} | {k: x.item() for k, x in corpus.compute().items()}
+    assert written["signatures"] == corpus.signatures()
+    assert written["scores"] == {"loss": 0} | {k: x.item() for k, x in corpus.compute().items()}
 
 
 def test_nan_scores_are_written_as_null(make_trainer):
@@ -167,8 +167,8 @@ def test_nan_scores_are_written_as_null(make_trainer):
     model.metrics["test"].update = lambda *texts: None
     trainer = make_trainer(callbacks=TranslationReport())
     trainer.test(model, TinyPairs(), verbose=False)
-    kept = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
-    assert kept["scores"]["bleu"] is None
+    written = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
+    assert written["scores"]["bleu"] is None
 
 
 @pytest.mark.parametrize("maps", [0, 2])
@@ -177,8 +177,8 @@ def test_fit_and_test_plot_attention_maps(maps, make_trainer):
     model = TinyTranslator()
     trainer.fit(model, TinyPairs())
     trainer.test(model, TinyPairs(), verbose=False)
-    found = {path.name for path in (folder(trainer) / "attention").glob("*.png")}
-    assert found == {f"{split}-{i}.png" for split in ("valid", "test") for i in range(maps)}
+    names = {path.name for path in (folder(trainer) / "attention").glob("*.png")}
+    assert names == {f"{split}-{i}.png" for split in ("valid", "test") for i in range(maps)}
 
 
 def test_a_model_without_attention_writes_no_maps(make_trainer):
@@ -259,7 +259,7 @@ def test_two_processes_write_every_line_once(make_trainer):
     )
     trainer.test(TinyTranslator(), module, verbose=False)
     assert lines_of(trainer) == expected()
-    kept = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
+    written = json.loads((folder(trainer) / "scores.json").read_text(encoding="utf-8"))
     alone = TranslationScores()
     alone.update(["falsch ." if i == 3 else f"Zeile {i} ." for i in range(8)], REFERENCES)
-    assert kept["scores"]["bleu"] == alone.compute()["bleu"].item()
+    assert written["scores"]["bleu"] == alone.compute()["bleu"].item()

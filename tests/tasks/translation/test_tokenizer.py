@@ -66,8 +66,8 @@ def test_text_is_lowercased_only_on_request(tokenizer: Any) -> None:
     lower = learned(ENGLISH, kind=tokenizer, lowercase=True)
     assert lower.encode(["TWO dogs"]) == lower.encode(["two DOGS"])
     assert lower.normalize("TWO") == "two"
-    kept = learned(ENGLISH, kind=tokenizer)
-    assert kept.encode(["TWO dogs"]) != kept.encode(["two dogs"])
+    cased = learned(ENGLISH, kind=tokenizer)
+    assert cased.encode(["TWO dogs"]) != cased.encode(["two dogs"])
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
