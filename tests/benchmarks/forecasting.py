@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(EXPERIMENTS), metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     args = parser.parse_args()
-    print("| Model | MSE, each seed | Mean | Worst | MAE | MASE | Parameters | Minutes |")
+    print("| Model | MSE per seed | Mean | Worst | MAE | MASE | Parameters | Minutes |")
     print("| --- " * 8 + "|")
     for name in args.names:
         label, options, every_seed = EXPERIMENTS[name]
