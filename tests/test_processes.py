@@ -1,4 +1,4 @@
-"""Two processes through the command line: one run, nothing lost, the metrics of one process."""
+"""Two processes from the command line write one run, with the metrics of one process."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ TWO = ["--trainer.strategy=ddp", "--trainer.devices=2", "--trainer.accelerator=c
 SIZES = ["--model=LSTMClassifier", "--model.embedding_dim=8", "--model.hidden_dim=8"]
 EPOCH = [*SIZES, "--data.batch_size=4", "--trainer.max_epochs=1"]
 OFFLINE = Path(__file__).parents[1] / "configs/logger/offline.yaml"
-TRAIN, VALID, TEST = 37, 13, 23  # none of them divides by processes or batches
+TRAIN, VALID, TEST = 37, 13, 23  # not divisible by the number of processes or the batch size
 
 WITNESS = """
 import json
@@ -57,7 +57,7 @@ class Losses(Callback):
 
 
 def write_texts(path, count, start):
-    """Texts of different lengths; the first word of each is its own."""
+    """Write texts of different lengths whose first words are unique."""
     random.seed(start)
     lines = []
     for number in range(start, start + count):
@@ -68,7 +68,7 @@ def write_texts(path, count, start):
 
 
 def command(folder, *words):
-    """Run a command to its end; whatever it started ends with it."""
+    """Run a command in its own process group, which is killed afterwards."""
     environment = {k: v for k, v in os.environ.items() if k not in ("RNN_LAB_RUN", "RNN_LAB_DATA")}
     environment |= {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -91,7 +91,7 @@ def command(folder, *words):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder in which two processes fitted and tested, and W&B wrote along."""
+    """A folder in which two processes fitted and tested with an offline W&B logger."""
     folder = tmp_path_factory.mktemp("two")
     for name, count, start in (("train", TRAIN, 0), ("valid", VALID, 100), ("test", TEST, 200)):
         write_texts(folder / f"{name}.txt", count, start)
@@ -104,7 +104,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def run(folder, monkeypatch):
-    """The folder of that run; it is all there is."""
+    """The only run folder there."""
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RNN_LAB_RUN", raising=False)
     (run,) = (folder / "runs").glob("*/*")
@@ -117,7 +117,7 @@ def table(path):
 
 
 def measured(run, stage):
-    """The last metrics of a stage."""
+    """Return the last metrics of a stage."""
     row = [row for row in table(run / "metrics.csv") if row.get(f"{stage}/loss")][-1]
     return {k: float(v) for k, v in row.items() if k.startswith(f"{stage}/") and v}
 
@@ -132,7 +132,7 @@ def test_two_processes_write_one_run(run):
     assert len([row for row in table(run / "metrics.csv") if row["val/loss"]]) == 1
 
 
-def test_every_row_trains_once_in_as_many_batches_a_process(folder, run):
+def test_every_row_is_trained_once_in_equally_many_batches_per_process(folder, run):
     (first, weight), (second, other_weight) = (
         json.loads((folder / f"seen-{rank}.json").read_text()) for rank in (0, 1)
     )
@@ -142,7 +142,7 @@ def test_every_row_trains_once_in_as_many_batches_a_process(folder, run):
     assert weight == other_weight
 
 
-def test_one_process_measures_the_same(run):
+def test_one_process_computes_the_same_metrics(run):
     best = run / "checkpoints/best.ckpt"
     files = [f"--data.{name}={name}.txt" for name in ("train", "valid", "test")]
     one = ["--ckpt_path", str(best), *files, "--trainer.accelerator=cpu", "--trainer.devices=1"]
@@ -169,8 +169,8 @@ def test_torchrun_writes_one_run(tmp_path):
     assert len([row for row in table(run / "metrics.csv") if row["test/loss"]]) == 1
 
 
-def test_two_processes_translate_as_one_does(tmp_path, monkeypatch):
-    """Batches by target words in training, every test line once, the scores of one process."""
+def test_two_processes_translate_like_one(tmp_path, monkeypatch):
+    """Training uses token batches; every test line is translated once, with the same scores."""
     pairs = "".join(
         f"{'one two ' * (n % 4)}row {n}\tzeile {n}{' zwei eins' * (n % 4)}\n" for n in range(41)
     )
@@ -195,7 +195,7 @@ def test_two_processes_translate_as_one_does(tmp_path, monkeypatch):
     assert sources == [line.split("\t")[0] for line in pairs.splitlines()]
 
 
-def test_two_processes_with_half_the_batch_follow_the_curve_of_one(tmp_path):
+def test_two_processes_with_half_the_batch_size_have_the_losses_of_one(tmp_path):
     (tmp_path / "losses.py").write_text(LOSSES)
     sizes = ["--data=SyntheticReviews", "--data.train_size=320", "--data.valid_size=40"]
     words = ["--model=TextClassifier", "--model.hidden_dim=8", "--model.dropouts.head=0", *sizes]
@@ -209,7 +209,7 @@ def test_two_processes_with_half_the_batch_follow_the_curve_of_one(tmp_path):
         torch.load(tmp_path / f"losses-{number}.pt") for number in (1, 2)
     )
     assert len(losses) == 50
-    assert sum(losses[-10:]) < sum(losses[:10]) - 0.1  # it does learn
+    assert sum(losses[-10:]) < sum(losses[:10]) - 0.1  # the loss decreases
     assert losses_of_two == pytest.approx(losses, abs=1e-5)
     torch.testing.assert_close(weights_of_two, weights, rtol=0, atol=1e-4)
     epochs = [

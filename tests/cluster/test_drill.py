@@ -1,6 +1,6 @@
-"""Runs that are interrupted at any moment, again and again, lose nothing.
+"""Runs that are interrupted repeatedly at random moments lose nothing.
 
-`RNN_LAB_DRILL` says how often each of the four runs is interrupted; `make drill` has 11.
+`RNN_LAB_DRILL` is the number of interruptions of each of the four runs; `make drill` sets 11.
 """
 
 import os
@@ -17,7 +17,7 @@ import torch
 from private_slurm import wait
 
 DRILL = '''
-"""Batches that take their time, read by workers or not; processes that say who they are."""
+"""Slow batches, optionally loaded by workers; processes write their ids to files."""
 import os, time
 from pathlib import Path
 from lightning.pytorch.callbacks import Callback
@@ -46,8 +46,8 @@ FIT = [
     *(f"--trainer.max_epochs={EPOCHS}", "--trainer.callbacks+=drill.Slow", "--experiment=drill"),
     *("--early_stopping.patience=100", "--ckpt_path=last"),
 ]
-NAP = 0.1  # seconds a batch takes at least, while a run is interrupted
-LONGEST = 1.2  # seconds from the beginning of training to the signal, at most
+NAP = 0.1  # minimum seconds per batch of a run that is interrupted
+LONGEST = 1.2  # maximum seconds from the start of training to the signal
 TIMES = int(os.environ.get("RNN_LAB_DRILL", "3"))
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)
 
@@ -56,8 +56,8 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)
 def _folder(tmp_path, monkeypatch):
     (tmp_path / "drill.py").write_text(DRILL)
     monkeypatch.chdir(tmp_path)
-    found = [path for path in [os.environ.get("PYTHONPATH")] if path]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *found]))
+    inherited = [path for path in [os.environ.get("PYTHONPATH")] if path]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *inherited]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("RNN_LAB_RUN", raising=False)
 
@@ -76,7 +76,7 @@ def start(name: str, options: list[str], nap: float) -> subprocess.Popen:
 
 
 def end(process: subprocess.Popen, name: str) -> int:
-    """Wait until all processes of a run are gone, which may not take long; the status."""
+    """Wait until all processes of a run have ended, with a time limit; return the status."""
     log = Path(f"{name}.log")
     try:
         wait(lambda: process.poll() is not None, 60, log.read_text)
@@ -89,54 +89,54 @@ def end(process: subprocess.Popen, name: str) -> int:
 
 
 def group(leader: int) -> list[int]:
-    """Living processes of a process group."""
-    found = []
+    """Return the ids of the living processes of a process group."""
+    pids = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             state, _, number = stat.read_text().rpartition(") ")[2].split()[:3]
             if int(number) == leader and state != "Z":
-                found.append(int(stat.parent.name))
-    return found
+                pids.append(int(stat.parent.name))
+    return pids
 
 
 def interrupt(name: str, options: list[str], processes: int, draw: random.Random) -> str:
-    """Start a run, and send it a signal at some moment; what was sent, to whom, and the status."""
+    """Start a run, send it a signal at a random moment, and return a description."""
     process = start(name, options, NAP)
     if draw.random() < 0.15:
-        time.sleep(draw.uniform(0, 2))  # in the midst of imports
+        time.sleep(draw.uniform(0, 2))  # during imports
         victims = [process.pid]
     else:
         marks = [Path(f"began-{rank}") for rank in range(processes)]
-        wait(lambda: begun(process, marks), 120, Path(f"{name}.log").read_text)
+        wait(lambda: has_started(process, marks), 120, Path(f"{name}.log").read_text)
         time.sleep(draw.uniform(0, LONGEST))
-        everyone = [int(mark.read_text()) for mark in marks]
-        victims = draw.choice([[each] for each in everyone] + [everyone])
-    wish = draw.choice(SIGNALS)
+        pids = [int(mark.read_text()) for mark in marks]
+        victims = draw.choice([[pid] for pid in pids] + [pids])
+    signum = draw.choice(SIGNALS)
     for victim in victims:
         with suppress(ProcessLookupError):
-            os.kill(victim, wish)
+            os.kill(victim, signum)
     status = end(process, name)
-    kinds = {-wish, 128 + wish, 1} if wish != signal.SIGKILL else {-wish, 1}
-    assert status in kinds, f"{wish.name}: {status}\n{Path(f'{name}.log').read_text()}"
-    return f"{wish.name} to {len(victims)} of {processes}: {status}"
+    expected = {-signum, 128 + signum, 1} if signum != signal.SIGKILL else {-signum, 1}
+    assert status in expected, f"{signum.name}: {status}\n{Path(f'{name}.log').read_text()}"
+    return f"{signum.name} to {len(victims)} of {processes}: {status}"
 
 
-def begun(process: subprocess.Popen, marks: list[Path]) -> bool:
-    """Whether all processes of a run train, or none any more."""
+def has_started(process: subprocess.Popen, marks: list[Path]) -> bool:
+    """Return whether all processes of a run are training, or the run has ended."""
     return process.poll() is not None or all(mark.exists() and mark.read_text() for mark in marks)
 
 
 def digest(name: str) -> dict:
     last = torch.load(f"runs/drill/{name}/checkpoints/last.ckpt", weights_only=True)
-    kept = {key: last[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
-    return kept | {"step": last["global_step"], "epoch": last["epoch"]}
+    states = {key: last[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
+    return states | {"step": last["global_step"], "epoch": last["epoch"]}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_run_that_is_interrupted_at_any_moment_loses_nothing(processes, workers, monkeypatch):
+def test_a_run_that_is_interrupted_at_random_moments_loses_nothing(processes, workers, monkeypatch):
     monkeypatch.setenv("WORKERS", str(workers))
     options = [f"--data.batch_size={8 // processes}", f"--trainer.devices={processes}"]
     options += ["--trainer.strategy=ddp"] if processes > 1 else []

@@ -1,4 +1,4 @@
-"""Runs on a real SLURM of two nodes: put back for whatever reason, they end as undisturbed ones."""
+"""Requeued runs on a real SLURM cluster of two nodes reach the weights of uninterrupted ones."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ import torch
 from private_slurm import Cluster, missing, private_slurm, wait
 
 HOLDER = '''
-"""Stops at a step, once, until the process is told to go or is killed."""
+"""Wait at a step, once, until the process receives a signal or is killed."""
 import os, time
 from pathlib import Path
 from lightning.pytorch.callbacks import Callback
@@ -56,7 +56,7 @@ def slurm() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with the holder in it, shared by the tests of this file."""
+    """A working directory with the callback, shared by the tests of this file."""
     folder = tmp_path_factory.mktemp("cluster")
     (folder / "holder.py").write_text(HOLDER)
     return folder
@@ -68,21 +68,21 @@ def here(place, monkeypatch):
 
 
 def enter(place: Path, patch: pytest.MonkeyPatch) -> None:
-    """Work in a folder, with what can be imported there."""
+    """Work in a folder whose modules can be imported."""
     patch.chdir(place)
-    found = [path for path in [os.environ.get("PYTHONPATH")] if path]
-    patch.setenv("PYTHONPATH", os.pathsep.join([str(place), *found]))
+    inherited = [path for path in [os.environ.get("PYTHONPATH")] if path]
+    patch.setenv("PYTHONPATH", os.pathsep.join([str(place), *inherited]))
     patch.delenv("HOLD", raising=False)
 
 
 def submit(slurm: Cluster, name: str, *options: str, hold: int | None = None) -> str:
-    """Submit a run; the number of its job."""
+    """Submit a run; return its job id."""
     held = {} if hold is None else {"HOLD": str(hold)}
-    kept = ("HOLD", "PYTHONPATH", "XDG_CACHE_HOME")
-    own = {key: os.environ[key] for key in kept if key in os.environ}
+    names = ("HOLD", "PYTHONPATH", "XDG_CACHE_HOME")
+    inherited = {key: os.environ[key] for key in names if key in os.environ}
     finished = subprocess.run(
         [sys.executable, "-m", "rnn_lab", "submit", *FIT, f"--name={name}", *options],
-        env=slurm.environment | own | held,
+        env=slurm.environment | inherited | held,
         capture_output=True,
         text=True,
         check=False,
@@ -96,20 +96,20 @@ def folder(name: str) -> Path:
 
 
 def held(name: str) -> int:
-    """Wait until a run stands at its step; the process there."""
-    wait(lambda: (folder(name) / "held").exists(), 120, lambda: said(name))
+    """Wait until a run waits at its step; return the process id."""
+    wait(lambda: (folder(name) / "held").exists(), 120, lambda: logs(name))
     return int((folder(name) / "held").read_text())
 
 
-def said(name: str) -> str:
-    """All that the jobs of a run said."""
+def logs(name: str) -> str:
+    """Return the logs of all jobs of a run."""
     return "\n".join(path.read_text() for path in sorted(folder(name).glob("slurm-*.log")))
 
 
 def finished(slurm: Cluster, job: str, name: str) -> None:
-    """Wait for the end of a job, which is to be a good one, at the last step, of one run."""
+    """Wait until a job has completed, with a checkpoint of the last step."""
     state = slurm.wait_for_end(job)
-    assert state == "COMPLETED", said(name)
+    assert state == "COMPLETED", logs(name)
     last = torch.load(folder(name) / "checkpoints/last.ckpt", weights_only=True)
     assert last["global_step"] == STEPS
 
@@ -124,7 +124,7 @@ def weights(name: str) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def whole(slurm, place):
-    """Weights of a run that nobody disturbed."""
+    """Weights of an uninterrupted run."""
     with pytest.MonkeyPatch.context() as patch:
         enter(place, patch)
         finished(slurm, submit(slurm, "whole", *TWO), "whole")
@@ -136,7 +136,7 @@ def same(name: str, whole: dict[str, torch.Tensor]) -> None:
     torch.testing.assert_close(weights(name), whole, rtol=0, atol=0)
 
 
-def test_a_run_makes_room_for_another_and_comes_back(slurm, here, whole):
+def test_a_preempted_run_is_requeued_and_resumed(slurm, here, whole):
     logger = ["--trainer.logger=OfflineWandbLogger", "--trainer.logger.mode=offline"]
     job = submit(slurm, "roomy", *TWO, *logger, hold=3)
     held("roomy")
@@ -145,24 +145,24 @@ def test_a_run_makes_room_for_another_and_comes_back(slurm, here, whole):
     finished(slurm, job, "roomy")
     assert slurm.wait_for_end(other) == "COMPLETED"
     assert restarts(slurm, job) == 1
-    assert "preempted by SIGUSR1" in said("roomy")
-    assert f"requeueing SLURM job {job}\n" in said("roomy")
+    assert "preempted by SIGUSR1" in logs("roomy")
+    assert f"requeueing SLURM job {job}\n" in logs("roomy")
     same("roomy", whole)
     parts = sorted(folder("roomy").glob("wandb/offline-run-*/*.wandb"))
     assert len(parts) == 2
     assert all(b"drill" in part.read_bytes() for part in parts)  # the group of both
 
 
-def test_a_run_whose_time_is_over_goes_on_in_another_turn(slurm, here, whole):
+def test_a_run_at_its_time_limit_is_requeued_and_resumed(slurm, here, whole):
     job = submit(slurm, "timed", "--nodes=2", "--time=2", "--signal-before=60", hold=3)
     held("timed")
     finished(slurm, job, "timed")
     assert restarts(slurm, job) == 1
-    assert "preempted by SIGUSR1" in said("timed")
+    assert "preempted by SIGUSR1" in logs("timed")
     same("timed", whole)
 
 
-def test_a_run_whose_node_is_lost_goes_on_from_its_last_checkpoint(slurm, here, whole):
+def test_a_run_with_a_failed_node_resumes_from_its_last_checkpoint(slurm, here, whole):
     job = submit(slurm, "lost", *TWO, hold=7)
     held("lost")
     slurm.run("scontrol", "update", "nodename=n2", "state=down", "reason=drill")
@@ -171,7 +171,7 @@ def test_a_run_whose_node_is_lost_goes_on_from_its_last_checkpoint(slurm, here, 
     same("lost", whole)
 
 
-def test_a_run_of_which_a_process_is_killed_goes_on_from_its_last_checkpoint(slurm, here, whole):
+def test_a_run_with_a_killed_process_resumes_from_its_last_checkpoint(slurm, here, whole):
     job = submit(slurm, "killed", "-c", str(PROFILE), *TWO, hold=7)
     os.kill(held("killed"), 9)
     finished(slurm, job, "killed")
@@ -179,17 +179,17 @@ def test_a_run_of_which_a_process_is_killed_goes_on_from_its_last_checkpoint(slu
     same("killed", whole)
 
 
-def test_a_run_that_is_cancelled_does_not_come_back(slurm, here):
+def test_a_cancelled_run_is_not_requeued(slurm, here):
     job = submit(slurm, "cancelled", *TWO, hold=3)
     held("cancelled")
     slurm.run("scancel", job)
     assert slurm.wait_for_end(job) == "CANCELLED"
-    assert (folder("cancelled") / "checkpoints/last.ckpt").exists()  # it has saved all the same
-    time.sleep(8)  # as long as one that was put back takes to begin
+    assert (folder("cancelled") / "checkpoints/last.ckpt").exists()  # it was saved nevertheless
+    time.sleep(8)  # a requeued job would have started by then
     assert slurm.state(job) == "CANCELLED"
 
 
-def test_each_run_of_an_array_is_put_back_by_itself(slurm, here):
+def test_each_run_of_an_array_is_requeued_separately(slurm, here):
     Path("grid.yaml").write_text("model.hidden_dim: [4, 8]\nmodel.num_layers: [1]\n")
     job = submit(slurm, "grid", "--time=10", "--array=grid.yaml", "--data.batch_size=16", hold=3)
     first, second = sorted(path.name for path in Path("runs/drill").glob("grid-*"))
@@ -201,11 +201,11 @@ def test_each_run_of_an_array_is_put_back_by_itself(slurm, here):
         if number:
             slurm.run("scancel", "--signal=USR1", numbers[f"{job}_1"])
         finished(slurm, f"{job}_{number}", name)
-        assert f"requeueing SLURM job {job}_{number}\n" in said("grid")
+        assert f"requeueing SLURM job {job}_{number}\n" in logs("grid")
 
 
 def refused(slurm: Cluster, *words: str) -> str:
-    """What a command of a job says on the way out; it may not wait for anything."""
+    """Return the error lines of a command that fails without waiting."""
     done = subprocess.run(
         [*words], env=slurm.environment, capture_output=True, text=True, check=False, timeout=120
     )
@@ -215,7 +215,7 @@ def refused(slurm: Cluster, *words: str) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
-def test_more_tasks_than_the_run_takes_up_are_refused(slurm, here):
+def test_more_tasks_than_the_run_uses_are_refused(slurm, here):
     fit = [sys.executable, "-m", "rnn_lab", "fit", *SMALL, *DATA, "--name=n"]
     fit += ["--trainer.accelerator=cpu"]
     wrong = refused(slurm, "srun", "-N1", "--ntasks-per-node=2", "-J", "x", *fit)

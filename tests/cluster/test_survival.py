@@ -1,4 +1,4 @@
-"""Runs that are told to go, or killed: continued, they end with the weights of undisturbed ones."""
+"""Preempted and killed runs reach the weights of uninterrupted ones when they are resumed."""
 
 import json
 import os
@@ -17,19 +17,19 @@ from rnn_lab.training import read_metrics
 from rnn_lab.training.runs import artifact_path, prepare_run_dir
 
 KICKER = '''
-"""Sends this process a signal, once, at a moment that the environment names."""
+"""Send this process a signal, once, at a moment that the environment variable KICK names."""
 import os
 from pathlib import Path
 from lightning.pytorch.callbacks import Callback
 
 class Kicker(Callback):
     def kick(self, trainer, moment):
-        wish = os.environ.get("KICK", "").split()
-        mark = Path("-".join(["kicked", *wish]))
-        if wish[:3] == [moment, str(trainer.global_step), str(trainer.global_rank)]:
+        kick = os.environ.get("KICK", "").split()
+        mark = Path("-".join(["kicked", *kick]))
+        if kick[:3] == [moment, str(trainer.global_step), str(trainer.global_rank)]:
             if not mark.exists():
                 mark.touch()
-                os.kill(os.getpid(), int(wish[3]))
+                os.kill(os.getpid(), int(kick[3]))
     def on_train_batch_start(self, trainer, *_):
         self.kick(trainer, "train")
     def on_validation_batch_start(self, trainer, module, batch, batch_idx):
@@ -55,13 +55,13 @@ TASKS = {
     "series": ["--model=LSTMForecaster", "--data=SyntheticSeries", *FEW, AVERAGED],
     "dates": ["--model=AttentionTranslator", *SMALL, *DATES, "--data.batch_size=16"],
 }
-LAST = 5  # steps of an epoch
+LAST = 5  # steps per epoch
 SIGNALS = [signal.SIGTERM, signal.SIGUSR1]
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """An empty folder with a kicker, and no wish to be kicked yet."""
+    """An empty working directory with the callback that sends signals."""
     (tmp_path / "kicker.py").write_text(KICKER)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -86,17 +86,17 @@ def fit(name, task="labels", *more):
 
 
 def digest(name):
-    """Weights, optimizer, schedule and patience of a run at its end."""
+    """Return weights, optimizer, schedule and early-stopping state at the end of a run."""
     path = Path("runs/drill", name, "checkpoints/last.ckpt")
     last = torch.load(path, weights_only=True)
-    kept = {key: last[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
+    states = {key: last[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
     (patience,) = (
         state
         for key, state in last["callbacks"].items()
         if key.startswith("ValidationEarlyStopping")
     )
     counted = [float(patience[name]) for name in ("wait_count", "stopped_epoch", "best_score")]
-    return kept | {"step": last["global_step"], "patience": counted}
+    return states | {"step": last["global_step"], "patience": counted}
 
 
 def same(a, b):
@@ -113,43 +113,43 @@ def same(a, b):
     ("moment", "step"),
     [("train", 0), ("train", 2), ("train", LAST - 1), ("validation-1", LAST)],
 )
-@pytest.mark.parametrize("wish", SIGNALS)
-def test_a_run_that_was_told_to_go_goes_on_to_the_same_weights(
-    moment, step, wish, monkeypatch, capsys
-):
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_preempted_run_reaches_the_same_weights(moment, step, signum, monkeypatch, capsys):
     assert fit("whole") == 0
-    monkeypatch.setenv("KICK", f"{moment} {step} 0 {int(wish)}")
-    assert fit("left") == 128 + wish
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith(f"rnn-lab: preempted by {wish.name}: runs/drill/left/checkpoints/last")
+    monkeypatch.setenv("KICK", f"{moment} {step} 0 {int(signum)}")
+    assert fit("left") == 128 + signum
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(
+        f"rnn-lab: preempted by {signum.name}: runs/drill/left/checkpoints/last"
+    )
     assert fit("left") == 0
     same("whole", "left")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_goes_on_to_the_same_weights_however_often_it_is_told_to_go(task, monkeypatch):
+def test_every_task_reaches_the_same_weights_after_several_preemptions(task, monkeypatch):
     assert fit("whole", task) == 0
     draw = random.Random(task)
     steps = [("train", step) for step in sorted(draw.sample(range(2 * LAST - 1), 3))]
     moments = sorted([*steps, ("validation-0", LAST)], key=lambda it: (it[1], it[0] == "train"))
     for moment, step in moments:
         monkeypatch.setenv("KICK", f"{moment} {step} 0 {int(draw.choice(SIGNALS))}")
-        assert fit("left", task) in (128 + wish for wish in SIGNALS)
+        assert fit("left", task) in (128 + signum for signum in SIGNALS)
     assert fit("left", task) == 0
     same("whole", "left")
 
 
-def test_a_validation_that_is_left_is_done_again_from_its_beginning(monkeypatch):
+def test_an_interrupted_validation_is_repeated_from_its_start(monkeypatch):
     monkeypatch.setenv("KICK", f"validation-1 {LAST} 0 {int(signal.SIGUSR1)}")
     assert fit("left") == 128 + signal.SIGUSR1
-    assert not Path("runs/drill/left/metrics.csv").exists()  # nothing was measured to its end
+    assert not Path("runs/drill/left/metrics.csv").exists()  # no validation was completed
     assert fit("left") == 0
-    told = read_metrics(Path("runs/drill/left/metrics.csv"))
-    assert len([value for value in told["val/loss"] if value is not None]) == 2
+    metrics = read_metrics(Path("runs/drill/left/metrics.csv"))
+    assert len([value for value in metrics["val/loss"] if value is not None]) == 2
 
 
-def test_validation_in_the_middle_of_an_epoch_is_not_lost_with_the_batch_before_it(monkeypatch):
+def test_a_preemption_before_or_in_a_mid_epoch_validation_loses_nothing(monkeypatch):
     often = ["--trainer.val_check_interval=2", "--trainer.check_val_every_n_epoch=1"]
     assert fit("whole", "labels", *often) == 0
     for moment in ("train 1", "validation-0 4"):
@@ -160,8 +160,8 @@ def test_validation_in_the_middle_of_an_epoch_is_not_lost_with_the_batch_before_
 
 
 @pytest.mark.parametrize("step", [1, 3, LAST - 1, LAST, LAST + 2])
-def test_a_run_that_ends_in_the_middle_of_an_epoch_can_be_gone_on_with(step):
-    plain = "--model.scheduler=null"  # else the schedule depends on the steps that were planned
+def test_a_run_that_ended_in_mid_epoch_can_be_resumed(step):
+    plain = "--model.scheduler=null"  # otherwise the schedule would depend on max_steps
     assert fit("whole", "labels", plain) == 0
     assert fit("left", "labels", plain, f"--trainer.max_steps={step}") == 0
     assert digest("left")["step"] == step
@@ -171,7 +171,7 @@ def test_a_run_that_ends_in_the_middle_of_an_epoch_can_be_gone_on_with(step):
     assert ends[0]["train/loss"][-1] == ends[1]["train/loss"][-1]
 
 
-def test_a_test_that_is_left_is_done_again_by_the_same_command(monkeypatch, capsys):
+def test_an_interrupted_test_is_repeated_by_the_same_command(monkeypatch, capsys):
     monkeypatch.setenv("KICK", f"test {2 * LAST} 0 {int(signal.SIGTERM)}")
     assert fit("left", "labels", "--test=true") == 128 + signal.SIGTERM
     assert not Path("runs/drill/left/confusion_matrix.png").exists()
@@ -180,28 +180,28 @@ def test_a_test_that_is_left_is_done_again_by_the_same_command(monkeypatch, caps
 
 
 @pytest.mark.parametrize("command", ["validate", "test"])
-def test_what_measures_a_checkpoint_leaves_too(command, monkeypatch, capsys):
+def test_validate_and_test_exit_on_a_signal(command, monkeypatch, capsys):
     assert fit("whole") == 0
     kind = "validation-1" if command == "validate" else "test"
     monkeypatch.setenv("KICK", f"{kind} 0 0 {int(signal.SIGTERM)}")
-    before = [signal.getsignal(wish) for wish in SIGNALS]
+    before = [signal.getsignal(signum) for signum in SIGNALS]
     capsys.readouterr()
     path = "--ckpt_path=runs/drill/whole/checkpoints/last.ckpt"
     kicked = ["--trainer.accelerator=cpu", "--trainer.callbacks+=kicker.Kicker"]
     assert main([command, path, *kicked]) == 128 + signal.SIGTERM
-    told = "rnn-lab: preempted by SIGTERM: nothing was saved"
-    assert capsys.readouterr().err.splitlines()[-1] == told
-    assert [signal.getsignal(wish) for wish in SIGNALS] == before
+    message = "rnn-lab: preempted by SIGTERM: nothing was saved"
+    assert capsys.readouterr().err.splitlines()[-1] == message
+    assert [signal.getsignal(signum) for signum in SIGNALS] == before
 
 
-def test_signals_are_what_they_were_when_training_is_over():
-    before = [signal.getsignal(wish) for wish in SIGNALS]
+def test_signal_handlers_are_restored_after_training():
+    before = [signal.getsignal(signum) for signum in SIGNALS]
     assert fit("whole") == 0
-    assert [signal.getsignal(wish) for wish in SIGNALS] == before
+    assert [signal.getsignal(signum) for signum in SIGNALS] == before
 
 
 def launched(name, *more, launcher=()):
-    """Start a run in a process group of its own; give its exit status and what it said."""
+    """Run in a separate process group; return the exit status and standard error."""
     start = [*launcher, "rnn_lab"] if launcher else ["rnn_lab"]
     process = subprocess.Popen(
         [sys.executable, "-m", *start, *words(name, "labels", *more)],
@@ -228,38 +228,38 @@ if [ "$1" = requeue ]; then kill -9 $PPID; fi
 
 
 @pytest.mark.slow
-def test_a_job_has_said_and_kept_all_before_it_is_requeued(tmp_path, monkeypatch):
+def test_a_job_is_requeued_after_all_logs_and_files_are_written(tmp_path, monkeypatch):
     (tmp_path / "scontrol").write_text(SCONTROL)
     (tmp_path / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("KICK", f"train 2 0 {int(signal.SIGUSR1)}")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv("SLURM_JOB_NAME", "bash")  # Lightning is to start the processes itself
+    monkeypatch.setenv("SLURM_JOB_NAME", "bash")  # so that Lightning starts the processes itself
     logger = ["--trainer.logger=OfflineWandbLogger", "--trainer.logger.mode=offline"]
-    status, told = launched("left", *logger)
+    status, errors = launched("left", *logger)
     assert status == -signal.SIGKILL
-    left, requeueing = told.splitlines()[-2:]
+    left, requeueing = errors.splitlines()[-2:]
     assert left.startswith("rnn-lab: preempted by SIGUSR1: runs/drill/left/checkpoints/last.ckpt")
     assert requeueing == "rnn-lab: requeueing SLURM job 7"
     folder = Path("runs/drill/left")
     assert json.loads((folder / "state.json").read_text())["state"] == "preempted"
     (part,) = folder.glob("wandb/offline-run-*/*.wandb")
     inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", part]
-    kept = subprocess.run(inspect, check=True, capture_output=True, text=True).stdout
-    assert '"type":"exit"' in kept.replace(" ", "")
+    content = subprocess.run(inspect, check=True, capture_output=True, text=True).stdout
+    assert '"type":"exit"' in content.replace(" ", "")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_two_processes_leave_together_whichever_of_them_was_told(rank, monkeypatch):
+def test_two_processes_exit_together_whichever_received_the_signal(rank, monkeypatch):
     two = ["--trainer.strategy=ddp", "--trainer.devices=2", "--data.batch_size=8"]
     assert launched("whole", *two)[0] == 0
     monkeypatch.setenv("KICK", f"train 2 {rank} {int(signal.SIGUSR1)}")
-    status, told = launched("left", *two)
-    assert status == 128 + signal.SIGUSR1, told
-    assert told.count("preempted by SIGUSR1") == 1
-    assert "Warning" not in told
-    assert "deprecated" not in told
+    status, errors = launched("left", *two)
+    assert status == 128 + signal.SIGUSR1, errors
+    assert errors.count("preempted by SIGUSR1") == 1
+    assert "Warning" not in errors
+    assert "deprecated" not in errors
     monkeypatch.delenv("KICK")
     assert launched("left", *two)[0] == 0
     same("whole", "left")
@@ -267,33 +267,33 @@ def test_two_processes_leave_together_whichever_of_them_was_told(rank, monkeypat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_torchrun_starts_processes_anew_when_one_is_killed(rank, monkeypatch):
+def test_torchrun_restarts_processes_when_one_is_killed(rank, monkeypatch):
     two = ["-c", str(PROFILES / "torchrun.yaml"), "--data.batch_size=8"]
     torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     torchrun += ["--max-restarts=2", "--monitor-interval=0.2", "-m"]
     monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
-    status, told = launched("whole", *two, launcher=torchrun)
-    assert status == 0, told
+    status, errors = launched("whole", *two, launcher=torchrun)
+    assert status == 0, errors
     monkeypatch.setenv("KICK", f"train 7 {rank} {int(signal.SIGKILL)}")
-    status, told = launched("left", *two, launcher=torchrun)
-    assert status == 0, told
-    assert told.count("LSTMClassifier (1,498 parameters) on SyntheticReviews") == 2  # two starts
+    status, errors = launched("left", *two, launcher=torchrun)
+    assert status == 0, errors
+    assert errors.count("LSTMClassifier (1,498 parameters) on SyntheticReviews") == 2  # two starts
     same("whole", "left")
 
 
 @pytest.mark.slow
 def test_torchrun_without_the_number_of_processes_is_refused():
     torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
-    status, told = launched("left", "--trainer.devices=auto", launcher=torchrun)
+    status, errors = launched("left", "--trainer.devices=auto", launcher=torchrun)
     assert status == 1
-    assert told.count("rnn-lab: torchrun started 2 processes, but the run uses 1: set ") == 1
-    assert "--trainer.devices=2 --trainer.num_nodes=1 --trainer.strategy=ddp" in told
+    assert errors.count("rnn-lab: torchrun started 2 processes, but the run uses 1: set ") == 1
+    assert "--trainer.devices=2 --trainer.num_nodes=1 --trainer.strategy=ddp" in errors
     assert not Path("runs").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("moment", "step"), [("train", 7), ("validation-1", LAST)])
-def test_a_killed_run_goes_on_from_the_epoch_before(moment, step, monkeypatch):
+def test_a_killed_run_resumes_from_the_previous_epoch(moment, step, monkeypatch):
     assert launched("whole")[0] == 0
     monkeypatch.setenv("KICK", f"{moment} {step} 0 {int(signal.SIGKILL)}")
     assert launched("left")[0] == -signal.SIGKILL
@@ -302,7 +302,7 @@ def test_a_killed_run_goes_on_from_the_epoch_before(moment, step, monkeypatch):
     same("whole", "left")
 
 
-def test_a_run_that_ended_before_its_first_checkpoint_starts_afresh_by_the_same_command(capsys):
+def test_a_run_without_a_checkpoint_starts_again_by_the_same_command(capsys):
     folder = Path("runs/drill/left")
     prepare_run_dir(folder)
     artifact_path(folder, "metrics.csv").write_text("step,epoch\n")
@@ -310,17 +310,17 @@ def test_a_run_that_ended_before_its_first_checkpoint_starts_afresh_by_the_same_
     assert fit("left") == 0
     (folder / "checkpoints/last.ckpt").rename(folder / "checkpoints/mine.ckpt")
     (folder / "checkpoints/best.ckpt").unlink()
-    assert fit("left") == 1  # somebody's checkpoint is not thrown away
+    assert fit("left") == 1  # another checkpoint is not deleted
     assert "already contains a run" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_a_signal_in_the_midst_of_imports_is_not_lost(monkeypatch):
+def test_a_signal_during_imports_is_not_lost(monkeypatch):
     early = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
     Path("early.py").write_text(early)
     code = (
-        "import sys, types; import rnn_lab.signals as s; listen = s.install_handlers\n"
-        "def first():\n    listen(); import early\n"
+        "import sys, types; import rnn_lab.signals as s; install = s.install_handlers\n"
+        "def first():\n    install(); import early\n"
         "s.install_handlers = first\n"
         f"from rnn_lab.__main__ import main; sys.exit(main({words('left')!r}))"
     )
