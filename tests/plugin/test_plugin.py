@@ -147,7 +147,7 @@ def test_plain_lightning_classes_are_trained_interrupted_resumed_and_tested(work
     assert done.returncode == 128 + 15
     last = "runs/e/n/checkpoints/last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 16  # the end of that epoch
-    assert "the run resumes at the end of an epoch only" in done.stderr
+    assert "runs can only be resumed at epoch ends" in done.stderr
     succeed(rnn_lab("fit", *PLAIN, "--ckpt_path=last"))
     uninterrupted = weights("runs/whole/n/checkpoints/last.ckpt")
     torch.testing.assert_close(weights(last), uninterrupted, atol=0, rtol=0)
