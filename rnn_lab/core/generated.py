@@ -85,25 +85,28 @@ class RegeneratedEachEpoch:
 class LongRangeDataModule(LabDataModule):
     """Generated rows of equal length; training rows are regenerated each epoch, others are fixed.
 
+    A subclass sets the attributes before it calls this constructor.
+
     Args:
-        sizes: Rows of each split; for the training split, rows per epoch.
-        length: Steps of each row.
-        data_seed: Seed of the generated rows.
         batch_size: Rows per batch of one process.
+
+    Attributes:
+        sizes: Rows of each split; for the training split, rows per epoch.
+        steps: Steps of each row.
+        data_seed: Seed of the generated rows.
     """
 
-    def __init__(
-        self, sizes: dict[str, int], length: int, data_seed: int = 0, batch_size: int = 64
-    ) -> None:
+    sizes: dict[str, int]
+    steps: int
+    data_seed: int
+
+    def __init__(self, batch_size: int = 64) -> None:
         super().__init__(batch_size)
-        for name, size in sizes.items():
+        for name, size in self.sizes.items():
             if size < 1:
-                raise UserError(f"the {name} size must be at least 1, got {size}")
-        if data_seed < 0:
-            raise UserError(f"data_seed must be at least 0, got {data_seed}")
-        self.sizes = sizes
-        self.steps = length
-        self.data_seed = data_seed
+                raise UserError(f"{name}_size must be at least 1, got {size}")
+        if self.data_seed < 0:
+            raise UserError(f"data_seed must be at least 0, got {self.data_seed}")
 
     @property
     @abstractmethod

@@ -39,7 +39,13 @@ from rnn_lab.nn.seq2seq.attention import (
     Memory,
     ScaledDotAttention,
 )
-from rnn_lab.nn.seq2seq.decoders import AttentionDecoder, Decoder, GNMTDecoder, LuongDecoder
+from rnn_lab.nn.seq2seq.decoders import (
+    AttentionDecoder,
+    Decoder,
+    GNMTDecoder,
+    InputFeedingDecoder,
+    LuongDecoder,
+)
 from rnn_lab.nn.seq2seq.dropouts import Seq2SeqDropouts
 from rnn_lab.nn.seq2seq.encoder import Encoder
 from rnn_lab.nn.seq2seq.generation_config import BEAM_SEARCH, GREEDY, GenerationConfig
@@ -80,6 +86,7 @@ __all__ = [
     "Hypothesis",
     "IndRNN",
     "IndRNNCell",
+    "InputFeedingDecoder",
     "LSTMCell",
     "LSTMWithLayerNorm",
     "Layer",

@@ -196,9 +196,9 @@ class RecordCorpusBuilder(CorpusBuilder):
 
     Args:
         tokenizer: A tokenizer to use; None: learn one from the training split.
-        drawn: How missing splits are drawn from the training split.
 
     Attributes:
+        drawn: How missing splits are drawn from the training split.
         columns: Names of the texts of a record that are encoded.
         temporary_columns: Names of further texts, which are removed after encoding.
         records_name: What records are called in messages, in the plural.
@@ -210,9 +210,7 @@ class RecordCorpusBuilder(CorpusBuilder):
     records_name: ClassVar[str]
     compared: ClassVar[str]
 
-    def __init__(self, tokenizer: Any = None, drawn: DrawnSplits = DrawnSplits()) -> None:  # noqa: B008
-        super().__init__(tokenizer)
-        self.drawn = drawn
+    drawn: DrawnSplits = DrawnSplits()
 
     @abstractmethod
     def texts(self, record: Any) -> tuple[Sequence[str], Hashable]:
@@ -303,15 +301,17 @@ class RecordDataset:
     Args:
         folder: Folder of the corpus.
         name: The split, `train`, `valid` or `test`.
-        columns: Names of the texts of a record.
 
     Attributes:
+        columns: Names of the texts of a record.
         ids: Token ids of all rows, end to end, for each column.
         offsets: Start of each row in the ids, and the end of the last, for each column.
     """
 
-    def __init__(self, folder: Path, name: str, columns: Sequence[str]) -> None:
-        self.name = name
+    columns: ClassVar[tuple[str, ...]]
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name, columns = name, self.columns
         self.ids = [open_memmap(folder / f"{name}.{c}.bin", "<i4") for c in columns]
         self.offsets = [open_memmap(folder / f"{name}.{c}.offsets.bin", "<i8") for c in columns]
         self._rows = open_memmap(folder / f"{name}.rows.bin", "<i8")

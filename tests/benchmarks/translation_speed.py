@@ -29,7 +29,15 @@ from torch import Tensor, nn
 
 import rnn_lab
 from rnn_lab.datamodules import Multi30k
-from rnn_lab.nn import AttentionDecoder, Decoder, Encoder, GNMTDecoder, LuongDecoder, Seq2Seq
+from rnn_lab.nn import (
+    AttentionDecoder,
+    Decoder,
+    Encoder,
+    GNMTDecoder,
+    InputFeedingDecoder,
+    LuongDecoder,
+    Seq2Seq,
+)
 
 SOURCE_VOCAB, TARGET_VOCAB, EMBEDDING, HIDDEN = 10_000, 8_000, 256, 512
 
@@ -180,7 +188,7 @@ def on_multi30k(rounds: int) -> None:
     models = {
         "textbook": TextbookSeq2Seq(*sizes, 1, bidirectional=True),
         "before": ours(AttentionDecoder(*size, 1)),
-        "after, input feeding": ours(LuongDecoder(*size, 1, input_feeding=True)),
+        "after, input feeding": ours(InputFeedingDecoder(*size, 1)),
         "after": ours(LuongDecoder(*size, 1)),
         "between": ours(GNMTDecoder(*size, 2)),
     }

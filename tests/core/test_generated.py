@@ -114,7 +114,7 @@ def test_the_build_specification_gives_the_same_rows(build: Any, batch_type: typ
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"valid_size": 0}, "the valid size must be at least 1, got 0"),
+        ({"valid_size": 0}, "valid_size must be at least 1, got 0"),
         ({"data_seed": -1}, "data_seed must be at least 0, got -1"),
     ],
 )

@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn import AttentionDecoder, Decoder, Encoder, GNMTDecoder, LuongDecoder, Seq2Seq
+from rnn_lab.nn import (
+    AttentionDecoder,
+    Decoder,
+    Encoder,
+    GNMTDecoder,
+    InputFeedingDecoder,
+    LuongDecoder,
+    Seq2Seq,
+)
 from rnn_lab.nn.functional.padding import lengths_to_mask
 from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
 from rnn_lab.nn.seq2seq.scoring import score_references
@@ -119,7 +127,7 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {
     "AttentionDecoder": from_decoder(AttentionDecoder),
     "GNMTDecoder": from_decoder(GNMTDecoder),
     "LuongDecoder": from_decoder(LuongDecoder),
-    "LuongDecoder, input feeding": from_decoder(LuongDecoder, input_feeding=True),
+    "LuongDecoder, input feeding": from_decoder(InputFeedingDecoder),
 }
 NO_ATTENTION = ("without attention", "Decoder")
 every_model = pytest.mark.parametrize("name", MODELS)

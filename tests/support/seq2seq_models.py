@@ -10,6 +10,7 @@ from rnn_lab.nn import (
     Decoder,
     Encoder,
     GNMTDecoder,
+    InputFeedingDecoder,
     LuongDecoder,
     Seq2Seq,
 )
@@ -20,7 +21,7 @@ DECODERS = {
     "before": (AttentionDecoder, {}),
     "between": (GNMTDecoder, {}),
     "after": (LuongDecoder, {}),
-    "after, input feeding": (LuongDecoder, {"input_feeding": True, "readout_dim": 8}),
+    "after, input feeding": (InputFeedingDecoder, {"readout_dim": 8}),
     "before, readout": (AttentionDecoder, {"readout_dim": 8, "layer_norm": True}),
     "no attention, readout": (Decoder, {"readout_dim": 8}),
 }

@@ -28,6 +28,10 @@ class Cell(nn.Module, ABC):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
+        self.build()
+
+    def build(self) -> None:
+        """Create the parameters that depend on the sizes alone."""
 
     def forward(self, x: Tensor, state: State = None) -> State:
         """Compute one step.
@@ -78,11 +82,11 @@ class GatedCell(Cell):
 
     num_gates: ClassVar[int]
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
+    def build(self) -> None:
+        """Create weights and biases."""
         self._create_weights()
-        self.bias_ih = nn.Parameter(torch.empty(self.num_gates * hidden_size))
-        self.bias_hh = nn.Parameter(torch.empty(self.num_gates * hidden_size))
+        self.bias_ih = nn.Parameter(torch.empty(self.num_gates * self.hidden_size))
+        self.bias_hh = nn.Parameter(torch.empty(self.num_gates * self.hidden_size))
         self.reset_parameters()
 
     def _create_weights(self) -> None:

@@ -23,12 +23,13 @@ class RGLRULayer(ScanLayer):
     weight_drop_params = ("weight",)
     sharpness = 8.0  # called c in the paper
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.num_projections = 2 if input_size == hidden_size else 3
-        self.weight = nn.Parameter(torch.empty(self.num_projections * hidden_size, input_size))
-        self.bias = nn.Parameter(torch.empty(self.num_projections * hidden_size))
-        self.decay = nn.Parameter(torch.empty(hidden_size))
+    def build(self) -> None:
+        """Create the weights of projections and gates, and the decay of each unit."""
+        self.num_projections = 2 if self.input_size == self.hidden_size else 3
+        size = self.num_projections * self.hidden_size
+        self.weight = nn.Parameter(torch.empty(size, self.input_size))
+        self.bias = nn.Parameter(torch.empty(size))
+        self.decay = nn.Parameter(torch.empty(self.hidden_size))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

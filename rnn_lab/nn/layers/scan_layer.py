@@ -38,10 +38,11 @@ class GatedScanLayer(ScanLayer):
     weight_drop_params = ("weight",)
     num_projections: ClassVar[int]
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
-        self.weight = nn.Parameter(torch.empty(self.num_projections * hidden_size, input_size))
-        self.bias = nn.Parameter(torch.empty(self.num_projections * hidden_size))
+    def build(self) -> None:
+        """Create weight and bias of the projections."""
+        size = self.num_projections * self.hidden_size
+        self.weight = nn.Parameter(torch.empty(size, self.input_size))
+        self.bias = nn.Parameter(torch.empty(size))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -42,6 +42,10 @@ class UnidirectionalLayer(nn.Module, ABC):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
+        self.build()
+
+    def build(self) -> None:
+        """Create the parameters that depend on the sizes alone."""
 
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the state tensors of one sequence."""

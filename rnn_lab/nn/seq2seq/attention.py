@@ -42,6 +42,11 @@ class AttentionLayer(nn.Module, ABC):
         super().__init__()
         self.query_size, self.output_size = query_size, memory_size
         self.hidden_size = hidden_size
+        self.build()
+
+    @abstractmethod
+    def build(self) -> None:
+        """Create the parameters of the score function."""
 
     @abstractmethod
     def keys(self, memory: Tensor) -> Tensor:
@@ -106,11 +111,10 @@ class AdditiveAttention(AttentionLayer):
         hidden_size: Units of the scoring network.
     """
 
-    def __init__(self, query_size: int, memory_size: int, hidden_size: int) -> None:
-        super().__init__(query_size, memory_size, hidden_size)
-        self.query = Linear(query_size, hidden_size)
-        self.key = Linear(memory_size, hidden_size, bias=False)
-        self.v = Linear(hidden_size, 1, bias=False)
+    def build(self) -> None:
+        self.query = Linear(self.query_size, self.hidden_size)
+        self.key = Linear(self.output_size, self.hidden_size, bias=False)
+        self.v = Linear(self.hidden_size, 1, bias=False)
 
     def keys(self, memory: Tensor) -> Tensor:
         return self.key(memory)
@@ -133,10 +137,9 @@ class ScaledDotAttention(AttentionLayer):
         hidden_size: Size of the projections; scores are divided by its square root.
     """
 
-    def __init__(self, query_size: int, memory_size: int, hidden_size: int) -> None:
-        super().__init__(query_size, memory_size, hidden_size)
-        self.query = Linear(query_size, hidden_size)
-        self.key = Linear(memory_size, hidden_size, bias=False)
+    def build(self) -> None:
+        self.query = Linear(self.query_size, self.hidden_size)
+        self.key = Linear(self.output_size, self.hidden_size, bias=False)
 
     def keys(self, memory: Tensor) -> Tensor:
         return self.key(memory)
@@ -156,9 +159,8 @@ class GeneralAttention(AttentionLayer):
         hidden_size: Not used: a bilinear form has no hidden layer.
     """
 
-    def __init__(self, query_size: int, memory_size: int, hidden_size: int = 0) -> None:
-        super().__init__(query_size, memory_size, hidden_size)
-        self.key = Linear(memory_size, query_size, bias=False)
+    def build(self) -> None:
+        self.key = Linear(self.output_size, self.query_size, bias=False)
 
     def keys(self, memory: Tensor) -> Tensor:
         return self.key(memory)

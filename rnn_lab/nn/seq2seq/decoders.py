@@ -5,7 +5,7 @@ the previous state), `GNMTDecoder` between them (the query is the output of the 
 `LuongDecoder` after them.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,10 +42,16 @@ class Decoder(nn.Module):
         num_layers: Number of stacked recurrent layers.
         layer: `RNN`, `LSTM` or `GRU`.
         readout_dim: Size of a tanh layer over output, context and embedding before the output
-            layer; None: the output layer reads the recurrent output.
+            layer; None: the output layer reads the recurrent output, or `hidden_dim` for a decoder
+            that requires this layer.
         layer_norm: If True, apply layer normalization to the embeddings and the readout.
         dropouts: Dropout probabilities; all but `encoder_output` are used here.
+
+    Attributes:
+        requires_readout: Whether the output layer always reads the readout.
     """
+
+    requires_readout: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -65,6 +71,9 @@ class Decoder(nn.Module):
             raise ValueError(f"the layer of a decoder must be one of {names}, got {layer!r}")
         self.layer_class = DECODER_LAYERS[layer]
         self.num_layers, self.hidden_dim = num_layers, hidden_dim
+        if readout_dim is None and self.requires_readout:
+            readout_dim = hidden_dim
+        self.readout_dim = readout_dim
         self.embedding = Embeddings(
             output_dim, embedding_dim, dropouts=dropouts, layer_norm=layer_norm
         )
@@ -259,40 +268,22 @@ class GNMTDecoder(AttentiveDecoder):
 
 
 class LuongDecoder(AttentiveDecoder):
-    """Decoder with attention after the recurrent layers, and optionally input feeding.
+    """Decoder with attention after the recurrent layers.
 
-    Source: Luong et al. (2015), https://arxiv.org/abs/1508.04025, sections 3.1 and 3.3.
+    Source: Luong et al. (2015), https://arxiv.org/abs/1508.04025, section 3.1.
 
-    Args:
-        output_dim: See `AttentiveDecoder`, also for arguments that are not listed here.
-        embedding_dim: Size of a token embedding.
-        hidden_dim: Size of the hidden state and of the attention's hidden layer.
-        num_layers: Number of stacked recurrent layers.
-        input_feeding: If True, the attentional state (the readout) is concatenated to the next
+    Attributes:
+        input_feeding: Whether the attentional state (the readout) is concatenated to the next
             step's embedding.
-        readout_dim: Size of the attentional state; None: `hidden_dim`.
     """
 
-    def __init__(
-        self,
-        output_dim: int,
-        embedding_dim: int,
-        hidden_dim: int,
-        num_layers: int,
-        *,
-        input_feeding: bool = False,
-        readout_dim: int | None = None,
-        **options: Any,
-    ) -> None:
-        self.fed_size = (readout_dim or hidden_dim) if input_feeding else 0
-        super().__init__(
-            output_dim,
-            embedding_dim,
-            hidden_dim,
-            num_layers,
-            readout_dim=readout_dim or hidden_dim,
-            **options,
-        )
+    requires_readout = True
+    input_feeding: ClassVar[bool] = False
+
+    @property
+    def fed_size(self) -> int:
+        """Size of the attentional state that is fed to the next step."""
+        return (self.readout_dim or 0) if self.input_feeding else 0
 
     def _build(self, layer: type[FusedRNN], dropout: float) -> None:
         size = self.embedding.embedding_dim + self.fed_size
@@ -329,6 +320,15 @@ class LuongDecoder(AttentiveDecoder):
             steps.append((output, context, weights.squeeze(1)))
         output, context, weights = (torch.stack(each, 1) for each in zip(*steps, strict=True))
         return output, context, (*as_tuple(stack_state(states)), fed.unsqueeze(0)), weights
+
+
+class InputFeedingDecoder(LuongDecoder):
+    """Decoder with attention after the recurrent layers and input feeding.
+
+    Source: Luong et al. (2015), https://arxiv.org/abs/1508.04025, sections 3.1 and 3.3.
+    """
+
+    input_feeding = True
 
 
 def _split_layers(state: State) -> tuple[State, State]:

@@ -36,6 +36,8 @@ class ForecastDataModule(LabDataModule):
         input_length: Steps of the input window.
         horizon: Steps to forecast.
         batch_size: Windows per training batch and process.
+        targets: Columns to forecast, the others are ignored; None takes all.
+        calendar: Calendar features of the timestamps, see `ForecastingFiles`.
         split: Boundaries of training, validation and test: three fractions of the rows, three
             numbers of rows, or the times of the first validation and the first test row; None takes
             the split of the dataset, else 0.7, 0.1 and 0.2.
@@ -56,6 +58,8 @@ class ForecastDataModule(LabDataModule):
         horizon: int = 96,
         batch_size: int = 32,
         *,
+        targets: list[str] | None = None,
+        calendar: list[str] | None = None,
         split: SplitSpec | None = None,
         scaling: Kind = "standard",
         season_length: int | None = None,
@@ -63,6 +67,7 @@ class ForecastDataModule(LabDataModule):
         root: str | None = None,
     ) -> None:
         super().__init__(batch_size)
+        self.targets, self.calendar = targets, calendar or []
         sizes = {"input_length": input_length, "horizon": horizon, "stride": stride}
         for name, value in {**sizes, "season_length": season_length}.items():
             if value is not None and value < 1:

@@ -8,7 +8,6 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.downloads import RemoteFile, locate
 from rnn_lab.tasks.forecasting.files import FileDataModule
 from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
-from rnn_lab.tasks.forecasting.panel.scaling import Kind
 from rnn_lab.tasks.forecasting.panel.splits import SplitSpec
 
 ETT = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/"
@@ -19,13 +18,7 @@ EXCHANGE = (
 
 
 class BenchmarkSeries(FileDataModule):
-    """Benchmark dataset of one file, whose number of rows is checked.
-
-    Args:
-        input_length: See `ForecastDataModule`, as for all but `targets` and `calendar`.
-        targets: Columns to forecast, the others are ignored; None takes all.
-        calendar: Calendar features of the timestamps, see `ForecastingFiles`.
-    """
+    """Benchmark dataset of one file, whose number of rows is checked."""
 
     file: ClassVar[RemoteFile]
     rows: ClassVar[int]
@@ -36,33 +29,6 @@ class BenchmarkSeries(FileDataModule):
     @abstractmethod
     def folder(self) -> str:
         """Folder of the dataset below the data root, set as a class attribute."""
-
-    def __init__(
-        self,
-        input_length: int = 96,
-        horizon: int = 96,
-        batch_size: int = 32,
-        *,
-        targets: list[str] | None = None,
-        calendar: list[str] | None = None,
-        split: SplitSpec | None = None,
-        scaling: Kind = "standard",
-        season_length: int | None = None,
-        stride: int = 1,
-        root: str | None = None,
-    ) -> None:
-        super().__init__(
-            input_length,
-            horizon,
-            batch_size,
-            split=split,
-            scaling=scaling,
-            season_length=season_length,
-            stride=stride,
-            root=root,
-        )
-        self.targets = targets
-        self.calendar = calendar or []
 
     def path(self) -> Path:
         """Return the path of the file; download it if it is missing."""

@@ -50,8 +50,9 @@ class AddingProblem(LongRangeDataModule):
     ) -> None:
         if length < 2:
             raise UserError(f"length must be at least 2, got {length}")
-        sizes = dict(zip(SPLITS, (train_size, valid_size, test_size), strict=True))
-        super().__init__(sizes, length, data_seed, batch_size)
+        self.sizes = dict(zip(SPLITS, (train_size, valid_size, test_size), strict=True))
+        self.steps, self.data_seed = length, data_seed
+        super().__init__(batch_size)
 
     @property
     def baseline(self) -> float:

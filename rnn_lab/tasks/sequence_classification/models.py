@@ -46,13 +46,14 @@ class BaseSequenceClassifier(Task):
         input_dim: Features per step.
         hidden_dim: Units of the recurrent layer, in each direction.
         num_classes: Number of classes.
-        num_layers: Number of stacked layers, with dropout between them.
+        num_layers: Number of stacked layers; None: `default_num_layers`.
         optimizer: See `Task`.
         scheduler: See `Task`.
 
     Attributes:
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
         layer_kwargs: Further arguments of the recurrent layer, such as `zoneout`.
+        default_num_layers: Number of stacked layers if it is not an argument.
         bidirectional: If True, use bidirectional layers.
         pooling: See `SequenceClassifier`.
         dropouts: Dropout probabilities.
@@ -69,6 +70,7 @@ class BaseSequenceClassifier(Task):
     monitor, mode = "val/accuracy", "max"
 
     layer_kwargs: dict[str, Any] | None = None
+    default_num_layers: int = 2
     bidirectional: bool = False
     pooling: str = "final"
     dropouts: Dropouts = Dropouts()
@@ -81,12 +83,14 @@ class BaseSequenceClassifier(Task):
         input_dim: int,
         hidden_dim: int = 64,
         num_classes: int = 2,
-        num_layers: int = 2,
+        num_layers: int | None = None,
         *,
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
+        if num_layers is None:
+            num_layers = self.default_num_layers
         check_sizes(self, input_dim=input_dim, num_classes=num_classes, num_layers=num_layers)
         self.class_weights: Tensor | None
         self.input_dim, self.num_classes = input_dim, num_classes
@@ -244,27 +248,7 @@ class BiGRUSequenceClassifier(BaseSequenceClassifier):
 
     Source: Schuster & Paliwal (1997), https://doi.org/10.1109/78.650093, with the cells of Cho et
     al. (2014), https://arxiv.org/abs/1406.1078.
-
-    Args:
-        input_dim: Features per step.
-        hidden_dim: Units of the GRU, in each direction.
-        num_classes: Number of classes.
-        num_layers: Number of stacked layers, with dropout 0.3 between them and after the last.
-        optimizer: See `Task`.
-        scheduler: See `Task`.
     """
 
     layer, bidirectional, pooling, dropouts = "GRU", True, "mean+max", Dropouts(head=0.3)
-
-    def __init__(
-        self,
-        input_dim: int,
-        hidden_dim: int = 64,
-        num_classes: int = 2,
-        num_layers: int = 1,
-        *,
-        optimizer: OptimizerCallable | None = None,
-        scheduler: LRSchedulerCallable | None = None,
-    ) -> None:
-        sizes = input_dim, hidden_dim, num_classes, num_layers
-        super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
+    default_num_layers = 1

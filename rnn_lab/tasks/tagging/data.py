@@ -66,8 +66,9 @@ class CopyMemory(LongRangeDataModule):
         ):
             if value < minimum:
                 raise UserError(f"{name} must be at least {minimum}, got {value}")
-        sizes = dict(zip(SPLITS, (train_size, valid_size, test_size), strict=True))
-        super().__init__(sizes, delay + 2 * copy_length, data_seed, batch_size)
+        self.sizes = dict(zip(SPLITS, (train_size, valid_size, test_size), strict=True))
+        self.steps, self.data_seed = delay + 2 * copy_length, data_seed
+        super().__init__(batch_size)
         self.delay = delay
         self.num_symbols = num_symbols
         self.copy_length = copy_length

@@ -41,8 +41,10 @@ class TextDataset(RecordDataset):
         multi_label: If True, a text may have several labels.
     """
 
+    columns = ("text",)
+
     def __init__(self, folder: Path, name: str, num_classes: int, multi_label: bool) -> None:
-        super().__init__(folder, name, ("text",))
+        super().__init__(folder, name)
         self.num_classes = num_classes
         self.multi_label = multi_label
         self.labels = open_memmap(folder / f"{name}.labels.bin", "u1" if multi_label else "<i8")
@@ -115,7 +117,8 @@ class TextCorpusBuilder(RecordCorpusBuilder):
         multi_label: bool = False,
         drawn: DrawnSplits = DrawnSplits(),  # noqa: B008
     ) -> None:
-        super().__init__(tokenizer, drawn)
+        super().__init__(tokenizer)
+        self.drawn = drawn
         self.settings = settings
         self.labels = labels
         self.multi_label = multi_label

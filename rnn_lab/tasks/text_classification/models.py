@@ -81,13 +81,14 @@ class BaseTextClassifier(Task):
         embedding_dim: Size of the embeddings.
         hidden_dim: Units of the recurrent layer, in each direction.
         num_classes: Number of classes.
+        num_layers: Number of stacked layers; None: `default_num_layers`.
         optimizer: See `Task`.
         scheduler: See `Task`.
 
     Attributes:
         layer: Recurrent layer by its name in `rnn_lab.nn.LAYERS`.
         layer_kwargs: Further arguments of the recurrent layer, such as `zoneout`.
-        num_layers: Number of stacked recurrent layers.
+        default_num_layers: Number of stacked layers if it is not an argument.
         bidirectional: If True, use bidirectional layers.
         pooling: See `TextClassifier`.
         dropouts: Dropout probabilities.
@@ -104,7 +105,7 @@ class BaseTextClassifier(Task):
     monitor, mode = "val/accuracy", "max"
 
     layer_kwargs: dict[str, Any] | None = None
-    num_layers: int = 1
+    default_num_layers: int = 1
     bidirectional: bool = False
     pooling: str = "final"
     dropouts: Dropouts = Dropouts()
@@ -118,13 +119,15 @@ class BaseTextClassifier(Task):
         embedding_dim: int = 100,
         hidden_dim: int = 256,
         num_classes: int = 2,
+        num_layers: int | None = None,
         *,
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
-        sizes = {"vocab_size": vocab_size, "num_classes": num_classes}
-        check_sizes(self, **sizes, num_layers=self.num_layers)
+        if num_layers is None:
+            num_layers = self.default_num_layers
+        check_sizes(self, vocab_size=vocab_size, num_classes=num_classes, num_layers=num_layers)
         self.num_classes = num_classes
         self.class_weights: Tensor | None
         self.word_dropout = WordDropout(self.dropouts.word, UNK_ID)
@@ -136,7 +139,7 @@ class BaseTextClassifier(Task):
             self.layer,
             embedding_dim,
             hidden_dim,
-            self.num_layers,
+            num_layers,
             self.dropouts.layer,
             self.bidirectional,
             initialization=self.initialization.scheme,
@@ -275,12 +278,12 @@ class TextClassifier(BaseTextClassifier):
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        self.layer, self.layer_kwargs, self.num_layers = layer, layer_kwargs, num_layers
+        self.layer, self.layer_kwargs = layer, layer_kwargs
         self.bidirectional, self.pooling = bidirectional, pooling
         self.dropouts = as_options(Dropouts, dropouts)
         self.loss = as_options(TextLossConfig, loss)
         self.initialization = as_options(Initialization, initialization)
-        sizes = vocab_size, embedding_dim, hidden_dim, num_classes
+        sizes = vocab_size, embedding_dim, hidden_dim, num_classes, num_layers
         super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
 
 
@@ -288,33 +291,9 @@ class LSTMClassifier(BaseTextClassifier):
     """Text classifier on the final state of an LSTM.
 
     Source: Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735.
-
-    Args:
-        vocab_size: Words in the vocabulary.
-        embedding_dim: Size of the embeddings.
-        hidden_dim: Units of the LSTM.
-        num_classes: Number of classes.
-        num_layers: Number of stacked layers, with dropout 0.3 between them.
-        optimizer: See `Task`.
-        scheduler: See `Task`.
     """
 
     layer = "LSTM"
-
-    def __init__(
-        self,
-        vocab_size: int,
-        embedding_dim: int = 100,
-        hidden_dim: int = 256,
-        num_classes: int = 2,
-        num_layers: int = 1,
-        *,
-        optimizer: OptimizerCallable | None = None,
-        scheduler: LRSchedulerCallable | None = None,
-    ) -> None:
-        self.num_layers = num_layers
-        sizes = vocab_size, embedding_dim, hidden_dim, num_classes
-        super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
 
 
 class BiLSTMClassifier(BaseTextClassifier):
@@ -323,7 +302,7 @@ class BiLSTMClassifier(BaseTextClassifier):
     Source: Schuster & Paliwal (1997), https://doi.org/10.1109/78.650093.
     """
 
-    layer, bidirectional, num_layers = "LSTM", True, 2
+    layer, bidirectional, default_num_layers = "LSTM", True, 2
 
 
 class PackedLSTM(BaseTextClassifier):
@@ -362,8 +341,7 @@ class SentimentLSTM(BaseTextClassifier):
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        self.num_layers = num_layers
-        sizes = vocab_size, embedding_dim, hidden_dim
+        sizes = vocab_size, embedding_dim, hidden_dim, 2, num_layers
         super().__init__(*sizes, optimizer=optimizer, scheduler=scheduler)
 
     def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -21,6 +21,7 @@ from rnn_lab.nn import (
     GenerationConfig,
     GNMTDecoder,
     Hypothesis,
+    InputFeedingDecoder,
     LuongDecoder,
     ScheduledSampling,
     Seq2Seq,
@@ -173,10 +174,9 @@ class BaseTranslator(Task):
         attention: dict[str, Any] = {}
         if target.attention_position != "none":
             attention = {"memory_size": encoder.output_size, "attention": target.attention}
-        if target.attention_position == "after":
-            attention["input_feeding"] = target.input_feeding
         tied = target.tie_embeddings != "none"
-        decoder = DECODERS[target.attention_position](
+        decoder_class = DECODERS[target.attention_position]
+        decoder = (InputFeedingDecoder if target.input_feeding else decoder_class)(
             trg_vocab_size,
             embedding_dim,
             hidden_dim,

@@ -46,8 +46,7 @@ class PairDataset(RecordDataset):
         name: The split, `train`, `valid` or `test`.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        super().__init__(folder, name, SIDES)
+    columns = SIDES
 
     @property
     def lengths(self) -> np.ndarray:
@@ -110,7 +109,8 @@ class PairCorpusBuilder(RecordCorpusBuilder):
         max_length: int | None = None,
         drawn: DrawnSplits = DrawnSplits(),  # noqa: B008
     ) -> None:
-        super().__init__(tokenizer, drawn)
+        super().__init__(tokenizer)
+        self.drawn = drawn
         self.settings = settings
         self.joint = joint
         self.max_length = max_length
