@@ -62,6 +62,6 @@ def test_times_are_compared_round_by_round():
     speed = loaded("layer_speed")
     assert speed.ratio([1.0, 8.0, 3.0], [1.0, 2.0, 1.0]) == 3.0
     calls = []
-    times = speed.in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
-    assert calls == ["a"] * speed.UNTIMED + ["b"] * speed.UNTIMED + ["a", "b"] * 3
+    times = speed.alternate({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
+    assert calls == ["a"] * speed.WARMUP + ["b"] * speed.WARMUP + ["a", "b"] * 3
     assert {name: len(each) for name, each in times.items()} == {"a": 3, "b": 3}
