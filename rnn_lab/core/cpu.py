@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+from pathlib import Path
 
 import torch
 
@@ -10,18 +11,20 @@ KEEP_DENORMALS = "RNN_LAB_KEEP_DENORMALS"
 RETURN_MEMORY = "RNN_LAB_RETURN_MEMORY"
 MAX_FREE_BYTES = (1 << 31) - 1  # the largest value that mallopt accepts
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # as malloc.h numbers them
-GRAIN = 1 << 15  # elements below which PyTorch does not start another thread
+GRAIN = 1 << 15  # elements below which PyTorch does not use another thread
+FENV_BYTES = 256  # more than fenv_t of any platform
 
 log = logging.getLogger(__name__)
 
 
-def configure_cpu() -> None:
+def configure_cpu(*, running_threads: bool = False) -> None:
     """Flush denormal numbers to zero, and keep freed memory in the process.
 
     The gradient of a long sequence shrinks at every step. After some hundred steps it falls below
     the smallest normal float, and a multiplication then takes a CPU up to a hundred times as long.
     The processor holds this setting per thread, and a thread inherits it from the one that starts
-    it. PyTorch starts its threads at the first parallel operation: call this function before it.
+    it. PyTorch starts its threads at the first parallel operation: call this function before it, or
+    with `running_threads=True` after it.
 
     A recurrent layer stores tens of megabytes of activations per batch. The C library of Linux
     returns blocks of that size to the system when they are freed, and the system clears each page
@@ -31,9 +34,18 @@ def configure_cpu() -> None:
     Call it yourself before a training loop of your own. It may be called several times. The
     environment variables `RNN_LAB_KEEP_DENORMALS=1` and `RNN_LAB_RETURN_MEMORY=1` switch off the
     one and the other setting.
+
+    Args:
+        running_threads: If True, also configure the threads of PyTorch, which are started if they
+            are not running: not in a process that forks processes which compute.
     """
     if not _is_set(KEEP_DENORMALS):
         torch.set_flush_denormal(True)
+        if running_threads and torch.get_num_threads() > 1 and not _flush_in_threads():
+            log.warning(
+                "threads that PyTorch has started do not flush denormal numbers: call "
+                "rnn_lab.configure_cpu() before the first tensor operation to train faster"
+            )
     if os.name == "posix" and not _is_set(RETURN_MEMORY):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone has it
         if mallopt is not None:
@@ -41,19 +53,25 @@ def configure_cpu() -> None:
             mallopt(TRIM_THRESHOLD, MAX_FREE_BYTES)
 
 
-def warn_of_denormals() -> None:
-    """Log a warning if threads of PyTorch were started before `configure_cpu` was called.
+def _flush_in_threads() -> bool:
+    """Flush denormals in the threads of PyTorch; return whether all of them do.
 
-    It starts the threads of this process, so call it only where these will compute.
+    GNU OpenMP runs `fesetenv` in each thread, with the floating-point environment of this one.
     """
-    if _is_set(KEEP_DENORMALS) or not torch.set_flush_denormal(True):
-        return
+    maps = Path("/proc/self/maps")
+    lines = maps.read_text().splitlines() if maps.exists() else []
+    paths = {line.split()[-1] for line in lines if "libgomp" in line and "torch" in line}
+    for path in paths:  # other packages may bring an OpenMP of their own, with its own threads
+        gomp, libc = ctypes.CDLL(path), ctypes.CDLL(None)
+        environment = ctypes.create_string_buffer(FENV_BYTES)
+        libc.fegetenv(environment)
+        sizes = ctypes.c_uint, ctypes.c_uint
+        gomp.GOMP_parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *sizes]
+        function = ctypes.cast(libc.fesetenv, ctypes.c_void_p)
+        pointer = ctypes.cast(environment, ctypes.c_void_p)
+        gomp.GOMP_parallel(function, pointer, torch.get_num_threads(), 0)
     numbers = torch.full((2 * GRAIN * torch.get_num_threads(),), 1e-30)
-    if (numbers * 1e-10).count_nonzero():
-        log.warning(
-            "PyTorch started its threads before rnn_lab.configure_cpu() was called, so they do not "
-            "flush denormal numbers: call it before the first tensor operation to train faster"
-        )
+    return not (numbers * 1e-10).count_nonzero()
 
 
 def _is_set(name: str) -> bool:

@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 
 import rnn_lab
 from rnn_lab.core.checkpoint import FORMAT
-from rnn_lab.core.cpu import configure_cpu, warn_of_denormals
+from rnn_lab.core.cpu import configure_cpu
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.epoch_meter import EpochMeter
 from rnn_lab.core.options import plain_options
@@ -103,8 +103,7 @@ class Task(LightningModule, ABC):
 
         This is the first hook that a Trainer calls, so it also configures the CPU.
         """
-        configure_cpu()
-        warn_of_denormals()
+        configure_cpu(running_threads=True)
         present: list[Callback] = vars(self.trainer)["callbacks"]
         return [
             report
