@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PARALLEL := -n auto --dist loadfile
-# The demo and the tests train tiny models: a second thread would only wait for the first.
+# The demo and the tests train tiny models: they gain nothing from a second thread.
 demo test test-slow drill check notebooks: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
@@ -20,12 +20,12 @@ $(READY): pyproject.toml
 install: $(READY)  ## Make .venv with everything in it
 
 DEMO := runs/demo/first
-demo: $(READY)  ## Train on generated reviews, test, label three sentences
-	$(BIN)/rnn-lab fit -c configs/text_classification/demo.yaml --experiment=demo --name=first --overwrite=true --test=true
+demo: $(READY)  ## Train on generated reviews, test, classify three sentences
+	$(BIN)/rnn-lab fit -c demo --experiment=demo --name=first --overwrite=true --test=true
 	@printf '%s\n' 'the plot was not bad at all .' 'the cast was dull at first , but brilliant in the end .' \
 	  'i expected a brilliant score and got a dull one .' \
 	  | $(BIN)/rnn-lab predict --ckpt_path $(DEMO)/checkpoints/best.ckpt --input -
-	@echo 'Results lie in $(DEMO): curves.png, confusion_matrix.png, metrics.csv, checkpoints/best.ckpt'
+	@echo 'Results are in $(DEMO): curves.png, confusion_matrix.png, metrics.csv, checkpoints/best.ckpt'
 
 test: $(READY)  ## Run the test suite, a process on each core
 	$(BIN)/python -m pytest -q $(PARALLEL)

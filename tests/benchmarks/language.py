@@ -37,7 +37,7 @@ def main() -> None:
         metrics = train(config)
         epochs, digits = metrics[f"val/{metric}"], 1 if metric == "perplexity" else 3
         cells = [
-            f"`configs/language_modeling/{config}.yaml`",
+            f"`{config}`",
             metric if metric == "perplexity" else "bits per character",
             f"{count_parameters(config):,}",
             " ".join(f"{value:.{digits}f}" for value in epochs),

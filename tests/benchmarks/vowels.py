@@ -40,7 +40,7 @@ def row(name: str, runs: list[dict]) -> str:
     f1 = 100 * statistics.mean(run["f1"] for run in runs)
     seconds = statistics.mean(run["seconds"] for run in runs)
     return (
-        f"| `configs/sequence_classification/{name}.yaml` | {per_seed} "
+        f"| `{name}` | {per_seed} "
         f"| {statistics.mean(accuracies):.2f} | {min(accuracies):.2f} | {f1:.1f} | {seconds:.0f} |"
     )
 

@@ -124,7 +124,7 @@ def test_wandb_is_imported_only_when_it_is_used():
 def test_a_profile_documents_its_option_and_sets_only_the_trainer(path):
     text = path.read_text()
     assert text.startswith("# ")
-    assert f"-c configs/{path.parent.name}/{path.name}" in text.splitlines()[0]
+    assert f"add -c {path.stem}" in text.splitlines()[0]
     assert list(yaml.safe_load(text)) == ["trainer"]
 
 
