@@ -280,3 +280,14 @@ def check_sizes(task: Task, **sizes: int | None) -> None:
             raise UserError(f"{task_name} needs {name}, which the data does not provide")
         if size < minimum:
             raise UserError(f"{name} must be at least {minimum}, got {size}")
+
+
+def check_probabilities(**values: float) -> None:
+    """Check that probabilities are at least 0 and below 1.
+
+    Raises:
+        UserError: If one is not.
+    """
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise UserError(f"{name} must be at least 0 and below 1, got {value}")

@@ -11,7 +11,14 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from rnn_lab.datamodules import SyntheticChirps, SyntheticReviews
 from rnn_lab.errors import UserError
-from rnn_lab.models import GRUClassifier, LSTMClassifier, SentimentLSTM, TextClassifier
+from rnn_lab.models import (
+    GRUClassifier,
+    LSTMClassifier,
+    SentimentLSTM,
+    SequenceClassifier,
+    SequenceTagger,
+    TextClassifier,
+)
 from rnn_lab.tasks.text_classification.models import Dropouts
 
 
@@ -152,3 +159,22 @@ def test_series_are_trained_by_the_same_step():
     fit = trainer(max_epochs=1)
     fit.fit(model, chirps)
     assert {"val/loss", "val/accuracy", "val/f1"} <= fit.callback_metrics.keys()
+
+
+@pytest.mark.parametrize("value", [-0.1, 1, 2])
+@pytest.mark.parametrize(
+    ("model", "sizes", "options", "name"),
+    [
+        (TextClassifier, (10, 4, 4), {"loss": {"label_smoothing": None}}, "label_smoothing"),
+        (TextClassifier, (10, 4, 4), {"dropouts": {"layer": None}}, "layer_dropout"),
+        (SequenceClassifier, (3, 4), {"loss": {"label_smoothing": None}}, "label_smoothing"),
+        (SequenceTagger, (10, 4), {"label_smoothing": None, "num_classes": 3}, "label_smoothing"),
+    ],
+)
+def test_a_probability_out_of_range_is_refused(model, sizes, options, name, value):
+    filled = {
+        key: {k: value for k in given} if isinstance(given, dict) else given or value
+        for key, given in options.items()
+    }
+    with pytest.raises(UserError, match=f"{name} must be at least 0 and below 1, got {value}"):
+        model(*sizes, **filled)

@@ -229,7 +229,8 @@ class BaseLanguageModel(Task):
     def training_step(self, batch: LMBatch, batch_idx: int) -> Tensor:
         """Compute and log the loss as every task does, and add the activation regularization."""
         loss = super().training_step(batch, batch_idx)
-        return loss + self._penalty
+        penalty, self._penalty = self._penalty, torch.zeros(())  # a kept graph cannot be copied
+        return loss + penalty
 
     def on_train_batch_start(self, batch: LMBatch, batch_idx: int) -> None:
         """Remember the factor of the learning rate that belongs to the batch."""

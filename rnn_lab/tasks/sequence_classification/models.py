@@ -18,7 +18,7 @@ from rnn_lab.classification.loss import (
 from rnn_lab.classification.metrics import class_metrics
 from rnn_lab.classification.reports import ConfusionPlot
 from rnn_lab.core.options import as_options
-from rnn_lab.core.task import StepOutput, Task, check_sizes
+from rnn_lab.core.task import StepOutput, Task, check_probabilities, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import GaussianNoise, build_layer, build_pooling
 from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
@@ -92,6 +92,9 @@ class BaseSequenceClassifier(Task):
         if num_layers is None:
             num_layers = self.default_num_layers
         check_sizes(self, input_dim=input_dim, num_classes=num_classes, num_layers=num_layers)
+        check_probabilities(
+            label_smoothing=self.loss.label_smoothing, layer_dropout=self.dropouts.layer
+        )
         self.class_weights: Tensor | None
         self.input_dim, self.num_classes = input_dim, num_classes
         self.noise = GaussianNoise(self.input_noise)

@@ -11,7 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from rnn_lab.classification.loss import cross_entropy_step
 from rnn_lab.core.options import as_options
-from rnn_lab.core.task import StepOutput, Task, check_sizes
+from rnn_lab.core.task import StepOutput, Task, check_probabilities, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import build_layer, lengths_to_mask
 from rnn_lab.special_tokens import PAD_ID
@@ -81,6 +81,7 @@ class SequenceTagger(Task):
         input_size = vocab_size if embedding_dim is None else embedding_dim
         sizes = {"vocab_size": vocab_size, "embedding_dim": input_size, "hidden_dim": hidden_dim}
         check_sizes(self, **sizes, num_classes=num_classes, num_layers=num_layers)
+        check_probabilities(label_smoothing=label_smoothing)
         self.vocab_size = vocab_size
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing

@@ -19,7 +19,7 @@ from rnn_lab.classification.loss import (
 from rnn_lab.classification.metrics import class_metrics
 from rnn_lab.classification.reports import ConfusionPlot, MisclassifiedExamples
 from rnn_lab.core.options import as_options
-from rnn_lab.core.task import StepOutput, Task, check_sizes
+from rnn_lab.core.task import StepOutput, Task, check_probabilities, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import EmbeddingDropout, WordDropout, build_layer, build_pooling
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
@@ -128,6 +128,9 @@ class BaseTextClassifier(Task):
         if num_layers is None:
             num_layers = self.default_num_layers
         check_sizes(self, vocab_size=vocab_size, num_classes=num_classes, num_layers=num_layers)
+        check_probabilities(
+            label_smoothing=self.loss.label_smoothing, layer_dropout=self.dropouts.layer
+        )
         self.num_classes = num_classes
         self.class_weights: Tensor | None
         self.word_dropout = WordDropout(self.dropouts.word, UNK_ID)

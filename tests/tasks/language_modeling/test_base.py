@@ -1,5 +1,6 @@
 """Laws of all language models: state, gradients, losses, metrics and resuming."""
 
+import copy
 import math
 from functools import partial
 
@@ -340,3 +341,10 @@ def test_two_processes_train_and_validate_like_one_with_twice_the_batch_size(tmp
     one, two = run(1, 4), run(2, 2)
     for name in ("val/perplexity", "val/bits_per_token", "val/loss"):
         assert two[name] == pytest.approx(one[name], rel=1e-3)
+
+
+def test_a_regularized_model_can_be_copied_after_training(data):
+    model = build(vocab_size=data.vocab_size, regularization=ActivationRegularization(1.0, 1.0))
+    build_trainer(max_steps=1).fit(model, data)
+    copied = copy.deepcopy(model)
+    assert all(map(torch.equal, copied.parameters(), model.parameters()))
