@@ -128,6 +128,7 @@ def test_etth1_forecasts_reach_the_error_in_the_readme(data_root):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_dates_are_translated_with_the_accuracy_in_the_readme():
     args = ["--test=true", "--trainer.default_root_dir=run", "--trainer.accelerator=cpu"]
     assert main(["fit", "-c", str(CONFIGS / "translation/attention_translator.yaml"), *args]) == 0
