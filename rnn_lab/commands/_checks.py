@@ -5,12 +5,14 @@ import inspect
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
 from rnn_lab.commands._parsing import value_of
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
+from rnn_lab.core.options import option_group
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
 
@@ -84,12 +86,26 @@ def check_arguments(options: list[list[str]], named_class: Callable[[str], type 
         accepted = list(inspect.signature(cls).parameters)
         for option in keys:
             head, _, rest = option.partition(".")
-            name = rest.removeprefix("init_args.").partition(".")[0].removesuffix("+")
+            name, _, field = rest.removeprefix("init_args.").removesuffix("+").partition(".")
             if head == f"--{key}" == "--model" and name in linked_names():
                 raise UserError(f"{name} is set by the data: remove {option}")
             if head == f"--{key}" and name and name not in (*accepted, "help", "class_path"):
                 near = difflib.get_close_matches(name, accepted, 3) or accepted
                 raise UserError(f"{cls.__name__} has no argument {name}; it has {', '.join(near)}")
+            if head == f"--{key}" and field:
+                _check_field(cls, name, field)
+
+
+def _check_field(cls: type, argument: str, field: str) -> None:
+    """Check that a group of options has a field; suggest close matches otherwise."""
+    group = option_group(cls, argument)
+    if group is None:
+        return
+    field, names = field.partition(".")[0], [each.name for each in fields(group)]
+    if field not in (*names, "help"):
+        near = difflib.get_close_matches(field, names, 3) or names
+        known = ", ".join(f"{argument}.{name}" for name in near)
+        raise UserError(f"{cls.__name__} has no option {argument}.{field}; it has {known}")
 
 
 def chosen_class(config: Any, key: str) -> Any:

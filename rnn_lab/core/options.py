@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from rnn_lab.errors import UserError
 
@@ -33,6 +33,15 @@ def as_options(cls: type[Options], value: Options | Mapping[str, Any] | None) ->
             f"{cls.__name__} has no option {unknown[0]!r}; its options are {', '.join(names)}"
         )
     return cls(**value)
+
+
+def option_group(cls: type, argument: str) -> type | None:
+    """Return the dataclass that an argument of a constructor takes; None if it takes none."""
+    try:
+        hint = get_type_hints(cls.__init__).get(argument)  # type: ignore[misc]
+    except (AttributeError, NameError, TypeError):
+        return None
+    return next((each for each in (hint, *get_args(hint)) if is_dataclass(each)), None)  # type: ignore[return-value]
 
 
 def plain_options(value: Any) -> Any:

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import is_dataclass
 from importlib import import_module, invalidate_caches
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -17,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from rnn_lab.core.options import option_group
 from rnn_lab.errors import UserError
 from rnn_lab.io.plugins import plugins
 
@@ -164,12 +164,13 @@ def _check_arguments(
     """Check the arguments of a constructor; a group of options has arguments of its own."""
     hints = _hints(cls)
     for name, argument in arguments.items():
-        hint = hints.get(name, Any)
-        group = next((each for each in (hint, *get_args(hint)) if is_dataclass(each)), None)
+        group = option_group(cls, name)
         if group is not None and isinstance(argument, Mapping) and "class_path" not in argument:
             _check_arguments(group, argument, source)
         else:
-            check_class_paths(argument, source, importable=importable or not _is_plain(hint))
+            check_class_paths(
+                argument, source, importable=importable or not _is_plain(hints.get(name, Any))
+            )
 
 
 def _within(path: str, packages: Iterable[str]) -> bool:

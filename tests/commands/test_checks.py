@@ -64,6 +64,35 @@ def test_an_argument_must_exist_and_must_not_be_linked():
         check_arguments([["--model.vocab_size=4"]], named_class)
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            "--model.dropouts.layr=0.1",
+            "TextClassifier has no option dropouts.layr; it has dropouts.layer",
+        ),
+        (
+            "--model.init_args.loss.foo=1",
+            "has no option loss.foo; it has loss.label_smoothing, loss",
+        ),
+        (
+            "--data.tokenizer.knd=words",
+            "TextFiles has no option tokenizer.knd; it has tokenizer.kind",
+        ),
+    ],
+)
+def test_an_option_of_a_group_must_exist(option, message):
+    classes = {"model": rnn_lab.models.TextClassifier, "data": rnn_lab.datamodules.TextFiles}
+    fine = [
+        "--model.dropouts.layer=0.1",
+        "--model.layer_kwargs.zoneout=0.1",
+        "--data.tokenizer.help",
+    ]
+    check_arguments([[each] for each in fine], classes.get)
+    with pytest.raises(UserError, match=message):
+        check_arguments([[option]], classes.get)
+
+
 def test_the_class_of_a_config_is_required():
     config = Namespace(model=Namespace(class_path="rnn_lab.models.LSTMClassifier"))
     assert chosen_class(config, "model") is rnn_lab.models.LSTMClassifier
