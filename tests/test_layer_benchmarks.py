@@ -33,8 +33,8 @@ def layers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     layers = loaded("layers")
     words = ("--model=TextClassifier", "--model.hidden_dim=8", "--data=SyntheticReviews")
-    contest = layers.Contest("reviews", words, 64, 0.02, "accuracy")
-    monkeypatch.setitem(layers.TASKS, "reviews", contest)
+    benchmark = layers.Benchmark("reviews", words, 64, 0.02, "accuracy")
+    monkeypatch.setitem(layers.TASKS, "reviews", benchmark)
     return layers
 
 

@@ -79,8 +79,8 @@ def end(process: subprocess.Popen, name: str) -> int:
     """Wait until all processes of a run have ended, with a time limit; return the status."""
     log = Path(f"{name}.log")
     try:
-        wait(lambda: process.poll() is not None, 60, log.read_text)
-        wait(lambda: not group(process.pid), 60, log.read_text)
+        wait(lambda: process.poll() is not None, 240, log.read_text)
+        wait(lambda: not group(process.pid), 240, log.read_text)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
