@@ -102,7 +102,7 @@ def in_a_process(way: str, steps: int) -> tuple[list[float], float]:
 
 
 def report(steps: int, rounds: int) -> bool:
-    """Let both take turns, print milliseconds a step, say whether the limit is kept."""
+    """Measure both in turns; print milliseconds per step and whether the limit holds."""
     times: dict[str, list[list[float]]] = {way: [] for way in WAYS}
     losses = set()
     for number in range(rounds):

@@ -47,7 +47,7 @@ def write_table(path: Path, rows: int) -> int:
 
 def prepare_and_read(path: str, batches: int) -> None:
     """Prepare the table and read batches, in the monitored process."""
-    rnn_lab.configure_cpu()  # as on the command line: it changes what memory is kept
+    rnn_lab.configure_cpu()  # as on the command line: it changes how memory is reused
     from rnn_lab.datamodules import ForecastingFiles
 
     start = time.perf_counter()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.slow  # each test starts Python anew: the settings are of a whole process
+pytestmark = pytest.mark.slow  # each test starts a new process: the settings are process-wide
 
 DENORMALS = """
 import torch, rnn_lab, rnn_lab.nn
