@@ -183,6 +183,29 @@ def test_bfloat16_autocast_runs(name: str, num_layers: int, bidirectional: bool)
 
 
 @every_layer
+@every_shape
+@pytest.mark.parametrize("zoneout", [0.0, 0.1])
+def test_the_meta_device_gives_the_shapes(
+    name: str, num_layers: int, bidirectional: bool, zoneout: float
+) -> None:
+    layer = build(name, num_layers, bidirectional, zoneout=zoneout)
+    x = sequences()
+    with torch.device("meta"):
+        options = {"zoneout": zoneout}
+        empty = build_layer(name, INPUT, HIDDEN, num_layers, 0.0, bidirectional, options=options)
+    assert all(tensor.is_meta for tensor in empty.state_dict().values())
+    for lengths in (None, LENGTHS):
+        output, state = empty(x.to("meta").requires_grad_(), lengths)
+        weighted_sum(output, state).sum().backward()
+        expected, expected_state = layer(x, lengths)
+        shapes = [(part.shape, part.dtype) for part in (output, *as_tuple(state))]
+        exact = [(part.shape, part.dtype) for part in (expected, *as_tuple(expected_state))]
+        assert shapes == exact
+    if not bidirectional:
+        assert empty.step(x[:, 0].to("meta"))[0].shape == (len(x), HIDDEN)
+
+
+@every_layer
 def test_a_checkpoint_restores_the_layer(name: str, tmp_path: object) -> None:
     layer, x = build(name, 2, True, trainable_initial_state=True), sequences()
     torch.save(layer.state_dict(), tmp_path / "layer.pt")

@@ -41,6 +41,9 @@ def reachable_state(layer: Layer, batch: int = 4) -> object:
 def weighted_sum(output: Tensor, state: object) -> Tensor:
     """Return a scalar whose gradient differs at every step and unit."""
     return sum(
-        (part.flatten() * torch.linspace(-1, 2, part.numel(), dtype=part.dtype)).sum()
+        (
+            part.flatten()
+            * torch.linspace(-1, 2, part.numel(), dtype=part.dtype, device=part.device)
+        ).sum()
         for part in (output, *as_tuple(state))
     )

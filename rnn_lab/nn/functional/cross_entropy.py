@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from rnn_lab.nn.functional.autocast import autocast_dtype, no_autocast
 from rnn_lab.nn.functional.linear import linear_nograd, weight_gradient
 
 CHUNK_LOGITS = {"cpu": 1 << 19, "cuda": 1 << 26}  # logits in memory at a time
@@ -37,31 +38,45 @@ def linear_cross_entropy(
     Returns:
         The loss, a scalar; NaN if all targets are ignored.
     """
-    valid = targets != ignore_index
-    rows, targets = features[valid], targets[valid]
-    device = rows.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
-    with torch.autocast(device, enabled=False):
+    valid, ignored = targets != ignore_index, None
+    if features.is_cpu:
+        rows, targets = features[valid], targets[valid]
+        count: Tensor | int = len(targets)
+    else:  # a selection would make the CPU wait for its size
+        count, ignored = valid.sum(), ~valid.view(-1, 1)
+        rows, targets = features.flatten(0, -2), targets.where(valid, 0).flatten()
+    dtype = autocast_dtype(rows) or rows.dtype
+    with no_autocast(rows.device):
         rows, weight = rows.to(dtype), weight.to(dtype)
-        total = _SummedCrossEntropy.apply(rows, weight, bias.float(), targets, label_smoothing)
-    return total / len(targets)
+        bias = bias.to(torch.promote_types(dtype, torch.float32))
+        total = _SummedCrossEntropy.apply(rows, weight, bias, targets, ignored, label_smoothing)
+    return total / count
 
 
 class _SummedCrossEntropy(Function):
-    """Sum over all rows. The gradient of the logits is computed in the forward pass."""
+    """Sum over all rows but those where `ignored`, `(rows, 1)`, is True, in the bias's dtype.
+
+    The gradient of the logits is computed in the forward pass.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+        ctx: Any,
+        rows: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        ignored: Tensor | None,
+        smoothing: float,
     ) -> Tensor:
         needs_grad = any(ctx.needs_input_grad[:3])
         grad_logits = rows.new_empty(len(rows), len(weight)) if needs_grad else None
-        total = torch.zeros((), device=rows.device)
+        total = bias.new_zeros(())
         chunk = CHUNK_LOGITS.get(rows.device.type, CHUNK_LOGITS["cpu"])
         size = max(1, chunk // len(weight))
         for i in range(0, len(rows), size):
             part = slice(i, i + size)
-            logits = linear_nograd(rows[part], weight).float().add_(bias)
+            logits = linear_nograd(rows[part], weight).to(bias.dtype).add_(bias)
             target = targets[part].unsqueeze(1)
             expected = logits.gather(1, target).squeeze(1) * (1 - smoothing)
             if smoothing:
@@ -69,11 +84,15 @@ class _SummedCrossEntropy(Function):
             largest = logits.amax(1, keepdim=True)
             exps = logits.sub_(largest).exp_()
             normalizer = exps.sum(1, keepdim=True)
-            total += (normalizer.log() + largest).sum() - expected.sum()
+            log_normalizer = normalizer.log() + largest
+            if ignored is not None:
+                expected.masked_fill_(ignored[part, 0], 0)
+                log_normalizer.masked_fill_(ignored[part], 0)
+            total += log_normalizer.sum() - expected.sum()
             if grad_logits is not None:
                 grad = exps.div_(normalizer).sub_(smoothing / len(weight))
                 grad.scatter_add_(1, target, grad.new_full(target.shape, smoothing - 1))
-                grad_logits[part] = grad
+                grad_logits[part] = grad if ignored is None else grad.masked_fill_(ignored[part], 0)
         ctx.save_for_backward(rows, weight, grad_logits)
         return total
 
@@ -83,4 +102,4 @@ class _SummedCrossEntropy(Function):
         grad_rows = linear_nograd(grad_logits, weight.t()).mul_(grad)
         grad_weight = weight_gradient(grad_logits, rows).mul_(grad)
         grad_bias = grad_logits.sum(0, dtype=grad.dtype) * grad
-        return grad_rows, grad_weight, grad_bias, None, None
+        return grad_rows, grad_weight, grad_bias, None, None, None

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from rnn_lab.nn.functional.autocast import autocast_dtype
+
 
 def _find_onednn_linear() -> Any:
     """Return oneDNN's linear operator as PyTorch's compiler uses it; None if unavailable."""
@@ -39,7 +41,7 @@ def linear_nograd(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
         bias: `(output,)`.
     """
     single = x.dtype == weight.dtype == torch.float32
-    if _onednn is None or x.device.type != "cpu" or not single or not x.numel():
+    if _onednn is None or not x.is_cpu or not single or not x.numel():
         return F.linear(x, weight, bias)
     return _onednn(_dense(x), _dense(weight), bias, "none", [], "")
 
@@ -65,7 +67,7 @@ def _dense(x: Tensor) -> Tensor:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute `torch.nn.functional.linear` by oneDNN; the gradient is once differentiable."""
-    if torch.is_autocast_enabled(x.device.type) or x.device.type != "cpu":
+    if not x.is_cpu or torch.is_autocast_enabled("cpu"):
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled():
         return _Linear.apply(x, weight, bias)
@@ -126,10 +128,7 @@ class DeferredLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self.bias = bias
-        device = weight.device.type
-        autocast = torch.is_autocast_enabled(device)
-        dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
-        self.weight = weight.detach().to(dtype)
+        self.weight = weight.detach().to(autocast_dtype(weight) or weight.dtype)
         self.uses: list[tuple[Tensor, Tensor]] = []
         self.anchor = _WeightGradient.apply(weight, self.uses)
 

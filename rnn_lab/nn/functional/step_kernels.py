@@ -12,18 +12,20 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from rnn_lab.nn.functional.autocast import no_autocast
+
 aten = torch.ops.aten
 norm_backward = aten.native_layer_norm_backward.default
 EPSILON = 1e-5  # of torch's layer norm
 CHUNK = 16  # steps whose local derivatives are computed together: few enough to stay in the cache
-MINUS_ONE = torch.tensor(-1.0)
+MINUS_ONE = torch.tensor(-1.0, device="cpu")  # CUDA takes it as a number
 Grad = Tensor | None
 NormStats = tuple[Tensor, Tensor, Tensor]  # input, mean and 1 / standard deviation of a norm
 
 
 def run_kernel(kernel: type[Function], *inputs: Any) -> Any:
     """Run a kernel in the dtype of its inputs, also under autocast."""
-    with torch.autocast(inputs[0].device.type, enabled=False):
+    with no_autocast(inputs[0].device):
         return kernel.apply(*inputs)
 
 
@@ -73,7 +75,7 @@ def tanh_by_sigmoid(x: Tensor, out: Tensor) -> Tensor:
 
 def sigmoid_to_tanh(x: Tensor) -> Tensor:
     """Turn `sigmoid(2 x)` into `tanh(x)`, in place."""
-    return torch.add(MINUS_ONE, x, alpha=2, out=x)
+    return x if x.is_meta else torch.add(MINUS_ONE, x, alpha=2, out=x)
 
 
 def lstm_local_grads(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from rnn_lab.nn.functional.autocast import no_autocast
 from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.scan import scan
@@ -87,7 +88,7 @@ class MLSTMLayer(ScanLayer):
             projected = F.pad(projected, (0, 0, 0, 0, 0, extra))
         gates, q, k, v, out = _SplitProjections.apply(projected, self.heads, size)
         log_i, log_f = self._gates(gates, time, padding)
-        with torch.autocast(x.device.type, enabled=False):  # the memory sums many small terms
+        with no_autocast(x.device):  # the memory sums many small terms
             log_i, log_f = (_chunked(part, size).contiguous() for part in (log_i, log_f))
             y, state = self._chunkwise(q, k, v, log_i, log_f, state)
         y = F.rms_norm(y.permute(0, 3, 1, 2, 4), (self.head_dim,), eps=1e-6)

@@ -14,6 +14,7 @@ from torchmetrics import Metric, MetricCollection
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import EmbeddingDropout, VariationalDropout, build_layer, linear_cross_entropy
+from rnn_lab.nn.functional.autocast import no_autocast
 from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.state import State, as_tuple, map_state
 from rnn_lab.special_tokens import IGNORE_INDEX
@@ -180,7 +181,7 @@ class BaseLanguageModel(Task):
         if self.training:
             return self._compute_loss(batch, "train")
         testing = self._trainer is not None and self.trainer.testing
-        with torch.autocast(self.device.type, enabled=False):
+        with no_autocast(self.device):
             return self._compute_loss(batch, "test" if testing else "val")
 
     def _compute_loss(self, batch: LMBatch, stage: str) -> StepOutput:

@@ -27,6 +27,7 @@ from rnn_lab.nn import (
     Seq2Seq,
     Seq2SeqDropouts,
 )
+from rnn_lab.nn.functional.autocast import no_autocast
 from rnn_lab.nn.seq2seq.scoring import score_references
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.metrics import TranslationScores
@@ -209,7 +210,7 @@ class BaseTranslator(Task):
             step = self.trainer.global_step if self._trainer else 0
             loss = self._loss(batch, self.scheduled_sampling.ratio_at(step), self.label_smoothing)
             return StepOutput(loss, (), batch.references, num_tokens)
-        with torch.autocast(self.device.type, enabled=False):
+        with no_autocast(self.device):
             testing = self._trainer is not None and self.trainer.testing
             translations = self.translate(batch, self.search if testing else GREEDY)
             loss = self._ensemble_loss(batch, num_tokens) if self.ensemble else self._loss(batch)

@@ -67,6 +67,45 @@ def test_bfloat16_autocast_gives_similar_gradients_in_single_precision():
         torch.testing.assert_close(mine.grad, own.grad, atol=0.02, rtol=0.05)
 
 
+def test_ignored_rows_count_nothing_where_they_are_not_removed():
+    features, weight, bias, targets = inputs()
+    rows, flat = features.flatten(0, 1), targets.flatten()
+    ignored = (flat == 0).unsqueeze(1)
+    total = module._SummedCrossEntropy.apply(rows, weight, bias, flat, ignored, 0.1)
+    total.backward()
+    *theirs, _ = inputs()
+    expected = reference(*theirs, targets, 0.1) * (flat != 0).sum()
+    expected.backward()
+    torch.testing.assert_close(total, expected)
+    for tensor, torch_tensor in zip((features, weight, bias), theirs, strict=True):
+        torch.testing.assert_close(tensor.grad, torch_tensor.grad)
+    assert not features.grad[targets == 0].any()
+
+
+def test_double_precision_is_exact():
+    *ours, targets = (x.detach().double() if x.is_floating_point() else x for x in inputs())
+    *theirs, _ = (x.clone() for x in (*ours, targets))
+    for tensor in (*ours, *theirs):
+        tensor.requires_grad_()
+    loss = linear_cross_entropy(*ours, targets, ignore_index=0, label_smoothing=0.1)
+    expected = reference(*theirs, targets, 0.1)
+    assert loss.dtype == torch.float64
+    torch.testing.assert_close(loss, expected, rtol=1e-14, atol=0)
+    loss.backward()
+    expected.backward()
+    for tensor, torch_tensor in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(tensor.grad, torch_tensor.grad, rtol=1e-13, atol=1e-15)
+
+
+def test_the_meta_device_gives_the_shapes():
+    features, weight, bias, targets = (x.detach().to("meta") for x in inputs())
+    weight.requires_grad_()
+    loss = linear_cross_entropy(features, weight, bias, targets, ignore_index=0)
+    loss.backward()
+    assert loss.shape == ()
+    assert weight.grad.shape == weight.shape
+
+
 def test_without_gradients_the_loss_is_the_same():
     *ours, targets = inputs()
     with torch.no_grad():
