@@ -39,6 +39,7 @@ from rnn_lab.commands._parsing import (
     split_options,
     value_of,
 )
+from rnn_lab.commands._plateau import resolve_plateau
 from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.cpu import configure_cpu
@@ -100,7 +101,7 @@ class LabCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str]) -> None:
-        options = resolve_configs(split_options(args[1:]))
+        options = resolve_plateau(resolve_configs(split_options(args[1:])))
         self.named_classes = named = NamedClasses(args[0], options)
         self.checkpoint = named.checkpoint  # referenced until it is loaded
         super().__init__(

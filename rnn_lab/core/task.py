@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 import rnn_lab
@@ -221,9 +222,21 @@ class Task(LightningModule, ABC):
             "lr_scheduler": {
                 "scheduler": scheduler,
                 "interval": getattr(scheduler, "interval", "epoch"),
-                "monitor": getattr(scheduler, "monitor", None) or self.monitor,
+                "monitor": getattr(scheduler, "monitor", None) or self._monitor_of(scheduler),
             },
         }
+
+    def _monitor_of(self, scheduler: Any) -> str:
+        """Return the metric for a schedule that names none: the loss if it shall decrease."""
+        mode = scheduler.mode if isinstance(scheduler, ReduceLROnPlateau) else self.mode
+        if mode == self.mode:
+            return self.monitor
+        if mode == "min":
+            return "val/loss"
+        raise UserError(
+            f"{type(scheduler).__name__}: mode={mode} does not fit {self.monitor}, which is better "
+            f"if lower: set mode={self.mode}"
+        )
 
     def build_spec(self) -> dict[str, Any]:
         """Return class path and constructor arguments to rebuild this task, as plain values."""

@@ -137,7 +137,7 @@ def check_class_paths(spec: Any, source: str, *, importable: bool = False) -> No
         UserError: If the specification names a class that is not trusted, or a file.
     """
     if isinstance(spec, Mapping) and "class_path" in spec:
-        _check_spec(spec, source, importable)
+        _check_spec(spec, source)
     elif isinstance(spec, Mapping | list | tuple):
         for value in spec.values() if isinstance(spec, Mapping) else spec:
             check_class_paths(value, source, importable=importable)
@@ -148,19 +148,20 @@ def check_class_paths(spec: Any, source: str, *, importable: bool = False) -> No
             raise UserError(f"{source} names the file {spec!r} where a class is expected")
 
 
-def _check_spec(spec: Mapping[str, Any], source: str, importable: bool) -> None:
-    """Check a mapping with a class path; the parser imports what stands beside it."""
+def _check_spec(spec: Mapping[str, Any], source: str) -> None:
+    """Check a mapping with a class path; the parser imports what stands beside it.
+
+    The types of the arguments are those of the named class, wherever the mapping stands.
+    """
     cls = import_trusted_class(str(spec["class_path"]), source)
     for key, value in spec.items():
         if key == "init_args" and isinstance(value, Mapping):
-            _check_arguments(cls, value, source, importable)
+            _check_arguments(cls, value, source)
         elif key != "class_path":
             check_class_paths(value, source, importable=True)
 
 
-def _check_arguments(
-    cls: Any, arguments: Mapping[str, Any], source: str, importable: bool = False
-) -> None:
+def _check_arguments(cls: Any, arguments: Mapping[str, Any], source: str) -> None:
     """Check the arguments of a constructor; a group of options has arguments of its own."""
     hints = _hints(cls)
     for name, argument in arguments.items():
@@ -168,9 +169,7 @@ def _check_arguments(
         if group is not None and isinstance(argument, Mapping) and "class_path" not in argument:
             _check_arguments(group, argument, source)
         else:
-            check_class_paths(
-                argument, source, importable=importable or not _is_plain(hints.get(name, Any))
-            )
+            check_class_paths(argument, source, importable=not _is_plain(hints.get(name, Any)))
 
 
 def _within(path: str, packages: Iterable[str]) -> bool:

@@ -14,6 +14,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.models import (
     GRUClassifier,
     LSTMClassifier,
+    LSTMForecaster,
     SentimentLSTM,
     SequenceClassifier,
     SequenceTagger,
@@ -84,6 +85,20 @@ def test_a_schedule_is_updated_at_the_interval_of_its_class(reviews, scheduler, 
     assert fit.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-3 * rate)
     if scheduler is PerStep:
         assert fit.lr_scheduler_configs[0].scheduler.total_steps == 8
+
+
+@pytest.mark.parametrize(("mode", "metric"), [("min", "val/loss"), ("max", "val/accuracy")])
+def test_a_plateau_is_measured_in_the_direction_of_its_mode(reviews, mode, metric):
+    scheduler = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, mode=mode)
+    options = small(LSTMClassifier, reviews, scheduler=scheduler).configure_optimizers()
+    assert options["lr_scheduler"]["monitor"] == metric
+
+
+def test_a_plateau_of_an_error_must_decrease():
+    scheduler = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, mode="max")
+    model = LSTMForecaster(input_dim=1, hidden_dim=4, scheduler=scheduler)
+    with pytest.raises(UserError, match="mode=max does not fit val/loss"):
+        model.configure_optimizers()
 
 
 def test_mixed_precision_works_with_clipping_and_the_fused_default(reviews):

@@ -320,3 +320,27 @@ def test_naming_a_class_of_rnn_lab_trusts_no_other_function_of_it():
     import_user_class("rnn_lab.LSTMClassifier")
     with pytest.raises(UserError, match="which is not a model, data module, optimizer or schedule"):
         import_trusted_class("rnn_lab.core.loading.import_module", "a.ckpt")
+
+
+@pytest.mark.parametrize("scheduler", [[], ["--model.scheduler.monitor=val/loss"]])
+def test_a_checkpoint_of_a_schedule_with_a_metric_can_be_read(scheduler, foreign, tmp_path):
+    words = [
+        *("fit", "--model=LSTMClassifier", "--data=SyntheticReviews", "--data.train_size=16"),
+        *("--data.valid_size=8", "--data.test_size=8", "--model.embedding_dim=4"),
+        *("--model.hidden_dim=4", "--trainer.max_epochs=1", "--trainer.accelerator=cpu"),
+        *("--model.scheduler=ReduceLROnPlateau", *scheduler),
+        f"--trainer.default_root_dir={tmp_path}/run",
+    ]
+    assert main(words) == 0
+    last = f"--ckpt_path={tmp_path}/run/checkpoints/last.ckpt"
+    assert main(["test", last]) == 0
+    assert main(["fit", last, "--trainer.max_epochs=2"]) == 0
+
+
+def test_arguments_of_a_nested_class_are_checked_by_its_own_types():
+    path = "lightning.pytorch.cli.ReduceLROnPlateau"
+    spec = {"class_path": path, "init_args": {"monitor": "val/loss"}}
+    check_class_paths({"class_path": public_path(LSTMClassifier), "init_args": {"x": spec}}, "file")
+    spec["init_args"] = {"other": "val/loss"}  # not declared by the class
+    with pytest.raises(UserError, match="not a class path"):
+        check_class_paths(spec, "file")
