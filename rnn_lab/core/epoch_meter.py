@@ -18,24 +18,26 @@ class EpochMeter:
     """
 
     def __init__(self) -> None:
-        self._loss, self._targets = torch.zeros(()), 0
+        self._loss, self._targets = torch.zeros(()), torch.zeros((), dtype=torch.long)
         self._seconds = 0.0  # of this epoch, before the run was resumed
         self._started = float("nan")  # time.monotonic() at the start or resume
         self.reported = True
 
     def start_epoch(self) -> None:
         """Reset all sums."""
-        self._loss, self._targets = torch.zeros(()), 0
+        self._loss, self._targets = torch.zeros(()), torch.zeros((), dtype=torch.long)
         self._seconds, self._started, self.reported = 0.0, time.monotonic(), False
 
     def start_clock(self) -> None:
         """Start counting seconds, when training starts or resumes."""
         self._started = time.monotonic()
 
-    def update(self, loss: Tensor, num_targets: int) -> None:
-        """Add a batch by its mean loss and its number of targets."""
-        self._loss = self._loss.to(loss.device) + loss.detach() * num_targets
-        self._targets += num_targets
+    def update(self, loss: Tensor, num_targets: int | Tensor) -> None:
+        """Add a batch by its mean loss and its number of targets, without waiting for a device."""
+        self._loss = _move(self._loss, loss) + loss.detach() * num_targets
+        if isinstance(num_targets, Tensor):
+            self._targets = _move(self._targets, num_targets)
+        self._targets = self._targets + num_targets
 
     def compute(self, all_gather: Any) -> dict[str, Tensor]:
         """Compute the mean loss and the targets per second over all processes.
@@ -46,7 +48,7 @@ class EpochMeter:
         Returns:
             `loss` and `targets_per_second`, float32 scalars.
         """
-        sums = torch.stack([self._loss.cpu().double(), torch.tensor(self._targets).double()])
+        sums = torch.stack([self._loss.cpu().double(), self._targets.cpu().double()])
         loss, targets = all_gather(sums).sum(0)
         self.reported = True
         throughput = targets / self._elapsed()
@@ -54,7 +56,8 @@ class EpochMeter:
 
     def state(self) -> Tensor:
         """Return the sums of loss, targets and seconds, `(3,)` float64."""
-        return torch.tensor([float(self._loss), self._targets, self._elapsed()], dtype=torch.double)
+        sums = float(self._loss), int(self._targets), self._elapsed()
+        return torch.tensor(sums, dtype=torch.double)
 
     def load_state(self, states: Tensor, rank: int, world_size: int) -> None:
         """Restore partial sums; if the number of processes changed, rank 0 receives the totals.
@@ -66,8 +69,13 @@ class EpochMeter:
         """
         unchanged = len(states) == world_size
         sums = states[rank] if unchanged else states.sum(0) * float(rank == 0)
-        self._loss, self._targets = sums[0].float(), int(sums[1])
+        self._loss, self._targets = sums[0].float(), sums[1].long()
         self._seconds, self.reported = float(states[:, 2].max()), False
 
     def _elapsed(self) -> float:
         return self._seconds + time.monotonic() - self._started
+
+
+def _move(total: Tensor, like: Tensor) -> Tensor:
+    """Move a sum to the device of what is added to it."""
+    return total.to(like.device, non_blocking=True)

@@ -33,13 +33,14 @@ class StepOutput(NamedTuple):
         predictions: First argument of the metrics: class probabilities `(batch, num_classes)`, or
             the texts of translations.
         targets: Second argument of the metrics, the true values.
-        num_targets: Number of targets the loss is averaged over.
+        num_targets: Number of targets the loss is averaged over; a tensor if it is counted on the
+            device, which the CPU does not wait for.
     """
 
     loss: Tensor
     predictions: Any
     targets: Any
-    num_targets: int
+    num_targets: int | Tensor
 
 
 class Task(LightningModule, ABC):

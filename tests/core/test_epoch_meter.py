@@ -14,6 +14,14 @@ def update(meter, batches):
     return meter
 
 
+def test_targets_may_be_counted_on_the_device():
+    counted = [(loss, torch.tensor(count)) for loss, count in BATCHES]
+    ours, expected = update(new_meter(), counted), update(new_meter(), BATCHES)
+    assert torch.equal(ours.state()[:2], expected.state()[:2])
+    metrics = ours.compute(one_process)
+    assert metrics["loss"] == expected.compute(one_process)["loss"]
+
+
 def new_meter():
     meter = EpochMeter()
     meter.start_epoch()

@@ -198,7 +198,7 @@ class BaseLanguageModel(Task):
         )
         if self.training:
             self._penalty = self._activation_penalty(output, dropped)
-        return StepOutput(loss, (), (), int((batch.targets != IGNORE_INDEX).sum()))
+        return StepOutput(loss, (), (), (batch.targets != IGNORE_INDEX).sum())
 
     def _initial_state(self, batch: LMBatch, stage: str) -> States | None:
         """Return the state before the first step of a batch."""

@@ -205,7 +205,7 @@ def test_perplexity_and_bits_per_token_are_computed_over_all_tokens(data):
     model = build(vocab_size=data.vocab_size).eval()
     metrics = validate(model, data)
     outputs = [model.step(batch) for batch in data.val_dataloader()]
-    count = sum(output.num_targets for output in outputs)
+    count = int(sum(output.num_targets for output in outputs))
     assert count == len(data.split("valid")) - 1
     loss = float(sum(output.loss.detach() * output.num_targets for output in outputs)) / count
     assert metrics["val/loss"] == pytest.approx(loss, rel=1e-5)
