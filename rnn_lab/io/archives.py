@@ -89,7 +89,8 @@ def _check_safe(path: Path, name: str, is_plain: bool) -> None:
         raise UserError(f"{path} contains {name!r}, a link, a device or a sparse file: not read")
 
 
-def _check_size(path: Path, what: str, size: int, limit: int) -> None:
+def check_size(path: Path, what: str, size: int, limit: int) -> None:
+    """Raise a `UserError` if something in a file is larger than its limit in bytes."""
     if size > limit:
         raise UserError(f"{path} contains {what} of more than {limit} bytes: not read")
 
@@ -112,8 +113,8 @@ class _LimitedReader:
         self.total += len(data)
         self.since_member += len(data)
         self.tail = (self.tail + data)[-tarfile.BLOCKSIZE :]
-        _check_size(self.path, "files", self.total, self.total_limit)
-        _check_size(self.path, "a member", self.since_member, self.member_limit + CHUNK_SIZE)
+        check_size(self.path, "files", self.total, self.total_limit)
+        check_size(self.path, "a member", self.since_member, self.member_limit + CHUNK_SIZE)
         return data
 
     def finish(self) -> None:
@@ -134,7 +135,7 @@ def _tar_members(
                 archive.members = []  # type: ignore[attr-defined]  # else it keeps every header
                 is_plain = member.isdir() or (member.isfile() and not member.issparse())
                 _check_safe(path, member.name, is_plain)
-                _check_size(path, f"{member.name!r}", member.size, member_limit)
+                check_size(path, f"{member.name!r}", member.size, member_limit)
                 reader.since_member = 0
                 name = member.name.removeprefix("./")
                 if member.isfile() and fnmatch.fnmatchcase(name, pattern):
@@ -147,11 +148,11 @@ def _zip_members(
 ) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
-        _check_size(path, "files", sum(info.file_size for info in infos), total_limit)
+        check_size(path, "files", sum(info.file_size for info in infos), total_limit)
         for info in infos:
             kind = stat.S_IFMT(info.external_attr >> 16)
             _check_safe(path, info.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR))
-            _check_size(path, f"{info.filename!r}", info.file_size, member_limit)
+            check_size(path, f"{info.filename!r}", info.file_size, member_limit)
             name = info.filename.removeprefix("./")
             if not info.is_dir() and fnmatch.fnmatchcase(name, pattern):
                 try:

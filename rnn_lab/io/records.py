@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.archives import members, open_bytes
+from rnn_lab.io.archives import MEMBER_LIMIT, check_size, members, open_bytes
+from rnn_lab.io.lines import LINE_LIMIT, RECORD_LIMIT, RowLines, bounded_lines, check_encoding
 
 Columns = str | int | Sequence[str | int]
-FIELD_LIMIT = 1 << 26  # characters of a CSV field, so an unclosed quote does not read all the file
 SPACE_OR_TAB = re.compile("[ \t]")
 FORMATS = ("csv", "tsv", "jsonl", "txt", "folder", "archive")
 FORMAT_BY_SUFFIX = {
@@ -91,7 +91,8 @@ def read_records(
         return _read_folder(Path(path), options)
     if format == "archive":
         return _read_members(members(Path(path), "*.txt"), options)
-    return _read_lines(path, LINE_READERS[format], options)
+    limit = LINE_LIMIT if format == "txt" else RECORD_LIMIT
+    return _read_lines(path, LINE_READERS[format], options, limit)
 
 
 def read_members(
@@ -188,7 +189,9 @@ def _read_folder(folder: Path, options: _Options) -> Iterator[Record]:
         raise UserError(f"{folder} contains no file {prefix.replace('*', '<label>')}*.txt")
     for path in files:
         with open_bytes(path) as file:
-            yield _record_of_file(str(path), path.parent.name, file.read(), options)
+            content = file.read(MEMBER_LIMIT + 1)
+        check_size(path, "text", len(content), MEMBER_LIMIT)
+        yield _record_of_file(str(path), path.parent.name, content, options)
 
 
 def _read_members(files: Iterable[tuple[str, bytes]], options: _Options) -> Iterator[Record]:
@@ -199,13 +202,16 @@ def _read_members(files: Iterable[tuple[str, bytes]], options: _Options) -> Iter
 
 def _record_of_file(source: str, folder: str, content: bytes, options: _Options) -> Record:
     labels = options.labels(folder, source) if options.labeled else ()
+    check_encoding(content, source)
     return Record(_decode(content, source, options.encoding), labels)
 
 
-def _read_lines(path: str | Path, read: "LineReader", options: _Options) -> Iterator[Record]:
+def _read_lines(
+    path: str | Path, read: "LineReader", options: _Options, limit: int
+) -> Iterator[Record]:
     stdin = nullcontext(sys.stdin.buffer)  # must stay open
     with stdin if str(path) == "-" else open_bytes(Path(path)) as file:
-        lines = enumerate(file, 1)  # in binary mode only a line feed ends a line
+        lines = enumerate(bounded_lines(file, options.source, limit), 1)
         decoded = (_decode(line, options.source, options.encoding, n) for n, line in lines)
         yield from read(decoded, options)
 
@@ -271,13 +277,16 @@ def _json_labels(entry: dict[str, Any], location: str, options: _Options) -> tup
 
 
 def _read_csv(lines: Iterator[str], options: _Options) -> Iterator[Record]:
-    csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT))
-    return _read_table(_csv_rows(csv.reader(lines, strict=True), options.source), options)
+    return _read_table(_csv_rows(lines, options.source), options)
 
 
-def _csv_rows(reader: Any, source: str) -> Iterator[tuple[str, list[str]]]:
+def _csv_rows(lines: Iterable[str], source: str) -> Iterator[tuple[str, list[str]]]:
+    csv.field_size_limit(RECORD_LIMIT)  # of the process
+    row_lines = RowLines(lines)
+    reader = csv.reader(row_lines, strict=True)
     for n in count(1):
         location = f"{source} row {n} (line {reader.line_num + 1})"
+        row_lines.start_row(location)
         try:
             row = next(reader, None)
         except csv.Error as error:

@@ -3,18 +3,21 @@
 import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.archives import open_bytes, read_errors_named
+from rnn_lab.io.lines import LimitedFile
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 CHUNK_ROWS = 1 << 16
+CHUNK_VALUES = 1 << 22  # rows times columns at most, so that chunks of wide tables have fewer rows
+CHUNK_BYTES = 1 << 30  # of the text of a chunk
 SEPARATORS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 
 
@@ -64,18 +67,21 @@ def read_frames(path: Path, names: list[str] | None = None) -> Generator[Chunk, 
 def _delimited(path: Path, separator: str, names: list[str] | None) -> Iterator["pd.DataFrame"]:
     import pandas as pd
 
-    with open_bytes(path) as file, warnings.catch_warnings():
+    with open_bytes(path) as opened, warnings.catch_warnings():
+        file = LimitedFile(opened, str(path), CHUNK_BYTES)
         warnings.simplefilter("error", pd.errors.ParserWarning)  # else fields would be dropped
         try:
-            yield from pd.read_csv(
-                file,
+            for frame in pd.read_csv(
+                cast(BinaryIO, file),
                 sep=separator,
                 names=names,
                 header=None if names else 0,
                 index_col=False,
-                chunksize=CHUNK_ROWS,
+                chunksize=_rows_per_chunk(1 + file.first_line.count(separator.encode())),
                 low_memory=False,  # infer one type per column of a chunk
-            )
+            ):
+                file.restart()
+                yield frame
         except pd.errors.EmptyDataError:
             return
         except UnicodeDecodeError as error:
@@ -85,6 +91,10 @@ def _delimited(path: Path, separator: str, names: list[str] | None) -> Iterator[
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
             reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
             raise UserError(f"{path} is not a table: {reason}") from error
+
+
+def _rows_per_chunk(columns: int) -> int:
+    return max(1, min(CHUNK_ROWS, CHUNK_VALUES // max(1, columns)))
 
 
 def _parquet(path: Path) -> Iterator["pd.DataFrame"]:

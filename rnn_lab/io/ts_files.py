@@ -11,6 +11,7 @@ import numpy as np
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.archives import open_bytes
+from rnn_lab.io.lines import RECORD_LIMIT, bounded_lines
 
 FORMATS = ("ts", "jsonl")
 Lines = Iterator[tuple[int, str]]
@@ -261,7 +262,7 @@ def numbered_lines(source: str | Path) -> Lines:
     """
     stdin = nullcontext(sys.stdin.buffer)  # must stay open
     with stdin if str(source) == "-" else open_bytes(Path(source)) as file:
-        yield from _decode_lines(file, source)
+        yield from _decode_lines(bounded_lines(file, str(source), RECORD_LIMIT), source)
 
 
 def _decode_lines(lines: Iterable[bytes], source: str | Path) -> Lines:

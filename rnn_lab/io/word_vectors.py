@@ -6,6 +6,7 @@ import numpy as np
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.archives import open_bytes
+from rnn_lab.io.lines import RECORD_LIMIT, bounded_lines
 from rnn_lab.io.progress import progress
 from rnn_lab.special_tokens import PAD_ID
 
@@ -28,7 +29,8 @@ def read_vectors(path: Path, words: list[str], size: int) -> tuple[np.ndarray, n
     ids = {word.encode(): i for i, word in enumerate(words) if i != PAD_ID}
     vectors: dict[int, np.ndarray] = {}
     with open_bytes(path) as file:
-        for number, line in enumerate(progress(file, f"reading {path.name}"), 1):
+        lines = bounded_lines(file, str(path), RECORD_LIMIT)
+        for number, line in enumerate(progress(lines, f"reading {path.name}"), 1):
             fields = line.rstrip().split(b" ")
             if number == 1 and len(fields) == 2:
                 continue
