@@ -373,7 +373,7 @@ class LabCLI(LightningCLI):
     def after_fit(self) -> None:
         """Log duration and best checkpoint; with `--test=true` test that checkpoint."""
         seconds = time.monotonic() - self._start_time
-        callback = self.trainer.checkpoint_callback
+        callback = training.checkpoint_callback_of(self.trainer)
         best = getattr(callback, "best_model_path", "")
         log.info("trained for %.0f seconds; best checkpoint: %s", seconds, best or "none")
         if self.config["fit"].test:

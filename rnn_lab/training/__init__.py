@@ -8,6 +8,7 @@ from rnn_lab.training.callbacks import (
     GradNormAndLRMonitor,
     TerminateOnNaN,
     ValidationEarlyStopping,
+    checkpoint_callback_of,
 )
 from rnn_lab.training.checkpoints import AtomicCheckpointIO, ResumeMidEpoch
 from rnn_lab.training.launch import check_world_size
@@ -42,6 +43,7 @@ __all__ = [
     "TimeBudget",
     "ValidationEarlyStopping",
     "check_world_size",
+    "checkpoint_callback_of",
     "configure_loggers",
     "read_metrics",
 ]

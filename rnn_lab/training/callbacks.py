@@ -10,7 +10,12 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    ModelCheckpoint,
+    RichProgressBar,
+)
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.nn.utils import get_total_norm
@@ -55,6 +60,22 @@ class BestCheckpoint(ModelCheckpoint):
             warnings.filterwarnings("ignore", r"Checkpoint directory .* is not empty")
             super().setup(trainer, pl_module, stage)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check that no other callback writes `last.ckpt`, from which the run resumes.
+
+        Raises:
+            UserError: If one does.
+        """
+        super().on_train_start(trainer, pl_module)
+        for other in trainer.checkpoint_callbacks:
+            if other is self or not isinstance(other, ModelCheckpoint) or not other.save_last:
+                continue
+            if Path(other.dirpath or "").resolve() == Path(self.dirpath or "").resolve():
+                raise UserError(
+                    f"{type(other).__name__} would replace {self.dirpath}/last.ckpt, from which "
+                    "the run resumes: set its dirpath, or its save_last to false"
+                )
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         complete = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch  # not with max_steps
         if complete or self.monitor in trainer.callback_metrics:
@@ -90,6 +111,17 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict(
             state_dict | paths | {"best_k_models": scores, "last_model_path": last}
         )
+
+
+def checkpoint_callback_of(trainer: Trainer) -> Checkpoint | None:
+    """Return the callback that writes the checkpoints of the run, wherever it stands.
+
+    This is the `BestCheckpoint` (the last one, if there are several), and otherwise the first
+    checkpoint callback, as in Lightning.
+    """
+    callbacks = trainer.checkpoint_callbacks
+    own = [callback for callback in callbacks if isinstance(callback, BestCheckpoint)]
+    return own[-1] if own else trainer.checkpoint_callback
 
 
 class ValidationEarlyStopping(EarlyStopping):
@@ -199,7 +231,8 @@ class TerminateOnNaN(Callback):
 
 def _last_good(trainer: Trainer) -> str:
     """Return a sentence that names the last checkpoint, and what to try."""
-    callbacks = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+    all_callbacks = [checkpoint_callback_of(trainer), *trainer.checkpoint_callbacks]
+    callbacks = [c for c in all_callbacks if isinstance(c, ModelCheckpoint)]
     paths = [path for c in callbacks for path in (c.last_model_path, c.best_model_path)]
     existing = next((path for path in paths if path and Path(path).exists()), None)
     state = f"the last good checkpoint is {existing}" if existing else "no checkpoint was saved yet"

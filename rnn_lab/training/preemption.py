@@ -14,6 +14,7 @@ from torch.distributed import ReduceOp
 from rnn_lab import signals
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.signals import Preempted
+from rnn_lab.training.callbacks import checkpoint_callback_of
 from rnn_lab.training.reports import wandb_loggers
 
 NOT_STARTED = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
@@ -135,7 +136,7 @@ class Preemption(Callback):
         return int(tensor)
 
     def _last_path(self, trainer: Trainer) -> str:
-        folder = getattr(trainer.checkpoint_callback, "dirpath", None)
+        folder = getattr(checkpoint_callback_of(trainer), "dirpath", None)
         return str(Path(folder, "last.ckpt")) if folder else ""
 
 

@@ -13,6 +13,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_path
 from rnn_lab.signals import Preempted
 from rnn_lab.training import slurm
+from rnn_lab.training.callbacks import checkpoint_callback_of
 from rnn_lab.training.reports import report_path, should_write
 
 STATE_FILE = "state.json"
@@ -83,7 +84,7 @@ class StatusFile(Callback):
         self._next_heartbeat = time.monotonic() + self.every
         if not should_write(trainer):
             return
-        checkpoint_callback = trainer.checkpoint_callback
+        checkpoint_callback = checkpoint_callback_of(trainer)
         score = getattr(checkpoint_callback, "best_model_score", None)
         status = {
             "state": state,

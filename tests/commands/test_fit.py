@@ -36,6 +36,16 @@ def test_fit_can_test_the_best_checkpoint():
     assert rows()[-1]["test/accuracy"]
 
 
+def test_another_checkpoint_callback_does_not_change_what_is_tested(caplog):
+    other = ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.dirpath=other"]
+    rate = ["--model.optimizer=Adam", "--model.optimizer.lr=0.1", "--trainer.max_epochs=3"]
+    assert run("fit", *REVIEWS, *SIZES, *rate, *other, "--name=a", "--test=true") == 0
+    assert f"best checkpoint: {BEST}" in caplog.text
+    tested = rows()[-1]
+    assert run("test", "--ckpt_path", BEST) == 0
+    assert tested["test/loss"] == rows("metrics.test.csv")[-1]["test/loss"]
+
+
 def test_a_run_resumes_from_its_last_checkpoint(trained):
     last = RUN / "checkpoints/last.ckpt"
     assert run("fit", "--ckpt_path", last, "--trainer.max_epochs=2") == 0

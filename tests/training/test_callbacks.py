@@ -1,3 +1,4 @@
+import json
 import logging
 import math
 import re
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.multiprocessing import ProcessRaisedException
 
 from rnn_lab.errors import UserError
@@ -14,8 +16,10 @@ from rnn_lab.training import (
     BestCheckpoint,
     CSVMetricsLogger,
     GradNormAndLRMonitor,
+    StatusFile,
     TerminateOnNaN,
     ValidationEarlyStopping,
+    checkpoint_callback_of,
     read_metrics,
 )
 
@@ -57,6 +61,35 @@ def test_scores_of_zero_neither_stop_training_nor_remain_the_best(task, data, ma
     trainer = make_trainer(max_epochs=3, callbacks=[BestCheckpoint(), ValidationEarlyStopping(1)])
     trainer.fit(model, data())
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 2
+
+
+@pytest.mark.parametrize("position", [0, 1], ids=["before", "after"])
+def test_the_checkpoints_of_the_run_are_found_beside_others(position, task, data, make_trainer):
+    other, own = ModelCheckpoint(every_n_train_steps=1, filename="other"), BestCheckpoint()
+    callbacks = [own, StatusFile()]
+    callbacks.insert(position, other)
+    trainer = make_trainer(max_epochs=2, callbacks=callbacks)
+    trainer.fit(task(val_losses=[0.5, 0.9]), data())
+    assert checkpoint_callback_of(trainer) is own
+    status = json.loads(Path(trainer.default_root_dir, "state.json").read_text())
+    assert (status["monitor"], status["best"]) == ("val/loss", pytest.approx(0.5))
+
+
+def test_without_a_best_checkpoint_the_first_callback_counts(task, data, make_trainer):
+    others = [ModelCheckpoint(every_n_train_steps=n) for n in (1, 2)]
+    assert checkpoint_callback_of(make_trainer(callbacks=others)) is others[0]
+    assert checkpoint_callback_of(make_trainer(enable_checkpointing=False)) is None
+
+
+@pytest.mark.parametrize("position", [0, 1], ids=["before", "after"])
+def test_no_other_callback_replaces_the_checkpoint_to_resume_from(
+    position, task, data, make_trainer
+):
+    callbacks = [BestCheckpoint()]
+    callbacks.insert(position, ModelCheckpoint(every_n_train_steps=1, save_last=True))
+    trainer = make_trainer(max_epochs=2, callbacks=callbacks)
+    with pytest.raises(UserError, match=r"ModelCheckpoint would replace .*/checkpoints/last.ckpt"):
+        trainer.fit(task(), data())
 
 
 def test_a_second_fit_in_the_same_folder_overwrites(task, data, make_trainer):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from rnn_lab.datamodules import SyntheticReviews
 from rnn_lab.models import LSTMClassifier
@@ -46,6 +47,17 @@ def reviews():
 def model(reviews):
     torch.manual_seed(0)
     return LSTMClassifier(reviews.vocab_size, embedding_dim=4, hidden_dim=4)
+
+
+def test_training_saves_the_checkpoint_of_the_run_beside_others(
+    model, reviews, make_trainer, tmp_path
+):
+    other = ModelCheckpoint(tmp_path / "other", every_n_train_steps=1, save_last=True)
+    callbacks = [other, SendSignal(signal.SIGTERM, 1), Preemption(), BestCheckpoint()]
+    trainer = make_trainer(max_epochs=2, callbacks=callbacks)
+    with pytest.raises(Preempted) as error:
+        trainer.fit(model, reviews)
+    assert error.value.path == str(Path(trainer.default_root_dir, "checkpoints/last.ckpt"))
 
 
 @pytest.mark.parametrize("signum", SIGNALS)
