@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from filelock import FileLock
 from platformdirs import user_cache_path
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.archives import CHUNK_SIZE, open_binary, read_errors_named
+from rnn_lab.io.locks import announced_lock
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def locate(dataset: str, file: RemoteFile, root: str | None = None) -> Path:
         folder = _cache_root() / dataset
     if not _writable(folder):
         raise UserError(f"{file.name} cannot be downloaded to {folder}: it is read-only")
-    with FileLock(folder / f".{file.name}.lock"):
+    with announced_lock(folder / f".{file.name}.lock", f"downloads {file.name}"):
         return _find_in(folder, file) or _download(folder, file)  # another process may be first
 
 

@@ -3,7 +3,7 @@
 import codecs
 import io
 from collections.abc import Iterable, Iterator
-from itertools import count
+from itertools import count, islice
 from typing import BinaryIO
 
 from rnn_lab.errors import UserError
@@ -16,6 +16,12 @@ WIDE_ENCODINGS = {  # by byte order mark, longer marks first
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+
+
+def format_names(names: Iterable[object], limit: int = 20) -> str:
+    """Format names, such as those of columns, in one line for error messages."""
+    shown = [" ".join(str(name).split())[:50] for name in islice(names, limit + 1)]
+    return ", ".join([*shown[:limit], "..."] if len(shown) > limit else shown)
 
 
 def bounded_lines(file: BinaryIO, source: str, limit: int) -> Iterator[bytes]:

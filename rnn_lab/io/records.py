@@ -14,7 +14,14 @@ from typing import Any, NamedTuple, cast
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.archives import MEMBER_LIMIT, check_size, members, open_bytes
-from rnn_lab.io.lines import LINE_LIMIT, RECORD_LIMIT, RowLines, bounded_lines, check_encoding
+from rnn_lab.io.lines import (
+    LINE_LIMIT,
+    RECORD_LIMIT,
+    RowLines,
+    bounded_lines,
+    check_encoding,
+    format_names,
+)
 
 Columns = str | int | Sequence[str | int]
 SPACE_OR_TAB = re.compile("[ \t]")
@@ -250,7 +257,7 @@ def _json_object(line: str, location: str) -> dict[str, Any]:
 
 def _json_value(entry: dict[str, Any], key: Any, location: str) -> Any:
     if key not in entry:
-        raise UserError(f"{location} has no key {key!r}; it has: {', '.join(entry)}")
+        raise UserError(f"{location} has no key {key!r}; it has: {format_names(entry)}")
     return entry[key]
 
 
@@ -330,7 +337,7 @@ def _column(column: str | int, names: list[str], options: _Options) -> int:
     if 1 <= number <= len(names):
         return number - 1
     if options.header:
-        raise UserError(f"{options.source} has no column {column!r}; it has: {', '.join(names)}")
+        raise UserError(f"{options.source} has no column {column!r}; it has: {format_names(names)}")
     raise UserError(
         f"{options.source} has no column {column!r}: without a header give a number "
         f"from 1 to {len(names)}"

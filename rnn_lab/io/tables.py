@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.archives import open_bytes, read_errors_named
-from rnn_lab.io.lines import LimitedFile
+from rnn_lab.io.archives import open_bytes
+from rnn_lab.io.lines import LimitedFile, format_names
+from rnn_lab.io.parquet import ParquetReader, parquet_errors_named, rows_per_chunk
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-CHUNK_ROWS = 1 << 16
-CHUNK_VALUES = 1 << 22  # rows times columns at most, so that chunks of wide tables have fewer rows
 CHUNK_BYTES = 1 << 30  # of the text of a chunk
+MAX_COLUMNS = 100_000
 SEPARATORS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 
 
@@ -69,6 +69,8 @@ def _delimited(path: Path, separator: str, names: list[str] | None) -> Iterator[
 
     with open_bytes(path) as opened, warnings.catch_warnings():
         file = LimitedFile(opened, str(path), CHUNK_BYTES)
+        columns = 1 + file.first_line.count(separator.encode())
+        _check_columns(path, columns)
         warnings.simplefilter("error", pd.errors.ParserWarning)  # else fields would be dropped
         try:
             for frame in pd.read_csv(
@@ -77,7 +79,7 @@ def _delimited(path: Path, separator: str, names: list[str] | None) -> Iterator[
                 names=names,
                 header=None if names else 0,
                 index_col=False,
-                chunksize=_rows_per_chunk(1 + file.first_line.count(separator.encode())),
+                chunksize=rows_per_chunk(columns),
                 low_memory=False,  # infer one type per column of a chunk
             ):
                 file.restart()
@@ -93,21 +95,23 @@ def _delimited(path: Path, separator: str, names: list[str] | None) -> Iterator[
             raise UserError(f"{path} is not a table: {reason}") from error
 
 
-def _rows_per_chunk(columns: int) -> int:
-    return max(1, min(CHUNK_ROWS, CHUNK_VALUES // max(1, columns)))
+def _check_columns(path: Path, columns: int) -> None:
+    if columns > MAX_COLUMNS:
+        raise UserError(
+            f"{path} has {columns:,} columns, at most {MAX_COLUMNS:,} are supported: arrange many "
+            "series in long format, with a column that names the series"
+        )
 
 
 def _parquet(path: Path) -> Iterator["pd.DataFrame"]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        # Prebuffering would read the whole file.
-        with read_errors_named(path), parquet.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(CHUNK_ROWS):
-                yield batch.to_pandas()
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path} is not a Parquet file, or it is damaged: {error}") from error
+    reader = ParquetReader(path)
+    _check_columns(path, len(reader.columns))
+    for batch in reader.batches():
+        with parquet_errors_named(path):
+            frame = batch.to_pandas()
+        for column in frame.columns[frame.columns.duplicated()]:
+            raise UserError(f"{path} has more than one column {column!r}: rename it")
+        yield frame
 
 
 def as_chunks(frame: "pd.DataFrame", source: str = "the frame") -> Iterator[Chunk]:
@@ -129,7 +133,7 @@ def check_columns(chunk: Chunk, required: list[str]) -> None:
     """
     for column in required:
         if column not in chunk.frame.columns:
-            existing = ", ".join(map(str, chunk.frame.columns))
+            existing = format_names(chunk.frame.columns)
             raise UserError(f"{chunk.source} has no column {column!r}; it has: {existing}")
 
 
@@ -143,6 +147,15 @@ def is_text(values: "pd.Series[Any]") -> bool:
 def is_categorical(values: "pd.Series[Any]") -> bool:
     """Return whether no value of a text column is a number, so it is not numbers with typos."""
     return is_text(values) and not _to_numeric(values).notna().any()
+
+
+def categorical_columns(chunk: Chunk) -> list[str]:
+    """Return the names of the categorical columns, see `is_categorical`."""
+    from pandas.api import types
+
+    columns = zip(chunk.frame.columns, chunk.frame.dtypes, strict=True)
+    text = [column for column, dtype in columns if not types.is_numeric_dtype(dtype)]
+    return [str(column) for column in text if is_categorical(chunk.frame[column])]
 
 
 def _to_numeric(values: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -180,6 +193,21 @@ def read_numbers(chunk: Chunk, column: str, required: bool = False) -> np.ndarra
     for bad in np.flatnonzero(np.isnan(array))[:1] if required else []:
         raise UserError(f"{chunk.where(bad)}: column {column!r} is missing, expected a number")
     return array
+
+
+def read_number_columns(chunk: Chunk, columns: list[str]) -> np.ndarray:
+    """Return columns of numbers, `(rows, columns)` float32, NaN if missing.
+
+    Raises:
+        UserError: If a value is text or not finite.
+    """
+    selected = chunk.frame[columns]
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in selected.dtypes):
+        with np.errstate(over="ignore"):
+            array = selected.to_numpy(np.float64).astype(np.float32)
+        if not np.isinf(array).any():
+            return array
+    return np.stack([read_numbers(chunk, column) for column in columns], 1)
 
 
 def read_strings(chunk: Chunk, column: str) -> np.ndarray:

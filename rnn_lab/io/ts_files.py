@@ -243,7 +243,7 @@ def to_series_array(values: Any, location: str = "a series") -> np.ndarray:
     """
     try:
         array = np.array(values, dtype=float)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise UserError(
             f"{location}: expected lists of numbers of the same length for all steps ({error})"
         ) from error

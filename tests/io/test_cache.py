@@ -6,7 +6,7 @@ import pytest
 
 from rnn_lab.errors import UserError
 from rnn_lab.io import cache
-from rnn_lab.io.cache import get_or_build
+from rnn_lab.io.cache import find_damage, get_or_build
 
 
 def write(text: str):
@@ -57,3 +57,37 @@ def test_an_unwritable_cache_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"the data cannot be prepared in .*file"):
         get_or_build(tmp_path / "file" / "cache", {}, write(""))
+
+
+DAMAGE = {
+    "bit": lambda file: file.write_bytes(b"fIrst"),
+    "size": lambda file: file.write_bytes(b"firs"),
+    "missing": lambda file: file.unlink(),
+    "extra": lambda file: file.with_name("more").write_text(""),
+    "no checksums": lambda file: file.with_name(cache.CHECKSUMS).unlink(),
+    "damaged checksums": lambda file: file.with_name(cache.CHECKSUMS).write_text("[1]"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_entry_is_built_again_with_a_message(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = get_or_build(tmp_path, {}, write("first"))
+    assert get_or_build(tmp_path, {}, write("second")) == entry
+    DAMAGE[damage](entry / "data.txt")
+    assert get_or_build(tmp_path, {}, write("third")) == entry
+    assert (entry / "data.txt").read_text() == "third"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "is damaged (" in caplog.text
+    assert "prepared again" in caplog.text
+    assert find_damage(entry) == ""
+
+
+def test_checksums_are_computed_once_per_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = get_or_build(tmp_path, {}, write("first"))
+    assert find_damage(entry) == ""
+    monkeypatch.setattr(cache.zlib, "crc32", None)
+    assert find_damage(entry) == ""

@@ -15,7 +15,7 @@ import pytest
 from rnn_lab.errors import UserError
 from rnn_lab.io import lines as module
 from rnn_lab.io import records, tables, ts_files, word_vectors
-from rnn_lab.io.lines import LimitedFile, RowLines, bounded_lines
+from rnn_lab.io.lines import LimitedFile, RowLines, bounded_lines, format_names
 from rnn_lab.io.records import read_records
 from rnn_lab.io.tables import read_frames
 from rnn_lab.io.ts_files import read_series
@@ -52,6 +52,11 @@ def test_every_reader_refuses_a_line_above_the_limit(
     path.write_bytes(gzip.compress(data) if suffix else data)
     with pytest.raises(UserError, match=rf"{path} line 1 has more than 1,000 bytes"):
         list(READERS[name](path))
+
+
+def test_names_are_formatted_in_one_short_line() -> None:
+    assert format_names(["a", "b\nc", 3]) == "a, b c, 3"
+    assert format_names(range(100), limit=2) == "0, 1, ..."
 
 
 def test_a_line_of_the_limit_is_read() -> None:

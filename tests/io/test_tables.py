@@ -5,17 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from rnn_lab.errors import UserError
-from rnn_lab.io import tables
+from rnn_lab.io import parquet, tables
 from rnn_lab.io.tables import (
     Chunk,
     as_chunks,
+    categorical_columns,
     check_columns,
     is_categorical,
     is_text,
     read_frames,
+    read_number_columns,
     read_numbers,
     read_strings,
     read_times,
@@ -42,7 +46,7 @@ def written(folder: Path, name: str) -> Path:
 def test_every_format_is_read_in_chunks_of_any_size(
     tmp_path: Path, name: str, chunk_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(parquet, "CHUNK_ROWS", chunk_rows)
     path = written(tmp_path, name.lower()).rename(tmp_path / name)
     chunks = list(read_frames(path))
     pd.testing.assert_frame_equal(pd.concat([c.frame for c in chunks], ignore_index=True), FRAME)
@@ -169,3 +173,30 @@ def test_integer_times_stay_as_they_are() -> None:
 def test_an_invalid_time_is_reported_with_its_row(values: list[object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_times(column(values), "a")
+
+
+def test_columns_of_numbers_are_read_together_as_one_by_one() -> None:
+    frame = pd.DataFrame({"a": [1, 2], "b": [0.5, np.nan], "c": ["3", None], "d": ["x", "y"]})
+    chunk = Chunk(frame, "table", 1)
+    for columns in (["b", "a"], ["a", "c"]):
+        expected = np.stack([read_numbers(chunk, column) for column in columns], 1)
+        np.testing.assert_array_equal(read_number_columns(chunk, columns), expected)
+    assert categorical_columns(chunk) == ["d"]
+    with pytest.raises(UserError, match="table row 2: column 'a' is inf, expected a finite"):
+        read_number_columns(Chunk(pd.DataFrame({"a": [1, np.inf]}), "table", 1), ["a"])
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    table = pa.table([[1], [2]], names=["a", "a"])
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet has more than one column 'a'"):
+        list(read_frames(tmp_path / "a.parquet"))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_table_of_too_many_columns_is_refused(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_COLUMNS", 1)
+    with pytest.raises(UserError, match=r"has 2 columns, at most 1 are .* in long format"):
+        list(read_frames(written(tmp_path, name)))

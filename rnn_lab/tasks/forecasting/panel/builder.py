@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.tables import Chunk, read_numbers, read_strings
+from rnn_lab.io.tables import Chunk, read_number_columns, read_numbers, read_strings
 from rnn_lab.tasks.forecasting.panel.frequency import calendar_features
 from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
 from rnn_lab.tasks.forecasting.panel.scanner import PanelScanner, RowReader, SortedRows
@@ -131,8 +131,7 @@ class PanelBuilder:
 
     def _columns(self, chunk: Chunk) -> Iterator[np.ndarray]:
         """Yield targets and future covariates without the calendar, `(rows, columns)` each."""
-        for column in self.targets:
-            yield read_numbers(chunk, column)[:, None]
+        yield read_number_columns(chunk, self.targets)
         for column in self.config.future_covariates:
             if column in self.categories:
                 names = np.array(self.categories[column], object)

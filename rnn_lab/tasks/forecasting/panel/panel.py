@@ -4,6 +4,7 @@ A prepared panel is a folder: `rows.bin` holds the values, `panel.json` and `*.n
 """
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,8 @@ class PanelConfig:
     def __post_init__(self) -> None:
         static = [column for column in self.static_covariates if column != self.id_column]
         roles = [self.time_column, self.id_column, *self.value_columns, *static]
-        for column in filter(None, roles):
-            if roles.count(column) > 1:
+        for column, count in Counter(filter(None, roles)).items():
+            if count > 1:
                 raise UserError(f"column {column!r} has two roles: remove it from one of them")
         for name in self.calendar:
             if name not in CALENDAR:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rnn_lab.errors import UserError
+from rnn_lab.io.lines import format_names
 from rnn_lab.io.tables import (
     Chunk,
+    categorical_columns,
     check_columns,
-    is_categorical,
     is_text,
     read_numbers,
     read_strings,
@@ -136,10 +137,13 @@ class PanelScanner:
         used = {config.time_column, config.id_column, *config.value_columns}
         used |= {*config.static_covariates}
         unused = [str(column) for column in chunk.frame.columns if column not in used]
-        not_numeric = [column for column in unused if is_categorical(chunk.frame[column])]
+        categorical = set(categorical_columns(chunk))
+        not_numeric = [column for column in unused if column in categorical]
         if not_numeric:
-            self.notices.append(f"ignored columns that are not numeric: {', '.join(not_numeric)}")
-        targets = [column for column in unused if column not in not_numeric]
+            self.notices.append(
+                f"ignored columns that are not numeric: {format_names(not_numeric)}"
+            )
+        targets = [column for column in unused if column not in categorical]
         if not targets:
             raise UserError(f"{chunk.source} has no numeric column to forecast")
         return replace(config, targets=targets)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from panel_tables import LONG, WIDE, long, panel_of, wide
 
-from rnn_lab.io import tables as frames
+from rnn_lab.io import parquet
 from rnn_lab.io.tables import as_chunks, read_frames
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
 from rnn_lab.tasks.forecasting.panel.panel import PanelConfig
@@ -41,7 +41,7 @@ def test_the_result_does_not_depend_on_the_chunk_size(
     table = table[(table.unique_id != "z") | (table.ds != "2024-01-05")]
     table.to_csv(tmp_path / "it.csv", index=False)
     expected = panel_of(table, **LONG)
-    monkeypatch.setattr(frames, "CHUNK_ROWS", at_once)
+    monkeypatch.setattr(parquet, "CHUNK_ROWS", at_once)
     panel = read_panel(lambda: read_frames(tmp_path / "it.csv"), PanelConfig(**LONG))
     np.testing.assert_array_equal(panel.values, expected.values)
     assert panel.ids == expected.ids

@@ -10,7 +10,7 @@ import pytest
 from panel_tables import LONG, WIDE, long, panel_of, wide
 
 from rnn_lab.errors import UserError
-from rnn_lab.io import tables as frames
+from rnn_lab.io import parquet
 from rnn_lab.io.tables import read_frames
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
 from rnn_lab.tasks.forecasting.panel.panel import PanelConfig
@@ -151,7 +151,7 @@ def test_invalid_files_are_refused(tmp_path: Path) -> None:
 def test_an_error_in_a_later_chunk_is_reported_with_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(parquet, "CHUNK_ROWS", 2)
     path = tmp_path / "it.csv"
     changed(wide(7), 5, "a", "bad").to_csv(path, index=False)
     assert_file_refused(path, r"it\.csv row 6: column 'a' contains 'bad'")
