@@ -2,11 +2,11 @@
 
 import json
 import logging
-import os
 import sys
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from rnn_lab.commands._parsing import (
 )
 from rnn_lab.commands._plateau import resolve_plateau
 from rnn_lab.commands._run_config import RunConfig
+from rnn_lab.commands._run_dir import choose_run_dir
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.cpu import configure_cpu
 from rnn_lab.core.datamodule import LabDataModule
@@ -50,13 +51,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.base import BaseTranslator
 from rnn_lab.tasks.translation.predictor import load_ensemble
 from rnn_lab.training.checkpoints import find_resume_checkpoint
-from rnn_lab.training.runs import (
-    RUN_DIR_ENV,
-    ensure_unused,
-    new_run_dir,
-    prepare_run_dir,
-    run_dir_of,
-)
+from rnn_lab.training.runs import ensure_unused, prepare_run_dir
 
 log = logging.getLogger("rnn_lab")
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -83,7 +78,8 @@ def main(args: Sequence[str]) -> None:
     _configure_logging()
     configure_cpu()
     set_parsing_settings(import_path_denylist=[])  # explicit, since the default only warns
-    LabCLI(args)
+    with ExitStack() as locks:
+        LabCLI(args, locks)
     if torch.distributed.is_initialized():
         # Else its threads outlive the interpreter and occasionally abort a finished run.
         torch.distributed.destroy_process_group()
@@ -98,9 +94,11 @@ class LabCLI(LightningCLI):
 
     Args:
         args: Command-line arguments, the subcommand first.
+        locks: Holds the lock of the run folder while the command runs; None to lock nothing.
     """
 
-    def __init__(self, args: Sequence[str]) -> None:
+    def __init__(self, args: Sequence[str], locks: ExitStack | None = None) -> None:
+        self._locks = locks
         options = resolve_plateau(resolve_configs(split_options(args[1:])))
         self.named_classes = named = NamedClasses(args[0], options)
         self.checkpoint = named.checkpoint  # referenced until it is loaded
@@ -209,41 +207,30 @@ class LabCLI(LightningCLI):
             config.trainer.use_distributed_sampler = True
         if self.subcommand == "fit" and config.ensemble:
             raise UserError("--ensemble is only supported by test and validate")
-        resume = self.subcommand == "fit" and config.ckpt_path == "last"
-        if resume:
-            config.ckpt_path = self._find_last(config, model, data)
+        dry_run, resume = config.trainer.fast_dev_run, config.ckpt_path == "last"
+        if dry_run and not resume:
+            self._open_checkpoint(config, Path())
+            return
+        names, locks = (model.__name__, data.__name__), None if dry_run else self._locks
+        folder = choose_run_dir(str(self.subcommand), config, *names, locks)
+        self._open_checkpoint(config, folder)
+        if dry_run:
+            return
+        if self.subcommand == "fit" and not config.ckpt_path and not config.overwrite:
+            ensure_unused(folder, started=resume)
+        config.trainer.default_root_dir = str(folder)
+
+    def _open_checkpoint(self, config: Any, folder: Path) -> None:
+        """Open the checkpoint, with `--ckpt_path=last` that of the run folder, and check it."""
+        if self.subcommand == "fit" and config.ckpt_path == "last":
+            self.checkpoint = find_resume_checkpoint(folder / "checkpoints")
+            config.ckpt_path = self.checkpoint.path if self.checkpoint else None
         path = config.ckpt_path or config.init_from
         if path and self.checkpoint is None:  # given in a config file
             self.checkpoint = Checkpoint.open(path)
         if config.ckpt_path and self.checkpoint is not None:
             requested = self._plain_config()["model"]
             check_same_model(self.checkpoint, requested, resume=self.subcommand == "fit")
-        if not config.trainer.fast_dev_run:
-            config.trainer.default_root_dir = str(self._run_dir(config, model, data, resume))
-
-    def _find_last(self, config: Any, model: type, data: type) -> str | None:
-        if config.name is None and config.trainer.default_root_dir is None:
-            raise UserError("--ckpt_path=last requires --name of the run to resume")
-        folder = config.trainer.default_root_dir or new_run_dir(
-            config.experiment or data.__name__, config.name, model.__name__
-        )
-        self.checkpoint = find_resume_checkpoint(Path(folder, "checkpoints"))
-        return self.checkpoint.path if self.checkpoint else None
-
-    def _run_dir(self, config: Any, model: type, data: type, resume: bool) -> Path:
-        if int(os.environ.get("LOCAL_RANK", "0")) > 0 and RUN_DIR_ENV in os.environ:
-            return Path(os.environ[RUN_DIR_ENV])
-        folder = Path(
-            config.trainer.default_root_dir
-            or (not config.name and config.ckpt_path and run_dir_of(Path(config.ckpt_path)))
-            or new_run_dir(config.experiment or data.__name__, config.name, model.__name__)
-        )
-        if config.ensemble and not config.trainer.default_root_dir:
-            folder = folder / "ensemble"  # keep the results of the single model
-        if self.subcommand == "fit" and not config.ckpt_path and not config.overwrite:
-            ensure_unused(folder, started=resume)
-        os.environ[RUN_DIR_ENV] = str(folder)
-        return folder
 
     def instantiate_classes(self) -> None:
         """Instantiate data, model and Trainer; errors of constructors become user errors."""

@@ -29,9 +29,7 @@ class RunConfig(SaveConfigCallback):
         stage = getattr(stage, "value", stage)
         if stage == "fit":
             name, metrics = "config.yaml", "metrics.csv"
-            for key in RUN_SPECIFIC:
-                config.pop(key, None)
-            config["trainer"].pop("default_root_dir", None)
+            _remove_run(config)
         else:
             name, metrics = f"config.{stage}.yaml", f"metrics.{stage}.csv"
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
@@ -41,3 +39,15 @@ class RunConfig(SaveConfigCallback):
         for logger in trainer.loggers:
             if isinstance(logger, training.OfflineWandbLogger):
                 logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)
+
+
+def _remove_run(config: dict[str, Any]) -> None:
+    """Remove the name, folders and checkpoint of a run, and its id on Weights & Biases."""
+    for key in RUN_SPECIFIC:
+        config.pop(key, None)
+    config["trainer"].pop("default_root_dir", None)
+    config["checkpoint"].pop("dirpath", None)
+    loggers = config["trainer"]["logger"]
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        if isinstance(logger, dict):
+            logger.get("init_args", {}).pop("id", None)

@@ -1,4 +1,4 @@
-"""Check that a run uses all processes that its launcher started."""
+"""The processes that a launcher started: their common id, and whether a run uses all of them."""
 
 import os
 
@@ -36,6 +36,30 @@ def check_world_size(trainer: Trainer) -> None:
         f"{launcher} started {started} processes, but the run uses {trainer.world_size}: set "
         f"--trainer.devices={devices} --trainer.num_nodes={nodes or 1} --trainer.strategy=ddp"
     )
+
+
+def launch_id() -> str | None:
+    """Return an id that all processes of this launch have, and no other launch of the same job.
+
+    Returns:
+        The id; None if no launcher started several processes.
+    """
+    environment = os.environ
+    if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return f"{environment['SLURM_JOB_ID']}.{environment['SLURM_STEP_ID']}"
+    if "TORCHELASTIC_RUN_ID" not in environment or environment["WORLD_SIZE"] == "1":
+        return None
+    run_id = environment["TORCHELASTIC_RUN_ID"]
+    if run_id != "none":  # the default
+        return run_id
+    one_node = environment["LOCAL_WORLD_SIZE"] == environment["WORLD_SIZE"]
+    return str(os.getppid()) if one_node else environment.get("SLURM_JOB_ID", run_id)
+
+
+def was_restarted() -> bool:
+    """Return whether a launcher started this command again, after a signal or a killed process."""
+    counts = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
+    return any(int(os.environ.get(name, "0")) for name in counts)
 
 
 def _is_interactive() -> bool:

@@ -1,24 +1,31 @@
 """The run folder with the config, checkpoints, metrics and figures of a run."""
 
-import os
+import itertools
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from rnn_lab.errors import UserError
+from rnn_lab.training.launch import launch_id
+from rnn_lab.training.run_lock import RunInUse, RunLock
 
 RUN_DIR_ENV = "RNN_LAB_RUN"  # environment variable that passes the folder to child processes
+SUBMISSION = "submit.json"  # file with the job of a submitted run
 MANIFEST = ".artifacts"  # file with the names of all files and folders of a run, one per line
 
 
-def new_run_dir(experiment: str, name: str | None, model: str) -> Path:
+def named_run_dir(experiment: str, name: str | None, model: str) -> Path | None:
     """Return the folder of a new run, `runs/EXPERIMENT/NAME`.
 
     Args:
         experiment: Name of the experiment, a group of runs to compare.
-        name: Name of the run; None for the model name and the next free number, or, if a cluster
-            starts several processes, the model name and the job id.
+        name: Name of the run. If it is None and a launcher started several processes, the name is
+            the model name and the id of the launch, which all of them know.
         model: Name of the model.
+
+    Returns:
+        The folder; None if the run has no name, see `lock_next_run_dir`.
 
     Raises:
         UserError: If a name is not a valid folder name, for instance because it is a path.
@@ -26,21 +33,40 @@ def new_run_dir(experiment: str, name: str | None, model: str) -> Path:
     for option, value in (("experiment", experiment), ("name", name)):
         if value is not None and not re.fullmatch(r"\w[\w.+=-]*", value):
             raise UserError(f"--{option} must be a plain name for a folder, got {value!r}")
-    parent = Path("runs", experiment)
-    if name is not None:
-        return parent / name
-    job = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID")
-    if job:
-        return parent / f"{model}-{job}"
-    return parent / next_run_name(parent, model)
+    launch = launch_id()
+    name = name or (f"{model}-{launch}" if launch else None)
+    return Path("runs", experiment, name) if name else None
 
 
 def next_run_name(parent: Path, model: str) -> str:
     """Return the model name with the next free number in a folder."""
-    number = 1
-    while (parent / f"{model}-{number}").exists():
-        number += 1
-    return f"{model}-{number}"
+    names = (f"{model}-{number}" for number in itertools.count(1))
+    return next(name for name in names if not (parent / name).exists())
+
+
+def lock_next_run_dir(experiment: str, model: str) -> RunLock:
+    """Create and lock the folder of a run without a name: the model name and the next free number.
+
+    The number of a run that ended before its first results is free again.
+    """
+    for number in itertools.count(1):
+        folder = Path("runs", experiment, f"{model}-{number}")
+        with suppress(FileExistsError):
+            return RunLock(folder, new=True)
+        if not _is_abandoned(folder):
+            continue
+        with suppress(RunInUse):
+            lock = RunLock(folder)
+            if lock.effective and _is_abandoned(folder):
+                return lock
+            lock.release()
+    raise AssertionError  # the loop is infinite
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Return whether a run was started here and ended before its first results."""
+    submitted = (folder / SUBMISSION).exists()  # its job may be queued
+    return (folder / MANIFEST).exists() and not submitted and not _contains_run(folder)
 
 
 def record_artifacts(folder: Path, *names: str) -> None:

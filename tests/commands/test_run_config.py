@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from command_line import BEST, RUN, resolved, run
+from command_line import BEST, REVIEWS, RUN, SIZES, resolved, run
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -14,6 +14,27 @@ def test_a_saved_config_can_be_reused_for_another_run(trained):
     assert run("fit", "-c", RUN / "config.yaml", "--experiment=other", "--name=b") == 0
     assert (RUN / "checkpoints/last.ckpt").read_bytes() == before
     assert Path("runs/other/b/checkpoints/last.ckpt").exists()
+
+
+def test_the_config_of_a_resumed_run_can_be_reused_for_another_run(trained):
+    words = ["--checkpoint.dirpath=elsewhere", "--trainer.max_epochs=2"]
+    assert run("fit", *REVIEWS, *SIZES, "--name=b", *words) == 0
+    resume = ["--ckpt_path=elsewhere/last.ckpt", "--trainer.max_epochs=3"]
+    assert run("fit", "--name=b", *words, *resume) == 0
+    before = Path("elsewhere/last.ckpt").read_bytes()
+    config = RUN.with_name("b") / "config.yaml"
+    for _ in range(2):
+        assert run("fit", "-c", config, "--experiment=other") == 0
+    assert Path("elsewhere/last.ckpt").read_bytes() == before
+    runs = sorted(path.name for path in Path("runs/other").iterdir())
+    assert runs == ["LSTMClassifier-1", "LSTMClassifier-2"]
+    assert Path("runs/other/LSTMClassifier-2/checkpoints/last.ckpt").exists()
+
+
+def test_a_saved_config_continues_no_run_of_weights_and_biases():
+    logger = ["--trainer.logger=OfflineWandbLogger", "--trainer.logger.mode=disabled"]
+    assert run("fit", *REVIEWS, *SIZES, "--name=a", *logger, "--trainer.logger.id=x") == 0
+    assert "id" not in resolved()["trainer"]["logger"]["init_args"]
 
 
 def test_a_saved_config_contains_no_run_directory(trained):

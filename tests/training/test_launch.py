@@ -1,11 +1,13 @@
 """A run uses all processes that its launcher started, or is refused in one line."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
 
 from rnn_lab.errors import UserError
 from rnn_lab.training import check_world_size
+from rnn_lab.training.launch import launch_id, was_restarted
 
 TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "2"
@@ -61,3 +63,39 @@ def test_a_run_that_leaves_processes_out_is_refused(environment, launcher, world
 def test_a_job_with_several_tasks_must_be_started_with_srun(check):
     with pytest.raises(UserError, match=r"4 tasks, .* start it with `srun rnn-lab"):
         check({"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train"}, 1)
+
+
+SRUN_STEP = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "2", "SLURM_STEP_NUM_TASKS": "4"}
+STATIC = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"SLURM_JOB_ID": "7"}, None),
+        (SRUN_STEP, "7.2"),
+        (SRUN_STEP | {"SLURM_STEP_NUM_TASKS": "1"}, None),
+        (STATIC | {"TORCHELASTIC_RUN_ID": "abc"}, "abc"),
+        (STATIC | {"SLURM_JOB_ID": "7"}, "7"),
+        (STATIC, "none"),
+        (STATIC | {"LOCAL_WORLD_SIZE": "4"}, str(os.getppid())),
+        (STATIC | {"WORLD_SIZE": "1"}, None),
+    ],
+    ids=["alone", "in a job", "srun", "srun of one", "named torchrun", "torchrun in a job",
+         "torchrun", "torchrun on one node", "torchrun of one"],
+)  # fmt: skip
+def test_the_processes_of_a_launch_have_a_common_id(environment, expected, monkeypatch):
+    for name in {*SRUN_STEP, *STATIC}:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert launch_id() == expected
+
+
+@pytest.mark.parametrize("name", ["SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"])
+def test_a_restart_is_noticed(name, monkeypatch):
+    monkeypatch.setenv(name, "0")
+    assert not was_restarted()
+    monkeypatch.setenv(name, "1")
+    assert was_restarted()

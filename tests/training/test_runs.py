@@ -1,16 +1,24 @@
 """Run folders are prepared, used, and cleared of the files of earlier runs only."""
 
+import multiprocessing
+from pathlib import Path
+
 import pytest
 
+from rnn_lab.commands import status
 from rnn_lab.errors import UserError
 from rnn_lab.training.runs import (
     MANIFEST,
+    SUBMISSION,
     artifact_path,
     ensure_unused,
-    new_run_dir,
+    lock_next_run_dir,
+    named_run_dir,
     prepare_run_dir,
     record_artifacts,
 )
+
+context = multiprocessing.get_context("fork")
 
 
 def names(folder):
@@ -65,7 +73,7 @@ def test_a_folder_that_contains_a_run_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["a/b", "..", "", "a b"])
 def test_a_name_that_is_a_path_is_refused(name):
     with pytest.raises(UserError, match="--name must be a plain name"):
-        new_run_dir("e", name, "Model")
+        named_run_dir("e", name, "Model")
 
 
 def test_a_link_is_removed_but_not_its_target(tmp_path):
@@ -85,3 +93,50 @@ def test_a_run_without_a_manifest_is_not_overwritten(tmp_path):
     with pytest.raises(UserError, match=r"contains a run without \.artifacts"):
         prepare_run_dir(tmp_path)
     assert names(tmp_path) == ["metrics.csv"]
+
+
+def take(barrier, taken, done):
+    barrier.wait()
+    lock = lock_next_run_dir("e", "Model")
+    taken.put(lock.folder.name)
+    done.wait()  # keep the lock until all have one
+
+
+def test_runs_that_start_at_once_have_different_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    barrier, taken, done = context.Barrier(8), context.Queue(), context.Event()
+    processes = [context.Process(target=take, args=(barrier, taken, done)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    numbers = {taken.get(timeout=20) for _ in processes}
+    done.set()
+    for process in processes:
+        process.join()
+    assert numbers == {f"Model-{number}" for number in range(1, 9)}
+
+
+@pytest.mark.parametrize(
+    ("files", "number"),
+    [
+        ([], 2),  # of another program
+        ([MANIFEST], 1),
+        ([MANIFEST, "state.json", "config.yaml"], 1),
+        ([MANIFEST, "metrics.csv"], 2),
+        ([MANIFEST, "checkpoints"], 2),
+        ([MANIFEST, SUBMISSION], 2),  # its job may be queued
+        (["metrics.test.csv"], 2),
+    ],
+    ids=["foreign", "prepared", "failed", "metrics", "checkpoints", "submitted", "tested"],
+)
+def test_the_number_of_a_run_without_results_is_free_again(files, number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("runs/e/Model-1").mkdir(parents=True)
+    for name in files:
+        Path("runs/e/Model-1", name).write_text("")
+    lock = lock_next_run_dir("e", "Model")
+    assert lock.folder == Path(f"runs/e/Model-{number}")
+    lock.release()
+
+
+def test_the_name_of_the_submission_is_that_of_the_status():
+    assert status.SUBMISSION == SUBMISSION
