@@ -206,6 +206,81 @@ def test_the_meta_device_gives_the_shapes(
 
 
 @every_layer
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("zoneout", [0.0, 0.1])
+def test_single_steps_run_under_bfloat16_autocast(
+    name: str, zoneout: float, training: bool
+) -> None:
+    layer, x = build(name, 2, zoneout=zoneout).train(training), sequences(time=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        output, state = layer(x)
+        output, state = layer.step(x[:, 0], state)
+        output, state = layer.step(x[:, 0].bfloat16(), state)
+    assert len({part.dtype for part in as_tuple(state)}) == 1
+    if not (zoneout and training):
+        _, exact = layer(x)
+        for _ in range(2):
+            expected, exact = layer.step(x[:, 0], exact)
+        torch.testing.assert_close(output.float(), expected, rtol=0.08, atol=0.08)
+    weighted_sum(output.float(), state).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in layer.parameters())
+
+
+WRONG_STATES = {
+    "batch": lambda part: part[:, :1],
+    "depth": lambda part: torch.cat([part, part]),
+    "width": lambda part: part[..., :1],
+    "axes": lambda part: part[0],
+    "list": lambda part: [part],
+}
+
+
+@every_layer
+@pytest.mark.parametrize("wrong", [*WRONG_STATES, "kind", "one of several"])
+def test_a_wrong_state_is_refused(name: str, wrong: str) -> None:
+    layer, x = build(name, 2), sequences()
+    state = as_tuple(layer(x)[1])
+    if wrong == "kind":
+        bad = state[0] if len(state) > 1 else (state[0], state[0])
+    elif wrong == "one of several":
+        bad = (*state[:-1], state[-1][:, :1])
+    else:
+        parts = [WRONG_STATES[wrong](part) for part in state]
+        bad = tuple(parts) if len(parts) > 1 else parts[0]
+    for call in (
+        lambda: layer.step(x[:, 0], bad),
+        lambda: layer(x[:, :1], None, bad),
+        lambda: layer(x, None, bad),
+        lambda: layer(x, LENGTHS, bad),
+    ):
+        with pytest.raises(ValueError, match="the state must "):
+            call()
+
+
+@every_layer
+@pytest.mark.parametrize("how", ["one step", "full", "padded", "step"])
+def test_second_derivatives_are_right_or_refused(name: str, how: str) -> None:
+    layer, lengths = build(name).double(), torch.tensor([3, 1]) if how == "padded" else None
+    x = sequences(2, 1 if how in ("one step", "step") else 3, torch.float64).requires_grad_()
+    state = tuple(part.requires_grad_() for part in as_tuple(reachable_state(layer, 2)))
+
+    def function(x: Tensor, *initial: Tensor) -> tuple[Tensor, ...]:
+        state = initial if len(initial) > 1 else initial[0]
+        output, after = layer.step(x[:, 0], state) if how == "step" else layer(x, lengths, state)
+        return output, *as_tuple(after)
+
+    output, weight = function(x, *state)[0], next(layer.parameters())
+    assert output.requires_grad
+    try:
+        (grad,) = torch.autograd.grad(output.square().sum(), weight, create_graph=True)
+    except RuntimeError as error:
+        assert "has no second derivative" in str(error)  # noqa: PT017  # or right, as below
+        return
+    grad.square().sum().backward()  # a gradient penalty
+    assert torch.autograd.gradgradcheck(function, (x, *state), fast_mode=True)
+
+
+@every_layer
 def test_a_checkpoint_restores_the_layer(name: str, tmp_path: object) -> None:
     layer, x = build(name, 2, True, trainable_initial_state=True), sequences()
     torch.save(layer.state_dict(), tmp_path / "layer.pt")

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
+
+from rnn_lab.nn.functional.once_differentiable import once_differentiable
 
 Activation = Literal["sigmoid", "tanh", "one_minus_sigmoid", "softplus_like", "identity"]
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from rnn_lab.nn.functional.autocast import autocast_dtype, no_autocast
 from rnn_lab.nn.functional.linear import linear_nograd, weight_gradient
+from rnn_lab.nn.functional.once_differentiable import once_differentiable
+from rnn_lab.nn.functional.precision import autocast_dtype, no_autocast
 
 CHUNK_LOGITS = {"cpu": 1 << 19, "cuda": 1 << 26}  # logits in memory at a time
 
@@ -97,6 +98,7 @@ class _SummedCrossEntropy(Function):
         return total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, grad_logits = ctx.saved_tensors
         grad_rows = linear_nograd(grad_logits, weight.t()).mul_(grad)

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from rnn_lab.nn.functional.once_differentiable import once_differentiable
+from rnn_lab.nn.functional.precision import to_common_dtype
+
 
 def lstm_gates(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the LSTM update `c' = f c + i g` and `h' = o tanh(c')`.
@@ -17,7 +20,7 @@ def lstm_gates(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The new h and c.
     """
-    return _LSTM.apply(gates, c)
+    return _LSTM.apply(*to_common_dtype(gates, c))
 
 
 def gru_gates(x_gates: Tensor, h_gates: Tensor, h: Tensor) -> Tensor:
@@ -31,7 +34,7 @@ def gru_gates(x_gates: Tensor, h_gates: Tensor, h: Tensor) -> Tensor:
     Returns:
         The new state.
     """
-    return _GRU.apply(x_gates, h_gates, h)
+    return _GRU.apply(*to_common_dtype(x_gates, h_gates, h))
 
 
 class _LSTM(Function):
@@ -45,6 +48,7 @@ class _LSTM(Function):
         return o * tanh_c, new_c
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_h: Tensor, grad_c: Tensor) -> tuple[Tensor, Tensor]:
         i, f, g, o, c, tanh_c = ctx.saved_tensors
         grad_c = grad_c + grad_h * o * (1 - tanh_c * tanh_c)
@@ -71,6 +75,7 @@ class _GRU(Function):
         return torch.lerp(n, h, z)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         r, z, n, h_n, h = ctx.saved_tensors
         grad_z = grad_h * (h - n) * z * (1 - z)

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
-from rnn_lab.nn.functional.autocast import autocast_dtype
+from rnn_lab.nn.functional.once_differentiable import once_differentiable
+from rnn_lab.nn.functional.precision import autocast_dtype
 
 
 def _find_onednn_linear() -> Any:
@@ -66,7 +66,7 @@ def _dense(x: Tensor) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute `torch.nn.functional.linear` by oneDNN; the gradient is once differentiable."""
+    """Compute `torch.nn.functional.linear` by oneDNN, any number of times differentiable."""
     if not x.is_cpu or torch.is_autocast_enabled("cpu"):
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled():
@@ -90,10 +90,12 @@ class _Linear(Function):
         return linear_nograd(x, weight, bias)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         flat = grad.flatten(0, -2)
+        if torch.is_grad_enabled():  # a graph of the gradient is requested: differentiable products
+            grad_weight = flat.t() @ x.flatten(0, -2)
+            return grad @ weight, grad_weight, flat.sum(0) if ctx.has_bias else None
         grad_x = linear_nograd(grad, weight.t()) if ctx.needs_input_grad[0] else None
         grad_weight = weight_gradient(flat, x.flatten(0, -2)) if ctx.needs_input_grad[1] else None
         return grad_x, grad_weight, flat.sum(0) if ctx.has_bias else None
@@ -147,6 +149,7 @@ class _WeightGradient(Function):
         return weight.new_zeros(())
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_anchor: Tensor) -> tuple[Tensor, None]:
         x, grad = (torch.cat(tensors) for tensors in zip(*ctx.uses, strict=True))
         ctx.uses.clear()
@@ -167,6 +170,7 @@ class _DeferredLinear(Function):
         return product.float().add_(base) if product.dtype.itemsize < 4 else product.add_(base)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         cast_grad = grad.to(weight.dtype)

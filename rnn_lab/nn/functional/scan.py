@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
+from rnn_lab.nn.functional.once_differentiable import once_differentiable
 from rnn_lab.nn.functional.padding import PaddingInfo
 
 CHUNK = 64  # steps whose products are summed while they are still in the cache

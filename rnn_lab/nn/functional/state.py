@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnn_lab.nn.functional.precision import to_common_dtype
+
 State = Any  # a Tensor, or a tuple of Tensors for layers with several states such as (h, c)
 LayerState = tuple[Tensor, ...]  # state of one layer and direction, each tensor `(batch, ...)`
 
@@ -52,8 +54,7 @@ def zoneout(previous: LayerState, new: LayerState, p: float, training: bool) -> 
     """
     if p == 0:
         return new
+    pairs = [to_common_dtype(*pair) for pair in zip(previous, new, strict=True)]
     if not training:
-        return tuple(torch.lerp(b, a, p) for a, b in zip(previous, new, strict=True))
-    return tuple(
-        torch.where(torch.rand_like(b) < p, a, b) for a, b in zip(previous, new, strict=True)
-    )
+        return tuple(torch.lerp(b, a, p) for a, b in pairs)
+    return tuple(torch.where(torch.rand_like(b) < p, a, b) for a, b in pairs)

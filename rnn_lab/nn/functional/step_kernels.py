@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from rnn_lab.nn.functional.autocast import no_autocast
+from rnn_lab.nn.functional.precision import no_autocast
 
 aten = torch.ops.aten
 norm_backward = aten.native_layer_norm_backward.default

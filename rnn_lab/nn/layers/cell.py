@@ -42,11 +42,18 @@ class Cell(nn.Module, ABC):
 
         Returns:
             The new state, shaped like `state`; its first or only tensor is the output.
+
+        Raises:
+            ValueError: If the state has a wrong shape.
         """
         if state is None:
             dtype = torch.promote_types(x.dtype, torch.float32)
             zeros = x.new_zeros(self.num_states, len(x), self.hidden_size, dtype=dtype)
             state = from_tuple(zeros.unbind(0))
+        expected = [(len(x), self.hidden_size)] * self.num_states
+        shapes = [tuple(part.shape) for part in as_tuple(state)]
+        if shapes != expected:
+            raise ValueError(f"the state must have the shapes {expected}, got {shapes}")
         return from_tuple(self.update(self.project(x), as_tuple(state)))
 
     @abstractmethod

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from rnn_lab.nn.functional.linear import prepacked_linear, weight_gradient
+from rnn_lab.nn.functional.once_differentiable import once_differentiable
 from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.functional.step_kernels import (
     EPSILON,

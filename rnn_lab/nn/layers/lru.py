@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.padding import PaddingInfo
+from rnn_lab.nn.functional.precision import at_least_float32
 from rnn_lab.nn.functional.scan import complex_scan
 from rnn_lab.nn.functional.state import LayerState
-from rnn_lab.nn.layers.scan_layer import ScanLayer, at_least_float32
+from rnn_lab.nn.layers.scan_layer import ScanLayer
 from rnn_lab.nn.layers.stack import StackedRNN
 
 

@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
-from rnn_lab.nn.functional.autocast import no_autocast
 from rnn_lab.nn.functional.linear import linear
+from rnn_lab.nn.functional.once_differentiable import once_differentiable
 from rnn_lab.nn.functional.padding import PaddingInfo
+from rnn_lab.nn.functional.precision import at_least_float32, no_autocast
 from rnn_lab.nn.functional.scan import scan
 from rnn_lab.nn.functional.state import LayerState
-from rnn_lab.nn.layers.scan_layer import ScanLayer, at_least_float32
+from rnn_lab.nn.layers.scan_layer import ScanLayer
 from rnn_lab.nn.layers.stack import StackedRNN
 
 # Bounds on the logarithm of the denominator's lower bound: single precision represents these

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.padding import PaddingInfo
+from rnn_lab.nn.functional.precision import at_least_float32
 from rnn_lab.nn.functional.scan import lerp_scan
 from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.layers.stack import UnidirectionalLayer
@@ -63,8 +64,3 @@ class GatedScanLayer(ScanLayer):
         decay, state_in = self.apply_zoneout(decay), state[0].to(candidate)
         output, final = lerp_scan(decay, candidate, state_in, padding)
         return output, (final,)
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Convert 16-bit tensors to single precision, in which recurrences are computed."""
-    return x.float() if x.dtype.itemsize < 4 else x

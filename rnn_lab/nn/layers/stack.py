@@ -276,7 +276,11 @@ class StackedRNN(nn.Module):
         if state is not None:
             size = (self.num_layers * self.directions, len(x))
             expected = [(*size, *shape) for shape in self.state_shapes()]
-            shapes = [tuple(part.shape) for part in as_tuple(state)]
+            parts = as_tuple(state)
+            if not all(isinstance(part, Tensor) for part in parts):
+                kinds = ", ".join(type(part).__name__ for part in parts)
+                raise ValueError(f"the state must be a tensor or a tuple of tensors, got {kinds}")
+            shapes = [tuple(part.shape) for part in parts]
             if shapes != expected:
                 raise ValueError(f"the state must have the shapes {expected}, got {shapes}")
 

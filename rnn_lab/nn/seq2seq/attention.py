@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from rnn_lab.nn.functional.linear import Linear
+from rnn_lab.nn.functional.once_differentiable import once_differentiable
 
 MAX_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}  # of additive attention, held at a time
 
@@ -219,6 +220,7 @@ class _AdditiveScore(Function):
         return scores
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, keys, v = ctx.saved_tensors
         grad_query, grad_keys, grad_v = map(torch.empty_like, (query, keys, v))

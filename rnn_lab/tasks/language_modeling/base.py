@@ -14,8 +14,8 @@ from torchmetrics import Metric, MetricCollection
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import EmbeddingDropout, VariationalDropout, build_layer, linear_cross_entropy
-from rnn_lab.nn.functional.autocast import no_autocast
 from rnn_lab.nn.functional.linear import linear
+from rnn_lab.nn.functional.precision import no_autocast
 from rnn_lab.nn.functional.state import State, as_tuple, map_state
 from rnn_lab.special_tokens import IGNORE_INDEX
 from rnn_lab.tasks.language_modeling.batch import LMBatch

@@ -27,7 +27,7 @@ from rnn_lab.nn import (
     Seq2Seq,
     Seq2SeqDropouts,
 )
-from rnn_lab.nn.functional.autocast import no_autocast
+from rnn_lab.nn.functional.precision import no_autocast
 from rnn_lab.nn.seq2seq.scoring import score_references
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.metrics import TranslationScores

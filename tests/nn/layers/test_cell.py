@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_lab.nn import layers
+from rnn_lab.nn.functional.state import as_tuple
 
 INPUT, HIDDEN, BATCH = 5, 6, 4
 
@@ -212,3 +213,14 @@ def test_invalid_options_are_errors(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         kind(INPUT, HIDDEN, **options)
+
+
+@pytest.mark.parametrize(("kind", "options"), OTHER_CELLS)
+def test_a_state_of_another_shape_is_refused(
+    kind: type[layers.Cell], options: dict[str, object]
+) -> None:
+    cell, x = kind(INPUT, HIDDEN, **options), torch.randn(3, INPUT)
+    state = as_tuple(cell(x))
+    for wrong in (state[0][:1], (*state, state[0]), tuple(part[:1] for part in state)):
+        with pytest.raises(ValueError, match="the state must have the shapes"):
+            cell(x, wrong)

@@ -107,3 +107,17 @@ def test_bfloat16_autocast_is_close(kind):
     torch.testing.assert_close(
         autocast.float(), attention(query, memory, mask)[0], atol=0.05, rtol=0.05
     )
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_second_derivatives_are_right_or_refused(name, steps):
+    torch.manual_seed(0)
+    attention = ATTENTIONS[name](4, 5, 3).double()
+    query = torch.randn(2, steps, 4, dtype=torch.double, requires_grad=True)
+    memory = torch.randn(2, 6, 5, dtype=torch.double, requires_grad=True)
+    if name == "additive" and steps > 1:
+        with pytest.raises(RuntimeError, match="has no second derivative"):
+            torch.autograd.grad(attention(query, memory)[0].sum(), query, create_graph=True)
+    else:
+        assert torch.autograd.gradgradcheck(attention, (query, memory), fast_mode=True)

@@ -1,6 +1,7 @@
-"""Autocast on any device, also on those that do not support it, such as the meta device."""
+"""Dtypes under autocast and of 16-bit weights, on any device."""
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -19,3 +20,17 @@ def no_autocast(device: torch.device) -> AbstractContextManager[object]:
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Convert 16-bit tensors to single precision, in which recurrences are computed."""
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
+def to_common_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Convert tensors, such as 16-bit products and a float32 state, to the most precise dtype."""
+    dtypes = {tensor.dtype for tensor in tensors}
+    if len(dtypes) == 1:
+        return tensors
+    dtype = reduce(torch.promote_types, dtypes)
+    return tuple(tensor.to(dtype) for tensor in tensors)
