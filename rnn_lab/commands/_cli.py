@@ -299,7 +299,9 @@ class LabCLI(LightningCLI):
             config["plugins"] = [*plugins, self._checkpoint_io()]
         standard = [training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
         standard += [training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
-        standard += [training.Preemption(), training.StatusFile(), training.LearningCurves()]
+        self._completion, self._status_file = training.Completion(), training.StatusFile()
+        standard += [self._completion, training.Preemption(), self._status_file]
+        standard.append(training.LearningCurves())
         try:
             trainer = super()._instantiate_trainer(config, [*callbacks, *standard])
         except RuntimeError as error:  # Lightning rejects the SLURM settings
@@ -358,16 +360,27 @@ class LabCLI(LightningCLI):
     before_validate = before_test = _load_ensemble
 
     def after_fit(self) -> None:
-        """Log duration and best checkpoint; with `--test=true` test that checkpoint."""
-        seconds = time.monotonic() - self._start_time
+        """Log the result and the best checkpoint; with `--test=true` test that checkpoint."""
         callback = training.checkpoint_callback_of(self.trainer)
         best = getattr(callback, "best_model_path", "")
-        log.info("trained for %.0f seconds; best checkpoint: %s", seconds, best or "none")
+        if self._completion.reason:
+            folder, reason = self.trainer.default_root_dir, self._completion.reason
+            log.info("%s is complete, a larger limit would train it further: %s", folder, reason)
+        else:
+            seconds = time.monotonic() - self._start_time
+            log.info("trained for %.0f seconds; best checkpoint: %s", seconds, best or "none")
         if self.config["fit"].test:
-            # WeightAveraging would restore the weights before averaging, for further training.
-            callbacks: list[Callback] = vars(self.trainer)["callbacks"]
-            callbacks[:] = [c for c in callbacks if not isinstance(c, WeightAveraging)]
-            self.trainer.test(self.model, self.datamodule, ckpt_path=best or None)
+            self._test(best)
+
+    def _test(self, best: str) -> None:
+        """Test the best checkpoint, unless it was tested already."""
+        if self.trainer.strategy.broadcast(self._status_file.tested):
+            log.info("it was tested already: the metrics are in metrics.csv")
+            return
+        # WeightAveraging would restore the weights before averaging, for further training.
+        callbacks: list[Callback] = vars(self.trainer)["callbacks"]
+        callbacks[:] = [c for c in callbacks if not isinstance(c, WeightAveraging)]
+        self.trainer.test(self.model, self.datamodule, ckpt_path=best or None)
 
 
 def _configure_logging() -> None:

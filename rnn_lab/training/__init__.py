@@ -11,6 +11,7 @@ from rnn_lab.training.callbacks import (
     checkpoint_callback_of,
 )
 from rnn_lab.training.checkpoints import AtomicCheckpointIO, ResumeMidEpoch
+from rnn_lab.training.completion import Completion
 from rnn_lab.training.launch import check_world_size
 from rnn_lab.training.loggers import (
     CSVMetricsLogger,
@@ -30,6 +31,7 @@ __all__ = [
     "BatchProgressBar",
     "BestCheckpoint",
     "CSVMetricsLogger",
+    "Completion",
     "CosineDecay",
     "GradNormAndLRMonitor",
     "LearningCurves",

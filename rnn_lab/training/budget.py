@@ -7,9 +7,10 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from rnn_lab.errors import UserError
+from rnn_lab.training.completion import Limit
 
 
-class TimeBudget(Callback):
+class TimeBudget(Callback, Limit):
     """Stop training after a time budget, and anneal the learning rate over the budget.
 
     This compares models at equal cost: a model with faster steps takes more of them. The budget
@@ -74,6 +75,11 @@ class TimeBudget(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Exclude the time of validation."""
         self._last_time = self._clock()
+
+    def reached(self, trainer: Trainer) -> str | None:
+        """Return the reason to end training if the budget is used up."""
+        exceeded = self.spent >= 60 * self.minutes
+        return f"the time budget of {self.minutes:g} minutes is used up" if exceeded else None
 
     def state_dict(self) -> dict[str, Any]:
         return {"spent": self.spent, "initial_lrs": self.initial_lrs}

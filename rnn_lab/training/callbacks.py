@@ -16,12 +16,14 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     RichProgressBar,
 )
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from rnn_lab.errors import UserError
+from rnn_lab.training.completion import Limit
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +126,7 @@ def checkpoint_callback_of(trainer: Trainer) -> Checkpoint | None:
     return own[-1] if own else trainer.checkpoint_callback
 
 
-class ValidationEarlyStopping(EarlyStopping):
+class ValidationEarlyStopping(EarlyStopping, Limit):
     """Stop training when a validation metric has stopped improving.
 
     Args:
@@ -163,6 +165,19 @@ class ValidationEarlyStopping(EarlyStopping):
         if self.mode == "max" and current == 0 and not self.best_score > 0:
             return False, None
         return super()._evaluate_stopping_criteria(current)
+
+    def reached(self, trainer: Trainer) -> str | None:
+        """Return the reason to end training if the patience is exhausted."""
+        if self.stopping_reason is EarlyStoppingReason.NOT_STOPPED:
+            return None
+        patience_exhausted = self.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED
+        if patience_exhausted and self.wait_count < self.patience:
+            return None
+        return f"stopped early by {self.monitor}, with a patience of {self.patience} validations"
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the counts, with the patience of this run."""
+        super().load_state_dict(state_dict | {"patience": self.patience})
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.wait_count >= self.patience and trainer.is_global_zero:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -28,12 +29,16 @@ class StatusFile(Callback):
 
     Args:
         every: Minimum number of seconds between two heartbeats within an epoch.
+
+    Attributes:
+        tested: Whether the run was tested after its last training step.
     """
 
     def __init__(self, every: float = 10.0) -> None:
         self.every = every
         self._process: dict[str, Any] = {}  # fields about this process; empty before training
         self._next_heartbeat = 0.0  # time.monotonic() of the next heartbeat
+        self.tested = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
@@ -44,12 +49,14 @@ class StatusFile(Callback):
             "job": slurm.job_id() or None,
             "began": time.time(),
         }
+        self.tested = _was_tested(Path(trainer.default_root_dir, STATE_FILE))
         self._write(trainer, "running")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, "running")
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        self.tested = False
         self._write_if_due(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
@@ -62,6 +69,11 @@ class StatusFile(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, "finished")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.tested = True
+        if self._process:
+            self._write(trainer, "finished")
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -94,6 +106,7 @@ class StatusFile(Callback):
             "max_epochs": trainer.max_epochs,
             "monitor": getattr(checkpoint_callback, "monitor", None),
             "best": None if score is None else float(score),
+            "tested": self.tested,
             **self._process,
             "heartbeat": time.time(),
         }
@@ -101,6 +114,13 @@ class StatusFile(Callback):
         # A status that cannot be written must not stop training.
         with suppress(OSError), atomic_path(report_path(trainer, STATE_FILE)) as part:
             part.write_text(text, encoding="utf-8")
+
+
+def _was_tested(path: Path) -> bool:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["tested"] is True
+    except (OSError, ValueError, LookupError, TypeError):  # none yet, or a damaged one
+        return False
 
 
 def _first_line(error: BaseException) -> str:

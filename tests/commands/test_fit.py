@@ -53,6 +53,23 @@ def test_a_run_resumes_from_its_last_checkpoint(trained):
     assert {row["epoch"] for row in rows()} >= {"0", "1"}
 
 
+def test_a_complete_run_is_only_tested_if_the_test_is_missing(caplog):
+    rate = ["--model.optimizer.lr=0.1", "--early_stopping.patience=1"]
+    args = [*REVIEWS, *SIZES, *rate, "--name=a", "--ckpt_path=last", "--trainer.max_epochs=200"]
+    assert run("fit", *args) == 0
+    names = {path: path.read_bytes() for path in (RUN / "checkpoints").iterdir()}
+    epochs = [row["epoch"] for row in rows()]
+    for tests in (1, 1):
+        assert run("fit", *args, "--test=true") == 0
+        assert {path: path.read_bytes() for path in (RUN / "checkpoints").iterdir()} == names
+        assert [row["epoch"] for row in rows() if not row["test/loss"]] == epochs
+        assert len([row for row in rows() if row["test/loss"]]) == tests
+    assert "SyntheticReviews/a is complete" in caplog.text
+    assert "it was tested already" in caplog.text
+    assert run("fit", *args, "--test=true", "--early_stopping.patience=2") == 0
+    assert len([row for row in rows() if row["test/loss"]]) == 2
+
+
 @pytest.mark.parametrize("optimizer", [[], ["--model.optimizer=Adam", "--model.optimizer.lr=0.01"]])
 def test_last_starts_a_new_run_or_resumes(optimizer):
     args = [*REVIEWS, *SIZES, *optimizer, "--name=a", "--ckpt_path=last"]

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from lightning.pytorch.callbacks import Callback
@@ -121,6 +122,16 @@ def test_an_evaluation_without_training_writes_no_status(task, data, make_traine
     trainer.test(task(), data(), verbose=False)
     trainer.validate(task(), data(), verbose=False)
     assert not os.path.exists(os.path.join(trainer.default_root_dir, "state.json"))
+
+
+def test_the_status_has_whether_the_run_was_tested_after_its_last_step(task, data, make_trainer):
+    for max_epochs, tested in ((1, False), (1, True), (2, False)):
+        trainer = make_trainer(callbacks=[StatusFile(), BestCheckpoint()], max_epochs=max_epochs)
+        last = Path(trainer.default_root_dir, "checkpoints/last.ckpt")
+        trainer.fit(task(), data(), ckpt_path=last if last.exists() else None)
+        assert read(trainer)["tested"] == tested
+        trainer.test(task(), data(), verbose=False)
+        assert (read(trainer)["tested"], read(trainer)["state"]) == (True, "finished")
 
 
 def test_a_dry_run_writes_no_status(task, data, make_trainer):
