@@ -24,7 +24,7 @@ from rnn_lab.tasks.forecasting.panel.panel import PanelConfig
 from rnn_lab.tasks.translation.data import read_tabbed
 
 pytestmark = pytest.mark.slow
-MUTATIONS = 500  # of each file
+MUTATIONS = 300  # of each file
 MAX_SECONDS = 5  # for one of them
 SERIES = "".join(f"{i % 3},2024-01-{1 + i // 3:02d},{i}.5,{'ab'[i % 2]}\n" for i in range(60))
 CSV = 'text,label\n"good, ""very""\nmuch so",pos\nbad,neg\n' * 20
@@ -43,7 +43,7 @@ CONFIG = PanelConfig(
     time_column="ds", id_column="unique_id", targets=["y"], future_covariates=["kind"]
 )
 READERS: dict[str, Callable[[Path], Any]] = {
-    "texts": lambda path: list(read_records(path)),
+    "texts": lambda path: list(read_records(path, keep_columns=True)),
     "pairs": lambda path: list(read_tabbed(path)),
     "series": lambda path: read_panel(lambda: read_frames(path), CONFIG),
     "a": lambda path: list(TSFile(path)),
@@ -106,7 +106,7 @@ def check(read: Callable[[Path], Any], path: Path) -> bool:
     return bool(message)
 
 
-NAMES = [*FILES, *(f"{name}.gz" for name in FILES), "series.parquet"]
+NAMES = [*FILES, *(f"{name}.gz" for name in FILES), "texts.parquet", "series.parquet"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,7 +4,7 @@ import codecs
 import io
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from rnn_lab.errors import UserError
 
@@ -24,7 +24,15 @@ def format_names(names: Iterable[object], limit: int = 20) -> str:
     return ", ".join([*shown[:limit], "..."] if len(shown) > limit else shown)
 
 
-def bounded_lines(file: BinaryIO, source: str, limit: int) -> Iterator[bytes]:
+class LineSource(Protocol):
+    """A file, or standard input."""
+
+    def readline(self, limit: int, /) -> bytes:
+        """Return the next line, or about as many bytes of it as the limit; empty at the end."""
+        ...
+
+
+def bounded_lines(file: LineSource, source: str, limit: int) -> Iterator[bytes]:
     """Yield the lines of a binary file, in which only a line feed ends a line.
 
     Args:

@@ -1,7 +1,6 @@
 """Readers of time series: `.ts` files of the UEA and UCR archives, and JSON lines."""
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from rnn_lab.errors import UserError
 from rnn_lab.io.archives import open_bytes
 from rnn_lab.io.lines import RECORD_LIMIT, bounded_lines
+from rnn_lab.io.standard_input import standard_input
 
 FORMATS = ("ts", "jsonl")
 Lines = Iterator[tuple[int, str]]
@@ -260,8 +260,8 @@ def numbered_lines(source: str | Path) -> Lines:
     Raises:
         UserError: If it cannot be read, or a line other than a comment (`#`) is not UTF-8.
     """
-    stdin = nullcontext(sys.stdin.buffer)  # must stay open
-    with stdin if str(source) == "-" else open_bytes(Path(source)) as file:
+    stdin = str(source) == "-"
+    with nullcontext(standard_input()) if stdin else open_bytes(Path(source)) as file:
         yield from _decode_lines(bounded_lines(file, str(source), RECORD_LIMIT), source)
 
 

@@ -183,7 +183,7 @@ def test_members_of_an_archive_are_labeled_by_their_folder(tmp_path: Path) -> No
 
 def test_standard_input_is_read_and_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.BytesIO("größe\nzwei\n".encode())
-    monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(buffer=stdin))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=stdin))
     assert [r.text for r in read_records("-", labeled=False)] == ["größe", "zwei"]
     assert not stdin.closed
     with pytest.raises(UserError, match="cannot be read from standard input"):
@@ -308,7 +308,7 @@ def test_malformed_jsonl_is_reported_with_line_and_reason(
     ],
 )
 def test_malformed_lines_are_reported(tmp_path: Path, content: str, expected: str) -> None:
-    assert error_of(tmp_path, "a.txt", content) == expected
+    assert error_of(tmp_path, "a.txt", content).startswith(expected)
 
 
 def test_a_truncated_gz_is_reported(tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_records_are_read_lazily(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             return len(line)
 
     endless = io.BufferedReader(Endless())
-    monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(buffer=endless))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=endless))
     for kind, options in {"tsv": {"text_column": 1}, "csv": {"text_column": 1}, "txt": {}}.items():
         records = read_records("-", format=kind, labeled=False, **options)  # type: ignore[arg-type]
         assert len(list(islice(records, 1000))) == 1000

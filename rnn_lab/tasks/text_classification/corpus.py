@@ -1,13 +1,15 @@
 """Corpus of labeled texts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from rnn_lab.classification.summaries import describe_lengths, format_counts
 from rnn_lab.errors import UserError
 from rnn_lab.io.progress import progress
 from rnn_lab.io.ragged import open_memmap
@@ -103,9 +105,13 @@ class TextCorpusBuilder(RecordCorpusBuilder):
         labels: Labels in the order of their ids; None: those of the training split, sorted.
         multi_label: If True, a text may have several labels.
         drawn: How missing splits are drawn from the training split, stratified by label.
+
+    Attributes:
+        skip_unlabeled: Whether records without a label are skipped.
     """
 
     corpus_class = TextCorpus
+    skip_unlabeled = False
     columns, records_name, compared = ("text",), "texts", "test texts"
 
     def __init__(
@@ -130,6 +136,7 @@ class TextCorpusBuilder(RecordCorpusBuilder):
             "tokenizer": self.tokenizer.state_dict() if self.tokenizer else asdict(self.settings),
             "labels": self.labels,
             "multi_label": self.multi_label,
+            "skip_unlabeled": self.skip_unlabeled,
             "drawn": self.drawn._asdict(),
         }
 
@@ -139,11 +146,23 @@ class TextCorpusBuilder(RecordCorpusBuilder):
 
     def open_sources(self, folder: Path, sources: Sources) -> dict[str, RecordSplit]:
         """Store the records, and collect the labels of the training split if none are given."""
+        if self.skip_unlabeled:
+            sources = {name: partial(self._labeled, name, read) for name, read in sources.items()}
         splits = super().open_sources(folder, sources)
         if self.labels is None:
             strata = splits["train"].store.strata
             self.labels = sorted({label for labels in strata for label in labels}, key=_natural)
         return splits
+
+    def _labeled(self, name: str, read: Callable[[], Iterable[Record]]) -> Iterator[Record]:
+        """Skip the records without a label, and count them."""
+        skipped = 0
+        for record in read():
+            skipped += not record.labels
+            if record.labels:
+                yield record
+        if skipped:
+            self.notices.append(f"{skipped} texts of the {name} split have no label: skipped")
 
     def learn(self, train: RecordSplit) -> TruncatingTokenizer:
         """Learn a tokenizer from the training split."""
@@ -173,8 +192,21 @@ class TextCorpusBuilder(RecordCorpusBuilder):
         """Encode and write the texts and labels of a split."""
         targets = self._targets(name, split.store)
         rows = super().write_split(folder, name, split)
-        targets[split.store.stratum[rows]].tofile(folder / f"{name}.labels.bin")
+        labels = targets[split.store.stratum[rows]]
+        labels.tofile(folder / f"{name}.labels.bin")
+        if name == "train":
+            lengths = np.diff(open_memmap(folder / f"{name}.text.offsets.bin", "<i8"))
+            self.notices += [self._describe_classes(labels), describe_lengths("text", lengths)]
         return rows
+
+    def _describe_classes(self, labels: np.ndarray) -> str:
+        """Return the message on the number of training texts of each label."""
+        names = self.labels or []
+        multi = self.multi_label
+        counts = (
+            labels.sum(0, dtype=np.int64) if multi else np.bincount(labels, minlength=len(names))
+        )
+        return f"the train split has {len(labels):,} texts: {format_counts(names, counts.tolist())}"
 
     def _targets(self, name: str, store: RecordStore) -> np.ndarray:
         """Return the target of each combination of labels that occurs in a store."""

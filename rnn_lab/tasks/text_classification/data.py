@@ -185,23 +185,27 @@ class TextColumns:
         label: Column of the label, by name or 1-based number.
         header: If True, the first row of CSV and TSV contains the column names.
         label_separator: Separator of several labels; setting it makes the data multi-label.
+        separator: Separator of the fields of CSV, such as `;` or `tab`; None: inferred.
+        skip_unlabeled: If True, rows without a label are skipped and counted, not an error.
     """
 
     text: str | int = "text"
     label: str | int = "label"
     header: bool = True
     label_separator: str | None = None
+    separator: str | None = None
+    skip_unlabeled: bool = False
 
 
 class TextFiles(TextDataModule):
-    """Your own texts: CSV, TSV, JSONL, lines of label and text, or a folder per label.
+    """Your own texts: CSV, TSV, JSONL, Parquet, lines of label and text, or a folder per label.
 
     Args:
         train: Training file or folder, also as `.gz`.
         valid: Validation file or folder; None: a fraction of `train`, see `split`.
         test: Test file or folder.
-        format: `csv`, `tsv`, `jsonl`, `txt` (label, space or tab, text), `folder` or `archive`;
-            None: inferred from the name.
+        format: `csv`, `tsv`, `jsonl`, `parquet`, `txt` (label, space or tab, text), `folder` or
+            `archive`; None: inferred from the name.
         columns: Where texts and labels are.
         encoding: Text encoding, such as `utf-8` or `cp1252`.
         batch_size: See `TextDataModule`, also for the following arguments.
@@ -246,6 +250,8 @@ class TextFiles(TextDataModule):
             "header": self.columns.header,
             "encoding": encoding,
             "label_separator": self.columns.label_separator,
+            "separator": self.columns.separator,
+            "allow_unlabeled": self.columns.skip_unlabeled,
         }
 
     @property
@@ -259,6 +265,17 @@ class TextFiles(TextDataModule):
             name: partial(read_records, path, **self.read_options)
             for name, path in self.files.items()
         }
+
+    def corpus_builder(self) -> TextCorpusBuilder:
+        """Create the builder of the corpus."""
+        builder = super().corpus_builder()
+        builder.skip_unlabeled = self.columns.skip_unlabeled
+        return builder
+
+    def build_spec(self) -> dict[str, Any]:
+        """Return also where texts are in a row, which is the default of `predict`."""
+        where = {"text_column": self.columns.text, "separator": self.columns.separator}
+        return {**super().build_spec(), **where}
 
     def fingerprint(self, split: str) -> Any:
         """Return the hash of the file, and how it is read."""

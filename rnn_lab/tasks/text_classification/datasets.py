@@ -61,9 +61,10 @@ class BenchmarkTexts(TextDataModule):
     def _read(self, split: str) -> Iterator[Record]:
         """Read the records of a split with the names of their labels, and check their number."""
         count = 0
-        for text, labels in self.records(split):
+        for record in self.records(split):
             count += 1
-            yield Record(text, tuple(self.labels.get(label, label) for label in labels))
+            labels = (self.labels.get(label, label) for label in record.labels)
+            yield Record(record.text, tuple(labels))
         if count != self.counts[split]:
             raise UserError(
                 f"the {split} split of {type(self).__name__} has {count} records, expected "
@@ -245,5 +246,5 @@ class Names(BenchmarkTexts):
     def records(self, split: str) -> Iterator[Record]:
         """Read the names; the file is the label."""
         for path, language in zip(self.paths(split), self.labels, strict=True):
-            for name, _ in read_records(path, labeled=False):
-                yield Record(name, (language,))
+            for record in read_records(path, labeled=False):
+                yield Record(record.text, (language,))

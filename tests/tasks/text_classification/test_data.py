@@ -136,7 +136,9 @@ def test_notices_are_logged(tmp_path: Path, lines: str, caplog: pytest.LogCaptur
     test = written(tmp_path / "test.txt", "bad text 0 is read\nbad \n")
     with caplog.at_level(logging.INFO, "rnn_lab"):
         TextFiles(train=lines, test=test).split("test")
-    assert [record.getMessage() for record in caplog.records] == [
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages[1].startswith("TextFiles: the train split has 27 texts: bad 18, good 9")
+    assert [messages[0], messages[-1]] == [
         "TextFiles: 1 test texts also occur in the training split",
         "TextFiles: 1 empty texts of the test split are read as one unknown word",
     ]
@@ -317,3 +319,30 @@ def test_another_data_seed_generates_other_reviews() -> None:
         SyntheticReviews(20, 5, 5, data_seed=seed).split("train").text(0) for seed in (0, 1)
     )
     assert first != second
+
+
+def test_rows_without_a_label_are_skipped_and_counted_on_request(tmp_path: Path) -> None:
+    rows = "".join(f"{text};{label if i % 5 else ' '}\n" for i, (label, text) in enumerate(ROWS))
+    path = written(tmp_path / "a.csv", f"text;label\n{rows}")
+    with pytest.raises(UserError, match=r"row 2 .*columns\.skip_unlabeled=true"):
+        TextFiles(train=path).split("train")
+    data = TextFiles(train=path, columns=TextColumns(skip_unlabeled=True))
+    assert sum(data.class_counts) + len(data.split("valid")) == 24
+    assert data.label_names == ["bad", "good"]
+    assert "6 texts of the train split have no label: skipped" in data.corpus().notices
+
+
+def test_classes_and_lengths_of_the_training_texts_are_described(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "text,label\n" + "a b,x\na,x \na b c,y\nd d d,y\n" * 5)
+    data = TextFiles(train=path, valid=path)
+    assert data.corpus().notices[:2] == [
+        "the train split has 20 texts: x 10, y 10",
+        "tokens per text: median 2, 5 % have at most 1 and 5 % at least 3 (shortest 1, longest 3)",
+    ]
+
+
+def test_the_columns_are_stored_for_prediction(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "review;label\na;x\nb;y\n")
+    data = TextFiles(train=path, valid=path, columns=TextColumns("review", separator=";"))
+    spec = data.build_spec()
+    assert (spec["text_column"], spec["separator"]) == ("review", ";")
