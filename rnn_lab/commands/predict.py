@@ -1,30 +1,32 @@
 """Run inference on raw text or time series."""
 
-import csv
-import json
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
+from rnn_lab.commands._answers import InputColumns, write_answers
 from rnn_lab.commands._parsing import ConciseErrorsMixin
-from rnn_lab.core.checkpoint import Checkpoint
+from rnn_lab.core.checkpoint import Checkpoint, check_types
 from rnn_lab.core.loading import load, predictor_class
 from rnn_lab.core.predictor import CHUNK_SIZE, Answer, RecordPredictor
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
+from rnn_lab.io.chunks import chunks
 from rnn_lab.io.progress import progress
 from rnn_lab.io.records import read_records
+from rnn_lab.io.separators import SEPARATORS
+from rnn_lab.io.standard_input import standard_input
 from rnn_lab.nn import GenerationConfig
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.translation.predictor import TranslationPredictor
@@ -67,29 +69,45 @@ def main(options: Sequence[str]) -> None:
     format = _output_format(args.format, path)
     if format != "jsonl" and (args.attention or (args.search.n_best or 1) > 1):
         raise UserError("attention and several translations require --format=jsonl")
+    text_column, separator = _columns(args, checkpoint)
     source = partial(
         predictor_cls.read,
-        text_column=args.text_column,
+        text_column=text_column,
         format=args.input_format,
         encoding=args.encoding,
+        separator=separator,
     )
     if args.references is not None and args.input != "-":
         _check_line_counts(args, source(args.input))
     devices = _devices(args.trainer.accelerator, args.trainer.devices)
     predictor = predictor_of(args, devices[0] if len(devices) == 1 else "cpu")
-    answers = _predict(args, predictor, devices, source(args.input))
+    columns = InputColumns()
+    answers = _predict(args, predictor, devices, columns.records(source(args.input)))
     has_references = args.references is not None
     if has_references:
         answers = _score_references(args, predictor, answers)
     if path is not None or not sys.stdout.isatty():
         answers = progress(answers, "predicting")
+    write = partial(
+        write_answers, predictor, columns.join(answers), format, references=has_references
+    )
     if path is None:
-        _write(predictor, answers, format, sys.stdout, references=has_references)
+        write(sys.stdout, flush=args.input == "-")
         return
     if path.exists() and args.input != "-" and path.samefile(args.input):
         raise UserError(f"{path} is the input: give another --output")
     with atomic_write(path) as file:
-        _write(predictor, answers, format, file, references=has_references)
+        write(file)
+
+
+def _columns(args: Namespace, checkpoint: Checkpoint) -> tuple[str | int, str | None]:
+    """Return text column and separator: as in training, unless options say otherwise."""
+    data = checkpoint.data if checkpoint.has_data else {}
+    stored = {name: data.get(name) for name in ("text_column", "separator")}
+    check_types(stored, {"text_column": str | int | None, "separator": str | None})
+    unusual = None if stored["separator"] in SEPARATORS else stored["separator"]
+    column = args.text_column if args.text_column is not None else stored["text_column"]
+    return "text" if column is None else column, args.separator or unusual
 
 
 def _forecast(args: Namespace, path: Path | None) -> None:
@@ -130,10 +148,17 @@ def _parser() -> PredictParser:
     parser.add_argument(
         "--input-format",
         type=str | None,
-        help="format of the input: txt, csv, tsv, jsonl or ts; if omitted, inferred from --input",
+        help="format of the input: txt, csv, tsv, jsonl, parquet or ts; if omitted, inferred from "
+        "--input",
     )
     parser.add_argument(
-        "--text-column", default="text", help="name of the text column in csv, tsv or jsonl"
+        "--text-column",
+        type=str | None,
+        help="name of the text column in csv, tsv, jsonl or parquet; if omitted, that of the "
+        "training data, else text",
+    )
+    parser.add_argument(
+        "--separator", type=str | None, help="separator of csv, such as ; or tab; else inferred"
     )
     parser.add_argument("--encoding", default="utf-8", help="encoding of the input")
     parser.add_argument(
@@ -257,8 +282,9 @@ def _predict(
     args: Namespace, predictor: RecordPredictor, devices: Sequence[str], records: Iterable[Any]
 ) -> Iterator[Answer]:
     """Predict in this process, or in several that receive chunks in turn."""
+    ready = standard_input().ready if args.input == "-" else lambda: True
     if len(devices) == 1:
-        yield from predictor.answers(records)
+        yield from predictor.answers(records, ready)
         return
     if args.seed is not None:
         raise UserError("--seed has no effect with several processes: remove --trainer.devices")
@@ -269,7 +295,7 @@ def _predict(
     with ProcessPoolExecutor(
         len(devices), context, initializer=_initialize_worker, initargs=(args, queue)
     ) as pool:
-        yield from _in_order(pool, iter(records), ahead=2 * len(devices))
+        yield from _in_order(pool, chunks(records, CHUNK_SIZE, ready), 2 * len(devices), ready)
 
 
 def _devices(accelerator: str, count: int) -> list[str]:
@@ -294,14 +320,27 @@ def _predict_chunk(texts: list[str]) -> list[Answer]:
     return _predictor.predict(texts)
 
 
-def _in_order(pool: ProcessPoolExecutor, texts: Iterator[str], ahead: int) -> Iterator[Answer]:
-    """Process several chunks in parallel, and yield predictions in the order of the texts."""
+def _in_order(
+    pool: Executor,
+    chunks: Iterable[list[Any]],
+    ahead: int,
+    ready: Callable[[], bool] = lambda: True,
+) -> Iterator[Answer]:
+    """Process several chunks in parallel, and yield predictions in the order of the texts.
+
+    No result waits for further input, or is lost by an error of a later chunk.
+    """
     pending: deque[Future[list[Answer]]] = deque()
-    while True:
-        while len(pending) < ahead and (chunk := list(islice(texts, CHUNK_SIZE))):
+    try:
+        for chunk in chunks:
             pending.append(pool.submit(_predict_chunk, chunk))
-        if not pending:
-            return
+            while pending and (len(pending) >= ahead or not ready()):
+                yield from pending.popleft().result()
+    except UserError:
+        while pending:
+            yield from pending.popleft().result()
+        raise
+    while pending:
         yield from pending.popleft().result()
 
 
@@ -314,25 +353,3 @@ def _output_format(format: str | None, path: Path | None) -> str:
     if chosen not in formats.values():
         raise UserError(f"--format must be {', '.join(formats.values())}, got {chosen}")
     return chosen
-
-
-def _write(
-    predictor: RecordPredictor,
-    answers: Iterator[Answer],
-    format: str,
-    file: IO[str],
-    *,
-    references: bool,
-) -> None:
-    """Write predictions as JSON objects, as lines of text, or as CSV with a header."""
-    if format == "csv":
-        writer = csv.writer(file, lineterminator="\n")
-        extra = [name for name in ("reference", "reference_score") if references]
-        writer.writerow([*predictor.header(), *extra])
-        writer.writerows([*predictor.row(a), *(a[name] for name in extra)] for a in answers)
-        return
-    for answer in answers:
-        as_text = format == "text"
-        line = predictor.text(answer) if as_text else json.dumps(answer, ensure_ascii=False)
-        file.write(line + "\n")
-    file.flush()

@@ -1,16 +1,17 @@
 """Base classes of predictors, which run inference on raw input."""
 
-import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
+from rnn_lab.io.chunks import chunks
 from rnn_lab.io.records import FORMAT_BY_SUFFIX, read_records
 from rnn_lab.special_tokens import PAD_ID
 
@@ -50,6 +51,18 @@ class Predictor(ABC):
         raise UserError(f"{checkpoint.path} was saved by {model}, which supports no ensemble")
 
 
+class InputRow(NamedTuple):
+    """A row of an input file.
+
+    Attributes:
+        record: The raw record, such as a text.
+        columns: The other columns of the row by name, which are copied to the answer.
+    """
+
+    record: Any
+    columns: Mapping[str, Any] = MappingProxyType({})
+
+
 class RecordPredictor(Predictor):
     """Predict one answer per record; a record is a raw text unless a subclass reads others.
 
@@ -63,8 +76,14 @@ class RecordPredictor(Predictor):
 
     @classmethod
     def read(
-        cls, source: str, *, format: str | None, text_column: str, encoding: str
-    ) -> Iterable[Any]:
+        cls,
+        source: str,
+        *,
+        format: str | None,
+        text_column: str | int,
+        encoding: str,
+        separator: str | None = None,
+    ) -> Iterable[InputRow]:
         """Read raw records from a file, or from standard input if `source` is `-`.
 
         A file with an unknown suffix is read as one text per line.
@@ -74,6 +93,7 @@ class RecordPredictor(Predictor):
             format: Format of the file; None to infer it from the suffix.
             text_column: Name of the column with the texts.
             encoding: Encoding of the file, such as `utf-8`.
+            separator: Separator of the fields of CSV; None to infer it.
         """
         suffix = Path(source.removesuffix(".gz")).suffix.lower()
         known_suffix = source == "-" or suffix in FORMAT_BY_SUFFIX
@@ -83,8 +103,10 @@ class RecordPredictor(Predictor):
             text_column=text_column,
             encoding=encoding,
             labeled=False,
+            separator=separator,
+            keep_columns=True,
         )
-        return (record.text for record in records)
+        return (InputRow(record.text, record.columns) for record in records)
 
     def header(self) -> list[str]:
         """Return the column names of a table of answers."""
@@ -105,17 +127,22 @@ class RecordPredictor(Predictor):
             raise UserError("predict takes a list of texts, got one string")
         return list(self.answers(texts))
 
-    def answers(self, texts: Iterable[Any]) -> Iterator[Answer]:
+    def answers(
+        self, texts: Iterable[Any], ready: Callable[[], bool] = lambda: True
+    ) -> Iterator[Answer]:
         """Yield the answers to any number of texts, in their order and with bounded memory.
+
+        An invalid text is an error after the answers to the texts before it.
 
         Args:
             texts: Raw texts, or the records that the subclass documents.
+            ready: Returns whether the next text can be read without waiting; if not, the texts
+                that have arrived are answered first.
 
         Yields:
             One answer per text, see the subclass.
         """
-        valid_texts = map(self._checked, texts)
-        while chunk := list(itertools.islice(valid_texts, CHUNK_SIZE)):
+        for chunk in chunks(map(self._checked, texts), CHUNK_SIZE, ready):
             yield from self._answer(chunk)
 
     def _checked(self, raw: Any) -> Any:

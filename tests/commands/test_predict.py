@@ -1,7 +1,5 @@
 """The parts of `rnn-lab predict` that do not depend on the task: formats, devices, order."""
 
-import io
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,31 +8,10 @@ import pytest
 import torch
 
 from rnn_lab.commands import predict
-from rnn_lab.commands.predict import _devices, _in_order, _output_format, _search, _write
+from rnn_lab.commands.predict import _devices, _in_order, _output_format, _search
 from rnn_lab.errors import UserError
+from rnn_lab.io.chunks import chunks
 from rnn_lab.nn import GenerationConfig
-
-
-class Lengths:
-    """A predictor of the length of a text."""
-
-    def header(self):
-        return ["text", "length"]
-
-    def row(self, answer):
-        return [answer["text"], answer["length"]]
-
-    def text(self, answer):
-        return str(answer["length"])
-
-
-ANSWERS = [{"text": 'a,"é', "length": 4}, {"text": "", "length": 0}]
-
-
-def written(format, answers=ANSWERS, references=False):
-    file = io.StringIO()
-    _write(Lengths(), iter(answers), format, file, references=references)
-    return file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -61,18 +38,6 @@ def test_an_unknown_output_format_is_reported():
         _output_format("xml", None)
 
 
-def test_every_format_is_written():
-    assert [json.loads(line) for line in written("jsonl").splitlines()] == ANSWERS
-    assert written("text") == "4\n0\n"
-    assert written("csv") == 'text,length\n"a,""é",4\n,0\n'
-
-
-def test_references_are_columns_of_csv():
-    answer = {**ANSWERS[1], "reference": "x", "reference_score": 0.5}
-    expected = "text,length,reference,reference_score\n,0,x,0.5\n"
-    assert written("csv", [answer], references=True) == expected
-
-
 def test_devices_are_validated(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert _devices("cpu", 3) == ["cpu"] * 3
@@ -89,7 +54,6 @@ def test_devices_are_validated(monkeypatch):
 
 
 def test_predictions_of_several_workers_are_in_order_and_bounded(monkeypatch):
-    monkeypatch.setattr(predict, "CHUNK_SIZE", 3)
     first_chunk_may_finish = threading.Event()
     consumed = []
 
@@ -107,10 +71,25 @@ def test_predictions_of_several_workers_are_in_order_and_bounded(monkeypatch):
 
     monkeypatch.setattr(predict, "_predict_chunk", predict_chunk)
     with ThreadPoolExecutor(2) as pool:
-        answers = _in_order(pool, texts(), ahead=4)
+        answers = _in_order(pool, chunks(texts(), 3), ahead=4)
         assert next(answers) == {"text": "0"}
         assert len(consumed) == 12
         assert [answer["text"] for answer in answers] == [str(i) for i in range(1, 50)]
+
+
+def test_results_of_several_workers_wait_for_no_further_input(monkeypatch):
+    def texts():
+        yield from "abcd"
+        raise UserError("line 5 is damaged")
+
+    monkeypatch.setattr(predict, "_predict_chunk", lambda chunk: [{"text": text} for text in chunk])
+    with ThreadPoolExecutor(2) as pool:
+        first = _in_order(pool, chunks(texts(), 2), ahead=4, ready=lambda: False)
+        assert next(first) == {"text": "a"}
+        answers = []
+        with pytest.raises(UserError, match="line 5 is damaged"):
+            list(map(answers.append, _in_order(pool, chunks(texts(), 2), ahead=9)))
+    assert [answer["text"] for answer in answers] == list("abcd")
 
 
 def test_search_options_without_effect_are_refused():

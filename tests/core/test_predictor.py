@@ -81,7 +81,8 @@ def test_a_file_is_read_by_its_format_or_its_suffix(name, format, texts, tmp_pat
     content = {"a.log": "one\ntwo\n", "a.csv": "text\none\n"}[name]
     (tmp_path / name).write_text(content)
     options = {"format": format, "text_column": "text", "encoding": "utf-8"}
-    assert list(LengthPredictor.read(str(tmp_path / name), **options)) == texts
+    rows = LengthPredictor.read(str(tmp_path / name), **options)
+    assert [row.record for row in rows] == texts
 
 
 @pytest.mark.parametrize("max_steps", [1, 30, 100, 10**6])

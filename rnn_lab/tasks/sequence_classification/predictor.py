@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from rnn_lab.classification.predictor import LabelPredictor
-from rnn_lab.core.predictor import Answer, bucket_by_length, check_data_sizes
+from rnn_lab.core.predictor import Answer, InputRow, bucket_by_length, check_data_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.io.ts_files import read_series, to_series_array
 from rnn_lab.tasks.sequence_classification.dataset import SequenceDataset
@@ -40,10 +40,16 @@ class SequencePredictor(LabelPredictor):
 
     @classmethod
     def read(
-        cls, source: str, *, format: str | None, text_column: str, encoding: str
-    ) -> Iterable[np.ndarray]:
+        cls,
+        source: str,
+        *,
+        format: str | None,
+        text_column: str | int,
+        encoding: str,
+        separator: str | None = None,
+    ) -> Iterable[InputRow]:
         """Read sequences from a `.ts` or `.jsonl` file, see `rnn_lab.io.ts_files.read_series`."""
-        return read_series(source, format)
+        return map(InputRow, read_series(source, format))
 
     @classmethod
     def from_checkpoint(cls, task: Any, data: dict[str, Any]) -> Self:

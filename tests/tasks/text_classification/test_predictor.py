@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import handmade
@@ -96,6 +99,64 @@ def test_the_command_reads_every_format(checkpoint, tmp_path, capsys, name, cont
     (tmp_path / name).write_text(content)
     answers = predict(capsys, checkpoint, "--input", tmp_path / name, *words)
     assert [answer["text"] for answer in answers] == ["good film", "dull film"]
+
+
+def test_the_text_column_is_remembered_and_other_columns_are_copied(tmp_path, capsys):
+    rows = "".join(f"{i};good film {i};{'pos' if i % 2 else 'neg '}\r\n" for i in range(20))
+    (tmp_path / "own.csv").write_bytes(f"\ufeffid;review;stars\r\n{rows}".encode())
+    words = [
+        *("fit", "--model=LSTMClassifier", "--data=TextFiles", f"--data.train={tmp_path}/own.csv"),
+        *("--data.columns.text=review", "--data.columns.label=stars", "--model.embedding_dim=8"),
+        *(
+            "--model.hidden_dim=8",
+            "--trainer.max_steps=1",
+            f"--trainer.default_root_dir={tmp_path}",
+        ),
+    ]
+    assert main(words) == 0
+    capsys.readouterr()
+    checkpoint = str(tmp_path / "checkpoints/best.ckpt")
+    answers = predict(capsys, checkpoint, "--input", tmp_path / "own.csv")
+    assert [answer["id"] for answer in answers] == [str(i) for i in range(20)]
+    assert answers[0]["stars"] == "neg "
+    assert answers[0]["text"] == "good film 0"
+    (tmp_path / "new.csv").write_text("label,id,review\n?,7,good film\n")
+    (answer,) = predict(capsys, checkpoint, "--input", tmp_path / "new.csv")
+    assert [*answer] == ["input_label", "id", "text", "label", "probabilities"]
+    table = tmp_path / "answers.csv"
+    predict(capsys, checkpoint, "--input", tmp_path / "new.csv", "--output", table)
+    header, row = csv.reader(table.read_text().splitlines())
+    expected = ["input_label", "id", "text", "label", "probability_neg", "probability_pos"]
+    assert header == expected
+    assert row[:3] == ["?", "7", "good film"]
+
+
+def test_texts_before_a_damaged_line_are_answered(checkpoint, tmp_path, capsys):
+    (tmp_path / "a.txt").write_bytes(b"good film\n" * 4 + b"caf\xe9\n")
+    assert main(["predict", "--ckpt_path", checkpoint, "--input", str(tmp_path / "a.txt")]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 4
+    assert "is not utf-8 at line 5" in captured.err
+
+
+@pytest.mark.slow
+def test_standard_input_is_answered_as_it_arrives(checkpoint):
+    words = ["predict", "--ckpt_path", checkpoint, "--input=-", "--trainer.accelerator=cpu"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "rnn_lab", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    ) as process:
+        for text in ("good film", "dull film"):
+            process.stdin.write(f"{text}\n".encode())
+            assert select.select([process.stdout], [], [], 60)[0]
+            assert json.loads(process.stdout.readline())["text"] == text
+        process.stdin.write(b"last one\ncaf\xe9\n")
+        assert json.loads(process.stdout.readline())["text"] == "last one"
+        assert process.wait(60) == 1
+        assert b"is not utf-8 at line 4" in process.stderr.read()
 
 
 def test_answers_can_be_written_to_files(checkpoint, lines, tmp_path, capsys):

@@ -1,0 +1,105 @@
+"""Write answers of `rnn-lab predict`, with the other columns of the input."""
+
+import csv
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import IO, Any
+
+from rnn_lab.core.predictor import Answer, InputRow, RecordPredictor
+from rnn_lab.errors import UserError
+
+REFERENCE_COLUMNS = ("reference", "reference_score")
+
+
+class InputColumns:
+    """The other columns of input rows, kept until the answers to the rows are written."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Mapping[str, Any]] = deque()
+
+    def records(self, rows: Iterable[InputRow]) -> Iterator[Any]:
+        """Yield the records of rows, and keep their other columns."""
+        for row in rows:
+            self._waiting.append(row.columns)
+            yield row.record
+
+    def join(self, answers: Iterable[Answer]) -> Iterator[tuple[Mapping[str, Any], Answer]]:
+        """Yield answers, in the order of the rows, with the columns of their rows."""
+        for answer in answers:
+            yield (self._waiting.popleft() if self._waiting else {}), answer
+
+
+def write_answers(
+    predictor: RecordPredictor,
+    answers: Iterator[tuple[Mapping[str, Any], Answer]],
+    format: str,
+    file: IO[str],
+    *,
+    references: bool = False,
+    flush: bool = False,
+) -> None:
+    """Write answers as JSON objects, as lines of text, or as CSV with a header.
+
+    The other columns of the input come first in JSON and CSV; one whose name an answer uses itself
+    is called `input_<name>`.
+
+    Args:
+        predictor: The predictor, which formats rows and lines.
+        answers: Columns of the input and answers.
+        format: `jsonl`, `text` or `csv`.
+        file: The file.
+        references: Whether answers have references and their scores.
+        flush: If True, each answer is written at once.
+    """
+    lines = {"jsonl": _json_lines, "text": _text_lines}
+    if format == "csv":
+        _write_csv(predictor, answers, file, references, flush)
+        return
+    for line in lines[format](predictor, answers):
+        file.write(line + "\n")
+        if flush:
+            file.flush()
+    file.flush()
+
+
+def _json_lines(
+    predictor: RecordPredictor, answers: Iterator[tuple[Mapping[str, Any], Answer]]
+) -> Iterator[str]:
+    for columns, answer in answers:
+        yield json.dumps({**rename(columns, answer), **answer}, ensure_ascii=False)
+
+
+def _text_lines(
+    predictor: RecordPredictor, answers: Iterator[tuple[Mapping[str, Any], Answer]]
+) -> Iterator[str]:
+    return (predictor.text(answer) for _, answer in answers)
+
+
+def rename(columns: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:
+    """Return the columns of the input, without names that are taken."""
+    names = set(taken)
+    return {f"input_{k}" if k in names else k: value for k, value in columns.items()}
+
+
+def _write_csv(
+    predictor: RecordPredictor,
+    answers: Iterator[tuple[Mapping[str, Any], Answer]],
+    file: IO[str],
+    references: bool,
+    flush: bool,
+) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    header = [*predictor.header(), *(REFERENCE_COLUMNS if references else ())]
+    first = next(answers, None)
+    names = [] if first is None else list(rename(first[0], header))
+    writer.writerow([*names, *header])
+    for columns, answer in chain([] if first is None else [first], answers):
+        others = rename(columns, header)
+        for name in others.keys() - set(names):
+            raise UserError(f"a row has the column {name!r}, which the first lacks: use jsonl")
+        own = [*predictor.row(answer), *(answer[n] for n in REFERENCE_COLUMNS if references)]
+        writer.writerow([*(others.get(name) for name in names), *own])
+        if flush:
+            file.flush()
