@@ -2,9 +2,7 @@
 
 import json
 import logging
-import sys
 import time
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,9 +30,9 @@ from rnn_lab.commands._checks import (
     without_links,
 )
 from rnn_lab.commands._configs import resolve_configs
+from rnn_lab.commands._logging import configure_logging
 from rnn_lab.commands._named_classes import NamedClasses
 from rnn_lab.commands._parsing import (
-    ConciseErrorsMixin,
     sort_by_precedence,
     split_options,
     value_of,
@@ -42,6 +40,8 @@ from rnn_lab.commands._parsing import (
 from rnn_lab.commands._plateau import resolve_plateau
 from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.commands._run_dir import choose_run_dir
+from rnn_lab.commands._run_options import TRAINER_DEFAULTS, LabParser, add_run_options
+from rnn_lab.commands._trainer_parts import with_checkpoint_io, with_standard_callbacks, without
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.cpu import configure_cpu
 from rnn_lab.core.datamodule import LabDataModule
@@ -54,15 +54,6 @@ from rnn_lab.training.checkpoints import find_resume_checkpoint
 from rnn_lab.training.runs import ensure_unused, prepare_run_dir
 
 log = logging.getLogger("rnn_lab")
-TRAINER_DEFAULTS: dict[str, Any] = {
-    "max_epochs": 20,
-    "gradient_clip_val": 1.0,
-    "log_every_n_steps": 10,
-    "use_distributed_sampler": False,  # the data modules shard their batches
-    "enable_model_summary": False,
-    "logger": False,  # metrics.csv is always written, see instantiate_trainer
-    "num_sanity_val_steps": 0,
-}
 
 
 def main(args: Sequence[str]) -> None:
@@ -75,7 +66,7 @@ def main(args: Sequence[str]) -> None:
         UserError: If the user input is invalid.
         SystemExit: With status 2 if the command line is invalid.
     """
-    _configure_logging()
+    configure_logging()
     configure_cpu()
     set_parsing_settings(import_path_denylist=[])  # explicit, since the default only warns
     with ExitStack() as locks:
@@ -83,10 +74,6 @@ def main(args: Sequence[str]) -> None:
     if torch.distributed.is_initialized():
         # Else its threads outlive the interpreter and occasionally abort a finished run.
         torch.distributed.destroy_process_group()
-
-
-class LabParser(ConciseErrorsMixin, LightningArgumentParser):
-    """Lightning's parser with concise errors."""
 
 
 class LabCLI(LightningCLI):
@@ -125,31 +112,7 @@ class LabCLI(LightningCLI):
         """Add options of the run directory and of standard callbacks; link sizes to the data."""
         for name in linked_names():
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        parser.add_argument(
-            "--experiment",
-            type=str | None,
-            help="folder in runs/; if omitted, the name of the data",
-        )
-        parser.add_argument(
-            "--name", type=str | None, help="name of the run directory; if omitted, MODEL-N"
-        )
-        parser.add_argument(
-            "--overwrite", type=bool, default=False, help="remove an existing run of the same name"
-        )
-        parser.add_argument(
-            "--test", type=bool, default=False, help="test the best checkpoint after fit"
-        )
-        parser.add_argument(
-            "--init_from", type=str | None, help="checkpoint with initial weights and vocabulary"
-        )
-        parser.add_argument(
-            "--ensemble",
-            type=list[str] | None,
-            help="checkpoints of further translation models whose probabilities are averaged with "
-            "those of --ckpt_path (test and validate only)",
-        )
-        parser.add_lightning_class_args(training.BestCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(training.ValidationEarlyStopping, "early_stopping")
+        add_run_options(parser)
 
     # From the command line to a config.
 
@@ -281,29 +244,18 @@ class LabCLI(LightningCLI):
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        if config["enable_checkpointing"] is False or config["fast_dev_run"]:
-            callbacks = [c for c in callbacks if not isinstance(c, training.BestCheckpoint)]
         no_monitor = not self.config[self.subcommand].early_stopping.monitor
         if no_monitor and not hasattr(self.model, "monitor"):
-            callbacks = [
-                c for c in callbacks if not isinstance(c, training.ValidationEarlyStopping)
-            ]
-        if config["enable_progress_bar"] is not False:
-            callbacks = [*callbacks, training.BatchProgressBar()]
+            callbacks = without(training.ValidationEarlyStopping, callbacks)
         if self.subcommand != "fit":  # the weights of a checkpoint are averaged already
-            configured = config["callbacks"] or []
-            config["callbacks"] = [c for c in configured if not isinstance(c, WeightAveraging)]
-        plugins = config["plugins"] or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
-        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            config["plugins"] = [*plugins, self._checkpoint_io()]
-        standard = [training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
-        standard += [training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
+            config["callbacks"] = without(WeightAveraging, config["callbacks"] or [])
+        config["plugins"] = with_checkpoint_io(config["plugins"], self._checkpoint_io)
         self._completion, self._status_file = training.Completion(), training.StatusFile()
-        standard += [self._completion, training.Preemption(), self._status_file]
-        standard.append(training.LearningCurves())
+        callbacks = with_standard_callbacks(callbacks, config)
+        callbacks += [self._completion, training.Preemption(), self._status_file]
+        callbacks.append(training.LearningCurves())
         try:
-            trainer = super()._instantiate_trainer(config, [*callbacks, *standard])
+            trainer = super()._instantiate_trainer(config, callbacks)
         except RuntimeError as error:  # Lightning rejects the SLURM settings
             raise UserError(str(error)) from error
         training.check_world_size(trainer)
@@ -379,20 +331,5 @@ class LabCLI(LightningCLI):
             return
         # WeightAveraging would restore the weights before averaging, for further training.
         callbacks: list[Callback] = vars(self.trainer)["callbacks"]
-        callbacks[:] = [c for c in callbacks if not isinstance(c, WeightAveraging)]
+        callbacks[:] = without(WeightAveraging, callbacks)
         self.trainer.test(self.model, self.datamodule, ckpt_path=best or None)
-
-
-def _configure_logging() -> None:
-    """Log our messages to standard error, and silence the hints of Lightning."""
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    log.setLevel(logging.INFO if not _get_rank() else logging.ERROR)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # not needed
-    warnings.filterwarnings("ignore", ".*is smaller than the logging interval")  # per epoch
-    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # caused by Lightning
-    warnings.filterwarnings(
-        "ignore", ".*srun.* is available on your system"
-    )  # see check_world_size
-    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint.*")  # expected

@@ -1,0 +1,24 @@
+"""Messages of the commands on standard error, without the hints of Lightning."""
+
+import logging
+import sys
+import warnings
+
+from lightning.fabric.utilities.rank_zero import _get_rank
+
+log = logging.getLogger("rnn_lab")
+
+
+def configure_logging() -> None:
+    """Log our messages to standard error, and silence the hints of Lightning."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO if not _get_rank() else logging.ERROR)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # not needed
+    warnings.filterwarnings("ignore", ".*is smaller than the logging interval")  # per epoch
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # caused by Lightning
+    warnings.filterwarnings(
+        "ignore", ".*srun.* is available on your system"
+    )  # see check_world_size
+    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint.*")  # expected

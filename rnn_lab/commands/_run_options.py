@@ -1,0 +1,51 @@
+"""Options of `fit`, `validate` and `test` beside those of Lightning; defaults of the Trainer."""
+
+from typing import Any
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from rnn_lab import training
+from rnn_lab.commands._parsing import ConciseErrorsMixin
+
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": 20,
+    "gradient_clip_val": 1.0,
+    "log_every_n_steps": 10,
+    "use_distributed_sampler": False,  # the data modules shard their batches
+    "enable_model_summary": False,
+    "logger": False,  # metrics.csv is always written, see instantiate_trainer
+    "num_sanity_val_steps": 0,
+}
+
+
+class LabParser(ConciseErrorsMixin, LightningArgumentParser):
+    """Lightning's parser with concise errors."""
+
+
+def add_run_options(parser: LightningArgumentParser) -> None:
+    """Add options of the run directory, of initial weights and of standard callbacks."""
+    parser.add_argument(
+        "--experiment",
+        type=str | None,
+        help="folder in runs/; if omitted, the name of the data",
+    )
+    parser.add_argument(
+        "--name", type=str | None, help="name of the run directory; if omitted, MODEL-N"
+    )
+    parser.add_argument(
+        "--overwrite", type=bool, default=False, help="remove an existing run of the same name"
+    )
+    parser.add_argument(
+        "--test", type=bool, default=False, help="test the best checkpoint after fit"
+    )
+    parser.add_argument(
+        "--init_from", type=str | None, help="checkpoint with initial weights and vocabulary"
+    )
+    parser.add_argument(
+        "--ensemble",
+        type=list[str] | None,
+        help="checkpoints of further translation models whose probabilities are averaged with "
+        "those of --ckpt_path (test and validate only)",
+    )
+    parser.add_lightning_class_args(training.BestCheckpoint, "checkpoint")
+    parser.add_lightning_class_args(training.ValidationEarlyStopping, "early_stopping")
