@@ -41,7 +41,7 @@ def forecast(args: Namespace, devices: Sequence[str], path: Path | None) -> None
             f"the format of forecasts must be one of {names} (parquet needs --output): set "
             "--format, or the extension of --output"
         )
-    table = _forecast(args, devices, _read(args.input))
+    table = _forecast(args, devices, _read(args.input, args.separator))
     if path is None:
         _write(table, format, sys.stdout)
         return
@@ -76,12 +76,12 @@ def _work(args: Namespace, device: str, frame: "pd.DataFrame") -> "pd.DataFrame"
     return predictor.predict(frame, args.intervals, source=args.input)
 
 
-def _read(input: str) -> "pd.DataFrame":
+def _read(input: str, separator: str | None) -> "pd.DataFrame":
     import pandas as pd
 
     if input == "-":
         try:
-            return pd.read_csv(sys.stdin, index_col=False)
+            return pd.read_csv(sys.stdin, index_col=False, sep=separator or ",")
         except pd.errors.EmptyDataError as error:
             raise UserError("standard input is empty, expected a table of numbers") from error
         except pd.errors.ParserError as error:
@@ -90,7 +90,8 @@ def _read(input: str) -> "pd.DataFrame":
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
             raise UserError(f"standard input is not UTF-8 (byte 0x{byte:02x})") from error
-    return pd.concat([chunk.frame for chunk in read_frames(Path(input))], ignore_index=True)
+    chunks = read_frames(Path(input), separator=separator)
+    return pd.concat([chunk.frame for chunk in chunks], ignore_index=True)
 
 
 def _write(table: "pd.DataFrame", format: str, file: object) -> None:

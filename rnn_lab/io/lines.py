@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol
 from rnn_lab.errors import UserError
 
 LINE_LIMIT = 1 << 27  # bytes of a line of plain text, which takes up to four times as much decoded
+SAMPLE_LINES = 20  # from which the format of a table is inferred
 RECORD_LIMIT = 1 << 25  # bytes of a row, an object or a series, which takes up to 40 times as much
 WIDE_ENCODINGS = {  # by byte order mark, longer marks first
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -118,17 +119,16 @@ class LimitedFile(io.RawIOBase):
         total: Maximum bytes between two calls of `restart`.
 
     Attributes:
-        first_line: The first line, which is read at once and served as the first block.
+        first_lines: The first lines, which are read at once and served as the first block.
 
     Raises:
         UserError: Here and while reading, if a limit is exceeded.
     """
 
     def __init__(self, file: BinaryIO, source: str, total: int) -> None:
-        self.first_line = file.readline(RECORD_LIMIT + 1)
-        check_line(self.first_line, 1, source, RECORD_LIMIT)
+        self.first_lines = list(islice(bounded_lines(file, source, RECORD_LIMIT), SAMPLE_LINES))
         self._file, self._source, self._total = file, source, total
-        self._head = memoryview(self.first_line)
+        self._head = memoryview(b"".join(self.first_lines))
         self._line = self._count = self._newlines = 0
 
     def restart(self) -> None:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.lines import RECORD_LIMIT, RowLines, format_names
+from rnn_lab.io.lines import RECORD_LIMIT, SAMPLE_LINES, RowLines, format_names
 from rnn_lab.io.parquet import ParquetReader, parquet_errors_named
 from rnn_lab.io.record_fields import Record, RecordOptions, record_of_object
 from rnn_lab.io.separators import infer_separator
 
-SAMPLE_LINES = 20  # from which the separator of a table without header is inferred
 CSV_ERRORS = {
     "unexpected end of data": "a quote is not closed",
     "new-line character seen in unquoted field": "a carriage return outside quotes",

@@ -1,6 +1,7 @@
 """Separators of the fields of a table, inferred from its first rows."""
 
 import csv
+import re
 from collections.abc import Collection, Sequence
 
 from rnn_lab.errors import UserError
@@ -38,6 +39,14 @@ def infer_separator(lines: Sequence[str], columns: Collection[str] = ()) -> str:
                 return separator
     widths = {separator: _width(rows) for separator, rows in tables.items()}
     return max(SEPARATORS, key=widths.__getitem__)  # the first of equal ones
+
+
+def infer_decimal(lines: Sequence[str], separator: str) -> str:
+    """Infer the decimal mark of a table of numbers: a point, or a comma if only commas are used."""
+    fields = {field.strip() for row in _rows(lines, separator) for field in row}
+    has_points = any(map(re.compile(r"-?\d*\.\d+").fullmatch, fields))
+    has_commas = any(map(re.compile(r"-?\d*,\d+").fullmatch, fields))
+    return "," if has_commas and not has_points and separator != "," else "."
 
 
 def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:

@@ -11,6 +11,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.archives import open_bytes
 from rnn_lab.io.lines import LimitedFile, format_names
 from rnn_lab.io.parquet import ParquetReader, parquet_errors_named, rows_per_chunk
+from rnn_lab.io.separators import infer_decimal, infer_separator, parse_separator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 30  # of the text of a chunk
 MAX_COLUMNS = 100_000
-SEPARATORS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
+SEPARATORS = {".csv": None, ".txt": None, ".tsv": "\t"}  # by suffix; None: inferred
 
 
 class Chunk(NamedTuple):
@@ -39,12 +40,17 @@ class Chunk(NamedTuple):
         return f"{self.source} row {self.first_row + row}"
 
 
-def read_frames(path: Path, names: list[str] | None = None) -> Generator[Chunk, None, None]:
+def read_frames(
+    path: Path, names: list[str] | None = None, separator: str | None = None
+) -> Generator[Chunk, None, None]:
     """Read a table chunk by chunk, in bounded memory.
+
+    The decimal mark of a table with another separator than a comma may be a comma.
 
     Args:
         path: File ending in `.csv`, `.tsv`, `.txt` (optionally with `.gz`) or `.parquet`.
-        names: Column names, if the first row does not contain them.
+        names: Column names, if the first row does not contain them; fields are separated by commas.
+        separator: Separator of the fields; None: a tab in `.tsv`, else inferred from the first row.
 
     Raises:
         UserError: If the file is missing, damaged, empty, not UTF-8, or not a table of that format.
@@ -54,9 +60,10 @@ def read_frames(path: Path, names: list[str] | None = None) -> Generator[Chunk, 
         raise UserError(f"cannot infer the format of {path}: expected .csv, .tsv or .parquet")
     if not path.is_file():
         raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
-    is_parquet = suffix == ".parquet"
+    if separator is None and suffix != ".parquet":
+        separator = "," if names else SEPARATORS[suffix]
     row = 1
-    for frame in _parquet(path) if is_parquet else _delimited(path, SEPARATORS[suffix], names):
+    for frame in _parquet(path) if suffix == ".parquet" else _delimited(path, separator, names):
         if len(frame):
             yield Chunk(frame, str(path), row)
             row += len(frame)
@@ -64,18 +71,23 @@ def read_frames(path: Path, names: list[str] | None = None) -> Generator[Chunk, 
         raise UserError(f"{path} is empty, expected rows of numbers")
 
 
-def _delimited(path: Path, separator: str, names: list[str] | None) -> Iterator["pd.DataFrame"]:
+def _delimited(
+    path: Path, separator: str | None, names: list[str] | None
+) -> Iterator["pd.DataFrame"]:
     import pandas as pd
 
     with open_bytes(path) as opened, warnings.catch_warnings():
         file = LimitedFile(opened, str(path), CHUNK_BYTES)
-        columns = 1 + file.first_line.count(separator.encode())
+        sample = [line.decode("utf-8-sig", "replace") for line in file.first_lines]
+        separator = parse_separator(separator) if separator else infer_separator(sample[:1])
+        columns = 1 + sum(line.count(separator) for line in sample[:1])
         _check_columns(path, columns)
         warnings.simplefilter("error", pd.errors.ParserWarning)  # else fields would be dropped
         try:
             for frame in pd.read_csv(
                 cast(BinaryIO, file),
                 sep=separator,
+                decimal=infer_decimal(sample, separator),
                 names=names,
                 header=None if names else 0,
                 index_col=False,

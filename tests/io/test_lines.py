@@ -100,10 +100,10 @@ def test_a_limited_file_serves_all_bytes(size: int, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "RECORD_LIMIT", 10)
     content = b"first\n" + b"12345678\n" * 50
     file = LimitedFile(io.BytesIO(content), "file", 1000)
-    assert file.first_line == b"first\n"
+    assert file.first_lines == content.splitlines(keepends=True)[:20]
     assert b"".join(iter(lambda: file.read(size), b"")) == content
-    with pytest.raises(UserError, match="file line 2 has more than 10 bytes"):
-        LimitedFile(io.BytesIO(b"first\n" + b"1" * 20), "file", 1000).readall()
+    with pytest.raises(UserError, match="file line 21 has more than 10 bytes"):
+        LimitedFile(io.BytesIO(b"1\n" * 20 + b"1" * 20), "file", 1000).readall()
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])

@@ -3,7 +3,7 @@
 import pytest
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.separators import SEPARATORS, infer_separator, parse_separator
+from rnn_lab.io.separators import SEPARATORS, infer_decimal, infer_separator, parse_separator
 
 
 @pytest.mark.parametrize("separator", SEPARATORS)
@@ -33,3 +33,18 @@ def test_a_tab_has_a_name() -> None:
     for separator in ("", ";;", '"', "\n"):
         with pytest.raises(UserError, match="the separator must be one character"):
             parse_separator(separator)
+
+
+@pytest.mark.parametrize(
+    ("lines", "decimal"),
+    [
+        (["x;y\n", "1,5;2\n"], ","),
+        (["x;y\n", "1,5;2.5\n"], "."),
+        (["x;y\n", "1;2\n"], "."),
+        (["x;y\n", "one, two;2\n"], "."),
+    ],
+)
+def test_a_decimal_comma_is_inferred_where_no_number_has_a_point(
+    lines: list[str], decimal: str
+) -> None:
+    assert infer_decimal(lines, ";") == decimal

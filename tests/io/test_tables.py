@@ -200,3 +200,22 @@ def test_a_table_of_too_many_columns_is_refused(
     monkeypatch.setattr(tables, "MAX_COLUMNS", 1)
     with pytest.raises(UserError, match=r"has 2 columns, at most 1 are .* in long format"):
         list(read_frames(written(tmp_path, name)))
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_separator_and_decimal_mark_are_inferred(
+    tmp_path: Path, separator: str, decimal: str
+) -> None:
+    path = tmp_path / "a.csv"
+    rows = (f"2024-01-0{i}{separator}{i}{decimal}5\r\n" for i in range(1, 6))
+    path.write_bytes(f"\ufeffds{separator}y\r\n{''.join(rows)}".encode())
+    (chunk,) = read_frames(path)
+    assert list(chunk.frame.columns) == ["ds", "y"]
+    np.testing.assert_array_equal(read_numbers(chunk, "y"), np.arange(1, 6) + 0.5)
+
+
+def test_the_separator_can_be_set(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a^b\n1^2\n")
+    (chunk,) = read_frames(tmp_path / "a.csv", separator="^")
+    assert chunk.frame.to_dict("list") == {"a": [1], "b": [2]}

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,6 +30,7 @@ class FileDataModule(ForecastDataModule):
     """Series of one file, prepared in the user's cache folder under a hash of its content."""
 
     header: ClassVar[list[str] | None] = None  # column names of a file without a header row
+    separator: str | None = None  # of the fields; None: inferred
 
     @abstractmethod
     def path(self) -> Path:
@@ -44,6 +46,7 @@ class FileDataModule(ForecastDataModule):
             "panel": FORMAT,
             "content": file_sha256(path),
             "header": self.header,
+            "separator": self.separator,
             "config": asdict(config),
         }
         folder = get_or_build(
@@ -55,7 +58,8 @@ class FileDataModule(ForecastDataModule):
 
     def _build(self, folder: Path, path: Path, config: PanelConfig) -> None:
         label = f"reading {path.name}"
-        read_panel(lambda: progress(read_frames(path, self.header), label), config, folder)
+        table = partial(read_frames, path, self.header, self.separator)
+        read_panel(lambda: progress(table(), label), config, folder)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Columns:
         past_covariates: Covariates that are known for the past only, numeric.
         static_covariates: Covariates that are constant in a series, numeric or text; the `id`
             column may be one.
+        separator: Separator of the fields of a CSV file, such as `;` or `tab`; None: inferred.
     """
 
     time: str | None = None
@@ -77,6 +82,7 @@ class Columns:
     future_covariates: list[str] | None = None
     past_covariates: list[str] | None = None
     static_covariates: list[str] | None = None
+    separator: str | None = None
 
 
 class ForecastingFiles(FileDataModule):
@@ -89,6 +95,7 @@ class ForecastingFiles(FileDataModule):
 
     Args:
         file: CSV, TSV or TXT file, also as `.gz`, or Parquet file; the first row names the columns.
+            A comma is the decimal mark if fields are separated otherwise and no number has a point.
         input_length: See `ForecastDataModule`, as for the two that follow.
         targets: Columns to forecast; None takes all numeric columns without another role.
         columns: Roles of the other columns.
@@ -130,6 +137,7 @@ class ForecastingFiles(FileDataModule):
         self.file = Path(file).expanduser()
         self.targets, self.calendar, self.freq = targets, calendar or [], freq
         self.columns = as_options(Columns, columns)
+        self.separator = self.columns.separator
 
     def path(self) -> Path:
         """Return the path of the file."""
@@ -137,7 +145,7 @@ class ForecastingFiles(FileDataModule):
 
     def config(self) -> PanelConfig:
         """Return the roles of the columns; infer missing ones from the first rows."""
-        with closing(read_frames(self.file)) as chunks:
+        with closing(read_frames(self.file, separator=self.separator)) as chunks:
             chunk = next(chunks)
         names = [str(column) for column in chunk.frame.columns]
         columns, id_column, targets = self.columns, self.columns.id, self.targets
