@@ -23,7 +23,6 @@ OWN_CODE = {  # public models with code of their own beside class attributes, an
 WITHOUT_TESTS = {  # source files without a test file of their name, and why
     "__main__": "tests/commands/test_cli.py runs it",
     "datamodules": "imports alone: tests/test_imports.py",
-    "models": "imports alone: tests/test_imports.py",
     "errors": "one exception class",
     "special_tokens": "constants",
     # The laws of every cell and layer, and references by the papers' equations, hold these.

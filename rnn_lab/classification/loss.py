@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from rnn_lab.core.task import StepOutput
 from rnn_lab.errors import UserError
+from rnn_lab.nn.functional.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ def cross_entropy_step(
         weight: Weight of each class, `(num_classes,)`.
         label_smoothing: Label smoothing epsilon.
     """
+    logits = at_least_float32(logits)
+    weight = None if weight is None else weight.to(logits)
     if labels.ndim == 1:
         loss = functional.cross_entropy(logits, labels, weight, label_smoothing=label_smoothing)
         return StepOutput(loss, logits.detach().float().softmax(1), labels, len(labels))

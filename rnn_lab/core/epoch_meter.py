@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnn_lab.nn.functional.precision import at_least_float32
+
 
 class EpochMeter:
     """Accumulate losses, targets and seconds of an epoch in one process.
@@ -18,14 +20,14 @@ class EpochMeter:
     """
 
     def __init__(self) -> None:
-        self._loss, self._targets = torch.zeros(()), torch.zeros((), dtype=torch.long)
+        self._loss, self._targets = _zeros()
         self._seconds = 0.0  # of this epoch, before the run was resumed
         self._started = float("nan")  # time.monotonic() at the start or resume
         self.reported = True
 
     def start_epoch(self) -> None:
         """Reset all sums."""
-        self._loss, self._targets = torch.zeros(()), torch.zeros((), dtype=torch.long)
+        self._loss, self._targets = _zeros()
         self._seconds, self._started, self.reported = 0.0, time.monotonic(), False
 
     def start_clock(self) -> None:
@@ -34,7 +36,8 @@ class EpochMeter:
 
     def update(self, loss: Tensor, num_targets: int | Tensor) -> None:
         """Add a batch by its mean loss and its number of targets, without waiting for a device."""
-        self._loss = _move(self._loss, loss) + loss.detach() * num_targets
+        loss = at_least_float32(loss.detach())
+        self._loss = _move(self._loss, loss) + loss * num_targets
         if isinstance(num_targets, Tensor):
             self._targets = _move(self._targets, num_targets)
         self._targets = self._targets + num_targets
@@ -74,6 +77,11 @@ class EpochMeter:
 
     def _elapsed(self) -> float:
         return self._seconds + time.monotonic() - self._started
+
+
+def _zeros() -> tuple[Tensor, Tensor]:
+    """Return the initial sums of loss and targets, of these dtypes in any default dtype."""
+    return torch.zeros((), dtype=torch.float32), torch.zeros((), dtype=torch.int64)
 
 
 def _move(total: Tensor, like: Tensor) -> Tensor:

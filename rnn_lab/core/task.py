@@ -20,6 +20,7 @@ from rnn_lab.core.checkpoint import FORMAT
 from rnn_lab.core.cpu import configure_cpu
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.epoch_meter import EpochMeter
+from rnn_lab.core.half_precision import keep_batches_in_float32
 from rnn_lab.core.options import plain_options
 from rnn_lab.core.public_paths import public_path
 from rnn_lab.errors import UserError
@@ -122,6 +123,7 @@ class Task(LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Create the metrics of validation and test."""
+        keep_batches_in_float32(self.trainer)
         self.check_data(getattr(self.trainer, "datamodule", None))
         for name in {"val", "test"} - self.metrics.keys():
             self.metrics[name] = MetricCollection(self.configure_metrics()).to(self.device)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rnn_lab.nn.functional.padding import lengths_to_mask
+from rnn_lab.nn.functional.precision import at_least_float32
 
 
 class Pooling(nn.Module, ABC):
@@ -57,7 +58,8 @@ class MeanPooling(Pooling):
         """Pool `(batch, time, size)` to `(batch, size)`; without lengths, there is no padding."""
         if lengths is None:
             return output.mean(dim=1)
-        return _fill_padding(output, lengths, 0).sum(dim=1) / lengths.to(output).unsqueeze(1)
+        total = at_least_float32(_fill_padding(output, lengths, 0)).sum(dim=1)
+        return (total / lengths.to(total).unsqueeze(1)).to(output.dtype)
 
 
 class MaxPooling(Pooling):

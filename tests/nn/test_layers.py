@@ -226,6 +226,29 @@ def test_single_steps_run_under_bfloat16_autocast(
     assert all(p.grad is None or p.grad.isfinite().all() for p in layer.parameters())
 
 
+@every_layer
+@every_shape
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+@pytest.mark.parametrize("zoneout", [0.0, 0.1])
+def test_weights_of_16_bits_run(
+    name: str, num_layers: int, bidirectional: bool, dtype: torch.dtype, zoneout: float
+) -> None:
+    options = {"zoneout": zoneout, "trainable_initial_state": True}
+    layer, x = build(name, num_layers, bidirectional, **options).eval(), sequences()
+    exact, _ = layer(x, LENGTHS)
+    layer.to(dtype)
+    for inputs in (x.to(dtype), x):
+        output, state = layer(inputs, LENGTHS)
+        assert output.dtype == dtype
+        torch.testing.assert_close(output.float(), exact, rtol=0.15, atol=0.15)
+    output, state = layer(x, None, state)
+    if not bidirectional:
+        output, state = layer.step(x[:, 0], state)
+        assert output.dtype == dtype
+    layer.train()(x, LENGTHS, state)[0].float().sum().backward()
+    assert {p.grad.dtype for p in layer.parameters() if p.grad is not None} == {dtype}
+
+
 WRONG_STATES = {
     "batch": lambda part: part[:, :1],
     "depth": lambda part: torch.cat([part, part]),

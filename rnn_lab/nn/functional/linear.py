@@ -66,7 +66,12 @@ def _dense(x: Tensor) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute `torch.nn.functional.linear` by oneDNN, any number of times differentiable."""
+    """Compute `torch.nn.functional.linear` by oneDNN, any number of times differentiable.
+
+    With 16-bit weights the input is converted to their dtype.
+    """
+    if x.dtype != weight.dtype and weight.dtype.itemsize < 4:
+        x = x.to(weight.dtype)
     if not x.is_cpu or torch.is_autocast_enabled("cpu"):
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled():

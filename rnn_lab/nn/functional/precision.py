@@ -15,6 +15,13 @@ def autocast_dtype(x: Tensor) -> torch.dtype | None:
     return torch.get_autocast_dtype(device)
 
 
+def autocast_to(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Return a context in which matrix products are computed in `dtype`, where that exists."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, dtype)
+    return nullcontext()
+
+
 def no_autocast(device: torch.device) -> AbstractContextManager[object]:
     """Return a context in which autocast is off on a device."""
     if torch.amp.is_autocast_available(device.type):

@@ -115,7 +115,7 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
     def _step_layer(self, index: int, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         new = self.cell_step(index, x, state)
         new = zoneout(state, new, self.zoneout, self.training)
-        return new[0], new
+        return self._to_output(new[0]), new
 
     def _run_layer(
         self, index: int, x: Tensor, state: LayerState, padding: PaddingInfo | None
@@ -149,7 +149,17 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
             states.append(state)
         stacked = [torch.stack(part) for part in zip(*states, strict=True)]
         final = tuple(padding.last_step(part) for part in stacked) if padding else state
-        return stacked[0], final
+        return self._to_output(stacked[0]), final
+
+    def half_dtype(self) -> torch.dtype | None:
+        weight: Any = self._flat_weights[0]
+        dtype = weight.dtype
+        return dtype if dtype.itemsize < 4 else None
+
+    def _to_output(self, h: Tensor) -> Tensor:
+        """Convert the state, which zoneout computes in float32, to the dtype of 16-bit weights."""
+        half = self.half_dtype()
+        return h if half is None else h.to(half)
 
     def _state_dtype(self, x: Tensor) -> torch.dtype:
         return x.dtype

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from rnn_lab.nn.dropout import variational_dropout
 from rnn_lab.nn.functional.padding import PaddingInfo, check_lengths
+from rnn_lab.nn.functional.precision import autocast_to
 from rnn_lab.nn.functional.state import (
     LayerState,
     State,
     as_tuple,
     from_tuple,
+    map_state,
     stack_state,
     unstack_state,
 )
@@ -183,6 +185,7 @@ class StackedRNN(nn.Module):
             check_lengths(lengths, *x.shape[:2])
             lengths = lengths if int(lengths.min()) < x.size(1) else None
         self._check_shapes(x, state)
+        x, state = self._to_half(x, state)
         result = self._forward_fused(x, lengths, state)
         return self._forward_by_layer(x, lengths, state) if result is None else result
 
@@ -230,6 +233,7 @@ class StackedRNN(nn.Module):
         if self.bidirectional:
             raise ValueError("step requires a unidirectional layer, this one is bidirectional")
         self._check_shapes(x, state)
+        x, state = self._to_half(x, state)
         states = unstack_state(self._initial_state(x) if state is None else state)
         new_states: list[LayerState] = []
         for index, layer_state in enumerate(states):
@@ -242,16 +246,38 @@ class StackedRNN(nn.Module):
         self, index: int, x: Tensor, state: LayerState, padding: PaddingInfo | None
     ) -> tuple[Tensor, LayerState]:
         """Process all steps in one layer and direction, see `UnidirectionalLayer.forward`."""
-        layer = self.layers[index]
-        if not (self.training and self.weight_drop):
-            return layer(x, state, padding)
-        names = layer.weight_drop_params
-        dropped = {name: F.dropout(layer.get_parameter(name), self.weight_drop) for name in names}
-        return torch.func.functional_call(layer, dropped, (x, state, padding))
+        layer, half = self.layers[index], self.half_dtype()
+        dropped: dict[str, Tensor] = {}
+        if self.training and self.weight_drop:
+            names = layer.weight_drop_params
+            dropped = {n: F.dropout(layer.get_parameter(n), self.weight_drop) for n in names}
+        if half is not None:
+            return _run_in_float32(layer, half, dropped, x, state, padding)
+        if dropped:
+            return torch.func.functional_call(layer, dropped, (x, state, padding))
+        return layer(x, state, padding)
 
     def _step_layer(self, index: int, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """Process one step in one layer, see `UnidirectionalLayer.step`."""
-        return self.layers[index].step(x, state)
+        layer, half = self.layers[index], self.half_dtype()
+        if half is None:
+            return layer.step(x, state)
+        output, state = _run_in_float32(layer, half, {}, x.unsqueeze(0), state, None)
+        return output.squeeze(0), state
+
+    def half_dtype(self) -> torch.dtype | None:
+        """Return the dtype of the weights if it has 16 bits; otherwise None."""
+        dtype = next(self.layers[0].parameters()).dtype
+        return dtype if dtype.itemsize < 4 else None
+
+    def _to_half(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Convert the input to 16-bit weights' dtype, and the state to that of the recurrence."""
+        half = self.half_dtype()
+        if half is None:
+            return x, state
+        x = x.to(half)
+        state, dtype = self._initial_state(x) if state is None else state, self._state_dtype(x)
+        return x, map_state(state, lambda part: part.to(dtype))
 
     def _inter_layer_dropout(self, x: Tensor) -> Tensor:
         """Apply dropout to the input of a layer, `(time, batch, features)`."""
@@ -283,6 +309,31 @@ class StackedRNN(nn.Module):
             shapes = [tuple(part.shape) for part in parts]
             if shapes != expected:
                 raise ValueError(f"the state must have the shapes {expected}, got {shapes}")
+
+
+def _run_in_float32(
+    layer: UnidirectionalLayer,
+    half: torch.dtype,
+    parameters: dict[str, Tensor],
+    x: Tensor,
+    state: LayerState,
+    padding: PaddingInfo | None,
+) -> tuple[Tensor, LayerState]:
+    """Run a layer with 16-bit weights as under autocast: its recurrence is computed in float32.
+
+    Args:
+        layer: The layer.
+        half: Dtype of its weights, of its matrix products and of the output.
+        parameters: Values that replace some of its parameters, such as dropped weights.
+        x: Input of `forward`, like the arguments below.
+        state: Initial state, in float32.
+        padding: Real steps of the sequences.
+    """
+    parameters = dict(layer.named_parameters()) | parameters
+    weights = {name: value.float() for name, value in parameters.items()}
+    with autocast_to(x.device, half):
+        output, state = torch.func.functional_call(layer, weights, (x, state, padding))
+    return output.to(half), state
 
 
 def _reverse(x: Tensor, padding: PaddingInfo | None) -> Tensor:

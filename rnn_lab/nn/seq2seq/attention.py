@@ -167,7 +167,7 @@ class GeneralAttention(AttentionLayer):
         return self.key(memory)
 
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        return query @ keys.transpose(1, 2)
+        return query.to(keys.dtype) @ keys.transpose(1, 2)
 
 
 ATTENTIONS: dict[str, type[AttentionLayer]] = {

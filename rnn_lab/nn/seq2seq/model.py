@@ -1,5 +1,7 @@
 """An encoder, a decoder, and the bridge between their states."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -66,7 +68,10 @@ class Bridge(nn.Module):
         first = max(0, depth - self.layers)
         layers = [joined[min(first + i, depth - 1)] for i in range(self.layers)]
         stacked = torch.stack(layers)
-        return torch.tanh(self.maps[index](stacked)) if self.kind == "dense" else stacked
+        if self.kind != "dense":
+            return stacked
+        linear: Any = self.maps[index]
+        return torch.tanh(linear(stacked.to(linear.weight.dtype)))
 
 
 class Seq2Seq(nn.Module):

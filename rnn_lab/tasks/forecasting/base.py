@@ -177,6 +177,7 @@ class BaseForecaster(ForecastTask):
         future = self._repeat_per_channel(batch.future_features)
         if static is not None and self.covariates.future_dim:
             future = torch.cat([future, static.unsqueeze(1).expand(-1, self.horizon, -1)], 2)
+        future = future.to(x.dtype)
         output, state = self.recurrent(x if self.embedding is None else self.embedding(x))
         if self.decoding == "parallel":
             raw = self.decoder(self.recurrent, state, future)
@@ -247,7 +248,8 @@ class BaseForecaster(ForecastTask):
         parts = [self._split_channels(values), self._repeat_per_channel(features)]
         if static is not None:
             parts.append(static.unsqueeze(1).expand(-1, values.size(1), -1))
-        return torch.cat([part for part in parts if part.size(2)], 2)
+        inputs = torch.cat([part for part in parts if part.size(2)], 2)
+        return inputs.to(next(self.decoder.parameters()).dtype)
 
     def _teacher_forced(self, batch: WindowBatch) -> DistributionParams:
         """Predict each step of the horizon from the true values before it, in one pass."""

@@ -57,8 +57,9 @@ class DLinearForecaster(ForecastTask):
         """Map windows `(batch, input_length, channels)` to forecasts `(batch, output_dim)`."""
         x, location, scale = self.normalization(x)
         rows = x.transpose(1, 2).flatten(0, 1)
+        rows = rows.to(self.linear.trend.weight.dtype)
         output = self.linear(rows).unflatten(0, (-1, self.channels)).transpose(1, 2)
-        return denormalize(output, location, scale).flatten(1)
+        return denormalize(output.to(location), location, scale).flatten(1)
 
     def predict_params(self, batch: WindowBatch) -> DistributionParams:
         """Compute point forecasts, `(batch, horizon, channels)`."""
@@ -198,7 +199,7 @@ def repeat_season(past: Tensor, horizon: int, season_length: int) -> Tensor:
         )
     last = past[:, -season_length:]
     for end in range(past.size(1) - season_length, season_length - 1, -season_length):
-        if not torch.isnan(last).any():
+        if past.is_cpu and not torch.isnan(last).any():
             break
         last = torch.where(torch.isnan(last), past[:, end - season_length : end], last)
     last = torch.where(torch.isnan(last), last_observed(past).unsqueeze(1), last)

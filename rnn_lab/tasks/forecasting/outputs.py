@@ -5,6 +5,7 @@ of a normalized window. `to_params` converts them into parameters in the scale o
 which the loss, the point forecast and the quantiles are computed.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -17,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 from torch.distributions import Normal
-from torch.distributions import StudentT as TorchStudentT
 
 from rnn_lab.tasks.forecasting.normalization import denormalize
 
@@ -195,8 +195,12 @@ class StudentT(Output):
         return denormalize(mean, location, scale), width, 2 + F.softplus(df) + MIN_SCALE
 
     def loss(self, params: DistributionParams, target: Tensor) -> Tensor:
+        # Torch's distribution checks its parameters in any case, for which the CPU would wait.
         mean, width, df = params
-        return -TorchStudentT(df, mean, width, validate_args=False).log_prob(target)
+        squared = ((target - mean) / width) ** 2.0
+        log_normalizer = width.log() + 0.5 * df.log() + 0.5 * math.log(math.pi)
+        log_normalizer = log_normalizer + torch.lgamma(0.5 * df) - torch.lgamma(0.5 * (df + 1.0))
+        return 0.5 * (df + 1.0) * torch.log1p(squared / df) + log_normalizer
 
     def icdf(self, params: DistributionParams, levels: Sequence[float], index: Tensor) -> Tensor:
         mean, width, df = params

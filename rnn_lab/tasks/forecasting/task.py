@@ -66,9 +66,9 @@ class ForecastTask(Task):
     ) -> StepOutput:
         """Average the loss over the observed values; zero if there are none."""
         observed = ~torch.isnan(batch.future)
-        count = int(observed.sum())
+        count = observed.sum()  # not a number, for which the CPU would wait
         losses = self.output.loss(params, torch.where(observed, batch.future, 0))
-        loss = torch.where(observed, losses, 0).sum() / max(count, 1)
+        loss = torch.where(observed, losses, 0).sum() / count.clamp(min=1)
         return StepOutput(loss, forecast, batch, count)
 
     def reports(self) -> list[Callback]:

@@ -12,6 +12,7 @@ from rnn_lab.core.options import as_options
 from rnn_lab.core.task import StepOutput, Task, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import GaussianNoise, build_layer, build_pooling
+from rnn_lab.nn.functional.precision import at_least_float32
 from rnn_lab.tasks.regression.batch import RegressionBatch
 from rnn_lab.tasks.regression.metrics import regression_metrics
 
@@ -108,7 +109,7 @@ class SequenceRegressor(Task):
 
     def step(self, batch: RegressionBatch) -> StepOutput:
         """Compute the mean squared error of a batch."""
-        predictions = self(batch.values, batch.lengths)
+        predictions = at_least_float32(self(batch.values, batch.lengths))
         loss = functional.mse_loss(predictions, batch.targets)
         return StepOutput(loss, predictions.detach().float(), batch.targets, len(predictions))
 
