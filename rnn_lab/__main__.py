@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import UnsupportedOperation
 from pathlib import Path
 
 import rnn_lab
@@ -28,19 +29,40 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if args is None else args)
     try:
-        return _run(arguments[:1], arguments[1:])
+        status = _run(arguments[:1], arguments[1:])
+        sys.stdout.flush()  # else a full disk is noticed when it is too late to report it
+        return status
     except UserError as error:
-        if os.environ.get("RNN_LAB_DEBUG"):
-            raise
-        if not process_rank("LOCAL_RANK", "SLURM_LOCALID"):  # all processes fail alike
-            print_error(" ".join(str(error).split()))
-        return 1
+        return _fail(error, str(error))
     except KeyboardInterrupt:
         print_error("interrupted")
         return 130
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:  # a full or read-only disk, a missing permission
+        if error.errno is None:
+            raise
+        if error.filename is None:
+            _discard_output()
+        return _fail(error, f"{error.filename or 'the output'}: {error.strerror}")
+
+
+def _fail(error: Exception, message: str) -> int:
+    """Print an error as one line and return its status; raise it again for debugging."""
+    if os.environ.get("RNN_LAB_DEBUG"):
+        raise error
+    if not process_rank("LOCAL_RANK", "SLURM_LOCALID"):  # all processes fail alike
+        print_error(" ".join(message.split()))
+    return 1
+
+
+def _discard_output() -> None:
+    """Discard what is not yet written to standard output, which cannot be written."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except UnsupportedOperation:  # not a file, as in a notebook
+        return
 
 
 def commands() -> dict[str, str]:

@@ -1,8 +1,10 @@
 """The entry point `rnn-lab`: commands, help, exit statuses."""
 
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -91,3 +93,33 @@ def test_a_closed_pipe_ends_a_command_silently():
     os.close(write)
     assert result.stderr == b""
     assert result.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.EROFS, "Read-only file system", "a/b"), "a/b: Read-only file system"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the output: No space left on device"),
+    ],
+)
+def test_a_disk_that_cannot_be_written_is_reported_in_one_line(error, line, command, capfd):
+    def main(options):
+        raise error
+
+    command(main)
+    assert entry.main(["list"]) == 1
+    assert capfd.readouterr().err == f"rnn-lab: {line}\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+def test_a_full_output_is_reported_in_one_line():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "rnn_lab", "list"],
+            stdout=full,
+            stderr=-1,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert result.stderr == "rnn-lab: the output: No space left on device\n"

@@ -3,14 +3,43 @@
 import csv
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from rnn_lab.core.predictor import Answer, InputRow, RecordPredictor
 from rnn_lab.errors import UserError
 
 REFERENCE_COLUMNS = ("reference", "reference_score")
+FORMULA_STARTS = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+)  # https://owasp.org/www-community/attacks/CSV_Injection
+
+
+class Writer(Protocol):
+    """Writes the rows of a CSV file."""
+
+    def writerow(self, row: Iterable[Any], /) -> Any:
+        """Write a row."""
+
+
+class _FormulaEscaper:
+    """Writer of CSV rows whose texts no spreadsheet runs as formulas; numbers are unchanged."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._writer = csv.writer(file, lineterminator="\n")
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        """Write a row; an apostrophe comes before texts that start like a formula."""
+        self._writer.writerow(
+            f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+            for value in row
+        )
 
 
 class InputColumns:
@@ -39,6 +68,7 @@ def write_answers(
     *,
     references: bool = False,
     flush: bool = False,
+    escape: bool = False,
 ) -> None:
     """Write answers as JSON objects, as lines of text, or as CSV with a header.
 
@@ -52,10 +82,12 @@ def write_answers(
         file: The file.
         references: Whether answers have references and their scores.
         flush: If True, each answer is written at once.
+        escape: If True, texts of CSV that a spreadsheet would run as formulas get an apostrophe.
     """
     lines = {"jsonl": _json_lines, "text": _text_lines}
     if format == "csv":
-        _write_csv(predictor, answers, file, references, flush)
+        writer = _FormulaEscaper(file) if escape else csv.writer(file, lineterminator="\n")
+        _write_csv(predictor, answers, writer, file.flush if flush else None, references)
         return
     for line in lines[format](predictor, answers):
         file.write(line + "\n")
@@ -86,11 +118,10 @@ def rename(columns: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:
 def _write_csv(
     predictor: RecordPredictor,
     answers: Iterator[tuple[Mapping[str, Any], Answer]],
-    file: IO[str],
+    writer: "Writer",
+    flush: Callable[[], None] | None,
     references: bool,
-    flush: bool,
 ) -> None:
-    writer = csv.writer(file, lineterminator="\n")
     header = [*predictor.header(), *(REFERENCE_COLUMNS if references else ())]
     first = next(answers, None)
     names = [] if first is None else list(rename(first[0], header))
@@ -101,5 +132,5 @@ def _write_csv(
             raise UserError(f"a row has the column {name!r}, which the first lacks: use jsonl")
         own = [*predictor.row(answer), *(answer[n] for n in REFERENCE_COLUMNS if references)]
         writer.writerow([*(others.get(name) for name in names), *own])
-        if flush:
-            file.flush()
+        if flush is not None:
+            flush()

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rnn_lab.commands._dry_run import Options, Plan
+from rnn_lab.errors import UserError
 
 INTERACTIVE_JOB_NAMES = ("bash", "interactive")  # Lightning ignores SLURM in jobs of these names
+SETUP = ("# A command that fails ends the job.", "set -e")
 SCRIPT = """\
 #!/bin/bash
 # Written by `rnn-lab submit`.
@@ -51,13 +53,18 @@ def script(args: Namespace, plan: Plan) -> str:
     Args:
         args: Options of `submit`.
         plan: The runs to train.
+
+    Raises:
+        UserError: If the value of a directive, or the name of the working folder, contains a line
+            break or another control character, or a quotation mark.
     """
+    _check_plain("the working folder", str(Path.cwd()))
     own = ['"${options[@]}"'] if args.array else map(_quoted, plan.runs[0].options)
     cores = f" --cpus-per-task={args.cpus_per_task}" if args.cpus_per_task else ""
     return SCRIPT.format(
         directives="\n".join(_directives(args, plan)),
         here=shlex.quote(str(Path.cwd())),
-        setup="".join(f"{line}\n" for line in ["", *args.setup] if args.setup),
+        setup="\n".join(["", *SETUP, *args.setup, "set +e", ""]) if args.setup else "",
         tasks=_array_tasks([run.options for run in plan.runs]) if args.array else "",
         srun="--kill-on-bad-exit=1" + cores,
         python=shlex.quote(sys.executable),
@@ -88,14 +95,28 @@ def _directives(args: Namespace, plan: Plan) -> Iterator[str]:
     yield _directive("open-mode", "append")
     folder = str(plan.folder.absolute()).replace("%", "%%")
     yield _directive("output", f"{folder}/slurm-{'%A_%a' if args.array else '%j'}.log")
-    yield from (f"#SBATCH {option}" for option in args.sbatch)
+    for option in args.sbatch:
+        yield f"#SBATCH {_check_plain('--sbatch', option, quotes=True)}"
 
 
 def _directive(option: str, value: object = None) -> str:
     if value is None:
         return f"#SBATCH --{option}"
+    _check_plain(f"#SBATCH --{option}", str(value))
     unquoted = re.fullmatch(r"[\w./:@%+=,\[\]-]*", str(value))
     return f"#SBATCH --{option}={value}" if unquoted else f'#SBATCH --{option}="{value}"'
+
+
+def _check_plain(name: str, text: str, *, quotes: bool = False) -> str:
+    """Return a text that stays on one line of the script.
+
+    Raises:
+        UserError: If it contains a control character, or a quotation mark unless `quotes` is set.
+    """
+    if not text.isprintable() or ('"' in text and not quotes):
+        problem = "a quotation mark" if text.isprintable() else "a line break or control character"
+        raise UserError(f"{name} must not contain {problem}, got {text!r}")
+    return text
 
 
 def _array_tasks(runs: list[Options]) -> str:

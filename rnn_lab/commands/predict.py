@@ -89,7 +89,12 @@ def main(options: Sequence[str]) -> None:
     if path is not None or not sys.stdout.isatty():
         answers = progress(answers, "predicting")
     write = partial(
-        write_answers, predictor, columns.join(answers), format, references=has_references
+        write_answers,
+        predictor,
+        columns.join(answers),
+        format,
+        references=has_references,
+        escape=args.escape_formulas,
     )
     if path is None:
         write(sys.stdout, flush=args.input == "-")
@@ -165,6 +170,12 @@ def _parser() -> PredictParser:
         "--trainer.devices", type=int, default=1, help="number of processes or GPUs"
     )
     parser.add_argument("--trainer.accelerator", default="auto", help="cpu, gpu or auto")
+    parser.add_argument(
+        "--escape-formulas",
+        type=bool,
+        default=False,
+        help="csv: write an apostrophe before texts that a spreadsheet would run as formulas",
+    )
     parser.add_argument(
         "--references",
         type=str | None,

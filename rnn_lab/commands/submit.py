@@ -68,6 +68,7 @@ def main(options: Sequence[str]) -> None:
     for run in plan.runs:
         check_not_running(run.folder)
     script = batch_script.script(args, plan)
+    _check_syntax(script)
     if args.dry_run:
         sys.stdout.write(script)
         return
@@ -134,6 +135,21 @@ def _validate(args: Namespace) -> Namespace:
     if args.at_once and not args.array:
         raise UserError("--at-once requires an array: give --array=FILE")
     return args
+
+
+def _check_syntax(script: str) -> None:
+    """Check the syntax of the script if a shell is installed here.
+
+    Raises:
+        UserError: If it is not valid bash, for example because of `--setup`.
+    """
+    bash = shutil.which("bash")
+    if bash is None:
+        return
+    check = subprocess.run([bash, "-n"], input=script, capture_output=True, text=True, check=False)
+    if check.returncode:
+        reason = check.stderr.strip().splitlines()[:1] or ["unknown"]
+        raise UserError(f"the script is not valid bash, check --setup: {reason[0]}")
 
 
 def _submit(path: Path, script: str) -> str:

@@ -1,5 +1,6 @@
 """Answers of `rnn-lab predict` and the columns of the input, in every format."""
 
+import csv
 import io
 import json
 
@@ -74,3 +75,13 @@ def test_columns_are_joined_to_answers_in_order_without_reading_ahead():
 
 def test_taken_names_are_renamed():
     assert rename({"a": 1, "b": 2}, ["b"]) == {"a": 1, "input_b": 2}
+
+
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "\t=1"])
+def test_texts_that_spreadsheets_run_as_formulas_are_escaped_on_request(text):
+    file = io.StringIO()
+    answers = iter([({"id": text}, {"text": text, "length": -3})])
+    write_answers(Lengths(), answers, "csv", file, escape=True)
+    row = list(csv.reader(io.StringIO(file.getvalue())))[1]
+    assert row == [f"'{text}", f"'{text}", "-3"]
+    assert written("csv", [{"text": text, "length": 1}]).splitlines()[1].startswith(text)

@@ -9,6 +9,7 @@ import pytest
 
 from rnn_lab.commands._batch_script import script
 from rnn_lab.commands._dry_run import Plan, Run
+from rnn_lab.errors import UserError
 
 ODD = [["--a", "b c"], ["--d=$HOME `date` 'x' \"y\""], ["--e=*"]]
 
@@ -56,3 +57,33 @@ def test_options_become_directives(options, line):
 def test_unset_options_have_no_directive():
     text = script(arguments(), plan([]))
     assert not any(f"#SBATCH --{name}" in text for name in ("mem", "gpus-per-node", "array"))
+
+
+@pytest.mark.parametrize(
+    ("options", "folder"),
+    [
+        ({"mem": "1G\ntouch x"}, "runs/e/a"),
+        ({"partition": "a\rb"}, "runs/e/a"),
+        ({"account": 'a" b'}, "runs/e/a"),
+        ({"sbatch": ["--exclusive\ntouch x"]}, "runs/e/a"),
+        ({}, "runs/e\ntouch x/a"),
+        ({}, 'runs/e"/a'),
+    ],
+)
+def test_no_value_becomes_a_line_of_the_script(options, folder):
+    with pytest.raises(UserError, match="must not contain"):
+        script(arguments(**options), plan([], folder=folder))
+
+
+def test_a_working_folder_with_a_line_break_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "a\ntouch x").mkdir()
+    monkeypatch.chdir(tmp_path / "a\ntouch x")
+    with pytest.raises(UserError, match="the working folder must not contain a line break"):
+        script(arguments(), plan([], folder="/runs/a"))
+
+
+def test_a_failing_setup_ends_the_job(tmp_path):
+    text = script(arguments(setup=["false", "touch reached"]), plan([]))
+    assert subprocess.run(["bash"], input=text, text=True, check=False, cwd=tmp_path).returncode
+    assert "set +e" in text.splitlines()
+    assert not Path("reached").exists()

@@ -359,3 +359,9 @@ def test_an_invalid_array_is_reported(content, message, error_of):
 def test_the_runs_of_an_array_cannot_share_a_directory(error_of):
     args = [*REVIEWS, grid({"model.hidden_dim": [8]}), "--trainer.default_root_dir=here"]
     assert "cannot share here" in error_of(*args)
+
+
+def test_setup_with_an_error_of_syntax_is_refused(error_of):
+    assert "the script is not valid bash, check --setup" in error_of(
+        *REVIEWS, "--setup", "echo 'open"
+    )
