@@ -71,7 +71,7 @@ def read_records(
         UserError: If the path or an option is invalid; while reading, if a record is malformed:
             the message states file, line or row, and reason.
     """
-    format = _infer_format(path, format)
+    format = infer_format(path, format)
     if str(path) == "-" and labeled:
         raise UserError("labeled records cannot be read from standard input: give a file")
     if str(path) != "-" and not Path(path).exists():
@@ -122,7 +122,12 @@ def read_members(
     )
 
 
-def _infer_format(path: str | Path, format: str | None) -> str:
+def infer_format(path: str | Path, format: str | None = None) -> str:
+    """Return the format of a file, which is inferred from its name if it is None.
+
+    Raises:
+        UserError: If the format is unknown, or cannot be inferred.
+    """
     if format is not None and format not in FORMATS:
         raise UserError(f"format {format!r} is unknown: give one of {', '.join(FORMATS)}")
     if format is not None or str(path) == "-":

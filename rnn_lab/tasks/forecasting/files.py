@@ -45,6 +45,7 @@ class FileDataModule(ForecastDataModule):
         key = {
             "panel": FORMAT,
             "content": file_sha256(path),
+            "suffix": path.name.removesuffix(".gz").rpartition(".")[2].lower(),
             "header": self.header,
             "separator": self.separator,
             "config": asdict(config),

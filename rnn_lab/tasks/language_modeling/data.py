@@ -25,6 +25,8 @@ from rnn_lab.text.datamodule import CorpusDataModule
 from rnn_lab.text.reviews import reviews
 from rnn_lab.text.tokenizer import TokenizerConfig
 
+FORMATS = {".jsonl": "jsonl", ".json": "jsonl", ".parquet": "parquet"}  # others are plain text
+
 
 class LanguageModelingDataModule(CorpusDataModule):
     """Text for language models in segments for truncated backpropagation through time.
@@ -133,11 +135,12 @@ class LanguageModelingFiles(LanguageModelingDataModule):
     """Text files of your own for language modeling, with a sentence or a paragraph per line.
 
     Args:
-        train: Training file, plain or `.gz`.
+        train: Training file, plain or `.gz`; or a JSONL or Parquet file with a column of texts.
         valid: Validation file; None: the end of `train` is held out.
         test: Test file.
         encoding: Encoding of the files, such as `utf-8` or `cp1252`.
         valid_fraction: Fraction of `train` that is held out if there is no `valid`.
+        text_column: Column of the texts in JSONL and Parquet files.
         batch_size: See `LanguageModelingDataModule`, also for the arguments below.
     """
 
@@ -151,6 +154,7 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         *,
         encoding: str = "utf-8",
         valid_fraction: float = 0.1,
+        text_column: str = "text",
         batch_size: int = 20,
         bptt: int = 35,
         variable_bptt: bool = False,
@@ -167,6 +171,7 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         if not 0 < valid_fraction < 1:
             raise UserError(f"valid_fraction must be between 0 and 1, got {valid_fraction}")
         self.encoding, self.valid_fraction = encoding, valid_fraction
+        self.text_column = text_column
         self.files = {
             name: Path(path).expanduser()
             for name, path in (("train", train), ("valid", valid), ("test", test))
@@ -176,7 +181,8 @@ class LanguageModelingFiles(LanguageModelingDataModule):
     def sources(self) -> dict[str, Lines]:
         """Return a reader for each file; without a validation file `train` is cut in two."""
         sources: dict[str, Lines] = {
-            name: partial(read_lines, path, self.encoding) for name, path in self.files.items()
+            name: partial(read_lines, path, self.encoding, self.text_column)
+            for name, path in self.files.items()
         }
         if "train" in sources and "valid" not in sources:
             train, border = sources["train"], 1 - self.valid_fraction
@@ -188,17 +194,20 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         """Return the hash of the file, the encoding and the fraction that is held out."""
         path = self.files[split if split in self.files else "train"]
         fraction = None if "valid" in self.files or split == "test" else self.valid_fraction
-        return [file_sha256(path), self.encoding, fraction]
+        return [file_sha256(path), path.suffix, self.encoding, self.text_column, fraction]
 
     def missing_split_hint(self, split: str) -> str:
         """Name the option that provides the split."""
         return f"set --data.{split}=FILE"
 
 
-def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:
-    """Read the lines of a file, plain or `.gz`."""
-    for record in read_records(path, format="txt", encoding=encoding, labeled=False):
-        yield record.text
+def read_lines(path: Path, encoding: str = "utf-8", text_column: str = "text") -> Iterator[str]:
+    """Read the lines of a file, plain or `.gz`, or of the texts of a JSONL or Parquet file."""
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    format = FORMATS.get(suffix, "txt")
+    options: dict[str, Any] = {"text_column": text_column, "encoding": encoding, "labeled": False}
+    for record in read_records(path, format=format, **options):
+        yield from [record.text] if format == "txt" else record.text.split("\n")
 
 
 def lines_between(read: Lines, begin: float, end: float) -> Iterator[str]:

@@ -14,7 +14,7 @@ from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.options import as_options
 from rnn_lab.errors import UserError
 from rnn_lab.io.hashing import file_sha256
-from rnn_lab.io.records import Record, read_records
+from rnn_lab.io.records import Record, infer_format, read_records
 from rnn_lab.io.word_vectors import read_vectors
 from rnn_lab.tasks.text_classification.batch import TextBatch
 from rnn_lab.tasks.text_classification.corpus import TextCorpusBuilder
@@ -279,7 +279,9 @@ class TextFiles(TextDataModule):
 
     def fingerprint(self, split: str) -> Any:
         """Return the hash of the file, and how it is read."""
-        return [file_sha256(self.files[split]), self.read_options]
+        path = self.files[split]
+        format = infer_format(path, self.read_options["format"])
+        return [file_sha256(path), format, self.read_options]
 
     def missing_split_hint(self, split: str) -> str:
         """Name the option that sets the split."""

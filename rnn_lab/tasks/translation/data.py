@@ -12,6 +12,7 @@ from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.options import as_options
 from rnn_lab.errors import UserError
 from rnn_lab.io.hashing import file_sha256
+from rnn_lab.io.lines import format_names
 from rnn_lab.io.records import read_records
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.corpus import Pair, PairCorpusBuilder
@@ -26,6 +27,7 @@ from rnn_lab.text.datamodule import CorpusDataModule
 from rnn_lab.text.split import SplitConfig
 
 PairSources = dict[str, Callable[[], Iterable[Pair]]]
+TABLE_SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
 
 
 class PairDataModule(CorpusDataModule):
@@ -158,11 +160,14 @@ def load_tokenizer(checkpoint: str) -> TranslationTokenizer:
 
 
 class ParallelFiles(PairDataModule):
-    """Your own parallel text: two files with a sentence per line, or one tab-separated file.
+    """Your own parallel text: two files with a sentence per line, or one file of pairs.
+
+    A CSV, JSONL or Parquet file of pairs has columns with the codes of the languages, as `source`
+    and `target` state them, or else with the names `source` and `target`.
 
     Args:
-        train: Training files: `[FILE,FILE]` of sources and targets, or one file with source, tab
-            and target per line; also `.gz`.
+        train: Training files: `[FILE,FILE]` of sources and targets, one file with source, tab and
+            target per line, or one table; also `.gz`.
         valid: Validation files; None: a fraction of `train`, see `split`.
         test: Test files.
         encoding: Text encoding, such as `utf-8` or `cp1252`.
@@ -213,17 +218,37 @@ class ParallelFiles(PairDataModule):
         return {name: partial(self._read, *paths) for name, paths in self.files.items()}
 
     def _read(self, *paths: Path) -> Iterator[Pair]:
+        if _is_table(paths):
+            return read_pair_table(paths[0], self.column_names, self.encoding)
         if len(paths) == 1:
             return read_tabbed(paths[0], self.encoding)
         return read_parallel(paths[0], paths[1], self.encoding)
 
     def fingerprint(self, split: str) -> Any:
-        """Return the hashes of the files and their encoding."""
-        return [[file_sha256(path) for path in self.files[split]], self.encoding]
+        """Return the hashes of the files, their encoding, and the columns of a table."""
+        paths = self.files[split]
+        columns = self.column_names if _is_table(paths) else None
+        return [[file_sha256(path) for path in paths], self.encoding, columns]
+
+    @property
+    def column_names(self) -> tuple[str, str]:
+        """Names of the columns of sources and targets in a table."""
+        return self.direction[0] or "source", self.direction[1] or "target"
+
+    def build_spec(self) -> dict[str, Any]:
+        """Return also the column of sources in tables, which is the default of `predict`."""
+        has_table = any(map(_is_table, self.files.values()))
+        where = {"text_column": self.column_names[0]} if has_table else {}
+        return {**super().build_spec(), **where}
 
     def missing_split_hint(self, split: str) -> str:
         """Name the option that sets the split."""
         return f"set --data.{split}='[SOURCES,TARGETS]'"
+
+
+def _is_table(paths: tuple[Path, ...]) -> bool:
+    suffix = Path(paths[0].name.removesuffix(".gz")).suffix.lower()
+    return len(paths) == 1 and suffix in TABLE_SUFFIXES
 
 
 def _paths(name: str, value: list[str] | str) -> tuple[Path, ...]:
@@ -324,6 +349,26 @@ def read_tabbed(path: Path, encoding: str = "utf-8") -> Iterator[Pair]:
                 f"{path} line {n} has {len(sides) - 1} tabs, expected one between source and target"
             )
         yield Pair(*sides)
+
+
+def read_pair_table(
+    path: Path, columns: tuple[str, str], encoding: str = "utf-8"
+) -> Iterator[Pair]:
+    """Read a CSV, JSONL or Parquet file with a column for each side.
+
+    Raises:
+        UserError: While reading, if a column is missing or has a value that is no text.
+    """
+    source, target = columns
+    options: dict[str, Any] = {"labeled": False, "encoding": encoding, "keep_columns": True}
+    for n, record in enumerate(read_records(path, text_column=source, **options), 1):
+        if target not in record.columns:
+            names = format_names([source, *record.columns])
+            raise UserError(f"{path} has no column {target!r}; it has: {names}")
+        text = record.columns[target]
+        if not isinstance(text, str):
+            raise UserError(f"{path} pair {n}: {target!r} is {text!r:.50}, expected a string")
+        yield Pair(record.text, text)
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -207,3 +208,20 @@ def test_missing_and_too_short_files_are_refused(tmp_path, file):
     data.trainer = SimpleNamespace(global_rank=0, world_size=2)
     with pytest.raises(UserError, match="train: a text of 2 tokens is too short for 2 processes"):
         data.train_dataloader()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_texts_of_a_table_are_running_text(tmp_path, suffix):
+    texts = ["one two\nthree", "", "four"]
+    frame, path = pd.DataFrame({"body": texts}), tmp_path / f"a{suffix}"
+    frame.to_parquet(path) if suffix == ".parquet" else frame.to_json(
+        path, orient="records", lines=True
+    )
+    (tmp_path / "a.txt").write_text("one two\nthree\n\nfour\n")
+    plain, table = f"{tmp_path}/a.txt", str(path)
+    expected = LanguageModelingFiles(plain, plain)
+    data = LanguageModelingFiles(table, table, text_column="body")
+    assert data.tokenizer.state_dict() == expected.tokenizer.state_dict()
+    assert data.split("train").ids.tolist() == expected.split("train").ids.tolist()
+    with pytest.raises(UserError, match=r"has no (column|key) 'text'; it has: body"):
+        LanguageModelingFiles(table, table).split("train")

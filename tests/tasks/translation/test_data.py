@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import handmade
+import pandas as pd
 import pytest
 import torch
 from jsonargparse import ArgumentParser
@@ -356,3 +357,32 @@ class TestSyntheticDates:
             SyntheticDates(valid_size=0)
         with pytest.raises(UserError, match="target must be iso or a locale"):
             SyntheticDates(target="xx_yy").split("train")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_pairs_are_read_from_a_table_with_columns_of_the_languages(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"pairs{suffix}"
+    frame = pd.DataFrame(ROWS, columns=["en", "de"]).assign(id=range(len(ROWS)))
+    if suffix == ".parquet":
+        frame.to_parquet(path)
+    elif suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, index=False, sep=";")
+    options: dict[str, Any] = {"train": str(path), "valid": str(path), "tokenizer": WORDS}
+    data = ParallelFiles(**options, source="en", target="de")
+    assert rows_of(data, "train") == ROWS
+    assert data.build_spec()["text_column"] == "en"
+    with pytest.raises(UserError, match=r"has no (column|key) 'source'; it has: en, de, id"):
+        ParallelFiles(**options).split("train")
+    with pytest.raises(UserError, match=r"has no column 'fr'; it has: en, de, id"):
+        ParallelFiles(**options, source="en", target="fr").split("train")
+
+
+def test_a_target_that_is_no_text_is_located(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"source": ["a", "b"], "target": ["x", None]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet pair 2: 'target' is None, expected a string"):
+        ParallelFiles(str(tmp_path / "a.parquet")).split("train")
