@@ -105,6 +105,7 @@ class RecordPredictor(Predictor):
             labeled=False,
             separator=separator,
             keep_columns=True,
+            column_hint="set --text-column",
         )
         return (InputRow(record.text, record.columns) for record in records)
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
@@ -41,12 +41,18 @@ class RecordOptions:
     separator: str | None = None
     allow_unlabeled: bool = False
     keep_columns: bool = False
+    column_hint: str = ""
 
     @property
     def text_columns(self) -> Sequence[str | int]:
         """The text columns as a sequence."""
         single = isinstance(self.text_column, str | int)
         return cast(Any, (self.text_column,) if single else self.text_column)
+
+    def has_no(self, kind: str, column: object, names: Iterable[object]) -> str:
+        """Return the end of the message on a missing column or key."""
+        hint = f" ({self.column_hint})" if self.column_hint else ""
+        return f"has no {kind} {column!r}; it has: {format_names(names)}{hint}"
 
     def labels(self, field: str, location: str) -> tuple[str, ...]:
         """Split a label field without blanks around labels; only in some data it may be empty."""
@@ -78,7 +84,7 @@ def record_of_object(entry: dict[Any, Any], location: str, options: RecordOption
     Raises:
         UserError: If a key is missing, or has a value of another type.
     """
-    texts = [_text(entry, key, location) for key in options.text_columns]
+    texts = [_text(entry, key, location, options) for key in options.text_columns]
     labels = _labels(entry, location, options) if options.labeled else ()
     columns = {}
     if options.keep_columns:
@@ -86,14 +92,14 @@ def record_of_object(entry: dict[Any, Any], location: str, options: RecordOption
     return Record(" ".join(texts), labels, columns)
 
 
-def _value(entry: dict[Any, Any], key: Any, location: str) -> Any:
+def _value(entry: dict[Any, Any], key: Any, location: str, options: RecordOptions) -> Any:
     if key not in entry:
-        raise UserError(f"{location} has no key {key!r}; it has: {format_names(entry)}")
+        raise UserError(f"{location} {options.has_no('key', key, entry)}")
     return entry[key]
 
 
-def _text(entry: dict[Any, Any], key: Any, location: str) -> str:
-    text = _value(entry, key, location)
+def _text(entry: dict[Any, Any], key: Any, location: str, options: RecordOptions) -> str:
+    text = _value(entry, key, location, options)
     if not isinstance(text, str):
         raise UserError(f"{location}: {key!r} is {text!r:.50}, expected a string")
     try:
@@ -107,7 +113,7 @@ def _labels(entry: dict[Any, Any], location: str, options: RecordOptions) -> tup
     missing = entry.get(options.label_column) is None
     if options.allow_unlabeled and missing:
         return ()
-    value = _value(entry, options.label_column, location)
+    value = _value(entry, options.label_column, location, options)
     if isinstance(value, list):
         return tuple(_label(item, location).strip() for item in value)
     if options.allow_unlabeled and isinstance(value, float) and math.isnan(value):

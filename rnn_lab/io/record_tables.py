@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_lab.errors import UserError
-from rnn_lab.io.lines import RECORD_LIMIT, SAMPLE_LINES, RowLines, format_names
+from rnn_lab.io.lines import RECORD_LIMIT, SAMPLE_LINES, RowLines
 from rnn_lab.io.parquet import ParquetReader, parquet_errors_named
 from rnn_lab.io.record_fields import Record, RecordOptions, record_of_object
 from rnn_lab.io.separators import infer_separator
@@ -86,7 +86,7 @@ def _column(column: str | int, names: list[str], options: RecordOptions) -> int:
     if 1 <= number <= len(names):
         return number - 1
     if options.header:
-        raise UserError(f"{options.source} has no column {column!r}; it has: {format_names(names)}")
+        raise UserError(f"{options.source} {options.has_no('column', column, names)}")
     raise UserError(
         f"{options.source} has no column {column!r}: without a header give a number "
         f"from 1 to {len(names)}"

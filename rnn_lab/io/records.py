@@ -42,6 +42,7 @@ def read_records(
     separator: str | None = None,
     allow_unlabeled: bool = False,
     keep_columns: bool = False,
+    column_hint: str = "",
 ) -> Iterator[Record]:
     r"""Read the records of a file, a folder or an archive lazily, in bounded memory.
 
@@ -63,6 +64,7 @@ def read_records(
         separator: Separator of the fields of CSV; None: inferred from the first row.
         allow_unlabeled: If True, the label of a row may be empty or missing.
         keep_columns: If True, records have the other columns of CSV, TSV, JSONL and Parquet files.
+        column_hint: What the message on a missing column recommends.
 
     Returns:
         The records in the order of the file; for a folder, sorted by label, then by name.
@@ -88,6 +90,7 @@ def read_records(
         None if separator is None else parse_separator(separator),
         allow_unlabeled,
         keep_columns,
+        column_hint,
     )
     if format == "parquet":
         return read_parquet(_parquet_path(path), options)

@@ -1,5 +1,6 @@
 """Tables read in chunks: CSV, TSV and Parquet as data frames, with typed access to columns."""
 
+import re
 import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 30  # of the text of a chunk
 MAX_COLUMNS = 100_000
+DOTTED_DATE = re.compile(r"\s*\d{1,2}\.\d{1,2}\.\d")
 SEPARATORS = {".csv": None, ".txt": None, ".tsv": "\t"}  # by suffix; None: inferred
 
 
@@ -276,7 +278,8 @@ def _parse_timestamps(values: "pd.Series[Any]") -> "pd.Series[Any]":
     text = values.astype(str)
     parsed = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
     if parsed.isna().iloc[0]:
-        format = pd.tseries.api.guess_datetime_format(text.iloc[0])
+        day_first = DOTTED_DATE.match(text.iloc[0]) is not None  # 31.01.2024 wherever it is written
+        format = pd.tseries.api.guess_datetime_format(text.iloc[0], dayfirst=day_first)
         if format is not None:
             parsed = pd.to_datetime(text, format=format, errors="coerce", utc=True)
     bounds = pd.Timestamp.min.tz_localize("UTC"), pd.Timestamp.max.tz_localize("UTC")

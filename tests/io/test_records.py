@@ -345,3 +345,9 @@ def test_records_are_read_lazily(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for kind, options in {"tsv": {"text_column": 1}, "csv": {"text_column": 1}, "txt": {}}.items():
         records = read_records("-", format=kind, labeled=False, **options)  # type: ignore[arg-type]
         assert len(list(islice(records, 1000))) == 1000
+
+
+def test_a_missing_column_is_reported_with_a_hint(tmp_path: Path) -> None:
+    for name, content in (("a.csv", "words,label\na,b\n"), ("a.jsonl", '{"words": "a"}\n')):
+        message = error_of(tmp_path, name, content, column_hint="set --text-column")
+        assert message.endswith("(set --text-column)")

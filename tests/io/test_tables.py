@@ -219,3 +219,13 @@ def test_the_separator_can_be_set(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a^b\n1^2\n")
     (chunk,) = read_frames(tmp_path / "a.csv", separator="^")
     assert chunk.frame.to_dict("list") == {"a": [1], "b": [2]}
+
+
+@pytest.mark.parametrize("first", ["01.02.2024", "1.2.2024", "01.02.2024 00:00"])
+def test_dates_with_dots_start_with_the_day(first: str) -> None:
+    times, numbered = read_times(column([first, first.replace("1.", "13.", 1).lstrip("0")]), "a")
+    assert not numbered
+    assert list(times.astype("datetime64[ns]").astype("datetime64[D]").astype(str)) == [
+        "2024-02-01",
+        "2024-02-13",
+    ]

@@ -206,7 +206,8 @@ def read_lines(path: Path, encoding: str = "utf-8", text_column: str = "text") -
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     format = FORMATS.get(suffix, "txt")
     options: dict[str, Any] = {"text_column": text_column, "encoding": encoding, "labeled": False}
-    for record in read_records(path, format=format, **options):
+    hint = "set --data.text_column"
+    for record in read_records(path, format=format, column_hint=hint, **options):
         yield from [record.text] if format == "txt" else record.text.split("\n")
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from rnn_lab.classification.summaries import describe_lengths, format_counts
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.errors import UserError
@@ -143,7 +144,12 @@ class SequenceDataModule(LabDataModule):
             self._log(f"{num_missing} missing values of the {name} split are read as the mean")
         ids = {label: i for i, label in enumerate(self.label_names)}
         sequences = list(map(self.scaler.apply, data.sequences))
-        return SequenceDataset(sequences, [ids[label] for label in data.labels])
+        rows = SequenceDataset(sequences, [ids[label] for label in data.labels])
+        if name == "train":
+            counts = format_counts(self.label_names, rows.class_counts(self.num_classes))
+            self._log(f"the train split has {len(rows):,} sequences: {counts}")
+            self._log(describe_lengths("sequence", rows.lengths, "steps"))
+        return rows
 
     def _check(self, data: LabeledSequences) -> None:
         """Raise a UserError if labels or dimensions differ from those of training."""

@@ -28,6 +28,7 @@ from rnn_lab.text.reviews import REVIEW_LABELS, reviews
 from rnn_lab.text.split import SplitConfig
 
 Sources = dict[str, Callable[[], Iterable[Record]]]
+COLUMN_HINT = "set --data.columns.text and --data.columns.label"
 
 
 class Preprocessing(NamedTuple):
@@ -262,7 +263,7 @@ class TextFiles(TextDataModule):
     def sources(self) -> Sources:
         """Return a reader of each split that has a file."""
         return {
-            name: partial(read_records, path, **self.read_options)
+            name: partial(read_records, path, **self.read_options, column_hint=COLUMN_HINT)
             for name, path in self.files.items()
         }
 

@@ -361,10 +361,12 @@ def read_pair_table(
     """
     source, target = columns
     options: dict[str, Any] = {"labeled": False, "encoding": encoding, "keep_columns": True}
-    for n, record in enumerate(read_records(path, text_column=source, **options), 1):
+    hint = "set --data.source and --data.target"
+    records = read_records(path, text_column=source, column_hint=hint, **options)
+    for n, record in enumerate(records, 1):
         if target not in record.columns:
             names = format_names([source, *record.columns])
-            raise UserError(f"{path} has no column {target!r}; it has: {names}")
+            raise UserError(f"{path} has no column {target!r}; it has: {names} ({hint})")
         text = record.columns[target]
         if not isinstance(text, str):
             raise UserError(f"{path} pair {n}: {target!r} is {text!r:.50}, expected a string")

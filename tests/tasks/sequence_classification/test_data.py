@@ -108,6 +108,8 @@ def test_missing_values_are_replaced_by_the_mean_and_counted(
         data = LabeledSeriesFiles(write(tmp_path / "a.ts", data_rows), valid_fraction=0)
         split = data.split("train")
     assert (split.values == 0).sum() == 4
+    assert "LabeledSeriesFiles: the train split has 30 sequences: " in caplog.text
+    assert "LabeledSeriesFiles: steps per sequence: median " in caplog.text
     assert (
         "LabeledSeriesFiles: 4 missing values of the train split are read as the mean"
         in caplog.messages
