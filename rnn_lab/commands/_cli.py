@@ -42,6 +42,7 @@ from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.commands._run_dir import choose_run_dir
 from rnn_lab.commands._run_options import TRAINER_DEFAULTS, LabParser, add_run_options
 from rnn_lab.commands._trainer_parts import with_checkpoint_io, with_standard_callbacks, without
+from rnn_lab.commands._wandb import with_value, with_wandb
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.cpu import configure_cpu
 from rnn_lab.core.datamodule import LabDataModule
@@ -86,7 +87,7 @@ class LabCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], locks: ExitStack | None = None) -> None:
         self._locks = locks
-        options = resolve_plateau(resolve_configs(split_options(args[1:])))
+        options = resolve_plateau(resolve_configs(with_value(split_options(args[1:]))))
         self.named_classes = named = NamedClasses(args[0], options)
         self.checkpoint = named.checkpoint  # referenced until it is loaded
         super().__init__(
@@ -240,13 +241,14 @@ class LabCLI(LightningCLI):
         if self.config[self.subcommand].trainer.limit_val_batches == 0:
             trainer.limit_val_batches = 0  # fast_dev_run would override it
         name = "metrics.csv" if self.subcommand == "fit" else f"metrics.{self.subcommand}.csv"
-        training.configure_loggers(trainer, name)
+        training.configure_loggers(trainer, name, job_type=self.subcommand)
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         no_monitor = not self.config[self.subcommand].early_stopping.monitor
         if no_monitor and not hasattr(self.model, "monitor"):
             callbacks = without(training.ValidationEarlyStopping, callbacks)
+        config["logger"] = with_wandb(self.config[self.subcommand].wandb, config["logger"])
         if self.subcommand != "fit":  # the weights of a checkpoint are averaged already
             config["callbacks"] = without(WeightAveraging, config["callbacks"] or [])
         config["plugins"] = with_checkpoint_io(config["plugins"], self._checkpoint_io)

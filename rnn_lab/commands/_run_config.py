@@ -39,6 +39,8 @@ class RunConfig(SaveConfigCallback):
         for logger in trainer.loggers:
             if isinstance(logger, training.OfflineWandbLogger):
                 logger.experiment.config.update(yaml.safe_load(text), allow_val_change=True)
+            else:
+                logger.log_hyperparams(yaml.safe_load(text))
 
 
 def _remove_run(config: dict[str, Any]) -> None:

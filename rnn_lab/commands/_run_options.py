@@ -6,6 +6,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from rnn_lab import training
 from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._wandb import HELP
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 20,
@@ -38,6 +39,7 @@ def add_run_options(parser: LightningArgumentParser) -> None:
     parser.add_argument(
         "--test", type=bool, default=False, help="test the best checkpoint after fit"
     )
+    parser.add_argument("--wandb", type=bool | str | None, help=HELP)
     parser.add_argument(
         "--init_from", type=str | None, help="checkpoint with initial weights and vocabulary"
     )

@@ -26,9 +26,11 @@ def run(command: str, options: Sequence[str]) -> int:
             if process_rank("RANK", "SLURM_PROCID", "LOCAL_RANK"):
                 return 0  # else Lightning kills the main process, whose status is reported
             from rnn_lab.training import slurm
+            from rnn_lab.training.wandb_logger import stopped_by_agent
 
             print_error(str(preempted))
-            slurm.requeue(print_error)
+            if not stopped_by_agent(preempted.signum):  # the job is the agent, which goes on
+                slurm.requeue(print_error)
             return 128 + preempted.signum
     return 0
 

@@ -15,7 +15,6 @@ from rnn_lab.training.completion import Completion
 from rnn_lab.training.launch import check_world_size
 from rnn_lab.training.loggers import (
     CSVMetricsLogger,
-    OfflineWandbLogger,
     configure_loggers,
     read_metrics,
 )
@@ -24,6 +23,7 @@ from rnn_lab.training.reports import LearningCurves
 from rnn_lab.training.rng_state import RNGStateCheckpoint
 from rnn_lab.training.schedules import CosineDecay, LinearDecay
 from rnn_lab.training.status_file import StatusFile
+from rnn_lab.training.wandb_logger import OfflineWandbLogger
 
 __all__ = [
     "NTASGD",

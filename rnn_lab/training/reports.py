@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from rnn_lab.training.loggers import CSVMetricsLogger, OfflineWandbLogger, read_metrics
+from rnn_lab.training.loggers import CSVMetricsLogger, read_metrics
 from rnn_lab.training.runs import artifact_path
+from rnn_lab.training.wandb_logger import OfflineWandbLogger
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,8 +58,11 @@ def report_path(trainer: Trainer, name: str) -> Path:
 
 
 def save_figure(figure: "Figure", trainer: Trainer, name: str) -> None:
-    """Save a figure in the run folder and log it to W&B."""
+    """Save a figure in the run folder, and log it to W&B and TensorBoard."""
     figure.savefig(report_path(trainer, name))
-    for wandb_logger in wandb_loggers(trainer):
-        key = Path("figures", name).with_suffix("").as_posix()
-        wandb_logger.log_image(key, [str(report_path(trainer, name))])
+    key = Path("figures", name).with_suffix("").as_posix()
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(key, [str(report_path(trainer, name))])
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_figure(key, figure, trainer.global_step, close=False)

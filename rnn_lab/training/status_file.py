@@ -15,7 +15,7 @@ from rnn_lab.io.atomic import atomic_path
 from rnn_lab.signals import Preempted
 from rnn_lab.training import slurm
 from rnn_lab.training.callbacks import checkpoint_callback_of
-from rnn_lab.training.reports import report_path, should_write
+from rnn_lab.training.reports import report_path, should_write, wandb_loggers
 
 STATE_FILE = "state.json"
 
@@ -68,7 +68,7 @@ class StatusFile(Callback):
         self._next_heartbeat = 0.0
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._write(trainer, "finished")
+        self._end(trainer, "finished")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.tested = True
@@ -84,9 +84,15 @@ class StatusFile(Callback):
             case Preempted():
                 self._write(trainer, "preempted", signal.Signals(exception.signum).name)
             case KeyboardInterrupt():
-                self._write(trainer, "interrupted")
+                self._end(trainer, "interrupted")
             case _:
-                self._write(trainer, "failed", _first_line(exception))
+                self._end(trainer, "failed", _first_line(exception))
+
+    def _end(self, trainer: Trainer, state: str, reason: str | None = None) -> None:
+        """Write the last state; a preempted run continues, and its W&B run has ended already."""
+        self._write(trainer, state, reason)
+        for logger in wandb_loggers(trainer) if should_write(trainer) else ():
+            logger.send_alert(state, reason)
 
     def _write_if_due(self, trainer: Trainer) -> None:
         if time.monotonic() >= self._next_heartbeat:

@@ -1,6 +1,7 @@
 """The options of `fit`, `validate` and `test`: precedence, defaults, errors."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,14 +112,17 @@ def test_an_optimizer_option_without_class_selects_adam():
 
 @pytest.mark.slow
 def test_weights_and_biases_records_the_complete_run():
-    offline = Path(__file__).parents[2] / "configs/logger/offline.yaml"
-    args = ["fit", *REVIEWS, *SIZES, "--name=a", "-c", str(offline), "--test=true"]
+    args = ["fit", *REVIEWS, *SIZES, "--name=a", "--wandb", "--test=true"]
     args.append("--trainer.log_every_n_steps=1")
-    subprocess.run([sys.executable, "-m", "rnn_lab", *args], check=True, capture_output=True)
+    command = [sys.executable, "-m", "rnn_lab", *args]
+    environment = os.environ | {"WANDB_MODE": "offline"}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
     (record,) = RUN.glob("wandb/offline-run-*/*.wandb")
     inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", record]
     result = subprocess.run(inspect, check=True, capture_output=True, text=True)
     records = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    best = {r["metric"].get("name"): r["metric"] for r in records if r["type"] == "metric"}
+    assert best["val/accuracy"]["summary"] == {"max": True}
     history = {key for r in records if r["type"] == "history" for key in r["history"]["item"]}
     expected = {"train/loss", "train/lr", "train/gradient_norm", "val/accuracy", "test/accuracy"}
     assert expected <= history

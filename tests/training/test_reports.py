@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from matplotlib.figure import Figure
 
 from rnn_lab.training import LearningCurves, OfflineWandbLogger
@@ -51,17 +52,37 @@ def test_a_report_path_is_created_and_recorded_in_the_manifest(make_trainer):
     assert (folder / MANIFEST).read_text() == "attention\n"
 
 
-def test_a_figure_is_saved_and_logged_to_wandb(make_trainer, monkeypatch):
+@pytest.mark.parametrize("logger", [OfflineWandbLogger, WandbLogger])
+def test_a_figure_is_saved_and_logged_to_wandb(logger, make_trainer, monkeypatch):
     logged = []
-    monkeypatch.setattr(
-        OfflineWandbLogger, "log_image", lambda self, key, images: logged.append((key, images))
-    )
-    trainer = make_trainer(logger=OfflineWandbLogger(mode="disabled"))
+    monkeypatch.setattr(logger, "log_image", lambda self, key, images: logged.append((key, images)))
+    trainer = make_trainer(logger=logger(mode="disabled"))
     save_figure(Figure(), trainer, "a/b.png")
     path = Path(trainer.default_root_dir, "a/b.png")
     assert path.exists()
     assert logged == [("figures/a/b", [str(path)])]
-    assert len(wandb_loggers(trainer)) == 1
+    assert len(wandb_loggers(trainer)) == (logger is OfflineWandbLogger)
+
+
+class Board(TensorBoardLogger):
+    """A logger that records figures; TensorBoard itself is not a dependency."""
+
+    def __init__(self):
+        self.figures = []
+
+    @property
+    def experiment(self):
+        return self
+
+    def add_figure(self, key, figure, step, close):
+        self.figures.append((key, step))
+
+
+def test_a_figure_is_logged_to_tensorboard(make_trainer):
+    trainer, board = make_trainer(), Board()
+    trainer.loggers = [board]
+    save_figure(Figure(), trainer, "b.png")
+    assert board.figures == [("figures/b", 0)]
 
 
 def test_one_process_gathers_its_own_items(make_trainer):
