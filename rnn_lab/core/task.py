@@ -127,7 +127,8 @@ class Task(LightningModule, ABC):
         self.check_data(getattr(self.trainer, "datamodule", None))
         for name in {"val", "test"} - self.metrics.keys():
             self.metrics[name] = MetricCollection(self.configure_metrics()).to(self.device)
-            self.losses[name] = MeanMetric().to(self.device)
+            # NaN, as the default leaves batches with a loss of NaN out of the mean.
+            self.losses[name] = MeanMetric(nan_strategy=float("nan")).to(self.device)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Compute the loss of a batch; log it as `train/step_loss` every `log_every_n_steps`.

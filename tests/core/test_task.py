@@ -3,6 +3,7 @@
 import warnings
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from lightning import Trainer, seed_everything
@@ -193,3 +194,15 @@ def test_a_probability_out_of_range_is_refused(model, sizes, options, name, valu
     }
     with pytest.raises(UserError, match=f"{name} must be at least 0 and below 1, got {value}"):
         model(*sizes, **filled)
+
+
+def test_a_batch_whose_loss_is_nan_is_not_left_out_of_the_mean_loss(reviews, monkeypatch):
+    model, step = small(LSTMClassifier, reviews), LSTMClassifier.step
+
+    def diverging(self, batch):
+        output = step(self, batch)
+        return output._replace(loss=output.loss * torch.nan) if 0 in batch.rows else output
+
+    monkeypatch.setattr(LSTMClassifier, "step", diverging)
+    (measured,) = trainer().test(model, reviews, verbose=False)
+    assert np.isnan(measured["test/loss"])

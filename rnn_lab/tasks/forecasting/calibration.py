@@ -6,6 +6,7 @@ window. An interval reaches as far as a quantile of the scores on held-out windo
 Source: Lei et al. (2018), https://arxiv.org/abs/1604.04173, section 5.2, for scaled scores.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,13 +17,18 @@ from torchmetrics import Metric
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.metrics import Forecast
 
-BINS, MIN_EXPONENT, DECADES = 2048, -5.0, 9.0  # log-spaced histogram of scores from 1e-5 to 1e4
+# Log-spaced histogram of scores from 1e-5 to 1e4; the last bin counts all larger scores.
+BINS, MIN_EXPONENT, DECADES = 2048, -5.0, 9.0
 MAX_GROUPS = 4096  # histograms at most, one for each step and channel
 
 
 def conformal_scores(point: Tensor, batch: WindowBatch) -> Tensor:
-    """Compute the scores of point forecasts, `(batch, horizon, channels)`, NaN where missing."""
-    return (point - batch.future).abs() / window_std(batch.past)
+    """Compute the scores of point forecasts, `(batch, horizon, channels)`.
+
+    They are NaN where the target is missing, and infinite where only the forecast is.
+    """
+    scores = (point - batch.future).abs() / window_std(batch.past)
+    return torch.where(point.isnan() & ~batch.future.isnan(), torch.inf, scores)
 
 
 def window_std(past: Tensor) -> Tensor:
@@ -128,7 +134,8 @@ def histogram_radius(histogram: Tensor, coverages: Sequence[float]) -> Tensor:
         coverages: Probabilities that a score is not exceeded.
 
     Returns:
-        `(coverages, horizon, groups)`; infinite if there are too few scores.
+        `(coverages, horizon, groups)`; NaN if there are too few scores, or if the quantile is beyond
+        the histogram.
     """
     cumulative = histogram.cumsum(-1).double()
     count = cumulative[..., -1:]
@@ -139,7 +146,8 @@ def histogram_radius(histogram: Tensor, coverages: Sequence[float]) -> Tensor:
         below = torch.where(index > 0, cumulative.gather(-1, (index - 1).clamp(min=0)), 0.0)
         fraction = (rank - below) / histogram.gather(-1, index).clamp(min=1)
         exponent = (index + fraction.clamp(0, 1)) * (DECADES / BINS) + MIN_EXPONENT
-        radii.append(torch.where(rank > count, torch.inf, 10**exponent).squeeze(-1))
+        undefined = (rank > count) | ((index == BINS - 1) & (rank > 0))
+        radii.append(torch.where(undefined, torch.nan, 10**exponent).squeeze(-1))
     return torch.stack(radii)
 
 
@@ -151,14 +159,47 @@ def exact_radius(scores: np.ndarray, coverages: Sequence[float]) -> Tensor:
         coverages: Probabilities that a score is not exceeded; each is computed once.
 
     Returns:
-        `(coverages, horizon, channels)`; infinite if there are too few scores.
+        `(coverages, horizon, channels)`; NaN if there are too few scores, or if the quantile is
+        infinite.
     """
     ordered = np.sort(scores, axis=0)  # NaN last
+    ordered = np.concatenate([ordered, np.full((1, *scores.shape[1:]), np.nan)])
     count = (~np.isnan(scores)).sum(0)
     radii: dict[float, np.ndarray] = {}
     for coverage in set(coverages):
         rank = np.ceil((count + 1) * coverage).astype(np.int64)
-        index = np.clip(rank - 1, 0, max(len(scores) - 1, 0))
+        index = np.where(rank > count, len(scores), np.maximum(rank - 1, 0))
         values = np.take_along_axis(ordered, index[None], 0)[0]
-        radii[coverage] = np.where(rank > count, np.inf, values).astype(np.float32)
+        values = np.where(rank == 0, 0, np.where(np.isinf(values), np.nan, values))
+        radii[coverage] = values.astype(np.float32)
     return torch.from_numpy(np.stack([radii[coverage] for coverage in coverages]))
+
+
+def scores_needed(coverage: float) -> int:
+    """Return the least number of scores that calibrates an interval: 4 for 0.8, 19 for 0.95."""
+    return math.ceil(round(coverage / (1 - coverage), 6))
+
+
+def uncalibrated(histogram: Tensor, coverages: Sequence[float]) -> list[str]:
+    """Describe the intervals that a calibration cannot give at some step.
+
+    Args:
+        histogram: Result of a `Calibration`.
+        coverages: Nominal coverages of the intervals.
+
+    Returns:
+        A sentence for each of them.
+    """
+    radius = histogram_radius(histogram, coverages)
+    fewest = int(histogram.sum(-1).min())
+    messages = []
+    for coverage, missing in zip(coverages, radius.isnan().any((1, 2)).tolist(), strict=True):
+        if missing:
+            need = scores_needed(coverage)
+            reason = f"a step has {fewest} values in validation and needs {need}"
+            if fewest >= need:
+                reason = "forecasts of validation are not finite, or far from the values"
+            messages.append(
+                f"the {100 * coverage:g}% interval is not calibrated and left empty: {reason}"
+            )
+    return messages

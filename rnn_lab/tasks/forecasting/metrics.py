@@ -36,7 +36,9 @@ def interval_levels(coverage: float) -> tuple[float, float]:
 
 
 class ForecastErrors(Metric):
-    """Errors averaged over all windows, steps and channels; missing values are ignored.
+    """Errors averaged over all windows, steps and channels; missing targets are ignored.
+
+    A forecast of an observed target that is not finite makes its errors NaN or infinite.
 
     `mse` and `mae` are in the scale of the batch, as in published results on standardized series.
     `smape` (0 to 200 %) is computed in the original units; `mase` divides by the mean absolute
@@ -75,18 +77,11 @@ class ForecastErrors(Metric):
             predictions: Forecast of the batch.
             targets: The batch.
         """
-        future = targets.future
-        error = (predictions.point - future).abs()
-        size = targets.to_units(predictions.point).abs() + targets.to_units(future).abs()
-        relative = 200 * error * targets.scale.unsqueeze(1) / size
-        values = [error.square(), error, torch.where(size > 0, relative, 0 * error)]
-        values.append(error / targets.naive_mae.unsqueeze(1))
-        if len(self.names) > len(values):
-            values += _interval_scores(predictions, future)
-        for row, value in enumerate(values):
-            finite = value.isfinite()
-            self.sums[row] += torch.where(finite, value, 0).sum((0, 2), dtype=torch.float64)
-            self.counts[row] += finite.sum((0, 2))
+        for row, (value, defined) in enumerate(value_errors(predictions, targets).values()):
+            if row == len(self.names):
+                break
+            self.sums[row] += torch.where(defined, value, 0).sum((0, 2))
+            self.counts[row] += defined.sum((0, 2))
 
     def compute(self) -> dict[str, Tensor]:
         """Return the mean of each error; NaN if no value was observed."""
@@ -104,16 +99,47 @@ class ForecastErrors(Metric):
         return True
 
 
-def _interval_scores(forecast: Forecast, future: Tensor) -> list[Tensor]:
-    """Compute CRPS, coverage and width for each value; NaN where undefined."""
+def value_errors(forecast: Forecast, batch: WindowBatch) -> dict[str, tuple[Tensor, Tensor]]:
+    """Compute the errors of each value in float64, see `ForecastErrors`.
+
+    Args:
+        forecast: Forecast of the batch.
+        batch: The batch.
+
+    Returns:
+        For each error its values, `(batch, horizon, channels)`, and where it is defined: where the
+        target was observed, and for MASE the naive error is above zero.
+    """
+    observed = ~torch.isnan(batch.future)
+    point, future, scale, naive = (
+        values.double()
+        for values in (forecast.point, batch.future, batch.scale, batch.naive_mae)
+    )
+    error = (point - future).abs()
+    location, scale, naive = (x.unsqueeze(1) for x in (batch.location.double(), scale, naive))
+    size = (point * scale + location).abs() + (future * scale + location).abs()
+    relative = torch.where(size == 0, 0, 200 * error * scale / size)
+    errors = {"mse": error.square(), "mae": error, "smape": relative, "mase": error / naive}
+    if forecast.quantiles is not None:
+        errors |= _interval_scores(forecast, future)
+    defined = dict.fromkeys(errors, observed)
+    defined["mase"] = observed & (naive > 0)
+    return {name: (values, defined[name]) for name, values in errors.items()}
+
+
+def _interval_scores(forecast: Forecast, future: Tensor) -> dict[str, Tensor]:
+    """Compute CRPS, coverage and width for each value; NaN where a quantile is undefined."""
     assert forecast.quantiles is not None
     inner = [i for i, level in enumerate(forecast.levels) if 0.05 <= level <= 0.95]
     levels = future.new_tensor([forecast.levels[i] for i in inner])
     error = future.unsqueeze(-1) - forecast.quantiles[..., inner]
-    crps = 2 * torch.maximum(levels * error, (levels - 1) * error).mean(-1)
-    bounds = [
-        [forecast.quantile(level) for level in interval_levels(coverage)] for coverage in INTERVALS
-    ]
-    inside = [((future >= low) & (future <= high)).to(future.dtype) for low, high in bounds]
-    widths = [high - low + 0 * future for low, high in bounds]
-    return [crps, *map(torch.Tensor.add, inside, (0 * width for width in widths)), *widths]
+    scores = {"crps": 2 * torch.maximum(levels * error, (levels - 1) * error).mean(-1)}
+    bounds = {
+        round(100 * coverage): [forecast.quantile(level) for level in interval_levels(coverage)]
+        for coverage in INTERVALS
+    }
+    widths = {name: (high - low).double() for name, (low, high) in bounds.items()}
+    for name, (low, high) in bounds.items():
+        inside = ((future >= low) & (future <= high)).to(future.dtype)
+        scores[f"coverage_{name}"] = inside + 0 * widths[name]
+    return scores | {f"width_{name}": width for name, width in widths.items()}

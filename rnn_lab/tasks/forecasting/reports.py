@@ -172,4 +172,4 @@ def _reduce(trainer: Trainer, counts: torch.Tensor) -> np.ndarray:
 
 def _to_json(value: torch.Tensor) -> float | None:
     number = float(value)
-    return None if math.isnan(number) else number
+    return number if math.isfinite(number) else None

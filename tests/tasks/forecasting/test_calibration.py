@@ -7,8 +7,12 @@ from forecast_batches import CHANNELS, HORIZON, PAST, ROWS, batch_of, forecast_o
 
 from rnn_lab.tasks.forecasting.calibration import (
     Calibration,
+    conformal_scores,
     conformalize,
+    exact_radius,
     histogram_radius,
+    scores_needed,
+    uncalibrated,
     window_std,
 )
 from rnn_lab.tasks.forecasting.metrics import (
@@ -96,17 +100,56 @@ def test_the_width_of_intervals_scales_with_the_window():
     torch.testing.assert_close(second.quantiles, 4 * first.quantiles)
 
 
-def test_too_few_scores_give_infinite_intervals():
+def test_intervals_with_too_few_scores_are_undefined():
     batch = batch_of(9, missing=0)
     point = torch.zeros_like(batch.future)
     result = histogram_radius(calibrated(batch, point), [0.0, 0.9, 0.95])
     assert result[:2].isfinite().all()  # the largest of nine scores bounds nine tenths
-    assert result[2].isinf().all()
+    assert result[2].isnan().all()
     nothing = Calibration(HORIZON, CHANNELS).compute()
     wide = conformalize(Forecast(point), batch.past, nothing, (0.1, 0.5, 0.9))
     assert torch.equal(wide.quantile(0.5), point)
-    assert (wide.quantile(0.9) == torch.inf).all()
-    assert (wide.quantile(0.1) == -torch.inf).all()
+    assert wide.quantile(0.9).isnan().all()
+    assert wide.quantile(0.1).isnan().all()
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.95, 0.99])
+def test_the_number_of_scores_needed_is_the_least_that_calibrates(coverage):
+    least = scores_needed(coverage)
+    for rows, missing in ((least - 1, True), (least, False)):
+        batch = batch_of(rows, missing=0)
+        point = torch.zeros_like(batch.future)
+        histogram = calibrated(batch, point)
+        for radius in (
+            histogram_radius(histogram, [0.0, coverage]),
+            exact_radius(scores_of(batch, point), [0.0, coverage]),
+        ):
+            assert bool(radius[1].isnan().all()) == bool(radius[1].isnan().any()) == missing
+            assert (radius[0] < 1e-3).all()
+        messages = uncalibrated(histogram, [coverage])
+        assert len(messages) == missing
+        for message in messages:
+            assert f"has {rows} values in validation and needs {least}" in message
+
+
+def test_the_exact_radius_of_no_scores_is_undefined():
+    radius = exact_radius(np.empty((0, 2, 3)), [0.0, 0.8])
+    assert (radius[0] == 0).all()
+    assert radius[1].isnan().all()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_forecast_that_is_not_finite_counts_as_an_infinite_score(value):
+    """Otherwise the intervals of a diverging model look narrow."""
+    batch = batch_of(20, missing=0)
+    point = torch.zeros_like(batch.future)
+    point[:2] = value
+    histogram = calibrated(batch, point)
+    exact = exact_radius(conformal_scores(point, batch).numpy(), [0.8, 0.95])
+    for radius in (histogram_radius(histogram, [0.8, 0.95]), exact):
+        assert radius[0].isfinite().all()
+        assert radius[1].isnan().all()
+    assert "not finite" in uncalibrated(histogram, [0.8, 0.95])[0]
 
 
 def test_missing_values_have_no_score():

@@ -130,13 +130,41 @@ def test_only_smape_depends_on_the_original_units():
     assert result["smape"] != expected["smape"]
 
 
-def test_infinite_intervals_are_excluded():
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_forecast_that_is_not_finite_is_not_left_out_of_any_error(value):
+    batch, forecast = batch_of(missing=0), forecast_of(batch_of(missing=0))
+    forecast.point[0, 0, 0] = value
+    forecast.quantiles[0, 0, 0] = value
+    metric = ForecastErrors(HORIZON, True)
+    metric.update(forecast, batch)
+    for name, error in metric.compute().items():
+        assert not error.isfinite(), name
+        assert metric.by_step()[name].isfinite().tolist() == [False, True, True, True, True]
+
+
+def test_a_forecast_of_a_missing_target_does_not_matter():
+    batch, forecast = batch_of(), forecast_of(batch_of())
+    forecast.point[batch.future.isnan()] = torch.nan
+    forecast.quantiles[batch.future.isnan()] = torch.inf
+    metric = ForecastErrors(HORIZON, True)
+    metric.update(forecast, batch)
+    assert metric.compute() == scored().compute()
+
+
+def test_squares_do_not_overflow():
+    batch = batch_of(1, missing=0)
+    metric = ForecastErrors(HORIZON)
+    metric.update(Forecast(torch.full_like(batch.future, 1e25)), batch)
+    assert float(metric.compute()["mse"]) == pytest.approx(1e50, rel=1e-5)
+
+
+def test_unbounded_intervals_have_an_infinite_width_and_no_coverage():
     batch, forecast = batch_of(), forecast_of(batch_of())
     forecast.quantiles[..., 0], forecast.quantiles[..., -1] = -torch.inf, torch.inf
     metric = ForecastErrors(HORIZON, True)
     metric.update(forecast, batch)
     result, expected = metric.compute(), scored().compute()
-    assert result["width_95"].isnan()
+    assert result["width_95"].isinf()
     assert result["coverage_95"].isnan()
     assert all(result[name] == expected[name] for name in result if not name.endswith("95"))
 
