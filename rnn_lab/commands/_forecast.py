@@ -1,5 +1,6 @@
 """Forecasting in `rnn-lab predict`: read a table of series, write a table of forecasts."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -34,6 +35,8 @@ def forecast(args: Namespace, devices: Sequence[str], path: Path | None) -> None
     Raises:
         UserError: If the input is invalid, or the output format is not supported.
     """
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("rnn_lab").setLevel(logging.INFO)  # the notices about the series
     format = args.format or ("csv" if path is None else FORMATS.get(path.suffix, ""))
     if format not in FORMATS.values() or (format == "parquet" and path is None):
         names = ", ".join(FORMATS.values())

@@ -22,7 +22,13 @@ from rnn_lab.tasks.forecasting.options import (
     EncoderOptions,
     OutputOptions,
 )
-from rnn_lab.tasks.forecasting.outputs import LEVELS, DistributionParams, Output, build_output
+from rnn_lab.tasks.forecasting.outputs import (
+    LEVELS,
+    Distribution,
+    DistributionParams,
+    Output,
+    build_output,
+)
 from rnn_lab.tasks.forecasting.task import ForecastTask, split_output_dim
 
 Decoding = Literal["direct", "recursive", "parallel"]
@@ -234,8 +240,8 @@ class BaseForecaster(ForecastTask):
             return super().forecast(batch, levels)
         paths = self._decode_autoregressive(batch, self._sample_ranks())
         paths = paths.unflatten(0, (-1, self.output_options.num_samples))
-        probabilities = paths.new_tensor(levels)
-        return Forecast(paths.mean(1), paths.quantile(probabilities, 1).movedim(0, -1), levels)
+        assert isinstance(self.output, Distribution)
+        return Forecast(paths.mean(1), self.output.sample_quantiles(paths, levels), levels)
 
     def _sample_ranks(self) -> Tensor:
         """Draw the quantile rank of each path at each step, `(num_samples, horizon)`."""
@@ -295,7 +301,7 @@ class BaseForecaster(ForecastTask):
         for step in range(self.horizon):
             params = self._step_params(output, location, scale)
             value = self.output.point(params)
-            if ranks is not None:
+            if ranks is not None and isinstance(self.output, Distribution):
                 value = self.output.icdf(params, levels, ranks[:, step].view(-1, 1, 1))
             values.append(value)
             known = features[:, past.size(1) + step : past.size(1) + step + 1]

@@ -130,6 +130,7 @@ class SeasonalNaiveForecaster(NaiveForecaster):
 
     def check_data(self, data: Any) -> None:
         """Refuse windows that are shorter than a season."""
+        super().check_data(data)
         input_length = getattr(data, "input_length", self.season_length)
         if input_length < self.season_length:
             raise UserError(

@@ -134,8 +134,8 @@ def histogram_radius(histogram: Tensor, coverages: Sequence[float]) -> Tensor:
         coverages: Probabilities that a score is not exceeded.
 
     Returns:
-        `(coverages, horizon, groups)`; NaN if there are too few scores, or if the quantile is beyond
-        the histogram.
+        `(coverages, horizon, groups)`; NaN if there are too few scores, or if the quantile is
+        beyond the histogram.
     """
     cumulative = histogram.cumsum(-1).double()
     count = cumulative[..., -1:]
@@ -190,6 +190,8 @@ def uncalibrated(histogram: Tensor, coverages: Sequence[float]) -> list[str]:
     Returns:
         A sentence for each of them.
     """
+    if not coverages:
+        return []
     radius = histogram_radius(histogram, coverages)
     fewest = int(histogram.sum(-1).min())
     messages = []

@@ -16,7 +16,7 @@ from rnn_lab.tasks.forecasting import synthetic
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.options import Covariates
 from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
-from rnn_lab.tasks.forecasting.panel.scaling import Kind, Scaler
+from rnn_lab.tasks.forecasting.panel.scaling import BLOCK, Kind, Scaler
 from rnn_lab.tasks.forecasting.panel.splits import SplitSpec, check_split, split_rows
 from rnn_lab.tasks.forecasting.reader import SeriesReader
 from rnn_lab.tasks.forecasting.windows import Bounds, FlatValues, WindowBatchSampler, Windows
@@ -222,6 +222,31 @@ class ForecastDataModule(LabDataModule):
             horizon=self.horizon,
             season_length=self.season_length,
         )
+
+    def check_counts(self) -> None:
+        """Refuse targets that are no counts, or are scaled.
+
+        Raises:
+            UserError: If a target is negative or not a whole number, or values are scaled.
+        """
+        if self.scaling != "none":
+            raise UserError(
+                f"output=negative_binomial needs unscaled counts, got scaling={self.scaling}: set "
+                "--data.scaling=none"
+            )
+        panel = self.panel
+        for first in range(0, len(panel.values), BLOCK):
+            values = panel.values[first : first + BLOCK, : self.channels]
+            wrong = ~(np.isnan(values) | ((values >= 0) & (values == np.floor(values))))
+            for row, channel in np.argwhere(wrong)[:1].tolist():
+                series = int(np.searchsorted(panel.offsets, first + row, "right")) - 1
+                name = panel.ids[series]
+                time = panel.times(series, first + row - int(panel.offsets[series]), 1)[0]
+                raise UserError(
+                    f"output=negative_binomial needs counts, but {panel.targets[channel]!r}"
+                    f"{f' of {name!r}' if name else ''} is {values[row, channel]:g} at {time}: "
+                    "choose another output, such as student_t"
+                )
 
     def build_spec(self) -> dict[str, Any]:
         """Return how to build this module elsewhere and how to read series, as plain values."""

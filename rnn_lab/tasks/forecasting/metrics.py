@@ -77,9 +77,8 @@ class ForecastErrors(Metric):
             predictions: Forecast of the batch.
             targets: The batch.
         """
-        for row, (value, defined) in enumerate(value_errors(predictions, targets).values()):
-            if row == len(self.names):
-                break
+        errors = value_errors(predictions, targets, self.names[4:] != [])
+        for row, (value, defined) in enumerate(errors.values()):
             self.sums[row] += torch.where(defined, value, 0).sum((0, 2))
             self.counts[row] += defined.sum((0, 2))
 
@@ -99,12 +98,15 @@ class ForecastErrors(Metric):
         return True
 
 
-def value_errors(forecast: Forecast, batch: WindowBatch) -> dict[str, tuple[Tensor, Tensor]]:
+def value_errors(
+    forecast: Forecast, batch: WindowBatch, quantiles: bool
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Compute the errors of each value in float64, see `ForecastErrors`.
 
     Args:
         forecast: Forecast of the batch.
         batch: The batch.
+        quantiles: Whether to compute the scores of quantiles, too.
 
     Returns:
         For each error its values, `(batch, horizon, channels)`, and where it is defined: where the
@@ -112,15 +114,14 @@ def value_errors(forecast: Forecast, batch: WindowBatch) -> dict[str, tuple[Tens
     """
     observed = ~torch.isnan(batch.future)
     point, future, scale, naive = (
-        values.double()
-        for values in (forecast.point, batch.future, batch.scale, batch.naive_mae)
+        values.double() for values in (forecast.point, batch.future, batch.scale, batch.naive_mae)
     )
     error = (point - future).abs()
     location, scale, naive = (x.unsqueeze(1) for x in (batch.location.double(), scale, naive))
     size = (point * scale + location).abs() + (future * scale + location).abs()
     relative = torch.where(size == 0, 0, 200 * error * scale / size)
     errors = {"mse": error.square(), "mae": error, "smape": relative, "mase": error / naive}
-    if forecast.quantiles is not None:
+    if quantiles:
         errors |= _interval_scores(forecast, future)
     defined = dict.fromkeys(errors, observed)
     defined["mase"] = observed & (naive > 0)

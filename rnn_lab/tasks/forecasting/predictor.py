@@ -11,7 +11,7 @@ from torch import Tensor
 from rnn_lab.core.predictor import Predictor, check_data_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
-from rnn_lab.tasks.forecasting.calibration import Calibration, conformalize
+from rnn_lab.tasks.forecasting.calibration import Calibration, conformalize, uncalibrated
 from rnn_lab.tasks.forecasting.metrics import INTERVALS, Forecast, interval_levels
 from rnn_lab.tasks.forecasting.outputs import LEVELS, Quantiles
 from rnn_lab.tasks.forecasting.reader import SeriesReader
@@ -76,7 +76,8 @@ class ForecastPredictor(Predictor):
 
         Returns:
             A row per step in the format of the input: the time, and for each target its forecast
-            and the bounds of its intervals, such as `OT_lower_80` and `OT_upper_80`.
+            and the bounds of its intervals, such as `OT_lower_80` and `OT_upper_80`. Bounds are NaN
+            if validation was too short to calibrate the interval.
 
         Raises:
             UserError: If the frame does not have the format of training, a series has too few rows
@@ -94,8 +95,9 @@ class ForecastPredictor(Predictor):
             _check_observed(windows, rows)
         parts = [self.forecast_in_units(windows, rows, levels) for rows in chunks(windows)]
         point, quantiles = (np.concatenate(part) for part in zip(*parts, strict=True))
-        if np.isinf(quantiles).any():
-            log.info("the validation split is too small to calibrate the widest intervals")
+        if not self.task.output.probabilistic and self.calibration is not None:
+            for message in uncalibrated(self.calibration, coverages):
+                log.warning("%s", message)
         columns = {}
         for coverage, pair in bounds.items():
             for side, level in zip(("lower", "upper"), pair, strict=True):

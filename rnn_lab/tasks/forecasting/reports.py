@@ -8,9 +8,13 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
+from rnn_lab.tasks.forecasting.calibration import conformalize
+from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.metrics import INTERVALS, Forecast, interval_levels
+from rnn_lab.tasks.forecasting.outputs import LEVELS
 from rnn_lab.training.reports import get_datamodule, report_path, save_figure, should_write
 
 EDGES = np.linspace(-6, 6, 241)  # bins of residuals in training std; residuals beyond are clipped
@@ -20,7 +24,7 @@ class ForecastReport(Callback):
     """Write scores and plots of forecasts.
 
     After a test it writes `scores.json` with all metrics, also by step of the horizon, and plots
-    `forecasts.png` (windows evenly spaced over the split, with the intervals of the model),
+    `forecasts.png` (windows evenly spaced over the split, with the intervals that `predict` gives),
     `errors_by_step.png` and `residuals.png`. After a fit it plots `forecasts.valid.png`. It does
     nothing for tasks other than forecasting, and without a data module.
 
@@ -105,6 +109,8 @@ class ForecastReport(Callback):
             task.eval()
             forecast = task.forecast(batch)
             task.train(training)
+        if split == "test" and forecast.quantiles is None and task.calibration is not None:
+            forecast = conformalize(forecast, batch.past, task.calibration, LEVELS)
         save_figure(plot_forecasts(to_panels(windows, rows, batch, forecast)), trainer, name)
 
 
@@ -161,7 +167,8 @@ def _applies(trainer: Trainer, task: LightningModule) -> bool:
     """Return whether there is something to report, the same on every process."""
     if trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
         return False
-    return hasattr(task, "forecast") and get_datamodule(trainer) is not None
+    forecasts = isinstance(task, Task) and issubclass(task.batch_type, WindowBatch)
+    return forecasts and isinstance(get_datamodule(trainer), ForecastDataModule)
 
 
 def _reduce(trainer: Trainer, counts: torch.Tensor) -> np.ndarray:

@@ -12,8 +12,15 @@ from rnn_lab.core.task import StepOutput, Task
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.calibration import Calibration
+from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.metrics import Forecast, ForecastErrors
-from rnn_lab.tasks.forecasting.outputs import LEVELS, DistributionParams, Output, Point
+from rnn_lab.tasks.forecasting.outputs import (
+    LEVELS,
+    Distribution,
+    DistributionParams,
+    Output,
+    Point,
+)
 from rnn_lab.tasks.forecasting.reports import ForecastReport
 
 
@@ -78,6 +85,16 @@ class ForecastTask(Task):
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Return the errors over all windows, steps and channels."""
         return {"forecast": ForecastErrors(self.horizon, self.output.probabilistic)}
+
+    def check_data(self, data: Any) -> None:
+        """Refuse data that are no counts, or are scaled, if the output is a distribution of counts.
+
+        Raises:
+            UserError: If the data do not match.
+        """
+        counts = isinstance(self.output, Distribution) and self.output.counts
+        if counts and isinstance(data, ForecastDataModule):
+            data.check_counts()
 
     def setup(self, stage: str) -> None:
         """Set up the metrics and the calibration of intervals in validation."""

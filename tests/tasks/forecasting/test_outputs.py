@@ -7,8 +7,10 @@ from scipy import stats
 
 from rnn_lab.tasks.forecasting.outputs import (
     LEVELS,
+    Distribution,
     Gaussian,
     NegativeBinomial,
+    Output,
     Point,
     Quantiles,
     StudentT,
@@ -232,3 +234,31 @@ def test_every_output_is_built_by_its_name(name):
 def test_invalid_names_and_levels_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@every_distribution
+def test_quantiles_of_samples_are_interpolated_unless_they_are_counts(name):
+    samples = torch.arange(20.0).view(1, 20, 1).expand(2, 20, 3).flip(1)
+    levels = (0.025, 0.1, 0.5, 0.975)
+    result = ALL[name]().sample_quantiles(samples, levels)
+    method = "inverted_cdf" if name == "negative_binomial" else "linear"
+    expected = np.quantile(np.arange(20.0), levels, method=method)
+    assert result.shape == (2, 3, 4)
+    np.testing.assert_allclose(result, np.broadcast_to(expected, result.shape), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "student_t"])
+def test_quantiles_computed_in_inference_mode_leave_later_gradients_intact(name):
+    output = ALL[name]()
+    with torch.inference_mode():
+        output.quantiles(params_of(name)[1], FEW)
+    raw = torch.zeros(2, 3, output.size, requires_grad=True)
+    params = output.to_params(raw, torch.zeros(2, 3), torch.ones(2, 3))
+    output.quantiles(params, FEW).sum().backward()
+    assert raw.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("cls", [Output, Distribution])
+def test_an_output_must_say_what_it_predicts(cls):
+    with pytest.raises(TypeError, match="abstract"):
+        cls()
