@@ -10,6 +10,7 @@ import torch
 
 from rnn_lab.core.trusted_imports import check_class_paths, import_trusted_class
 from rnn_lab.errors import UserError
+from rnn_lab.io.wandb_artifacts import local_checkpoint
 
 Built = TypeVar("Built")
 
@@ -44,12 +45,16 @@ class Checkpoint:
         As long as a checkpoint object is referenced, opening the same file again returns the same
         object, so that a command reads its checkpoint once.
 
+        Args:
+            path: Path of the file, or an artifact of Weights & Biases
+                (`wandb://ENTITY/PROJECT/NAME:ALIAS`).
+
         Raises:
             DamagedCheckpoint: If the file is not a checkpoint, or was not written completely.
             UserError: If the file does not exist, belongs to another project, has another format
                 version, or names a class that it is not allowed to name.
         """
-        path = os.fspath(path)
+        path = local_checkpoint(os.fspath(path))
         try:
             status = os.stat(path)
         except OSError as error:

@@ -16,6 +16,7 @@ def test_a_saved_config_can_be_reused_for_another_run(trained):
     assert Path("runs/other/b/checkpoints/last.ckpt").exists()
 
 
+@pytest.mark.slow
 def test_the_config_of_a_resumed_run_can_be_reused_for_another_run(trained):
     words = ["--checkpoint.dirpath=elsewhere", "--trainer.max_epochs=2"]
     assert run("fit", *REVIEWS, *SIZES, "--name=b", *words) == 0

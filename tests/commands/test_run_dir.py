@@ -58,6 +58,7 @@ def test_of_two_runs_with_one_name_one_is_refused(resume):
     assert "Traceback" not in errors[1]
 
 
+@pytest.mark.slow
 def test_runs_of_one_job_have_different_folders(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "777")
     for _ in range(2):

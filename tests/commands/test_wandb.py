@@ -75,6 +75,7 @@ def test_the_option_is_saved_with_the_config(monkeypatch):
     assert resolved()["wandb"] == "mine"
 
 
+@pytest.mark.slow
 def test_any_logger_receives_the_config_and_scores():
     logger = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=elsewhere"]
     assert run("fit", *REVIEWS, *SIZES, "--name=a", *logger) == 0
