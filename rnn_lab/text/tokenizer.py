@@ -11,11 +11,12 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import IO, Any, ClassVar, Literal, Self
 
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, normalizers
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.ragged import ENCODE_CHUNK_SIZE
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
+from rnn_lab.text.subwords import learn_subwords, restore_subwords
 
 SPECIAL_TOKENS = ["<pad>", "<unk>"]
 MAX_COUNTED_WORDS = 1_000_000  # distinct words whose counts are held in memory
@@ -113,9 +114,17 @@ class TextTokenizer:
         self._hidden = {i for i in special if i != UNK_ID}  # never produced from text
         self._ids = {word: i for i, word in enumerate(words) if i not in self._hidden}
         self._split = self.splitter(self.settings)
-        self._model = Tokenizer.from_str(subwords) if subwords else None
-        if self._model:
+        self._model: Tokenizer | None = None
+        if (self.settings.kind in SUBWORDS) != (subwords is not None):
+            raise UserError(f"a tokenizer of kind {self.settings.kind} has the wrong subword model")
+        if subwords is not None:
+            self._model = self._restore(subwords)
             self._model.encode_special_tokens = True  # "<pad>" in a text is ordinary text
+
+    def _restore(self, subwords: str) -> Tokenizer:
+        normalizer = self.normalizer(self.settings)
+        kind = str(self.settings.kind)
+        return restore_subwords(kind, subwords, self.words, self.special_tokens, normalizer)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.settings, self.words, self.subwords)
@@ -143,8 +152,14 @@ class TextTokenizer:
         """
         settings = _resolved(settings)
         if settings.kind in SUBWORDS:
-            normalizer = cls.normalizer(settings)
-            model = _learn_subwords(settings, texts, cls.special_tokens, normalizer)
+            model = learn_subwords(
+                str(settings.kind),
+                texts,
+                cls.special_tokens,
+                cls.normalizer(settings),
+                vocab_size=settings.max_vocab_size or 8000,
+                min_freq=settings.min_freq,
+            )
             ids = model.get_vocab()
             return cls(settings, sorted(ids, key=ids.__getitem__), model.to_str())
         counts = _count(map(cls.splitter(settings), texts))
@@ -192,43 +207,20 @@ class TextTokenizer:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        """Create a tokenizer from the result of `state_dict`."""
+        """Create a tokenizer from the result of `state_dict`.
+
+        Raises:
+            UserError: If the vocabulary or the subword model is damaged.
+        """
         settings = cls.settings_class(**state["settings"])
-        return cls(settings, list(state["words"]), state["subwords"])
+        words = state["words"]
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise UserError("the vocabulary is not a list of strings")
+        return cls(settings, list(words), state["subwords"])
 
 
 def _resolved(settings: TokenizerConfig) -> TokenizerConfig:
     return settings.with_defaults(kind="words", lowercase=True)
-
-
-def _learn_subwords(
-    settings: TokenizerConfig, texts: Iterable[str], special: list[str], normalizer: Any
-) -> Tokenizer:
-    options: dict[str, Any] = {
-        "vocab_size": settings.max_vocab_size or 8000,
-        "special_tokens": special,
-        "show_progress": False,
-    }
-    unknown = special[UNK_ID]
-    if settings.kind == "bpe":
-        model = Tokenizer(models.BPE(unk_token=unknown))
-        trainer: Any = trainers.BpeTrainer(min_frequency=settings.min_freq, **options)
-    else:
-        model = Tokenizer(models.Unigram())
-        trainer = trainers.UnigramTrainer(unk_token=unknown, **options)
-    if normalizer is not None:
-        model.normalizer = normalizer
-    model.pre_tokenizer = pre_tokenizers.Metaspace()
-    model.train_from_iterator(texts, trainer)
-    return model if settings.kind == "bpe" else _sort_vocabulary(model, len(special))
-
-
-def _sort_vocabulary(model: Tokenizer, special: int) -> Tokenizer:
-    """Sort the subwords: the trainer orders those of equal probability at random."""
-    state = json.loads(model.to_str())
-    subwords = state["model"]["vocab"]
-    state["model"]["vocab"] = subwords[:special] + sorted(subwords[special:])
-    return Tokenizer.from_str(json.dumps(state))
 
 
 def _count(rows: Iterable[list[str]]) -> Iterator[tuple[str, int]]:
