@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser
 from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
+from rnn_lab.io.atomic import atomic_path
 
 
 class AverageParser(ConciseErrorsMixin, ArgumentParser):
@@ -59,8 +60,8 @@ def average(paths: Sequence[str], output: str) -> None:
     mean["rnn_lab"] = {**mean["rnn_lab"], "calibration": None}
     mean["state_dict"] = _mean([checkpoint.weights for checkpoint in checkpoints])
     try:
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        torch.save(mean, output)
+        with atomic_path(Path(output)) as part:
+            torch.save(mean, part)
     except (OSError, RuntimeError) as error:
         raise UserError(f"{output} cannot be written: {error}") from error
 

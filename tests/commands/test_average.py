@@ -61,3 +61,17 @@ def test_two_checkpoints_and_a_new_output_are_required(tmp_path, capsys):
     assert "average requires at least two checkpoints" in capsys.readouterr().err
     assert main(["average", path, path, "--output", path]) == 1
     assert "1.ckpt exists: give another --output" in capsys.readouterr().err
+
+
+def test_a_failed_write_leaves_no_file(tmp_path, monkeypatch):
+    paths = [saved(tmp_path / f"{i}.ckpt", a=torch.ones(2)) for i in range(2)]
+    before = sorted(tmp_path.iterdir())
+
+    def fail(_, file):
+        file.write_bytes(b"a part")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(UserError, match=r"mean\.ckpt cannot be written: .*No space left"):
+        average(paths, str(tmp_path / "mean.ckpt"))
+    assert sorted(tmp_path.iterdir()) == before
