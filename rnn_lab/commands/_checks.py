@@ -14,6 +14,7 @@ from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.options import option_group
 from rnn_lab.core.task import Task
+from rnn_lab.core.trusted_imports import check_plain_arguments
 from rnn_lab.errors import UserError
 
 
@@ -112,13 +113,15 @@ def chosen_class(config: Any, key: str) -> Any:
     """Return the class that a config chooses.
 
     Raises:
-        UserError: If it chooses none.
+        UserError: If it chooses none, or names a class in an argument that takes plain values.
     """
     chosen = config.get(key)
     if chosen is None:
         raise UserError(f"give --{key}=NAME, see `rnn-lab list` for the names")
     module, _, name = chosen.class_path.rpartition(".")
-    return getattr(import_module(module), name)
+    cls = getattr(import_module(module), name)
+    check_plain_arguments(cls, chosen.get("init_args") or {}, f"--{key}")
+    return cls
 
 
 def check_batch_type(model: type[Task], data: type[LabDataModule]) -> None:

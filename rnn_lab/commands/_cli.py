@@ -46,7 +46,7 @@ from rnn_lab.commands._wandb import with_value, with_wandb
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.cpu import configure_cpu
 from rnn_lab.core.datamodule import LabDataModule
-from rnn_lab.core.loading import load_weights
+from rnn_lab.core.loading import check_sizes, load_weights
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.base import BaseTranslator
@@ -199,6 +199,8 @@ class LabCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Instantiate data, model and Trainer; errors of constructors become user errors."""
         try:
+            if self.checkpoint is not None:  # before memory is allocated for its sizes
+                check_sizes(self.checkpoint)
             super().instantiate_classes()
             config = self.config[self.subcommand]
             if isinstance(self.model, Task):

@@ -1,13 +1,14 @@
 """Read and verify checkpoints, once per command and without executing code from them."""
 
 import os
-import zipfile
 from collections.abc import Callable
+from types import NoneType
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 from weakref import WeakValueDictionary
 
 import torch
 
+from rnn_lab.core.checkpoint_pickle import RefusedPickleError, check_archive
 from rnn_lab.core.trusted_imports import check_class_paths, import_trusted_class
 from rnn_lab.errors import UserError
 from rnn_lab.io.wandb_artifacts import local_checkpoint
@@ -15,6 +16,8 @@ from rnn_lab.io.wandb_artifacts import local_checkpoint
 Built = TypeVar("Built")
 
 FORMAT = 1  # version of the `rnn_lab` entry; increase it when older checkpoints become unreadable
+PLAIN_TYPES = (str, int, float, bool, NoneType)
+PLAIN_ENTRIES = {"init_args", "tokenizer"}  # of a build specification
 
 
 class DamagedCheckpoint(UserError):
@@ -129,21 +132,41 @@ class Checkpoint:
 
 def _read(path: str) -> dict[str, Any]:
     damaged = f"{path} is not a checkpoint, or a damaged one"
-    if not is_intact(path):
-        raise DamagedCheckpoint(damaged)
     try:
+        check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling an untrusted file can raise any exception
+    except RefusedPickleError as error:
+        raise DamagedCheckpoint(f"{damaged}: {error}") from error
+    except Exception as error:  # an untrusted file can raise any exception
         raise DamagedCheckpoint(damaged) from error
     if not isinstance(content, dict) or "rnn_lab" not in content:
         raise UserError(f"{path} is a checkpoint of another project")
-    _check_structure(content, path, damaged)
     try:
+        _check_structure(content, path, damaged)
+        _drop_local_paths(content["rnn_lab"]["data"], path)
         for spec in (content["rnn_lab"][name] or {} for name in ("model", "data")):
+            _check_origin(spec.get("class_path", ""), path)
             check_class_paths({k: spec[k] for k in spec.keys() & {"class_path", "init_args"}}, path)
     except RecursionError as error:
         raise UserError(damaged) from error
     return content
+
+
+def _check_origin(class_path: str, path: str) -> None:
+    """Check that a model or data module is not a demonstration of a library, of any size."""
+    if class_path.partition(".")[0] in ("lightning", "torch", "torchmetrics"):
+        raise UserError(f"{path} names {class_path}, which rnn_lab does not train")
+
+
+def _drop_local_paths(data: dict[str, Any] | None, path: str) -> None:
+    """Remove the arguments of a data module that name files of a machine.
+
+    They are not stored, so a checkpoint that has them could only make a command read other files.
+    """
+    if data is not None:
+        cls = import_trusted_class(data["class_path"], path)
+        for name in getattr(cls, "machine_specific", ()):
+            data["init_args"].pop(name, None)
 
 
 def check_types(values: dict[str, Any], hints: dict[str, Any]) -> None:
@@ -175,13 +198,30 @@ def _matches(value: Any, hint: Any) -> bool:
     return hint is Any or type(value) is hint
 
 
-def is_intact(path: str | os.PathLike[str]) -> bool:
-    """Return whether the checksums of a checkpoint hold, which `torch.load` does not verify."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except Exception:  # a damaged header can raise many exceptions
-        return False
+def _check_plain_values(value: Any, place: str) -> None:
+    """Check that a value is built of numbers, strings, lists, and dictionaries by strings."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise UserError(f"{place} has a name that is no string")
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            if type(each) not in PLAIN_TYPES:
+                _check_plain_values(each, place)
+    elif type(value) not in PLAIN_TYPES:
+        raise UserError(f"{place} has a {type(value).__name__}, which is no plain value")
+
+
+def _check_spec(spec: Any, name: str, damaged: str) -> None:
+    """Check that a build specification, of the data optionally, names a class and plain values."""
+    match spec:
+        case {"class_path": str(), "init_args": dict()}:
+            for key in PLAIN_ENTRIES & spec.keys():
+                _check_plain_values(spec[key], f"{damaged}: {key} of its {name}")
+        case None if name == "data":
+            pass
+        case _:
+            raise UserError(f"{damaged}: it has no build specification of its {name}")
 
 
 def _check_structure(content: dict[str, Any], path: str, damaged: str) -> None:
@@ -193,15 +233,12 @@ def _check_structure(content: dict[str, Any], path: str, damaged: str) -> None:
         raise UserError(f"{damaged}: it has no weights")
     if not isinstance(metadata, dict) or not {"model", "data"} <= metadata.keys():
         raise UserError(f"{damaged}: it does not name its model")
-    if metadata.get("format") != FORMAT:
+    if not isinstance(metadata.get("format"), int) or metadata["format"] != FORMAT:
         raise UserError(f"{path} was saved in another format by another version of rnn_lab")
     for name in ("model", "data"):
-        match metadata[name]:
-            case {"class_path": str(), "init_args": dict()}:
-                continue
-            case None if name == "data":
-                continue
-        raise UserError(f"{damaged}: it has no build specification of its {name}")
+        _check_spec(metadata[name], name, damaged)
     for name, value in (metadata["data"] or {}).items():
         if name in ("tokenizer", "series", "scaler") and not isinstance(value, dict):
             raise UserError(f"{damaged}: it does not store how raw input is preprocessed")
+        if name == "labels" and not _matches(value, list[str]):
+            raise UserError(f"{damaged}: its labels are no list of strings")

@@ -1,15 +1,21 @@
 """Load tasks and predictors from checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from typing import Any
+
+import torch
+from torch.nn.modules import module as hooks
 
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.predictor import Predictor
 from rnn_lab.core.task import Task
 from rnn_lab.core.trusted_imports import import_trusted_class
 from rnn_lab.errors import UserError
+
+MAX_PARTS_PER_WEIGHT = 16  # submodules and parameters of a model, most of which have no weights
 
 
 def load(path: str, device: str = "cpu", *, ensemble: Sequence[str] = ()) -> Any:
@@ -75,24 +81,109 @@ def load_task(checkpoint: Checkpoint) -> Any:
     """Build the task of a checkpoint with its weights, on the CPU.
 
     Raises:
-        UserError: If the task cannot be built, or the shapes of the weights do not match.
+        UserError: If the task cannot be built, or the weights do not match or are not finite.
     """
+    check_sizes(checkpoint)
     task = instantiate_task(checkpoint.model, checkpoint.path)
     load_weights(task, checkpoint)
     task.on_load_checkpoint(checkpoint.content)
     return task
 
 
-def load_weights(task: Task, checkpoint: Checkpoint) -> None:
+def check_sizes(checkpoint: Checkpoint) -> None:
+    """Check that the sizes of a task match the stored weights, before memory is allocated for it.
+
+    The task is built on the meta device, where a parameter has a shape but no values. The sizes of
+    a plain `LightningModule`, which only its user's code defines, are not checked.
+
+    Raises:
+        UserError: If the task cannot be built, or names, shapes or number of its weights differ
+            from those that are stored.
+    """
+    weights, spec, path = checkpoint.weights, checkpoint.model, checkpoint.path
+    if not issubclass(import_trusted_class(spec["class_path"], path), Task):
+        return
+    _check_layers(spec["init_args"], len(weights), path)
+    with torch.device("meta"), _limited_parts(MAX_PARTS_PER_WEIGHT * (len(weights) + 8), path):
+        task = instantiate_task(spec, path)
+    _copy(task, {name: value.to("meta") for name, value in weights.items()}, path)
+    stored = sum(value.nbytes for value in weights.values())
+    if sum(value.nbytes for value in (*task.parameters(), *task.buffers())) > 4 * stored + 2**26:
+        raise UserError(f"{type(task).__name__} of {path} is larger than the stored weights")
+
+
+def _check_layers(arguments: Any, num_weights: int, path: str) -> None:
+    """Check that numbers of layers, also in groups of options, do not exceed the stored weights."""
+    for name, value in arguments.items():
+        if isinstance(value, dict):
+            _check_layers(value, num_weights, path)
+        is_number = isinstance(value, int) and str(name).endswith("layers")
+        if is_number and value > MAX_PARTS_PER_WEIGHT * (num_weights + 8):
+            raise UserError(f"{name} of {path} is {value}, but it stores {num_weights} weights")
+
+
+@contextmanager
+def _limited_parts(limit: int, path: str) -> Iterator[None]:
+    """Refuse to build a task with too many parameters and submodules."""
+    count = 0
+
+    def check(*_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > limit:
+            raise UserError(f"the model of {path} has more parts than its weights allow")
+
+    handles = [
+        hooks.register_module_module_registration_hook(check),
+        hooks.register_module_parameter_registration_hook(check),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def load_weights(task: Any, checkpoint: Checkpoint) -> None:
     """Copy the weights of a checkpoint into a task.
 
     Raises:
-        UserError: If names or shapes of the weights do not match.
+        UserError: If names, shapes or kinds of the weights do not match, or weights are not finite.
     """
+    _check_values(task, checkpoint)
+    _copy(task, checkpoint.weights, checkpoint.path)
+
+
+def _copy(task: Any, weights: dict[str, torch.Tensor], path: str) -> None:
     try:
-        task.load_state_dict(checkpoint.weights)
-    except RuntimeError as error:
-        raise UserError(f"the weights of {checkpoint.path} do not match: {error}") from error
+        task.load_state_dict(weights)
+    except Exception as error:  # the names are untrusted and can raise any exception
+        raise UserError(f"the weights of {path} do not match: {error}") from error
+
+
+def _check_values(task: Any, checkpoint: Checkpoint) -> None:
+    """Check the kinds and values of weights; only buffers, such as masks, may be infinite."""
+    parameters = dict(task.named_parameters(remove_duplicate=False))
+    for name, target in task.state_dict().items():
+        value = checkpoint.weights.get(name)
+        if value is None:
+            continue
+        if (value.is_floating_point(), value.is_complex()) != (
+            target.is_floating_point(),
+            target.is_complex(),
+        ):
+            raise UserError(
+                f"{name} of {checkpoint.path} is {value.dtype}, but {type(task).__name__} needs "
+                f"{target.dtype}"
+            )
+        # A sum is finite only if all values are finite, and is faster than comparing them.
+        if value.is_floating_point() and not value.sum().isfinite():
+            finite = value.isfinite() if name in parameters else ~value.isnan()
+            if not finite.all():
+                raise UserError(
+                    f"{name} of {checkpoint.path} has weights that are not finite: the training "
+                    "diverged, use an earlier checkpoint"
+                )
 
 
 def instantiate_task(spec: dict[str, Any], source: str = "the checkpoint") -> Any:

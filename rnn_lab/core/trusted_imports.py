@@ -6,11 +6,12 @@ A config that the user names on the command line is trusted like the command its
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module, invalidate_caches
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from jsonargparse import Namespace
 from lightning import LightningDataModule
 from torch import nn
 from torch.optim import Optimizer
@@ -51,17 +52,17 @@ def import_trusted_class(path: str, source: str) -> Any:
         return loaded
     if not CLASS_PATH.fullmatch(path):
         raise UserError(f"{source} names {path!r}, which is not a class path")
-    trusted = _within(path, trusted_packages())
-    if not trusted and not _within(path, BUILTIN_PACKAGES):
+    builtin = _within(path, BUILTIN_PACKAGES)
+    if not builtin and not _within(path, trusted_packages()):
         raise UserError(
             f"{source} names {path}, which would execute code of another package: "
             f"if you trust it, set {ALLOW_ENV}={path.partition('.')[0]} in the environment"
         )
     try:
-        cls = getattr(_import(module) if trusted else import_module(module), name)
+        cls = getattr(import_module(module) if builtin else _import(module), name)
     except Exception as error:  # importing a module can raise any exception
         raise UserError(f"{source} names {path}, which cannot be imported: {error}") from error
-    if not trusted and not _is_allowed_class(cls):
+    if builtin and not _is_allowed_class(cls) and not _within(path, trusted_packages()):
         raise UserError(
             f"{source} names {path}, which is not a model, data module, optimizer or schedule"
         )
@@ -149,27 +150,70 @@ def check_class_paths(spec: Any, source: str, *, importable: bool = False) -> No
 
 
 def _check_spec(spec: Mapping[str, Any], source: str) -> None:
-    """Check a mapping with a class path; the parser imports what stands beside it.
+    """Check a mapping with a class path; the parser also imports classes in its other entries.
 
-    The types of the arguments are those of the named class, wherever the mapping stands.
+    The types of the arguments are those of the named class, at any depth.
     """
     cls = import_trusted_class(str(spec["class_path"]), source)
     for key, value in spec.items():
         if key == "init_args" and isinstance(value, Mapping):
             _check_arguments(cls, value, source)
         elif key != "class_path":
+            _check_plain(value, f"{key} of {cls.__name__}", source)
             check_class_paths(value, source, importable=True)
 
 
 def _check_arguments(cls: Any, arguments: Mapping[str, Any], source: str) -> None:
     """Check the arguments of a constructor; a group of options has arguments of its own."""
+    check_plain_arguments(cls, arguments, source)
     hints = _hints(cls)
+    own = cls.__module__.startswith("rnn_lab.")  # whose annotations are exact
     for name, argument in arguments.items():
+        if own and not _fits(argument, hints.get(name, Any)):
+            raise UserError(f"{name} of {cls.__name__} in {source} cannot be {argument!r}"[:300])
         group = option_group(cls, name)
         if group is not None and isinstance(argument, Mapping) and "class_path" not in argument:
             _check_arguments(group, argument, source)
         else:
             check_class_paths(argument, source, importable=not _is_plain(hints.get(name, Any)))
+
+
+def check_plain_arguments(cls: type, arguments: Mapping[str, Any] | Namespace, source: str) -> None:
+    """Check that only arguments whose type is a class or a function name classes.
+
+    The parser constructs an object from every mapping with a `class_path`, also in a dictionary of
+    options such as `layer_kwargs`, where any allowed class with any size could be constructed.
+
+    Args:
+        cls: The class that takes the arguments.
+        arguments: Arguments by name, as plain values or as the parser returns them.
+        source: Name of the checkpoint, or the option, for error messages.
+
+    Raises:
+        UserError: If another argument names a class.
+    """
+    hints = _hints(cls)
+    for name, value in arguments.items():
+        group = option_group(cls, name)
+        if group is not None and isinstance(value, Mapping | Namespace):
+            check_plain_arguments(group, value, source)
+        elif not _takes_class(hints.get(name, Any), cls):
+            _check_plain(value, f"{name} of {cls.__name__}", source)
+
+
+def _check_plain(value: Any, place: str, source: str) -> None:
+    """Check that a value has no mapping with a class path at any depth."""
+    if isinstance(value, Mapping | Namespace):
+        if "class_path" in value:
+            raise UserError(
+                f"{source} names the class {value['class_path']} in {place}, where only numbers, "
+                "strings, lists and dictionaries of these are allowed"
+            )
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return
+    for each in value:
+        _check_plain(each, place, source)
 
 
 def _within(path: str, packages: Iterable[str]) -> bool:
@@ -186,6 +230,30 @@ def _hints(cls: Any) -> dict[str, Any]:
         return get_type_hints(cls.__init__)
     except (AttributeError, NameError, TypeError):
         return {}
+
+
+def _takes_class(hint: Any, cls: type) -> bool:
+    """Return whether an argument of a class may be an object that the parser constructs."""
+    if hint is Any:  # or the argument has no annotation
+        return not _within(f"{cls.__module__}.", BUILTIN_PACKAGES)
+    origin, args = get_origin(hint) or hint, get_args(hint)
+    if _is_plain(hint) or (isinstance(origin, type) and issubclass(origin, Mapping)):
+        return False
+    if args and origin not in (type, Callable):
+        return any(_takes_class(arg, cls) for arg in args)
+    return True
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Return whether a value has the type of an argument that takes a number, a string or None."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in args
+    if origin in (Union, UnionType):
+        return any(_fits(value, arg) for arg in args)
+    if hint is float:
+        return type(value) in (int, float)
+    return hint not in (str, int, bool, NoneType) or type(value) is hint
 
 
 def _is_plain(hint: Any) -> bool:

@@ -1,14 +1,16 @@
 """A checkpoint is read once while it is in use, and refused in one line if it is unreadable."""
 
 import gc
+import inspect
 import os
 
 import handmade
 import pytest
 import torch
 
-from rnn_lab.core import checkpoint as module
+from rnn_lab.commands._checks import concrete_subclasses
 from rnn_lab.core.checkpoint import FORMAT, Checkpoint, DamagedCheckpoint
+from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.errors import UserError
 
 
@@ -75,4 +77,47 @@ def test_an_error_while_restoring_names_the_file(path):
 
     with pytest.raises(UserError, match=r"a\.ckpt is damaged, .* cannot be restored: KeyError"):
         Checkpoint.open(path).restore(build, {})
-    assert module.is_intact(path)
+
+
+@pytest.mark.parametrize("name", ["train", "valid", "test", "root", "vectors"])
+def test_local_paths_of_data_are_dropped(name, path):
+    data = {"class_path": "rnn_lab.TextFiles", "init_args": {name: "/etc/passwd", "batch_size": 3}}
+    torch.save(handmade.content(data=data), path)
+    assert Checkpoint.open(path).data["init_args"] == {"batch_size": 3}
+
+
+def test_every_argument_of_data_that_takes_a_path_is_local():
+    words = {"root", "file", "train", "valid", "test", "vectors", "vocab_from_checkpoint"}
+    for cls in concrete_subclasses(LabDataModule).values():
+        if cls.__module__.startswith("rnn_lab."):
+            arguments = words & inspect.signature(cls).parameters.keys()
+            assert arguments <= set(cls.machine_specific), cls
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"hidden_dim": torch.ones(2)}, "init_args of its model has a Tensor"),
+        ({"hidden_dim": [{3: 4}]}, "init_args of its model has a name that is no string"),
+        ({"num_layers": True}, "num_layers of LSTMClassifier in .* cannot be True"),
+        ({"embedding_dim": "8"}, "embedding_dim of LSTMClassifier in .* cannot be '8'"),
+    ],
+)
+def test_arguments_of_other_types_are_refused(model, message, path):
+    torch.save(handmade.content({**handmade.MODEL, "init_args": model}), path)
+    with pytest.raises(UserError, match=message):
+        Checkpoint.open(path)
+
+
+def test_labels_are_strings(path):
+    data = {"class_path": "rnn_lab.TextFiles", "init_args": {}, "labels": ["a", ["b"]]}
+    torch.save(handmade.content(data=data), path)
+    with pytest.raises(UserError, match="its labels are no list of strings"):
+        Checkpoint.open(path)
+
+
+def test_a_demonstration_of_a_library_is_no_model(path):
+    name = "lightning.pytorch.demos.boring_classes.BoringModel"
+    torch.save(handmade.content({"class_path": name, "init_args": {}}), path)
+    with pytest.raises(UserError, match="BoringModel, which rnn_lab does not train"):
+        Checkpoint.open(path)

@@ -3,10 +3,17 @@
 import handmade
 import pytest
 import torch
+from torch.nn.modules import module
 
 from rnn_lab import load
 from rnn_lab.core.checkpoint import Checkpoint
-from rnn_lab.core.loading import instantiate_task, load_task, load_weights, predictor_class
+from rnn_lab.core.loading import (
+    check_sizes,
+    instantiate_task,
+    load_task,
+    load_weights,
+    predictor_class,
+)
 from rnn_lab.datamodules import SyntheticReviews
 from rnn_lab.errors import UserError
 from rnn_lab.models import LSTMClassifier, SequenceTagger
@@ -71,6 +78,58 @@ def test_weights_with_other_shapes_are_refused(path):
 def test_a_specification_that_cannot_be_built_is_refused(class_path, init_args, message):
     with pytest.raises(UserError, match=message):
         instantiate_task({"class_path": class_path, "init_args": init_args}, "x.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("init_args", "message"),
+    [
+        ({"num_layers": 10**9}, "num_layers of .* is 1000000000, but it stores 7 weights"),
+        ({"num_layers": 100}, "has more parts than its weights allow"),
+        ({"vocab_size": 10**10}, "(?s)do not match: .*size mismatch"),
+        ({"hidden_dim": 10**6}, "(?s)do not match: .*size mismatch"),
+    ],
+)
+def test_sizes_that_do_not_match_the_weights_are_refused_without_memory(
+    init_args, message, task, tmp_path
+):
+    path = save(tmp_path / "a.ckpt", task)
+    checkpoint = Checkpoint.open(path)
+    checkpoint.model["init_args"] |= init_args
+    with pytest.raises(UserError, match=message):
+        load_task(checkpoint)
+
+
+def test_checking_sizes_changes_neither_hooks_nor_random_numbers(path):
+    torch.manual_seed(0)
+    expected, hooks = torch.rand(1), dict(module._global_parameter_registration_hooks)
+    torch.manual_seed(0)
+    check_sizes(Checkpoint.open(path))
+    assert torch.equal(torch.rand(1), expected)
+    assert module._global_parameter_registration_hooks == hooks
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_weights_that_are_not_finite_are_refused_by_name(value, task, tmp_path):
+    task.fc.weight.data[0, 0] = float(value)
+    with pytest.raises(UserError, match=r"fc.weight of .*a.ckpt has weights that are not finite"):
+        load_task(Checkpoint.open(save(tmp_path / "a.ckpt", task)))
+
+
+@pytest.mark.parametrize("dtype", [torch.cfloat, torch.int8, torch.bool])
+def test_weights_of_another_kind_are_refused_by_name(dtype, task, tmp_path):
+    weights = task.state_dict() | {"fc.weight": task.fc.weight.detach().to(dtype)}
+    torch.save(handmade.content(task.build_spec(), None, **weights), tmp_path / "a.ckpt")
+    with pytest.raises(UserError, match=rf"fc.weight of .* is {dtype}, but LSTMClassifier needs"):
+        load_task(Checkpoint.open(tmp_path / "a.ckpt"))
+
+
+def test_large_finite_weights_and_those_of_lower_precision_are_accepted(task, tmp_path):
+    task.fc.weight.data.fill_(torch.finfo(torch.float).max)
+    weights = task.state_dict() | {"fc.bias": task.fc.bias.detach().half()}
+    torch.save(handmade.content(task.build_spec(), None, **weights), tmp_path / "a.ckpt")
+    loaded = load_task(Checkpoint.open(tmp_path / "a.ckpt"))
+    assert loaded.fc.weight.max() == torch.finfo(torch.float).max
+    assert loaded.fc.bias.dtype == torch.float
 
 
 def test_a_checkpoint_without_data_has_no_predictor(task, tmp_path):

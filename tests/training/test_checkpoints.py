@@ -10,7 +10,7 @@ import torch
 from handmade import content
 
 from rnn_lab.__main__ import main
-from rnn_lab.core.checkpoint import is_intact
+from rnn_lab.core.checkpoint_pickle import RefusedPickleError, check_archive
 from rnn_lab.errors import UserError
 from rnn_lab.training import AtomicCheckpointIO
 from rnn_lab.training.checkpoints import find_resume_checkpoint
@@ -46,7 +46,7 @@ def test_a_saved_checkpoint_is_loaded_and_no_temporary_file_remains(tmp_path):
     AtomicCheckpointIO().save_checkpoint(weights(1), tmp_path / "new" / "last.ckpt")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["last.ckpt"]
     assert_same(tmp_path / "new" / "last.ckpt", weights(1))
-    assert is_intact(tmp_path / "new" / "last.ckpt")
+    check_archive(tmp_path / "new" / "last.ckpt")
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint_unchanged(tmp_path):
@@ -82,7 +82,8 @@ def test_a_checkpoint_with_a_changed_byte_is_damaged(tmp_path):
     content = bytearray((tmp_path / "last.ckpt").read_bytes())
     content[len(content) // 2] ^= 255
     (tmp_path / "last.ckpt").write_bytes(content)
-    assert not is_intact(tmp_path / "last.ckpt")
+    with pytest.raises(RefusedPickleError, match="a checksum does not match"):
+        check_archive(tmp_path / "last.ckpt")
 
 
 def test_damaged_checkpoints_are_refused_and_no_checkpoint_starts_a_new_run(tmp_path):
@@ -102,7 +103,7 @@ def test_a_run_resumes_from_the_best_checkpoint_if_the_last_is_damaged(
     last = tmp_path / "runs/e/n/checkpoints/last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
     assert main([*command, "--trainer.max_epochs=2"]) == 0
-    assert is_intact(last)
+    check_archive(last)
     assert torch.load(last, weights_only=True)["epoch"] == 1
 
 
