@@ -2,12 +2,18 @@
 
 import difflib
 import inspect
+import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from importlib import import_module
 from typing import Any
+
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from rnn_lab.commands._parsing import value_of
 from rnn_lab.core.checkpoint import Checkpoint
@@ -46,6 +52,10 @@ def is_base_class(cls: type) -> bool:
 CLASSES_BY_OPTION: dict[str, Callable[[], dict[str, type]]] = {
     "--model": lambda: dict(concrete_subclasses(Task)),
     "--data": lambda: dict(concrete_subclasses(LabDataModule)),
+    "--model.optimizer": lambda: concrete_subclasses(Optimizer),
+    "--model.scheduler": lambda: concrete_subclasses(LRScheduler),
+    "--trainer.callbacks+": lambda: concrete_subclasses(Callback),
+    "--trainer.logger": lambda: concrete_subclasses(Logger),
 }
 
 
@@ -60,7 +70,8 @@ def check_names(options: list[list[str]]) -> None:
         if key not in CLASSES_BY_OPTION:
             continue
         name, names = value_of(option), CLASSES_BY_OPTION[key]()
-        if name in names or "." in name or "{" in name:
+        plain = key in ("--model", "--data") or (name.isidentifier() and name[0].isupper())
+        if not plain or name in (*names, "None", "True", "False") or "." in name or "{" in name:
             continue
         near = difflib.get_close_matches(name, names, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
@@ -175,6 +186,16 @@ def check_same_model(checkpoint: Checkpoint, model: dict[str, Any], resume: bool
             f"cannot change {changed[0]} when resuming {path}; use --init_from={path} to start a "
             "new run from these weights"
         )
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the reason of an error in one line, without what the parser wraps around it."""
+    while isinstance(error.__cause__, ValueError | RuntimeError):
+        error = error.__cause__
+    size = re.search(r"allocate memory: you tried to allocate (\d+) bytes", str(error))
+    if size:
+        return f"out of memory: {int(size[1]) / 1e9:.1f} GB more are needed; reduce the sizes"
+    return str(error)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from rnn_lab import training
 from rnn_lab.commands._checks import (
+    CLASSES_BY_OPTION,
     check_arguments,
     check_batch_type,
     check_names,
@@ -27,6 +28,7 @@ from rnn_lab.commands._checks import (
     chosen_class,
     linked_names,
     named_error,
+    reason_of,
     without_links,
 )
 from rnn_lab.commands._configs import resolve_configs
@@ -41,6 +43,7 @@ from rnn_lab.commands._plateau import resolve_plateau
 from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.commands._run_dir import choose_run_dir
 from rnn_lab.commands._run_options import TRAINER_DEFAULTS, LabParser, add_run_options
+from rnn_lab.commands._spelling import as_declared, check_known, with_flags, with_underscores
 from rnn_lab.commands._trainer_parts import with_checkpoint_io, with_standard_callbacks, without
 from rnn_lab.commands._wandb import with_value, with_wandb
 from rnn_lab.core.checkpoint import Checkpoint
@@ -87,7 +90,8 @@ class LabCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], locks: ExitStack | None = None) -> None:
         self._locks = locks
-        options = resolve_plateau(resolve_configs(with_value(split_options(args[1:]))))
+        options = with_underscores(with_value(split_options(args[1:])))
+        options = resolve_plateau(resolve_configs(options))
         self.named_classes = named = NamedClasses(args[0], options)
         self.checkpoint = named.checkpoint  # referenced until it is loaded
         super().__init__(
@@ -126,7 +130,10 @@ class LabCLI(LightningCLI):
         if command != "fit" and not keys & {"--ckpt_path", "--help", "-h"}:
             raise UserError(f"{command} requires --ckpt_path")
         base = self._checkpoint_config()
+        actions = vars(self._parser(command))["_option_string_actions"]
+        check_known(options, actions)
         check_arguments(options, self.named_classes.get)
+        options = with_flags(as_declared(options, actions), self._class_of(options))
         no_optimizer = not base and not keys & {"-c", "--config", "--model.optimizer"}
         if no_optimizer and any(key.startswith("--model.optimizer.") for key in keys):
             options.append(["--model.optimizer=torch.optim.Adam"])  # the meaning of None
@@ -137,6 +144,18 @@ class LabCLI(LightningCLI):
         except UnicodeDecodeError as error:
             paths = [value_of(o) for o in options if o[0].split("=")[0] in ("-c", "--config")]
             raise UserError(f"{' or '.join(paths)} is not utf-8: {error}") from error
+
+    def _class_of(self, options: list[list[str]]) -> Callable[[str], type | None]:
+        """Return a function from `model` or `data` to its class, if it is known."""
+        named = {
+            each[0].partition("=")[0]: value_of(each)
+            for each in options
+            if each[0].partition("=")[0] in CLASSES_BY_OPTION
+        }
+        return lambda key: (
+            CLASSES_BY_OPTION[f"--{key}"]().get(named.get(f"--{key}", ""))
+            or self.named_classes.get(key)
+        )
 
     def _checkpoint_config(self) -> dict[str, Any]:
         """Return the config of model and data in the checkpoint given on the command line."""
@@ -218,9 +237,8 @@ class LabCLI(LightningCLI):
             raise
         except (MisconfigurationException, FileNotFoundError) as error:
             raise UserError(str(error)) from error
-        except ValueError as error:  # the parser wraps errors of constructors
-            cause = error.__cause__ if isinstance(error.__cause__, ValueError) else error
-            raise UserError(str(cause)) from error
+        except (ValueError, RuntimeError) as error:  # the parser wraps errors of constructors
+            raise UserError(reason_of(error)) from error
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:

@@ -3,6 +3,8 @@
 import re
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from rnn_lab.errors import UserError
@@ -10,15 +12,35 @@ from rnn_lab.errors import UserError
 CLASS_OPTIONS = ("--model", "--data", "--model.optimizer", "--model.scheduler")
 
 
+_line: ContextVar[Sequence[str]] = ContextVar("line", default=())  # that is being parsed
+
+
 class ConciseErrorsMixin:
-    """Mixin for parsers: errors of one line, and no abbreviated options."""
+    """Mixin for parsers: errors of one line, no abbreviated options, and free spelling.
+
+    Options may be spelled with dashes or underscores, and flags need no value.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
 
+    def parse_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Any:
+        """Parse a command line; errors name its options as they are written there."""
+        if isinstance(args, list) and not _line.get():
+            from rnn_lab.commands._spelling import as_declared
+
+            actions = vars(self)["_option_string_actions"]
+            args = [arg for each in as_declared(split_options(args), actions) for arg in each]
+        token = _line.set(_line.get() or tuple(args or ()))
+        try:
+            return super().parse_args(args, *rest, **kwargs)  # type: ignore[misc]
+        finally:
+            _line.reset(token)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message and exit with status 2."""
-        print_error(explain(message))
+        accepted = [action.dest for action in vars(self)["_actions"] if action.dest != "help"]
+        print_error(explain(message, split_options(_line.get()), accepted))
         raise SystemExit(2)
 
 
@@ -66,24 +88,81 @@ def value_of(option: list[str]) -> str:
     return option[1]
 
 
-def explain(message: str) -> str:
-    """Shorten an error message of the parser to one line.
+def explain(
+    message: str,
+    line: Sequence[list[str]] = (),
+    accepted: Sequence[str] = (),
+) -> str:
+    """Shorten an error message of the parser to one line, and keep its reason.
+
+    Args:
+        message: The message.
+        line: Options of the command line.
+        accepted: Options of the parser that failed, which may be that of a nested class.
 
     Example:
-        >>> explain('Parser key "trainer.max_epochs": ...')
-        'Parser key "trainer.max_epochs": ...'
+        >>> explain('Parser key "lr": ... Given value: x', [["--model.optimizer.lr=x"]])
+        'invalid value for --model.optimizer.lr: x'
     """
     key = re.search(r'[Pp]arser key "([^"]+)"', message)
-    value = re.search(r"Given value: (.*)", message)
-    expected = re.findall(r"Expected a <class '([\w.]+)'>", message)
-    types = " or ".join(dict.fromkeys(name for name in expected if name != "NoneType"))
-    if key and value and types:
-        return f"--{key[1]} must be {types}, got {value[1]}"
+    value = re.search(r"(?:Given|Got) value: (.*)", message)
     if key and value:
-        return f"invalid value for {key[1]}: {value[1]} (see `--help`)"
+        return _explain_value(_written(key[1], line), value[1], message)
+    unknown = re.search(r"Option '([^']+)' is not accepted", message)
+    if unknown:
+        return _explain_unknown(unknown[1], line, accepted)
     missing = re.search(r"required: (?:fit\.|validate\.|test\.)?(\w+)", message)
     if missing:
         takes_name = missing[1] in ("model", "data")
         hint = "=NAME, see `rnn-lab list` for the names" if takes_name else ""
-        return f"give --{missing[1]}{hint}"
-    return " ".join(message.split())
+        return f"give --{_owner(line)}{missing[1]}{hint}"
+    unrecognized = re.search(r"unrecognized arguments: (--[\w.-]+)", message)
+    near = get_close_matches(unrecognized[1][2:], accepted, 1) if unrecognized else []
+    hint = f"; did you mean --{near[0]}?" if near else ""
+    return " ".join(message.split()) + hint
+
+
+def _explain_value(key: str, value: str, message: str) -> str:
+    """Explain why a value is invalid, by the types or the reason in the message."""
+    reason = re.search(r"No module named '[^']+'|[Mm]odule '[^']+' has no attribute '\w+'", message)
+    if reason:
+        return f"{key}={value} cannot be imported: {reason[0]}"
+    expected = re.findall(r"Expected a <class '([\w.]+)'>", message)
+    types = " or ".join(dict.fromkeys(name for name in expected if name != "NoneType"))
+    if types:
+        return f"{key} must be {types}, got {value}"
+    literals = re.findall(r"- Expected a typing\.Literal\[([^\]]*)\]", message)
+    choices = dict.fromkeys(name.strip("' ") for text in literals for name in text.split(","))
+    if choices:
+        return f"{key} must be one of {', '.join(choices)}, got {value}"
+    return f"invalid value for {key}: {value}"
+
+
+def _explain_unknown(name: str, line: Sequence[list[str]], accepted: Sequence[str]) -> str:
+    """Name an unknown argument as it is written, with those that are accepted."""
+    names = [each for each in accepted if "." not in each]
+    near = get_close_matches(name, names, 3) or names
+    hint = f"; it can be {', '.join(near)}" if near else ""
+    return f"unknown option {_written(name, line)}{hint}"
+
+
+def _written(key: str, line: Sequence[list[str]]) -> str:
+    """Return an option as it is written on the command line, of which a parser knows the end."""
+    for option in line:
+        written = option[0].partition("=")[0].removesuffix("+")
+        if f".{written.removeprefix('--')}".endswith(f".{key}"):
+            return written
+    return f"--{key}" if "." in key else key
+
+
+def _owner(line: Sequence[list[str]]) -> str:
+    """Return the prefix of the options of the only class, besides model and data, on the line."""
+    owners = []
+    for option in line:
+        key, _, value = "=".join(option).partition("=")
+        name = value.rpartition(".")[2]
+        if name.isidentifier() and name[0].isupper() and key not in ("--model", "--data"):
+            owners.append(
+                key.removeprefix("--").removesuffix("+").removesuffix(".class_path") + "."
+            )
+    return owners[0] if len(owners) == 1 else ""

@@ -27,6 +27,13 @@ def test_the_order_of_options_does_not_matter():
     assert resolved()["model"]["init_args"]["hidden_dim"] == 8
 
 
+def test_flags_need_no_value_and_options_may_have_dashes(capsys):
+    args = [arg.replace("_size", "-size") for arg in [*REVIEWS, *SIZES]]
+    assert run("fit", *args, "--name=a", "--test", "--trainer.fast-dev-run") == 0
+    assert not Path("runs").exists()
+    assert "Test metric" in capsys.readouterr().out
+
+
 def test_the_command_line_overrides_a_config_file_in_any_position():
     Path("a.yaml").write_text(
         "model: {class_path: LSTMClassifier, init_args: {embedding_dim: 4, hidden_dim: 4}}\n"
@@ -64,7 +71,8 @@ def test_optimizer_and_schedule_are_set_on_the_command_line():
         (["fit", *REVIEWS, "--model.num_layers=0"], "num_layers must be at least 1, got 0"),
         (["fit", *REVIEWS, "--ckpt_path=nowhere.ckpt"], "nowhere.ckpt does not exist"),
         (["fit", *REVIEWS, "--ckpt_path=last"], "requires --name"),
-        (["fit", *REVIEWS, "-c", "nowhere.yaml"], "nowhere.yaml"),
+        (["fit", *REVIEWS, "-c", "nowhere.yaml"], "-c nowhere.yaml does not exist"),
+        (["fit", *REVIEWS, "-c", "."], "-c . is a folder"),
         (["test", *REVIEWS], "test requires --ckpt_path"),
         (["validate", *REVIEWS], "validate requires --ckpt_path"),
         (["test"], "test requires --ckpt_path"),
@@ -80,7 +88,16 @@ def test_optimizer_and_schedule_are_set_on_the_command_line():
          "unknown --data=LongRangeDataModule"),
         (["fit", "--model=nowhere.Model", "--data=SyntheticReviews"],
          "nowhere.Model cannot be imported"),
-        (["fit", *REVIEWS, "--model.optimizer=Adma"], "invalid value for optimizer: Adma"),
+        (["fit", *REVIEWS, "--model.optimizer=Adma"], "optimizer=Adma: did you mean"),
+        (["fit", *REVIEWS, "--trainer.max_epoch=3"], "did you mean --trainer.max_epochs"),
+        (["fit", *REVIEWS, "--model.optimizer.learning_rate=3"],
+         "unknown option --model.optimizer.learning_rate; it can be lr, betas"),
+        (["fit", *REVIEWS, "--trainer.callbacks+=nope.X"], "No module named 'nope'"),
+        (["fit", *REVIEWS, "--trainer.logger=TensorBoardLogger"],
+         "give --trainer.logger.save_dir"),
+        (["fit", *REVIEWS, "--model.hidden_dim=1000000000"], "out of memory: "),
+        (["fit", *REVIEWS, "--data.tokenizer.max_length=x"],
+         "--data.tokenizer.max_length must be int, got x"),
         (["fti"], "did you mean fit?"),
         (["list", "all"], "list takes no options"),
     ],

@@ -39,9 +39,9 @@ def test_an_option_requires_exactly_one_value(option):
         (
             "Parser key \"model\":\n  Expected a <class 'int'>\n  Expected a <class 'NoneType'>\n"
             "  Given value: x",
-            "--model must be int, got x",
+            "model must be int, got x",
         ),
-        ('Parser key "a.b":\n  Given value: x', "invalid value for a.b: x (see `--help`)"),
+        ('Parser key "a.b":\n  Given value: x', "invalid value for --a.b: x"),
         ("Option required: fit.model", "give --model=NAME, see `rnn-lab list` for the names"),
         ("arguments are required: ckpt_path", "give --ckpt_path"),
         ("anything\n  else", "anything else"),
@@ -49,3 +49,26 @@ def test_an_option_requires_exactly_one_value(option):
 )
 def test_an_error_message_of_the_parser_becomes_one_line(message, line):
     assert explain(message) == line
+
+
+@pytest.mark.parametrize(
+    ("message", "line", "explained"),
+    [
+        ('Parser key "lr":\n  Expected a <class \'float\'>\n  Given value: x',
+         "--model.optimizer.lr=x", "--model.optimizer.lr must be float, got x"),
+        ('Parser key "hidden_dim":\n  Expected a <class \'int\'>. Got value: 1.5',
+         "--model.hidden_dim=1.5", "--model.hidden_dim must be int, got 1.5"),
+        ('Parser key "trainer.callbacks":\n - No module named \'nope\'\n Given value: nope.X',
+         "--trainer.callbacks+=nope.X",
+         "--trainer.callbacks=nope.X cannot be imported: No module named 'nope'"),
+        ('Parser key "a":\n - Expected a typing.Literal[\'x\', \'y\']\n Given value: z',
+         "--a=z", "--a must be one of x, y, got z"),
+        ("Option 'lrr' is not accepted", "--model.optimizer.lrr=1",
+         "unknown option --model.optimizer.lrr; it can be lr"),
+        ("arguments are required: save_dir", "--trainer.logger=TensorBoardLogger",
+         "give --trainer.logger.save_dir"),
+        ("unrecognized arguments: --rl=1", "--rl=1", "unrecognized arguments: --rl=1"),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_option_as_it_is_written_and_keeps_the_reason(message, line, explained):
+    assert explain(message, [[line]], ["lr", "betas"]) == explained

@@ -1,0 +1,119 @@
+"""Spelling of options: dashes or underscores, flags without a value, and unknown names."""
+
+import difflib
+from argparse import Action
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, get_args, get_type_hints
+
+from jsonargparse._typehints import ActionTypeHint
+
+from rnn_lab.core.options import option_group
+from rnn_lab.errors import UserError
+
+Options = list[list[str]]
+MOVED = {"--optimizer": "--model.optimizer", "--lr_scheduler": "--model.scheduler"}
+
+
+def with_underscores(options: Options) -> Options:
+    """Spell the names of options with underscores.
+
+    Example:
+        >>> with_underscores([["--ckpt-path=a-b"], ["-c", "x-y.yaml"]])
+        [['--ckpt_path=a-b'], ['-c', 'x-y.yaml']]
+    """
+    return [_renamed(option, lambda key: key[:2] + key[2:].replace("-", "_")) for option in options]
+
+
+def as_declared(options: Options, actions: Mapping[str, Action]) -> Options:
+    """Spell the names of options as a parser declares them, and set flags without a value to true.
+
+    Args:
+        options: Options with their values, see `split_options`.
+        actions: The options of the parser by name.
+    """
+    declared = {key.replace("-", "_"): key for key in actions if key.startswith("--")}
+    respelled = [
+        _renamed(option, lambda key: declared.get(key.replace("-", "_"), key)) for option in options
+    ]
+    return [
+        [f"{option[0]}=true"] if _is_bare(option) and _is_flag(actions.get(option[0])) else option
+        for option in respelled
+    ]
+
+
+def with_flags(options: Options, named_class: Callable[[str], type | None]) -> Options:
+    """Set flags of model and data without a value to true.
+
+    Args:
+        options: Options with their values.
+        named_class: Returns the class of `model` or `data` if it is known.
+    """
+    return [
+        [f"{option[0]}=true"]
+        if _is_bare(option) and _is_class_flag(option[0], named_class)
+        else option
+        for option in options
+    ]
+
+
+def check_known(options: Options, actions: Mapping[str, Action]) -> None:
+    """Check that a parser has the options; suggest close matches otherwise.
+
+    Raises:
+        UserError: If it lacks one.
+    """
+    for option in options:
+        key = option[0].partition("=")[0].removesuffix("+")
+        if not key.startswith("--") or key in actions or _is_nested(key, actions):
+            continue
+        for old, new in MOVED.items():
+            if "--model" in actions and (key == old or key.startswith(f"{old}.")):
+                raise UserError(f"unknown option {key}: give {key.replace(old, new, 1)}")
+        names = [name for name in actions if name.startswith("--") and name != "--help"]
+        near = difflib.get_close_matches(key, names, 3, 0.75)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`--help` shows the options"
+        raise UserError(f"unknown option {key}: {hint}")
+
+
+def _renamed(option: list[str], rename: Callable[[str], str]) -> list[str]:
+    key, equals, value = option[0].partition("=")
+    if not key.startswith("--"):
+        return option
+    return [rename(key) + equals + value, *option[1:]]
+
+
+def _is_bare(option: list[str]) -> bool:
+    return len(option) == 1 and option[0].startswith("--") and "=" not in option[0]
+
+
+def _is_flag(action: Action | None) -> bool:
+    return isinstance(action, ActionTypeHint) and _accepts_bool(vars(action)["_typehint"])
+
+
+def _accepts_bool(hint: Any) -> bool:
+    return bool in (hint, *get_args(hint))
+
+
+def _is_class_flag(key: str, named_class: Callable[[str], type | None]) -> bool:
+    head, _, rest = key.removeprefix("--").partition(".")
+    cls = named_class(head) if head in ("model", "data") and rest else None
+    if cls is None:
+        return False
+    name, _, field = rest.removeprefix("init_args.").partition(".")
+    group = option_group(cls, name)
+    if group is not None and field:
+        hints = get_type_hints(group)
+        return field in {each.name for each in fields(group)} and _accepts_bool(hints[field])
+    try:
+        hints = get_type_hints(cls.__init__)  # type: ignore[misc]
+        return _accepts_bool(hints.get(name))
+    except (AttributeError, NameError, TypeError):
+        return False
+
+
+def _is_nested(key: str, actions: Mapping[str, Action]) -> bool:
+    """Return whether an option belongs to a class that another option chooses."""
+    parts = key.split(".")
+    prefixes = (".".join(parts[:n]) for n in range(1, len(parts)))
+    return any(isinstance(actions.get(prefix), ActionTypeHint) for prefix in prefixes)

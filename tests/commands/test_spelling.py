@@ -1,0 +1,77 @@
+"""Spelling of options: dashes, flags, and unknown names."""
+
+import pytest
+from jsonargparse import ArgumentParser
+
+import rnn_lab
+from rnn_lab.commands._spelling import as_declared, check_known, with_flags, with_underscores
+from rnn_lab.errors import UserError
+
+
+class Shape:
+    """A class that an option chooses."""
+
+    def __init__(self, size: int = 1) -> None:
+        self.size = size
+
+
+def actions():
+    parser = ArgumentParser()
+    parser.add_argument("--text-column", type=str)
+    parser.add_argument("--max_epochs", type=int)
+    parser.add_argument("--test", type=bool)
+    parser.add_argument("--limit", type=int | bool | None)
+    parser.add_argument("--model", type=Shape)
+    return vars(parser)["_option_string_actions"]
+
+
+def test_options_of_fit_are_spelled_with_underscores():
+    options = [["--a-b.c-d=e-f"], ["-c", "a-b"]]
+    assert with_underscores(options) == [
+        ["--a_b.c_d=e-f"],
+        ["-c", "a-b"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "declared"),
+    [
+        (["--text_column=a_b"], ["--text-column=a_b"]),
+        (["--text-column", "x"], ["--text-column", "x"]),
+        (["--max-epochs=3"], ["--max_epochs=3"]),
+        (["--other_one=3"], ["--other_one=3"]),
+        (["--test"], ["--test=true"]),
+        (["--limit"], ["--limit=true"]),
+        (["--test", "false"], ["--test", "false"]),
+        (["--max_epochs"], ["--max_epochs"]),
+    ],
+)
+def test_options_are_spelled_as_declared_and_flags_become_true(option, declared):
+    assert as_declared([option], actions()) == [declared]
+
+
+@pytest.mark.parametrize(
+    ("option", "flag"),
+    [("--model.bidirectional", True), ("--data.tokenizer.lowercase", True), ("--data.file", False)],
+)
+def test_flags_of_model_and_data_become_true(option, flag):
+    classes = {"model": rnn_lab.TextClassifier, "data": rnn_lab.TextFiles}
+    assert with_flags([[option]], classes.get) == [[f"{option}=true" if flag else option]]
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ("--max_epoch=1", "did you mean --max_epochs?"),
+        ("--zzz", "`--help` shows the options"),
+        ("--optimizer=Adam", "give --model.optimizer"),
+        ("--lr_scheduler.gamma=1", "give --model.scheduler.gamma"),
+    ],
+)
+def test_an_unknown_option_is_refused_with_what_is_meant(option, hint):
+    with pytest.raises(UserError, match=f"unknown option {option.partition('=')[0]}: {hint}"):
+        check_known([[option]], actions())
+
+
+def test_options_of_a_chosen_class_are_left_to_the_parser():
+    check_known([["--model.size=1"], ["--model.init_args.size=1"], ["-c", "x"]], actions())
