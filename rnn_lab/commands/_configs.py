@@ -45,8 +45,8 @@ def _resolve(value: str) -> str:
         return str(configs[value])
     if Path(value).is_dir():
         raise UserError(f"-c {value} is a folder: name a file in it")
-    if Path(value).stem not in configs and Path(value).suffix in (".yaml", ".yml"):
+    near = difflib.get_close_matches(Path(value).stem, configs, 3, 0.7)
+    if not near and Path(value).suffix in (".yaml", ".yml"):
         raise UserError(f"-c {value} does not exist")
-    near = difflib.get_close_matches(Path(value).stem, configs, 3)
     hint = f"did you mean -c {' or -c '.join(near)}?" if near else "`rnn-lab list` shows them"
     raise UserError(f"{value} is neither a file nor the name of a shipped config; {hint}")
