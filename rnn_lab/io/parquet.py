@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CHUNK_ROWS = 1 << 16
+BATCH_BYTES = 1 << 29  # of the texts of a batch
 CHUNK_VALUES = 1 << 22  # rows times columns at most, so that chunks of wide tables have fewer rows
 
 
@@ -40,8 +41,9 @@ class ParquetReader:
         self.path = path
         with parquet_errors_named(path):
             open(path, "rb").close()  # its error says why, that of pyarrow names the file only
-            # Prebuffering would read the whole file.
-            self._file = parquet.ParquetFile(path, pre_buffer=False)
+            # Prebuffering would read the whole file. Texts that repeat are read once.
+            texts = _text_columns(parquet.read_schema(path))
+            self._file = parquet.ParquetFile(path, pre_buffer=False, read_dictionary=texts)
             self.columns: list[str] = list(self._file.schema_arrow.names)
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator["pa.RecordBatch"]:
@@ -57,9 +59,41 @@ class ParquetReader:
             while True:
                 with parquet_errors_named(self.path):
                     batch = next(batches, None)
+                    batch = None if batch is None else _with_plain_texts(batch, self.path)
                 if batch is None:
                     return
                 yield batch
+
+
+def _text_columns(schema: "pa.Schema") -> list[str]:
+    from pyarrow import types
+
+    is_text = types.is_string, types.is_large_string
+    return [field.name for field in schema if any(test(field.type) for test in is_text)]
+
+
+def _with_plain_texts(batch: "pa.RecordBatch", path: Path) -> "pa.RecordBatch":
+    """Replace texts that are stored as indices into distinct texts, after checking their size.
+
+    A few bytes of a damaged file can stand for more text than fits into memory.
+    """
+    import pyarrow as pa
+    from pyarrow import compute
+
+    size, columns = 0, []
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type):
+            if column.dictionary.type in (pa.string(), pa.large_string()):
+                lengths = compute.binary_length(column.dictionary)
+                size += compute.sum(lengths.take(column.indices)).as_py() or 0
+                if size > BATCH_BYTES:
+                    raise UserError(f"{path} has more than {BATCH_BYTES:,} bytes of text at once")
+            column = column.dictionary_decode()
+        columns.append(column)
+    fields = [
+        field.with_type(column.type) for field, column in zip(batch.schema, columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, batch.schema.metadata))
 
 
 @contextmanager
@@ -68,6 +102,8 @@ def parquet_errors_named(path: Path) -> Iterator[None]:
     with read_errors_named(path):
         try:
             yield
+        except UserError:
+            raise
         except OSError as error:
             if error.filename is not None:
                 raise

@@ -4,6 +4,8 @@ import random
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from rnn_lab.errors import UserError
@@ -58,3 +60,24 @@ def test_errors_of_damaged_bytes_are_user_errors(tmp_path: Path) -> None:
         except UserError as error:
             refused += "b.parquet" in str(error)
     assert refused > 20
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)
+def test_few_bytes_that_stand_for_much_text_are_refused(tmp_path: Path, kind: pa.DataType) -> None:
+    path, rows = tmp_path / "a.parquet", 100_000
+    text = pa.array(["x" * 1_000_000], kind)
+    repeated = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), text)
+    pa.parquet.write_table(pa.table({"text": repeated}), path)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(UserError, match=r"more than 536,870,912 bytes of text at once"):
+        list(ParquetReader(path).batches())
+
+
+def test_texts_categories_and_missing_texts_are_plain(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    frame = pd.DataFrame({"text": ["a", None, "b", "a"], "n": [1, 2, 3, 4]})
+    frame.assign(kind=frame["text"].astype("category")).to_parquet(path)
+    (batch,) = ParquetReader(path).batches()
+    assert batch.to_pydict()["text"] == batch.to_pydict()["kind"] == ["a", None, "b", "a"]
+    assert not pa.types.is_dictionary(batch.schema.field("text").type)
+    assert list(batch.to_pandas().columns) == ["text", "n", "kind"]
