@@ -4,6 +4,7 @@ import pytest
 import torch
 from every_model import batch_of, build_model, data_of, every_model
 from lightning.pytorch import Trainer
+from transfers import Transfers
 
 from rnn_lab.nn import LAYERS
 
@@ -71,3 +72,22 @@ def test_targets_are_not_rounded_by_weights_of_16_bits():
     torch.manual_seed(0)
     results = [run(build_model("LastValueForecaster"), p) for p in ("32-true", "bf16-true")]
     assert results[0] == results[1]
+
+
+@pytest.mark.slow
+@every_model
+def test_a_training_step_never_waits_for_the_device(name):
+    with torch.device("meta"):
+        model = build_model(name)
+        optimizer = torch.optim.Adam(model.parameters())
+    batch, data = batch_of(model.batch_type), data_of(model.batch_type)
+    with Transfers() as transfers:
+        for _ in range(2):  # a language model goes on from its state
+            moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
+            output = model.step(moved)
+            model._meter.update(output.loss, output.num_targets)
+            if output.loss.requires_grad:
+                output.loss.backward()
+            optimizer.step()
+    assert transfers.blocking == []
+    assert transfers.queued

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
+import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
@@ -44,7 +45,8 @@ class ResumableLoader(DataLoader[Any]):
     """
 
     def __init__(self, rows: SplitDataset, bucket_sampler: BucketBatchSampler) -> None:
-        super().__init__(cast(Dataset[Any], rows), sampler=bucket_sampler, batch_size=None)
+        dataset, pin = cast(Dataset[Any], rows), torch.cuda.is_available()
+        super().__init__(dataset, sampler=bucket_sampler, batch_size=None, pin_memory=pin)
         self.bucket_sampler = bucket_sampler
         self.num_batches_served = 0
 
@@ -145,6 +147,15 @@ class LabDataModule(LightningDataModule, ABC):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Copy a batch to the device, from pinned memory while the device computes."""
+        own = isinstance(batch, self.batch_type)
+        if own:
+            return batch.to(device, non_blocking=True)
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position within the training epoch."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rnn_lab.nn.functional.padding import lengths_to_mask
+from rnn_lab.nn.functional.padding import copy_to, lengths_to_mask
 from rnn_lab.nn.functional.precision import at_least_float32
 
 
@@ -42,7 +42,7 @@ class FinalState(Pooling):
         """Pool `(batch, time, size)` to `(batch, size)`; without lengths, there is no padding."""
         batch, time, _ = output.shape
         rows = torch.arange(batch, device=output.device)
-        last = rows.new_tensor(time - 1) if lengths is None else lengths.to(output.device) - 1
+        last = time - 1 if lengths is None else copy_to(lengths, output.device) - 1
         final = output[rows, last, : self.forward_size]
         return torch.cat([final, output[:, 0, self.forward_size :]], dim=-1)
 
@@ -59,7 +59,7 @@ class MeanPooling(Pooling):
         if lengths is None:
             return output.mean(dim=1)
         total = at_least_float32(_fill_padding(output, lengths, 0)).sum(dim=1)
-        return (total / lengths.to(total).unsqueeze(1)).to(output.dtype)
+        return (total / copy_to(lengths, output.device).to(total).unsqueeze(1)).to(output.dtype)
 
 
 class MaxPooling(Pooling):

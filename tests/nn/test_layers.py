@@ -17,6 +17,7 @@ from random_layers import (
     weighted_sum,
 )
 from torch import Tensor
+from transfers import Transfers
 
 from rnn_lab.nn import build_layer
 from rnn_lab.nn.functional.state import as_tuple
@@ -203,6 +204,18 @@ def test_the_meta_device_gives_the_shapes(
         assert shapes == exact
     if not bidirectional:
         assert empty.step(x[:, 0].to("meta"))[0].shape == (len(x), HIDDEN)
+
+
+@every_layer
+@pytest.mark.parametrize("options", [{}, {"zoneout": 0.1, "weight_drop": 0.1}], ids=str)
+def test_no_layer_waits_for_the_device(name: str, options: dict[str, float]) -> None:
+    with torch.device("meta"):
+        layer = build_layer(name, INPUT, HIDDEN, options=options)
+        x = torch.empty(2, 3, INPUT)
+    with Transfers() as transfers:
+        output, state = layer(x, torch.tensor([3, 1]))
+        weighted_sum(output, layer.step(x[:, 0], state)[1]).sum().backward()
+    assert transfers.blocking == []
 
 
 @every_layer

@@ -14,22 +14,29 @@ class PaddingInfo:
 
     Attributes:
         padding_mask: True on padding, `(time, batch, 1)` bool.
-        padding_index: Flat indices `time * batch` of all padded steps.
+        padding_index: Flat indices `time * batch` of all padded steps; None where the CPU would
+            have to wait for their number.
         reverse_index: Flat indices that reverse each sequence within its length.
         last_index: Flat index of the last real step of each sequence, `(batch,)`.
     """
 
     def __init__(self, lengths: Tensor, time: int, device: torch.device) -> None:
-        steps, rows = torch.arange(time).unsqueeze(1), torch.arange(len(lengths))
+        lengths = copy_to(lengths, device)
+        steps = torch.arange(time, device=device).unsqueeze(1)
+        rows = torch.arange(len(lengths), device=device)
         is_padding = steps >= lengths
         reversed_steps = torch.where(is_padding, steps, lengths - 1 - steps)
-        self.padding_mask = is_padding.unsqueeze(-1).to(device)
-        self.padding_index = is_padding.flatten().nonzero().squeeze(1).to(device)
-        self.reverse_index = (reversed_steps * len(lengths) + rows).flatten().to(device)
-        self.last_index = ((lengths - 1) * len(lengths) + rows).to(device)
+        self.padding_mask = is_padding.unsqueeze(-1)
+        self.padding_index: Tensor | None = None
+        if device.type == "cpu":
+            self.padding_index = is_padding.flatten().nonzero().squeeze(1)
+        self.reverse_index = (reversed_steps * len(lengths) + rows).flatten()
+        self.last_index = (lengths - 1) * len(lengths) + rows
 
     def zero_padding(self, x: Tensor) -> Tensor:
         """Set padding to zero; with little padding many times faster than `masked_fill`."""
+        if self.padding_index is None:
+            return x.masked_fill(self.padding_mask, 0)
         return x.flatten(0, 1).index_fill(0, self.padding_index, 0).view_as(x)
 
     def reverse(self, x: Tensor) -> Tensor:
@@ -39,6 +46,13 @@ class PaddingInfo:
     def last_step(self, x: Tensor) -> Tensor:
         """Select the last real step of each sequence, `(batch, ...)`."""
         return x.flatten(0, 1).index_select(0, self.last_index)
+
+
+def copy_to(x: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor from the CPU to a device without waiting for the device."""
+    if device.type == "cuda" and x.is_cpu:
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)
 
 
 def check_lengths(lengths: Tensor, batch_size: int, time: int) -> None:
@@ -82,5 +96,5 @@ def lengths_to_mask(lengths: Tensor, time: int, device: torch.device | str | Non
         tensor([[1, 0, 0],
                 [1, 1, 1]], dtype=torch.int32)
     """
-    steps = torch.arange(time, device=lengths.device)
-    return (steps < lengths.unsqueeze(1)).to(device or lengths.device, non_blocking=True)
+    lengths = copy_to(lengths, torch.device(device or lengths.device))
+    return torch.arange(time, device=lengths.device) < lengths.unsqueeze(1)

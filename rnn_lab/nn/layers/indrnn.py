@@ -74,8 +74,10 @@ class IndRNNCell(Cell):
 
     def clip_recurrent_weights(self) -> None:
         """Clip recurrent weights, in place, which an optimizer step may have moved too far."""
-        weight = self.weight_hh.detach()
-        if self.max_seq_len is not None and bool((weight.abs() > self.recurrent_clip).any()):
+        if self.max_seq_len is None:
+            return
+        weight = self.weight_hh.data  # autograd may hold it: it changes only after a weight update
+        if not weight.is_cpu or bool((weight.abs() > self.recurrent_clip).any()):
             weight.clamp_(-self.recurrent_clip, self.recurrent_clip)
 
     def update(self, projected: Tensor, state: LayerState) -> LayerState:

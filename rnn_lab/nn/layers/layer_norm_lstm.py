@@ -61,7 +61,8 @@ class LayerNormLSTMCell(LayerNormCell):
         return o.sigmoid() * normed_c.tanh(), c
 
     def forward_sequence(self, x: Tensor, state: LayerState) -> LayerState:
-        double_g = self.gain_hh.new_tensor([1, 1, 2, 1]).repeat_interleave(self.hidden_size)
+        double_g = torch.ones_like(self.gain_hh.detach())
+        double_g.chunk(4)[2].fill_(2)
         norms = self.gain_hh * double_g, self.bias_hh * double_g, self.gain_c, self.bias_c
         u = self.project(x, double_g)
         return run_kernel(LayerNormLSTMFunction, u, *state, self.weight_hh, *norms, self.num_groups)

@@ -94,7 +94,7 @@ class LRULayer(ScanLayer):
         a = self.eigenvalues().expand(1, 1, -1, 2)
         if self.zoneout:
             rate = self.update_rate(b[..., :1])
-            b, one = rate * b, b.new_tensor([1.0, 0.0])
+            b, one = rate * b, torch.eye(1, 2, dtype=b.dtype, device=b.device)[0]
             a = one + rate * (a - one)
         states, final = complex_scan(a, b, state[0].to(b), padding)
         y = linear(states.flatten(-2), self.out)

@@ -53,7 +53,9 @@ class LSTM(FusedRNN, nn.LSTM):  # type: ignore[misc]  # lengths replace torch's 
             return output, tuple(part.squeeze(0) for part in last)
         # The kernel returns c after the last step only. An additional feature, one on padding,
         # closes the input gate and opens the forget gate there, so that c stays bit-identical.
-        keep_c = x.new_tensor([-1e4, 1e4, 0, 0]).repeat_interleave(self.hidden_size).unsqueeze(1)
+        keep_c = x.new_zeros(4 * self.hidden_size, 1)
+        for gate, value in zip(keep_c.chunk(4), (-1e4, 1e4), strict=False):
+            gate.fill_(value)
         x = torch.cat([x, padding.padding_mask.to(x)], dim=-1)
         weights = [torch.cat([weights[0], keep_c], dim=1), *weights[1:]]
         output, _, c = torch.lstm(x, hx, weights, True, 1, 0.0, self.training, False, False)

@@ -106,7 +106,7 @@ class MLSTMLayer(ScanLayer):
             log_i, log_f = log_i.masked_fill(keep, -math.inf), log_f.masked_fill(keep, 0)
         elif self.zoneout:
             log_update = math.log1p(-self.zoneout)
-            log_keep = log_i.new_tensor(math.log(self.zoneout))
+            log_keep = log_i.new_full((), math.log(self.zoneout))
             log_i, log_f = log_i + log_update, torch.logaddexp(log_f + log_update, log_keep)
         if padding or len(gates) > time:
             ignored = torch.arange(len(gates), device=gates.device).reshape(-1, 1, 1) >= time

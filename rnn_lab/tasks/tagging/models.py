@@ -14,6 +14,7 @@ from rnn_lab.core.options import as_options
 from rnn_lab.core.task import StepOutput, Task, check_probabilities, check_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.nn import build_layer, lengths_to_mask
+from rnn_lab.nn.functional.padding import copy_to
 from rnn_lab.special_tokens import PAD_ID
 from rnn_lab.tasks.tagging.batch import TaggingBatch
 
@@ -136,7 +137,7 @@ class SequenceTagger(Task):
         if int(batch.lengths.min()) < batch.tokens.size(1):
             # Indices are computed on the CPU: a boolean mask on the GPU would synchronize.
             real = lengths_to_mask(batch.lengths, batch.tokens.size(1)).flatten().nonzero()[:, 0]
-            real = real.to(output.device, non_blocking=True)
+            real = copy_to(real, output.device)
             output, labels = output[real], labels[real]
         return cross_entropy_step(
             self.fc(self.dropout(output)), labels, label_smoothing=self.label_smoothing
