@@ -24,6 +24,7 @@ def with_standard_callbacks(
     if config["enable_progress_bar"] is not False:
         chosen.append(training.BatchProgressBar())
     chosen += [training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
+    chosen.append(training.SmallDataWarning())
     return [*chosen, training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
 
 

@@ -22,6 +22,7 @@ from rnn_lab.training.preemption import Preemption
 from rnn_lab.training.reports import LearningCurves
 from rnn_lab.training.rng_state import RNGStateCheckpoint
 from rnn_lab.training.schedules import CosineDecay, LinearDecay
+from rnn_lab.training.small_data import SmallDataWarning
 from rnn_lab.training.status_file import StatusFile
 from rnn_lab.training.wandb_logger import OfflineWandbLogger
 
@@ -40,6 +41,7 @@ __all__ = [
     "Preemption",
     "RNGStateCheckpoint",
     "ResumeMidEpoch",
+    "SmallDataWarning",
     "StatusFile",
     "TerminateOnNaN",
     "TimeBudget",

@@ -30,11 +30,21 @@ log = logging.getLogger(__name__)
 Mode = Literal["min", "max"]
 
 
+def validation_loss(trainer: Trainer) -> float:
+    """Return the last validation loss, by which ties of the monitored metric are broken.
+
+    It is infinite if it is not logged or NaN; a later tie is then no improvement.
+    """
+    loss = float(trainer.callback_metrics.get("val/loss", math.inf))
+    return math.inf if math.isnan(loss) else loss
+
+
 class BestCheckpoint(ModelCheckpoint):
     """Save two checkpoints: `best.ckpt` by a validation metric, and `last.ckpt` every epoch.
 
-    Without validation (`limit_val_batches=0`), and for a module without the attributes `monitor`
-    and `mode`, the last epoch is the best.
+    Of equal values of the metric, the one with the lowest validation loss is the best. Without
+    validation (`limit_val_batches=0`), and for a module without the attributes `monitor` and
+    `mode`, the last epoch is the best.
 
     Args:
         monitor: Metric to monitor; None for that of the task.
@@ -49,6 +59,7 @@ class BestCheckpoint(ModelCheckpoint):
             dirpath, filename="best", monitor=monitor, save_last=True, enable_version_counter=False
         )
         self._custom_monitor, self._custom_mode = monitor, mode
+        self._best_loss = math.inf
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         no_metric = trainer.limit_val_batches == 0 or not hasattr(pl_module, "monitor")
@@ -96,11 +107,28 @@ class BestCheckpoint(ModelCheckpoint):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
-        """Prefer later checkpoints while the score is still zero, as BLEU often is at first."""
-        is_better = super().check_monitor_top_k(trainer, current)
-        if is_better or current is None or self.mode == "min" or current != 0:
-            return is_better
-        return not any(score > 0 for score in self.best_k_models.values())
+        """Return whether the score is better than the best, or equal with a lower loss.
+
+        While the score is zero, as BLEU often is at first, later checkpoints win ties of both.
+        """
+        if super().check_monitor_top_k(trainer, current):
+            return True
+        if current is None or current != self.best_model_score:
+            return False
+        loss = validation_loss(trainer)
+        untrained = self.mode == "max" and current == 0 and loss == self._best_loss
+        wins_tie = loss < self._best_loss or untrained
+        return trainer.strategy.reduce_boolean_decision(bool(wins_tie))
+
+    def _update_best_and_save(
+        self, current: Tensor, trainer: Trainer, monitor_candidates: dict[str, Tensor]
+    ) -> None:
+        self._best_loss = validation_loss(trainer)
+        super()._update_best_and_save(current, trainer, monitor_candidates)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state with the validation loss of the best checkpoint."""
+        return {**super().state_dict(), "best_loss": self._best_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best score, also if the folder was moved since the checkpoint was saved."""
@@ -110,6 +138,7 @@ class BestCheckpoint(ModelCheckpoint):
         score = state_dict["best_model_score"]
         paths = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
         scores = {} if score is None else {best: score}
+        self._best_loss = state_dict["best_loss"]
         super().load_state_dict(
             state_dict | paths | {"best_k_models": scores, "last_model_path": last}
         )
@@ -129,11 +158,15 @@ def checkpoint_callback_of(trainer: Trainer) -> Checkpoint | None:
 class ValidationEarlyStopping(EarlyStopping, Limit):
     """Stop training when a validation metric has stopped improving.
 
+    An equal value with a lower validation loss counts as an improvement.
+
     Args:
         patience: Number of validations without improvement after which training stops.
         monitor: Metric to monitor; None for that of the task.
         mode: Whether lower (`min`) or higher (`max`) values are better; None for that of the task.
         min_delta: Minimum change that counts as an improvement.
+        patience_steps: Minimum number of optimizer steps without improvement before training
+            stops, so that small data, with few steps between validations, is not stopped early.
     """
 
     def __init__(
@@ -142,11 +175,19 @@ class ValidationEarlyStopping(EarlyStopping, Limit):
         monitor: str | None = None,
         mode: Mode | None = None,
         min_delta: float = 0.0,
+        patience_steps: int = 100,
     ) -> None:
         if patience < 1:
             raise UserError(f"ValidationEarlyStopping: patience must be at least 1, got {patience}")
+        if patience_steps < 0:
+            raise UserError(
+                f"ValidationEarlyStopping: patience_steps must be at least 0, got {patience_steps}"
+            )
         super().__init__(monitor or "", patience=patience, check_on_train_epoch_end=False)
         self._custom_mode, self._min_change = mode, abs(min_delta)
+        self.patience_steps = patience_steps
+        self._best_loss, self._best_step = math.inf, 0  # at the last improvement
+        self._loss, self._step = math.inf, 0  # at this validation
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.monitor = self.monitor or str(pl_module.monitor)
@@ -160,27 +201,58 @@ class ValidationEarlyStopping(EarlyStopping, Limit):
     def _should_skip_check(self, trainer: Trainer) -> bool:
         return super()._should_skip_check(trainer) or not trainer.enable_validation
 
+    def _run_early_stopping_check(self, trainer: Trainer) -> None:
+        self._loss, self._step = validation_loss(trainer), trainer.global_step
+        super()._run_early_stopping_check(trainer)
+
     def _evaluate_stopping_criteria(self, current: Tensor) -> tuple[bool, str | None]:
         """Ignore validations before the first score above zero, as BLEU often starts at zero."""
         if self.mode == "max" and current == 0 and not self.best_score > 0:
             return False, None
-        return super()._evaluate_stopping_criteria(current)
+        if current == self.best_score and self._loss < self._best_loss:
+            self._record_improvement()
+            return False, None
+        should_stop, reason = super()._evaluate_stopping_criteria(current)
+        if self.wait_count == 0:
+            self._record_improvement()
+        exhausted = self.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED
+        if exhausted and not self._is_exhausted():
+            self.stopping_reason = EarlyStoppingReason.NOT_STOPPED
+            return False, None
+        return should_stop, reason
+
+    def _is_exhausted(self) -> bool:
+        steps = self._step - self._best_step
+        return self.wait_count >= self.patience and steps >= self.patience_steps
+
+    def _record_improvement(self) -> None:
+        self.wait_count = 0
+        self._best_loss, self._best_step = self._loss, self._step
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state with loss and step of the last improvement."""
+        best = {"best_loss": self._best_loss, "best_step": self._best_step}
+        return {**super().state_dict(), **best, "step": self._step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the counts, with the patience of this run."""
+        super().load_state_dict(state_dict | {"patience": self.patience})
+        self._best_loss, self._best_step = state_dict["best_loss"], state_dict["best_step"]
+        self._step = state_dict["step"]
 
     def reached(self, trainer: Trainer) -> str | None:
         """Return the reason to end training if the patience is exhausted."""
         if self.stopping_reason is EarlyStoppingReason.NOT_STOPPED:
             return None
         patience_exhausted = self.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED
-        if patience_exhausted and self.wait_count < self.patience:
+        if patience_exhausted and not self._is_exhausted():
             return None
-        return f"stopped early by {self.monitor}, with a patience of {self.patience} validations"
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the counts, with the patience of this run."""
-        super().load_state_dict(state_dict | {"patience": self.patience})
+        patience = f"{self.patience} validations and {self.patience_steps} steps"
+        return f"stopped early by {self.monitor}, with a patience of {patience}"
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.wait_count >= self.patience and trainer.is_global_zero:
+        exhausted = self.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED
+        if exhausted and trainer.should_stop and trainer.is_global_zero:
             reason = f"{self.monitor} did not improve for {self.wait_count} validations"
             log.info("stopped early: %s (best %.4g)", reason, self.best_score)
 

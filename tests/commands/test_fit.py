@@ -55,6 +55,7 @@ def test_a_run_resumes_from_its_last_checkpoint(trained):
 
 def test_a_complete_run_is_only_tested_if_the_test_is_missing(caplog):
     rate = ["--model.optimizer.lr=0.1", "--early_stopping.patience=1"]
+    rate.append("--early_stopping.patience_steps=0")
     args = [*REVIEWS, *SIZES, *rate, "--name=a", "--ckpt_path=last", "--trainer.max_epochs=200"]
     assert run("fit", *args) == 0
     names = {path: path.read_bytes() for path in (RUN / "checkpoints").iterdir()}

@@ -161,6 +161,7 @@ def test_plain_lightning_classes_are_trained_interrupted_resumed_and_tested(work
 def test_plain_classes_are_monitored_by_the_metric_in_the_options(work):
     chosen = ("--checkpoint.monitor=val_loss", "--checkpoint.mode=min")
     stopping = ("--early_stopping.monitor=val_loss", "--early_stopping.patience=1")
+    stopping = (*stopping, "--early_stopping.patience_steps=0")
     still = ("--model.rate=0", "--trainer.max_epochs=9")
     succeed(rnn_lab("fit", *PLAIN, *chosen, *stopping, *still))
     assert torch.load("runs/e/n/checkpoints/last.ckpt", weights_only=True)["epoch"] == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from tiny import TinyData, TinyTask
 from torch.multiprocessing import ProcessRaisedException
 
 from rnn_lab.errors import UserError
@@ -52,13 +53,17 @@ def test_the_best_checkpoint_is_chosen_by_the_monitor_of_the_module(task, data, 
 def test_scores_of_zero_neither_stop_training_nor_remain_the_best(task, data, make_trainer):
     model = task(val_losses=[0.0, 0.0, 0.0, 0.0, 0.1, 0.0])
     model.mode = "max"
-    trainer = make_trainer(max_epochs=6, callbacks=[BestCheckpoint(), ValidationEarlyStopping(2)])
+    trainer = make_trainer(
+        max_epochs=6, callbacks=[BestCheckpoint(), ValidationEarlyStopping(2, patience_steps=0)]
+    )
     trainer.fit(model, data(), ckpt_path=None)
     assert trainer.current_epoch == 6
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 4
     model = task(val_losses=[0.0, 0.0, 0.0])
     model.mode = "max"
-    trainer = make_trainer(max_epochs=3, callbacks=[BestCheckpoint(), ValidationEarlyStopping(1)])
+    trainer = make_trainer(
+        max_epochs=3, callbacks=[BestCheckpoint(), ValidationEarlyStopping(1, patience_steps=0)]
+    )
     trainer.fit(model, data())
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 2
 
@@ -101,7 +106,7 @@ def test_a_second_fit_in_the_same_folder_overwrites(task, data, make_trainer):
 
 
 def test_without_validation_the_last_epoch_is_the_best(task, data, make_trainer):
-    callbacks = [BestCheckpoint(), ValidationEarlyStopping(1)]
+    callbacks = [BestCheckpoint(), ValidationEarlyStopping(1, patience_steps=0)]
     trainer = make_trainer(max_epochs=3, callbacks=callbacks, limit_val_batches=0)
     trainer.fit(task(), data())
     assert trainer.current_epoch == 3
@@ -115,7 +120,9 @@ def test_a_resumed_run_keeps_its_previous_best_checkpoint(task, data, make_train
     first.fit(task(val_losses=[0.9, 0.5]), data())
     folder = "elsewhere" if moved else "run"
     second = make_trainer(
-        folder, max_epochs=4, callbacks=[BestCheckpoint(), ValidationEarlyStopping(2)]
+        folder,
+        max_epochs=4,
+        callbacks=[BestCheckpoint(), ValidationEarlyStopping(2, patience_steps=0)],
     )
     if moved:
         shutil.move(first.default_root_dir, second.default_root_dir)
@@ -141,7 +148,9 @@ def test_early_stopping_uses_the_monitor_of_the_module(task, data, make_trainer,
     model = task(val_losses=[float(x) for x in [*losses, 9, 9]])
     model.mode = mode
     trainer = make_trainer(
-        max_epochs=6, callbacks=ValidationEarlyStopping(patience=2), enable_checkpointing=False
+        max_epochs=6,
+        callbacks=ValidationEarlyStopping(2, patience_steps=0),
+        enable_checkpointing=False,
     )
     trainer.fit(model, data())
     assert trainer.current_epoch == 4
@@ -149,7 +158,7 @@ def test_early_stopping_uses_the_monitor_of_the_module(task, data, make_trainer,
 
 def test_early_stopping_logs_its_reason(task, data, make_trainer, caplog):
     caplog.set_level(logging.INFO, "rnn_lab")
-    early_stopping = ValidationEarlyStopping(patience=1)
+    early_stopping = ValidationEarlyStopping(patience=1, patience_steps=0)
     trainer = make_trainer(max_epochs=6, callbacks=early_stopping, enable_checkpointing=False)
     trainer.fit(task(val_losses=[1.0, 2.0]), data())
     assert "stopped early: val/loss did not improve for 1 validations (best 1)" in caplog.messages
@@ -165,6 +174,83 @@ def test_early_stopping_has_no_effect_without_validation(task, data, make_traine
 def test_a_patience_of_zero_is_refused():
     with pytest.raises(UserError, match="patience must be at least 1, got 0"):
         ValidationEarlyStopping(patience=0)
+    with pytest.raises(UserError, match="patience_steps must be at least 0, got -1"):
+        ValidationEarlyStopping(patience_steps=-1)
+
+
+class Accuracies(TinyTask):
+    """Log scripted accuracies, one per epoch, beside the scripted losses."""
+
+    monitor, mode = "val/accuracy", "max"
+
+    def __init__(self, accuracies, val_losses):
+        super().__init__(val_losses)
+        self.accuracies = accuracies
+
+    def validation_step(self, batch, batch_idx):
+        super().validation_step(batch, batch_idx)
+        self.log("val/accuracy", self.accuracies[self.current_epoch], batch_size=4)
+
+
+def fit_accuracies(make_trainer, accuracies, losses, folder="run", max_epochs=None, resume=None):
+    callbacks = [BestCheckpoint(), ValidationEarlyStopping(2, patience_steps=0)]
+    trainer = make_trainer(folder, max_epochs=max_epochs or len(losses), callbacks=callbacks)
+    trainer.fit(Accuracies(accuracies, losses), TinyData(), ckpt_path=resume)
+    return trainer
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "losses", "best", "epochs"),
+    [
+        ([0.5, 1.0, 1.0, 1.0, 1.0], [0.9, 0.5, 0.4, 0.3, 0.2], 4, 5),  # the loss goes on falling
+        ([0.5, 1.0, 1.0, 1.0, 1.0], [0.9, 0.5, 0.6, 0.7, 0.2], 1, 4),  # rises: stopped
+        ([1.0, 1.0, 0.9, 0.9, 0.9], [0.9, 0.5, 0.1, 0.1, 0.1], 1, 4),  # worse accuracy: no tie
+        ([0.0, 0.0, 0.0, 0.0, 0.0], [0.9, 0.5, 0.6, 0.6, 0.6], 1, 5),  # zeros do not stop
+    ],
+    ids=["falling", "rising", "worse", "zero"],
+)
+def test_ties_of_the_monitor_are_broken_by_the_loss(make_trainer, accuracies, losses, best, epochs):
+    trainer = fit_accuracies(make_trainer, accuracies, losses)
+    assert epoch_of(trainer.checkpoint_callback.best_model_path) == best
+    assert trainer.current_epoch == epochs
+
+
+def test_a_resumed_run_breaks_ties_as_the_uninterrupted_one(make_trainer):
+    accuracies, losses = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0], [0.9, 0.3, 0.5, 0.4, 0.2, 0.1]
+    whole = fit_accuracies(make_trainer, accuracies, losses, "whole")
+    assert whole.current_epoch == 4
+    first = fit_accuracies(make_trainer, accuracies, losses, "parts", max_epochs=3)
+    last = first.checkpoint_callback.last_model_path
+    second = fit_accuracies(make_trainer, accuracies, losses, "parts", resume=last)
+    assert second.current_epoch == 4
+    assert epoch_of(second.checkpoint_callback.best_model_path) == 1
+    assert counts_of(whole) == counts_of(second)
+
+
+def counts_of(trainer):
+    """Return what the callbacks of the last checkpoint count."""
+    last = torch.load(trainer.checkpoint_callback.last_model_path, weights_only=True)
+    names = ("best_loss", "best_step", "wait_count")
+    states = last["callbacks"].values()
+    return [(name, state[name]) for name in names for state in states if name in state]
+
+
+def test_patience_also_counts_steps(make_trainer):
+    losses = [0.5, *[0.9] * 9]
+    early_stopping = ValidationEarlyStopping(2, patience_steps=10)
+    trainer = make_trainer(max_epochs=10, callbacks=early_stopping, enable_checkpointing=False)
+    trainer.fit(TinyTask(losses), TinyData())
+    assert trainer.global_step == 2 + 10
+
+
+def test_a_larger_patience_continues_a_stopped_run(make_trainer):
+    losses = [0.5, *[0.9] * 9]
+    for patience, epochs in ((1, 2), (4, 5)):
+        callbacks = [BestCheckpoint(), ValidationEarlyStopping(patience, patience_steps=0)]
+        trainer = make_trainer(max_epochs=10, callbacks=callbacks)
+        last = Path(trainer.default_root_dir, "checkpoints", "last.ckpt")
+        trainer.fit(TinyTask(losses), TinyData(), ckpt_path=str(last) if last.exists() else None)
+        assert trainer.current_epoch == epochs
 
 
 def test_a_nan_loss_stops_training_before_the_weights_change(task, data, make_trainer):

@@ -41,8 +41,9 @@ def fit(task, data, make_trainer):
 REACHED = "max_epochs=5 or max_steps=-1 is reached"
 LIMITS = {
     "early stopping": (
-        lambda: ValidationEarlyStopping(patience=1), lambda: ValidationEarlyStopping(patience=3),
-        {}, "stopped early by val/loss, with a patience of 1 validations",
+        lambda: ValidationEarlyStopping(patience=1, patience_steps=0),
+        lambda: ValidationEarlyStopping(patience=3, patience_steps=0),
+        {}, "stopped early by val/loss, with a patience of 1 validations and 0 steps",
     ),
     "time budget": (
         lambda: TimeBudget(1e-9), lambda: TimeBudget(60.0),
@@ -84,8 +85,10 @@ def test_a_larger_limit_trains_further(name, fit):
 
 
 def test_a_limit_counts_after_the_minimum_number_of_epochs(fit):
-    trainer, _ = fit(ValidationEarlyStopping(patience=1))
-    resumed, reason = fit(ValidationEarlyStopping(patience=1), last=last_of(trainer), min_epochs=4)
+    trainer, _ = fit(ValidationEarlyStopping(patience=1, patience_steps=0))
+    resumed, reason = fit(
+        ValidationEarlyStopping(patience=1, patience_steps=0), last=last_of(trainer), min_epochs=4
+    )
     assert resumed.current_epoch == 4
     assert reason is None
 
