@@ -15,9 +15,17 @@ from rnn_lab.tasks.forecasting.calibration import conformalize
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.metrics import INTERVALS, Forecast, interval_levels
 from rnn_lab.tasks.forecasting.outputs import LEVELS
-from rnn_lab.training.reports import get_datamodule, report_path, save_figure, should_write
+from rnn_lab.training.reports import (
+    get_datamodule,
+    report_path,
+    save_figure,
+    should_write,
+    wandb_loggers,
+)
 
 EDGES = np.linspace(-6, 6, 241)  # bins of residuals in training std; residuals beyond are clipped
+
+COLUMNS = ("series", "time", "step", "forecast", "actual")
 
 
 class ForecastReport(Callback):
@@ -111,7 +119,10 @@ class ForecastReport(Callback):
             task.train(training)
         if split == "test" and forecast.quantiles is None and task.calibration is not None:
             forecast = conformalize(forecast, batch.past, task.calibration, LEVELS)
-        save_figure(plot_forecasts(to_panels(windows, rows, batch, forecast)), trainer, name)
+        panels = to_panels(windows, rows, batch, forecast)
+        save_figure(plot_forecasts(panels), trainer, name)
+        for logger in wandb_loggers(trainer):
+            logger.log_table(f"{split}/forecasts", columns=list(COLUMNS), data=to_rows(panels))
 
 
 def evenly_spaced(size: int, count: int) -> np.ndarray:
@@ -163,6 +174,17 @@ def to_panels(windows: Any, rows: np.ndarray, batch: WindowBatch, forecast: Fore
     return panels
 
 
+def to_rows(panels: list[Any]) -> list[list[Any]]:
+    """Convert panels to rows of a table with the columns `COLUMNS`, one per forecast step."""
+    return [
+        [panel.title, str(time), step, _to_json(forecast), _to_json(value)]
+        for panel in panels
+        for step, (time, forecast, value) in enumerate(
+            zip(panel.times, panel.point, panel.future, strict=True), start=1
+        )
+    ]
+
+
 def _applies(trainer: Trainer, task: LightningModule) -> bool:
     """Return whether there is something to report, the same on every process."""
     if trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
@@ -177,6 +199,6 @@ def _reduce(trainer: Trainer, counts: torch.Tensor) -> np.ndarray:
     return counts.cpu().numpy()
 
 
-def _to_json(value: torch.Tensor) -> float | None:
+def _to_json(value: torch.Tensor | np.floating[Any]) -> float | None:
     number = float(value)
     return number if math.isfinite(number) else None

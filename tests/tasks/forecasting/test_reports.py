@@ -18,6 +18,7 @@ from rnn_lab.models import (
 from rnn_lab.tasks.forecasting.metrics import ForecastErrors
 from rnn_lab.tasks.forecasting.options import OutputOptions
 from rnn_lab.tasks.forecasting.reports import EDGES, ForecastReport
+from rnn_lab.training import OfflineWandbLogger
 
 HORIZON, CHANNELS = 4, 2
 
@@ -221,3 +222,23 @@ def test_two_processes_count_every_window_once(make_trainer, no_plots):
     assert two["scores"] == pytest.approx(one["scores"], rel=1e-5)
     for name, steps in one["by_step"].items():
         assert two["by_step"][name] == pytest.approx(steps, rel=1e-5)
+
+
+def test_forecasts_are_logged_to_wandb_as_a_table(make_trainer, no_plots, monkeypatch):
+    tables = []
+    for name in ("log_metrics", "log_graph", "log_hyperparams"):
+        monkeypatch.setattr(OfflineWandbLogger, name, lambda *args, **options: None)
+    monkeypatch.setattr(
+        OfflineWandbLogger,
+        "log_table",
+        lambda self, key, columns, data: tables.append((key, columns, data)),
+    )
+    logger = OfflineWandbLogger(mode="disabled")
+    make_trainer(callbacks=ForecastReport(panels=2), logger=logger).test(
+        LastValueForecaster(**SIZES), series(), verbose=False
+    )
+    ((key, columns, rows),) = tables
+    assert key == "test/forecasts"
+    assert columns == ["series", "time", "step", "forecast", "actual"]
+    assert [row[2] for row in rows] == [1, 2, 3, 4] * 2
+    assert len({row[3] for row in rows[:HORIZON]}) == 1  # the last value is repeated
