@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from rnn_lab.errors import UserError
 
-Options = TypeVar("Options")
+if TYPE_CHECKING:  # typeshed has no module at run time
+    from _typeshed import DataclassInstance
+
+Options = TypeVar("Options", bound="DataclassInstance")
 
 
 def as_options(cls: type[Options], value: Options | Mapping[str, Any] | None) -> Options:
@@ -19,29 +23,56 @@ def as_options(cls: type[Options], value: Options | Mapping[str, Any] | None) ->
 
     Raises:
         UserError: If it is none of these, or the mapping has a key that is no field.
+        TypeError: If a field has a value of another type than it takes.
     """
     if isinstance(value, cls):
+        _check_types(cls, vars(value))
         return value
     if value is None:
         return cls()
     if not isinstance(value, Mapping):
         raise UserError(f"expected {cls.__name__} or a mapping, got {type(value).__name__}")
-    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    names = [field.name for field in fields(cls)]
     unknown = sorted(set(value) - set(names))
     if unknown:
         raise UserError(
             f"{cls.__name__} has no option {unknown[0]!r}; its options are {', '.join(names)}"
         )
+    _check_types(cls, value)
     return cls(**value)
 
 
-def option_group(cls: type, argument: str) -> type | None:
+def _check_types(cls: Any, values: Mapping[str, Any]) -> None:
+    """Check the values of fields that take numbers, strings, truth values or None."""
+    hints = get_type_hints(cls)
+    for name, value in values.items():
+        if not fits(value, hints[name]):
+            expected = getattr(hints[name], "__name__", str(hints[name]))
+            raise TypeError(f"{cls.__name__}.{name} must be {expected}, got {value!r}")
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Return whether a value has the type of an argument that takes a number, a string or None.
+
+    An argument of any other type accepts every value. A whole number is also a float.
+    """
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in args
+    if origin in (Union, UnionType):
+        return any(fits(value, arg) for arg in args)
+    if hint is float:
+        return type(value) in (int, float)
+    return hint not in (str, int, bool, NoneType) or type(value) is hint
+
+
+def option_group(cls: Any, argument: str) -> Any:
     """Return the dataclass that an argument of a constructor takes; None if it takes none."""
     try:
-        hint = get_type_hints(cls.__init__).get(argument)  # type: ignore[misc]
+        hint = get_type_hints(cls.__init__).get(argument)
     except (AttributeError, NameError, TypeError):
         return None
-    return next((each for each in (hint, *get_args(hint)) if is_dataclass(each)), None)  # type: ignore[return-value]
+    return next((each for each in (hint, *get_args(hint)) if is_dataclass(each)), None)
 
 
 def plain_options(value: Any) -> Any:

@@ -8,8 +8,8 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module, invalidate_caches
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jsonargparse import Namespace
 from lightning import LightningDataModule
@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from rnn_lab.core.options import option_group
+from rnn_lab.core.options import fits, option_group
 from rnn_lab.errors import UserError
 from rnn_lab.io.plugins import plugins
 
@@ -169,7 +169,7 @@ def _check_arguments(cls: Any, arguments: Mapping[str, Any], source: str) -> Non
     hints = _hints(cls)
     own = cls.__module__.startswith("rnn_lab.")  # whose annotations are exact
     for name, argument in arguments.items():
-        if own and not _fits(argument, hints.get(name, Any)):
+        if own and not fits(argument, hints.get(name, Any)):
             raise UserError(f"{name} of {cls.__name__} in {source} cannot be {argument!r}"[:300])
         group = option_group(cls, name)
         if group is not None and isinstance(argument, Mapping) and "class_path" not in argument:
@@ -242,18 +242,6 @@ def _takes_class(hint: Any, cls: type) -> bool:
     if args and origin not in (type, Callable):
         return any(_takes_class(arg, cls) for arg in args)
     return True
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Return whether a value has the type of an argument that takes a number, a string or None."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in args
-    if origin in (Union, UnionType):
-        return any(_fits(value, arg) for arg in args)
-    if hint is float:
-        return type(value) in (int, float)
-    return hint not in (str, int, bool, NoneType) or type(value) is hint
 
 
 def _is_plain(hint: Any) -> bool:

@@ -1,6 +1,8 @@
 """Groups of options survive a checkpoint, and wrong ones are refused in one line."""
 
-from dataclasses import asdict, dataclass
+import inspect
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -8,7 +10,8 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
-from rnn_lab.core.options import as_options, plain_options
+from rnn_lab import datamodules, models
+from rnn_lab.core.options import as_options, fits, option_group, plain_options
 from rnn_lab.core.task import StepOutput, Task
 from rnn_lab.core.trusted_imports import check_class_paths
 from rnn_lab.errors import UserError
@@ -62,6 +65,43 @@ def test_a_mapping_sets_the_fields_it_names():
 def test_other_values_and_unknown_fields_are_refused(value, message):
     with pytest.raises(UserError, match=message):
         as_options(Group, value)
+
+
+@pytest.mark.parametrize("options", [{"size": "3"}, {"size": True}, {"size": None}, {"label": 3}])
+def test_a_value_of_another_type_is_refused_by_the_name_of_its_field(options):
+    (name,) = options
+    for value in (options, Group(**options)):
+        with pytest.raises(TypeError, match=f"^Group.{name} must be "):
+            as_options(Group, value)
+
+
+GROUPS = {
+    f"{group.__module__}.{group.__name__}": group
+    for module in (models, datamodules)
+    for cls in (getattr(module, name) for name in module.__all__)
+    for group in (option_group(cls, name) for name in inspect.signature(cls).parameters)
+    if group is not None
+}
+
+
+@pytest.mark.parametrize("name", sorted(GROUPS))
+def test_the_defaults_of_every_group_have_the_types_of_its_fields(name):
+    group = GROUPS[name]
+    required = [
+        each.name
+        for each in fields(group)
+        if each.default is MISSING and each.default_factory is MISSING
+    ]
+    if not required:
+        assert as_options(group, group()) == group()
+
+
+@pytest.mark.parametrize("name", sorted(GROUPS))
+def test_every_field_of_every_group_names_itself_if_its_value_has_another_type(name):
+    for field, hint in get_type_hints(GROUPS[name]).items():
+        if not fits(b"", hint):
+            with pytest.raises(TypeError, match=f"{field} must be "):
+                as_options(GROUPS[name], {field: b""})
 
 
 def test_plain_options_convert_groups_at_any_depth():
