@@ -1,7 +1,8 @@
 """An experiment framework for recurrent networks on PyTorch Lightning.
 
-Models, data modules, the classes of the textbook (cells, encoders, decoders, attention) and `load`
-can be imported from here. They are imported lazily: `import rnn_lab` alone does not load torch.
+Models, data modules, their groups of options, the classes of the textbook (cells, encoders,
+decoders, attention) and `load` can be imported from here. They are imported lazily: `import
+rnn_lab` alone does not load torch.
 """
 
 from importlib import import_module
@@ -11,21 +12,39 @@ __version__ = "0.1.0"
 
 _PUBLIC_MODULES = ("models", "datamodules")
 _MODULE_OF = {
+    "ActivationRegularization": "tasks.language_modeling.options",
     "Attention": "nn",
     "AttentionDecoder": "nn",
+    "Columns": "tasks.forecasting.files",
+    "Covariates": "tasks.forecasting.options",
     "Decoder": "nn",
+    "DecoderConfig": "tasks.translation.options",
     "Encoder": "nn",
+    "EncoderConfig": "tasks.translation.options",
+    "EncoderOptions": "tasks.forecasting.options",
+    "GenerationConfig": "nn",
+    "Initialization": "tasks.text_classification.models",
     "LSTMWithLayerNorm": "nn",
     "LabDataModule": "core.datamodule",
+    "LossConfig": "classification.loss",
+    "OutputOptions": "tasks.forecasting.options",
     "Predictor": "core.predictor",
     "RecordPredictor": "core.predictor",
+    "ScheduledSampling": "nn",
     "SentimentDataset": "tasks.text_classification.textbook",
     "Seq2Seq": "nn",
+    "Seq2SeqDropouts": "nn",
+    "SplitConfig": "text.split",
     "StepOutput": "core.task",
     "Task": "core.task",
+    "TextColumns": "tasks.text_classification.data",
+    "TextLossConfig": "tasks.text_classification.models",
+    "TokenizerConfig": "text.tokenizer",
+    "TranslationTokenizerConfig": "tasks.translation.tokenizer",
+    "TruncatingTokenizerConfig": "tasks.text_classification.tokenizer",
     "UserError": "errors",
-    "configure_cpu": "core.cpu",
     "collate_variable_length": "tasks.text_classification.textbook",
+    "configure_cpu": "core.cpu",
     "load": "core.loading",
     "train_forecaster": "tasks.forecasting.textbook",
 }
@@ -35,7 +54,7 @@ def __getattr__(name: str) -> Any:
     if name == "__all__":  # for `help` and completion; imports all models and data modules
         exports = (import_module(f"rnn_lab.{module}").__all__ for module in _PUBLIC_MODULES)
         return sorted({*_MODULE_OF, *(name for names in exports for name in names)})
-    candidates = _PUBLIC_MODULES if name[0].isupper() else ()
+    candidates = _PUBLIC_MODULES if name[:1].isupper() else ()
     for path in [_MODULE_OF[name]] if name in _MODULE_OF else candidates:
         module = import_module(f"rnn_lab.{path}")
         if hasattr(module, name):

@@ -1,6 +1,7 @@
 """The import structure: layers import only lower layers, tasks are independent, imports cheap."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -149,8 +150,22 @@ def test_textbook_classes_models_and_data_modules_are_exported_by_the_package():
     assert wanted <= set(dir(rnn_lab))
     for name in rnn_lab.__all__:
         assert getattr(rnn_lab, name).__name__ == name
-    with pytest.raises(AttributeError, match="no attribute 'Absent'"):
-        rnn_lab.Absent  # noqa: B018
+    for name in ("Absent", "absent", ""):
+        with pytest.raises(AttributeError, match=f"no attribute '{name}'"):
+            getattr(rnn_lab, name)
+
+
+def test_groups_of_options_in_signatures_are_exported_by_the_package():
+    import rnn_lab
+    from rnn_lab import datamodules, models
+    from rnn_lab.core.options import option_group
+
+    for module in (models, datamodules):
+        for cls in (getattr(module, name) for name in module.__all__):
+            for argument in inspect.signature(cls).parameters:
+                group = option_group(cls, argument)
+                if group is not None and group.__name__ != "Dropouts":  # one in each task
+                    assert getattr(rnn_lab, group.__name__) is group
 
 
 @pytest.mark.slow
