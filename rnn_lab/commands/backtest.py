@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +24,10 @@ from rnn_lab.tasks.forecasting.backtest import (
     baselines,
     to_rows,
 )
+from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
+from rnn_lab.tasks.forecasting.forecast_table import ForecastTable, SeriesErrors
+from rnn_lab.tasks.forecasting.metrics import Forecast
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.forecasting.reader import SeriesReader
 from rnn_lab.tasks.forecasting.reports import evenly_spaced, to_panels
@@ -67,14 +71,24 @@ def main(options: Sequence[str]) -> None:
     folder = Path(args.output) if args.output else _output_dir(args.ckpt_path)
     models = _models(args, data, folder)
     results: list[Result] = []
-    for result in backtest({**models, **baselines(data)}, data, args.recalibrate_every):
-        results.append(result)
-        log.info("%s: MSE %.4f", result.name, float(result.errors.compute()["mse"]))
+    test = data.split("test")
+    by_series = SeriesErrors(test)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(results, folder / "backtest.csv")
+    with ForecastTable(folder / "forecasts.parquet", test) as table:
+
+        def record(name: str, batch: WindowBatch, forecast: Forecast) -> None:
+            by_series.add(name, batch, forecast)
+            table.add(name, batch, forecast)
+
+        everything = {**models, **baselines(data)}
+        for result in backtest(everything, data, args.recalibrate_every, record):
+            results.append(result)
+            log.info("%s: MSE %.4f", result.name, float(result.errors.compute()["mse"]))
+    _write(list(to_rows(results)), folder / "backtest.csv")
+    _write(list(by_series.rows()), folder / "backtest_by_series.csv")
     _plot(next(iter(models.values())), data, results, folder)
     Console().print(_table(results))
-    log.info("wrote errors by step and plots to %s", folder)
+    log.info("wrote forecasts, errors by step and by series, and plots to %s", folder)
 
 
 def _parser() -> BacktestParser:
@@ -211,12 +225,13 @@ def _refit(args: Namespace, folder: Path) -> Callable[[int, list[str]], Forecast
     return refit
 
 
-def _write(results: Sequence[Result], path: Path) -> None:
-    rows = list(to_rows(results))
+def _write(rows: Sequence[dict[str, object]], path: Path) -> None:
+    """Write a table; undefined values are empty."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow({k: "" if value != value else value for k, value in row.items()})
 
 
 def _plot(
@@ -248,4 +263,6 @@ def _table(results: Sequence[Result]) -> Table:
 
 
 def _cell(metric: str, value: float) -> str:
+    if math.isnan(value):
+        return ""
     return f"{value:.1%}" if metric.startswith("coverage") else f"{value:.3f}"

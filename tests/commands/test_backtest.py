@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from forecast_runs import (
@@ -166,3 +167,46 @@ def test_invalid_options_are_refused_in_one_line(checkpoint, tmp_path, capsys, o
 def test_a_missing_checkpoint_is_refused(capsys, tmp_path):
     line = error_line(capsys, "backtest", "--ckpt_path", tmp_path / "nope.ckpt")
     assert "nope.ckpt does not exist" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rows", "windows"), [(120, 1), (144, 5)])
+def test_monthly_rows_are_trained_backtested_and_forecast(tmp_path, capsys, caplog, rows, windows):
+    """The validation split has one window or five: too few for the 95% interval."""
+    months, noise = np.arange(rows), np.random.default_rng(0).normal(0, 5, rows)
+    passengers = (100 + 2 * months) * (1 + 0.2 * np.sin(months * np.pi / 6)) + noise
+    file = tmp_path / "passengers.csv"
+    dates = pd.date_range("1949-01-01", periods=rows, freq="MS")
+    pd.DataFrame({"month": dates, "passengers": passengers}).to_csv(file, index=False)
+    best = train_model(tmp_path, *SMALL, "--data=ForecastingFiles", f"--data.file={file}",
+                       "--data.columns.time=month", "--data.input_length=24",
+                       "--data.horizon=12", "--test=true")  # fmt: skip
+    assert (run_of(best) / "forecasts.png").exists()
+    capsys.readouterr()
+    assert main(["backtest", f"--ckpt_path={best}", f"--data.file={file}"]) == 0
+    output = capsys.readouterr()
+    assert f"the 95% interval is not calibrated and left empty: a step has {windows} values" in (
+        caplog.text
+    )
+    assert ("the 80% interval is not calibrated" in caplog.text) == (windows < 4)
+    assert "nan" not in output.out
+    results = table(run_of(best) / "backtest/backtest.csv")
+    assert results[0]["model"] == "LSTMForecaster"
+    assert float(results[0]["mse"]) > 0
+    assert {row["coverage_95"] for row in results} == {""}
+    assert (results[0]["coverage_80"] == "") == (windows < 4)
+    by_series = table(run_of(best) / "backtest/backtest_by_series.csv")
+    assert float(by_series[0]["rmse"]) >= float(by_series[0]["mae"]) > 1  # in passengers
+    kept = pd.read_parquet(run_of(best) / "backtest/forecasts.parquet")
+    assert kept["lower_95"].isna().all()
+    assert kept["forecast"].between(0, 1000).all()
+    caplog.clear()
+    answers = tmp_path / "answers.csv"
+    line = ["predict", f"--ckpt_path={best}", f"--input={file}", f"--output={answers}"]
+    assert main(line) == 0
+    assert "the 95% interval is not calibrated and left empty" in caplog.text
+    answer = table(answers)
+    assert len(answer) == 12
+    assert all(row["passengers_lower_95"] == row["passengers_upper_95"] == "" for row in answer)
+    assert all((row["passengers_lower_80"] == "") == (windows < 4) for row in answer)
+    assert all(0 < float(row["passengers"]) < 1000 for row in answer)

@@ -1,5 +1,6 @@
 """Backtest: forecasts from every origin of a split, baselines and evaluated intervals."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,13 +22,15 @@ from rnn_lab.tasks.forecasting.calibration import (
     central_coverage,
     conformal_scores,
     exact_radius,
+    uncalibrated,
 )
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
-from rnn_lab.tasks.forecasting.metrics import Forecast, ForecastErrors
+from rnn_lab.tasks.forecasting.metrics import INTERVALS, Forecast, ForecastErrors
 from rnn_lab.tasks.forecasting.outputs import LEVELS
 from rnn_lab.tasks.forecasting.predictor import CHUNK_SIZE, ForecastPredictor, chunks
 from rnn_lab.tasks.forecasting.windows import Windows
 
+log = logging.getLogger(__name__)
 MAX_SCORES = 1 << 28  # scores kept in memory for rolling intervals: one gigabyte
 
 
@@ -62,24 +65,28 @@ def backtest(
     models: Mapping[str, ForecastPredictor],
     data: ForecastDataModule,
     recalibrate_every: int,
+    record: Callable[[str, WindowBatch, Forecast], None] | None = None,
 ) -> Iterator[Result]:
     """Forecast every window of the test split from what was known at its origin.
 
     Intervals of point forecasts are calibrated on the validation split (split conformal
     prediction). For the first model they are also recalibrated every `recalibrate_every` windows,
     on as many of the latest windows as validation has whose targets all precede the origin
-    (rolling intervals).
+    (rolling intervals). Intervals for which validation has too few values are undefined (NaN);
+    those of the first model are logged.
 
     Args:
         models: Models by name.
         data: The series.
         recalibrate_every: Windows of a series between recalibrations.
+        record: Function that is called with the name of the result, each batch and its forecast.
 
     Yields:
         The result of each model, in order; that of the rolling intervals follows the first.
     """
-    valid, test = data.split("valid"), data.split("test")
-    size = (len(valid) + len(test)) * data.output_dim
+    valid = data.split("valid") if data.has_windows("valid") else None
+    test = data.split("test")
+    size = (len(test) + (0 if valid is None else len(valid))) * data.output_dim
     for number, (name, model) in enumerate(models.items()):
         needs_calibration = not (
             model.task.output.probabilistic or isinstance(model, PeriodicallyRefitForecaster)
@@ -87,33 +94,62 @@ def backtest(
         rolling = needs_calibration and number == 0 and size <= MAX_SCORES
         points: list[Tensor] = []
         if needs_calibration:
-            calibrate(model, valid, name, points if rolling else None)
-        errors = ForecastErrors(data.horizon, quantiles=True)
+            calibrate(model, data, valid, name, points if rolling else None)
+        if needs_calibration and number == 0:
+            assert model.calibration is not None
+            for message in uncalibrated(model.calibration, INTERVALS):
+                log.warning("%s: %s", name, message)
+        recorder = _Recorder(name, data.horizon, record)
         for rows in progress(chunks(test), f"{name} on test"):
             batch, forecast = model.forecast(test, rows)
-            errors.update(forecast, batch)
+            recorder.add(batch, forecast)
             if rolling:
                 points.append(forecast.point.cpu())
-        yield Result(name, errors)
-        if rolling:
-            errors = rolling_intervals(torch.cat(points), valid, test, recalibrate_every)
-            yield Result(f"{name}, rolling intervals", errors)
+        yield Result(name, recorder.errors)
+        if rolling and valid is not None:
+            recorder = _Recorder(f"{name}, rolling intervals", data.horizon, record)
+            rolling_intervals(torch.cat(points), valid, test, recalibrate_every, recorder)
+            yield Result(recorder.name, recorder.errors)
+
+
+class _Recorder:
+    """Evaluate the forecasts of a model, and pass them on."""
+
+    def __init__(
+        self,
+        name: str,
+        horizon: int,
+        record: Callable[[str, WindowBatch, Forecast], None] | None,
+    ) -> None:
+        self.name, self._record = name, record
+        self.errors = ForecastErrors(horizon, quantiles=True)
+
+    def add(self, batch: WindowBatch, forecast: Forecast) -> None:
+        self.errors.update(forecast, batch)
+        if self._record is not None:
+            self._record(self.name, batch, forecast)
 
 
 def calibrate(
-    model: ForecastPredictor, windows: Windows, name: str, points: list[Tensor] | None = None
+    model: ForecastPredictor,
+    data: ForecastDataModule,
+    windows: Windows | None,
+    name: str,
+    points: list[Tensor] | None = None,
 ) -> None:
     """Calibrate the intervals of a model on windows.
 
     Args:
         model: Model of point forecasts.
-        windows: Held-out windows.
+        data: The series.
+        windows: Held-out windows; None if there are none.
         name: Name of the model in the progress bar.
         points: List to which the forecasts are appended, `(batch, horizon, channels)` each.
     """
-    calibration = Calibration(windows.horizon, len(windows.panel.targets)).to(model.task.device)
+    calibration = Calibration(data.horizon, data.channels).to(model.task.device)
     model.calibration = None
-    for rows in progress(chunks(windows), f"{name} on validation"):
+    for rows in () if windows is None else progress(chunks(windows), f"{name} on validation"):
+        assert windows is not None
         batch, forecast = model.forecast(windows, rows)
         calibration.update(forecast, batch)
         if points is not None:
@@ -122,8 +158,8 @@ def calibrate(
 
 
 def rolling_intervals(
-    points: Tensor, valid: Windows, test: Windows, recalibrate_every: int
-) -> ForecastErrors:
+    points: Tensor, valid: Windows, test: Windows, recalibrate_every: int, recorder: _Recorder
+) -> None:
     """Evaluate point forecasts whose intervals are recalibrated on the latest windows.
 
     Args:
@@ -131,6 +167,7 @@ def rolling_intervals(
         valid: Windows of validation.
         test: Windows of test.
         recalibrate_every: Windows of a series between recalibrations.
+        recorder: Evaluates the forecasts.
     """
     num_valid = len(valid)
     parts = [_scores(points[:num_valid], valid), _scores(points[num_valid:], test)]
@@ -138,7 +175,6 @@ def rolling_intervals(
     spans = zip(_time_spans(valid), _time_spans(test), strict=True)
     begins, ends = (np.concatenate(part) for part in spans)
     by_end = np.argsort(ends, kind="stable")
-    errors = ForecastErrors(test.horizon, quantiles=True)
     rows = np.argsort(begins[num_valid:], kind="stable")
     size = recalibrate_every * len(test.panel.ids)
     for block in (rows[i : i + size] for i in range(0, len(rows), size)):
@@ -147,8 +183,7 @@ def rolling_intervals(
         radius = exact_radius(scores[past_windows[-num_valid:]], central_coverage(LEVELS))
         for chunk in (block[i : i + CHUNK_SIZE] for i in range(0, len(block), CHUNK_SIZE)):
             batch, point = test[chunk].to(torch.device("cpu")), Forecast(points[num_valid + chunk])
-            errors.update(add_intervals(point, batch.past, radius, LEVELS), batch)
-    return errors
+            recorder.add(batch, add_intervals(point, batch.past, radius, LEVELS))
 
 
 def _scores(points: Tensor, windows: Windows) -> np.ndarray:

@@ -19,6 +19,7 @@ from rnn_lab.tasks.forecasting.metrics import Forecast
 
 # Log-spaced histogram of scores from 1e-5 to 1e4; the last bin counts all larger scores.
 BINS, MIN_EXPONENT, DECADES = 2048, -5.0, 9.0
+MIN_STD = 1e-5  # a window with a smaller standard deviation is constant
 MAX_GROUPS = 4096  # histograms at most, one for each step and channel
 
 
@@ -38,11 +39,11 @@ def window_std(past: Tensor) -> Tensor:
         past: Windows, `(batch, input_length, channels)`, NaN where missing.
 
     Returns:
-        `(batch, 1, channels)`, at least 1e-5; 1 if no value was observed.
+        `(batch, 1, channels)`; 1 if the window is constant or has no observed value.
     """
     mean = past.nanmean(1, keepdim=True)
     std = (past - mean).square().nanmean(1, keepdim=True).sqrt()
-    return std.nan_to_num(1).clamp(min=1e-5)
+    return torch.where(std > MIN_STD, std, 1)
 
 
 class Calibration(Metric):

@@ -155,6 +155,11 @@ class ForecastDataModule(LabDataModule):
             )
         return self._windows[name]
 
+    def has_windows(self, name: str) -> bool:
+        """Return whether a split, `valid` or `test`, is long enough for a window."""
+        sizes = self.input_length, self.horizon, self.stride
+        return bool(Bounds.within(self._rows[name], *sizes).counts.any())
+
     @cached_property
     def _values(self) -> FlatValues:
         return FlatValues(self.panel, self.scaler)
