@@ -1,5 +1,6 @@
 """Base class of language models."""
 
+import logging
 import math
 from abc import abstractmethod
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from rnn_lab.nn.functional.state import State, as_tuple, map_state
 from rnn_lab.special_tokens import IGNORE_INDEX
 from rnn_lab.tasks.language_modeling.batch import LMBatch
 from rnn_lab.tasks.language_modeling.options import ActivationRegularization, Dropouts
+
+log = logging.getLogger(__name__)
 
 States = tuple[State, ...]  # one for each layer
 
@@ -90,6 +93,7 @@ class BaseLanguageModel(Task):
             raise UserError(f"init_range must be at least 0, got {self.init_range}")
         if not drop_mult >= 0:
             raise UserError(f"drop_mult must be at least 0, got {drop_mult}")
+        self.hidden_dim, self.embedding_dim = hidden_dim, embedding_dim
         widths = [hidden_dim] * num_layers
         if self.tie_embeddings:
             widths[-1] = embedding_dim
@@ -101,6 +105,16 @@ class BaseLanguageModel(Task):
         self._carried: dict[str, States] = {}  # by stage: the state after the last batch
         self._penalty = torch.zeros(())
         self._lr_scale = 1.0
+
+    def on_fit_start(self) -> None:
+        """Log the size of the last layer if it is not `hidden_dim`."""
+        if self.tie_embeddings and self.hidden_dim != self.embedding_dim:
+            log.info(
+                "the last layer has %d units (embedding_dim), not %d (hidden_dim), because "
+                "the embeddings are tied",
+                self.embedding_dim,
+                self.hidden_dim,
+            )
 
     def _build_layers(self, widths: list[int], dropouts: Dropouts) -> None:
         dropout: type[nn.Module] = VariationalDropout if dropouts.variational else nn.Dropout

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # sacrebleu is imported only where scores are computed
 
 
 class TargetTokenizer(Protocol):
-    """Convert between raw and normalized text; `settings` has `lowercase` and `moses`."""
+    """Convert between raw and normalized text; `settings` has `lowercase`, `moses` and `kind`."""
 
     settings: Any
 
@@ -28,9 +28,10 @@ class TranslationScores(Metric):
 
     `bleu` (tokenization 13a), `chrf` and `ter` compare detokenized text and are 0 to 100;
     `exact_match` is the fraction of translations that equal their normalized reference. If the
-    tokenizer uses the Moses rules, `bleu_tokenized` compares the model's output with the
-    normalized reference, as most papers on Multi30k do. The state is the counts behind each score,
-    so that scores are sacrebleu's own for any division into batches. Scores of no lines are NaN.
+    tokenizer separates punctuation marks (the Moses rules, or `words`), `bleu_tokenized` compares
+    the model's output with the normalized reference, as most papers on Multi30k do. The state is
+    the counts behind each score, so that scores are sacrebleu's own for any division into batches.
+    Scores of no lines are NaN.
 
     Args:
         tokenizer: Tokenizer of the targets; None compares texts unchanged.
@@ -54,7 +55,8 @@ class TranslationScores(Metric):
         }
         if ter:
             self.scorers["ter"] = TER()
-        if tokenizer is not None and tokenizer.settings.moses:
+        settings = tokenizer.settings if tokenizer is not None else None
+        if settings is not None and (settings.moses or settings.kind == "words"):
             self.scorers["bleu_tokenized"] = BLEU(tokenize="none", lowercase=lowercase, force=True)
         for name, scorer in self.scorers.items():
             size = len(_statistics(scorer, [""], [""]))

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from rnn_lab.errors import UserError
 from rnn_lab.special_tokens import BOS_ID, EOS_ID
+from rnn_lab.tasks.translation.detokenization import join_words
 from rnn_lab.text.tokenizer import (
     SPECIAL_TOKENS,
     SUBWORDS,
@@ -208,9 +209,10 @@ class SentenceTokenizer(TextTokenizer):
         return ("" if self.settings.kind == "characters" else " ").join(words)
 
     def detokenize(self, normalized: str) -> str:
-        """Convert normalized text to raw text by undoing the tokenization of the Moses rules."""
-        language = self.settings.moses
-        return normalized if language is None else moses(language).detokenize(normalized)
+        """Convert normalized text to raw text: join words and punctuation marks."""
+        if self.settings.moses is not None:
+            return moses(self.settings.moses).detokenize(normalized)
+        return join_words(normalized) if self.settings.kind == "words" else normalized
 
 
 class TranslationTokenizer:

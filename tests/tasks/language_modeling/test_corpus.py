@@ -35,6 +35,18 @@ def test_notices_state_sizes_and_unknown_words(tmp_path: Path) -> None:
     ]
 
 
+def test_notices_of_characters_count_characters(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    builder = LMCorpusBuilder(TokenizerConfig("characters"))
+    builder.build(tmp_path / "c", {"train": lambda: ["ab"], "valid": lambda: ["b"]})
+    notices = LMCorpus(tmp_path / "c").notices
+    assert [notice.split(",")[0] for notice in notices] == [
+        "the train split has 3 characters",
+        "the valid split has 2 characters",
+        "the vocabulary has 4 characters",
+    ]
+
+
 def test_targets_are_the_next_tokens_and_ignored_after_the_end_of_a_row(tmp_path: Path) -> None:
     split = build(tmp_path / "c", LINES).splits["train"]
     segment = Segment(np.array([0, 3]), np.array([3, 5]), 3, True, 1.0)

@@ -1,5 +1,7 @@
 """The named language models, and the arguments of the configurable one."""
 
+import logging
+
 import pytest
 import torch
 
@@ -13,6 +15,14 @@ VOCAB_SIZE = 11
 def build(cls=LanguageModel, **options):
     torch.manual_seed(0)
     return cls(VOCAB_SIZE, 6, 8, 2, **options)
+
+
+@pytest.mark.parametrize(("embedding_dim", "lines"), [(6, 1), (8, 0)], ids=["other", "equal"])
+def test_a_size_that_tied_embeddings_change_is_logged(caplog, embedding_dim, lines):
+    caplog.set_level(logging.INFO, "rnn_lab")
+    LSTMLanguageModel(VOCAB_SIZE, embedding_dim, 8, 1).on_fit_start()
+    assert len(caplog.messages) == lines
+    assert all("6 units (embedding_dim), not 8" in message for message in caplog.messages)
 
 
 @pytest.mark.parametrize("cls", [LSTMLanguageModel, AWDLSTM])

@@ -11,6 +11,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from torchmetrics import MetricCollection
 
 from rnn_lab.tasks.translation.metrics import TranslationScores
+from rnn_lab.tasks.translation.tokenizer import SentenceTokenizer, SentenceTokenizerConfig
 
 TEXT = "a man in The red hat runs , and two dogs look at him . co-op isn't"
 WORDS = TEXT.split()
@@ -20,7 +21,7 @@ class MosesTokenizer:
     """Lowercase and separate punctuation as Moses does, and undo the latter."""
 
     def __init__(self, lowercase=True, moses="en"):
-        self.settings = SimpleNamespace(lowercase=lowercase, moses=moses)
+        self.settings = SimpleNamespace(lowercase=lowercase, moses=moses, kind="bpe")
 
     def normalize(self, text):
         text = text.lower() if self.settings.lowercase else text
@@ -165,3 +166,16 @@ def test_a_collection_has_every_score_as_a_scalar():
 def test_different_numbers_of_predictions_and_targets_are_refused():
     with pytest.raises(ValueError, match="got 2 predictions for 1 targets"):
         TranslationScores().update(["a", "b"], ["a"])
+
+
+def test_words_are_scored_as_detokenized_text():
+    targets = [f"{word} runs, it's {word}." for word in ("a dog", "the cat", "one man")]
+    tokenizer = SentenceTokenizer.learn(SentenceTokenizerConfig("words"), targets)
+    predictions = [tokenizer.normalize(text) for text in targets]
+    predictions[0] = predictions[0].replace("dog", "cat")
+    detokenized = [text.replace("a dog", "a cat") for text in targets[:1]] + targets[1:]
+    detokenized[0] = "a cat runs, it's a cat."
+    scores = scored(TranslationScores(tokenizer), 3, predictions, targets)
+    assert scores["ter"] == TER().corpus_score(detokenized, [targets]).score
+    assert scores["ter"] < 20
+    assert scores["bleu_tokenized"] < 100
