@@ -10,12 +10,14 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 # Okabe & Ito (2008): distinguishable with color vision deficiency.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 GRAY = "#595959"
+LINE_STYLES = ("-", "--", ":")
+SAME_SCALE = 8.0  # largest ratio of the medians of metrics that share a panel
 Column = Sequence[float | None]
 Curve = tuple[np.ndarray, np.ndarray]  # steps and values
 
 
 def plot_learning_curves(frame: Mapping[str, Column]) -> Figure:
-    """Plot learning curves: losses on the left, validation metrics on the right.
+    """Plot learning curves: a panel of the losses, and one for each scale of validation metrics.
 
     Args:
         frame: Columns of a `metrics.csv` by name, including `step`; None if a row lacks the metric.
@@ -27,12 +29,27 @@ def plot_learning_curves(frame: Mapping[str, Column]) -> Figure:
     curves = {name: points for name, points in curves.items() if len(points[0])}
     losses = {name: c for name, c in curves.items() if name.split("/")[1].startswith("loss")}
     metrics = {n: c for n, c in curves.items() if n.startswith("val/") and n not in losses}
-    panels = [panel for panel in (losses, metrics) if panel] or [{}]
-    figure = Figure(figsize=(4.8 * len(panels), 3.4), dpi=150, layout="constrained")
+    panels = [panel for panel in (losses, *_by_scale(metrics)) if panel] or [{}]
+    figure = Figure(figsize=(5.8 * len(panels), 3.4), dpi=150, layout="constrained")
     row = figure.subplots(1, len(panels), sharex=True, squeeze=False)[0]
     for axes, panel in zip(row, panels, strict=True):
-        _draw_curves(axes, panel, "validation metric" if panel is metrics else "loss")
+        _draw_curves(axes, panel, "validation metric" if panel is not losses else "loss")
     return figure
+
+
+def _by_scale(metrics: Mapping[str, Curve]) -> list[dict[str, Curve]]:
+    """Group metrics that can share an axis: those within 0 and 1, then those of one magnitude."""
+    fractions = {n: c for n, c in metrics.items() if c[1].min() >= 0 and c[1].max() <= 1}
+    others = {n: c for n, c in metrics.items() if n not in fractions}
+    medians = {name: float(np.median(np.abs(values))) for name, (_, values) in others.items()}
+    groups: list[dict[str, Curve]] = [fractions]
+    smallest = 0.0
+    for name in sorted(others, key=medians.__getitem__):
+        if len(groups) == 1 or medians[name] > SAME_SCALE * smallest:
+            groups.append({})
+            smallest = medians[name]
+        groups[-1][name] = others[name]
+    return groups
 
 
 def _points(frame: Mapping[str, Column], name: str) -> Curve:
@@ -43,21 +60,22 @@ def _points(frame: Mapping[str, Column], name: str) -> Curve:
 
 
 def _draw_curves(axes: Axes, panel: Mapping[str, Curve], ylabel: str) -> None:
-    colors = COLORS * 9 if ylabel == "loss" else COLORS[2:] * 9
-    for (name, (steps, values)), color in zip(panel.items(), colors, strict=False):
+    for number, (name, (steps, values)) in enumerate(panel.items()):
+        color = COLORS[number % len(COLORS)]
+        style = LINE_STYLES[number // len(COLORS) % len(LINE_STYLES)]
         if len(steps) > 40:  # plot the running mean over the noisy values
             axes.plot(steps, values, color=color, alpha=0.22, linewidth=0.8)
             steps, values = _running_mean(steps, values, len(steps) // 20)
         marker = "o" if len(steps) <= 40 else ""
         label = name.removeprefix("val/") if ylabel != "loss" else name
-        axes.plot(steps, values, color=color, marker=marker, markersize=3.5, label=label)
+        axes.plot(steps, values, style, color=color, marker=marker, markersize=3.5, label=label)
     axes.set(xlabel="step", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     despine(axes)
     axes.grid(color="#E5E5E5", linewidth=0.8)
     if panel:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
 
 
 def _running_mean(x: np.ndarray, y: np.ndarray, width: int) -> Curve:
@@ -86,7 +104,7 @@ def plot_gradient_decay(curves: Mapping[str, Sequence[float] | np.ndarray]) -> F
     figure = Figure(figsize=(5.6, 3.4), dpi=150, layout="constrained")
     axes = figure.subplots()
     for number, (name, norms) in enumerate(curves.items()):
-        style = ("-", "--", ":")[number // len(COLORS) % 3]
+        style = LINE_STYLES[number // len(COLORS) % len(LINE_STYLES)]
         axes.plot(norms, style, color=COLORS[number % len(COLORS)], label=name)
     axes.set(xlabel="steps between input and output", ylabel="relative gradient norm")
     axes.set(yscale="log", xlim=(0, None))

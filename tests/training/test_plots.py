@@ -26,6 +26,22 @@ def test_losses_and_validation_metrics_have_a_panel_each():
     assert (left.get_ylabel(), right.get_ylabel()) == ("loss", "validation metric")
 
 
+def test_metrics_of_different_scales_have_a_panel_each():
+    scales = {"bleu": 30.0, "chrf": 60.0, "exact_match": 0.2, "f1": 0.9, "perplexity": 900.0}
+    columns = {f"val/{name}": [value, value * 1.01] for name, value in scales.items()}
+    panels = render(plot_learning_curves({"step": [0, 1], **columns})).axes
+    labels = [axes.get_legend_handles_labels()[1] for axes in panels]
+    assert labels == [["exact_match", "f1"], ["bleu", "chrf"], ["perplexity"]]
+
+
+def test_ten_curves_of_a_panel_are_distinct_and_beside_their_legend():
+    columns = {f"val/m{i}": [0.1 * i, 0.1] for i in range(10)}
+    (axes,) = render(plot_learning_curves({"step": [0, 1], **columns})).axes
+    styles = {(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}
+    assert len(styles) == 10
+    assert axes.get_legend().get_window_extent().x0 >= axes.get_window_extent().x1
+
+
 def test_a_step_logged_twice_is_plotted_with_the_later_value():
     frame = {"step": [0.0, 1.0, 2.0, 1.0], "train/loss": [0.9, 0.8, 0.7, 0.5]}
     (axes,) = plot_learning_curves(frame).axes
