@@ -166,7 +166,8 @@ def test_class_weights_in_the_loss_may_be_those_of_the_data():
     loss = TextLossConfig(class_weights="balanced")
     model = TextClassifier(VOCABULARY, num_classes=2, loss=loss)
     data = SimpleNamespace(class_counts=[10, 30], num_classes=2)
-    model.trainer = SimpleNamespace(datamodule=data)
+    strategy = SimpleNamespace(precision_plugin=None)
+    model.trainer = SimpleNamespace(datamodule=data, strategy=strategy)
     model.setup("test")
     torch.testing.assert_close(model.class_weights, torch.tensor([2.0, 2 / 3]))
     data.class_counts = [10, 0]
