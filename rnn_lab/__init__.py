@@ -43,6 +43,7 @@ _MODULE_OF = {
     "TranslationTokenizerConfig": "tasks.translation.tokenizer",
     "TruncatingTokenizerConfig": "tasks.text_classification.tokenizer",
     "UserError": "errors",
+    "build": "commands._build",
     "collate_variable_length": "tasks.text_classification.textbook",
     "configure_cpu": "core.cpu",
     "load": "core.loading",

@@ -101,6 +101,7 @@ class LabCLI(LightningCLI):
             trainer_defaults=dict(TRAINER_DEFAULTS),
             seed_everything_default=42,
             parser_class=LabParser,
+            parser_kwargs={"prog": "rnn-lab"},
             subclass_mode_model=True,
             subclass_mode_data=True,
             args=[args[0], *(arg for option in options for arg in option)],

@@ -14,6 +14,7 @@ def configure_logging() -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     log.setLevel(logging.INFO if not _get_rank() else logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # asked for
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # not needed
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval")  # per epoch

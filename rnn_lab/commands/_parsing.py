@@ -27,10 +27,12 @@ class ConciseErrorsMixin:
     def parse_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Any:
         """Parse a command line; errors name its options as they are written there."""
         if isinstance(args, list) and not _line.get():
-            from rnn_lab.commands._spelling import as_declared
+            from rnn_lab.commands._spelling import as_declared, check_aliases
 
             actions = vars(self)["_option_string_actions"]
-            args = [arg for each in as_declared(split_options(args), actions) for arg in each]
+            options = as_declared(split_options(args), actions)
+            check_aliases(options, actions)
+            args = [arg for option in options for arg in option]
         token = _line.set(_line.get() or tuple(args or ()))
         try:
             return super().parse_args(args, *rest, **kwargs)  # type: ignore[misc]

@@ -42,6 +42,19 @@ def as_declared(options: Options, actions: Mapping[str, Action]) -> Options:
     ]
 
 
+def check_aliases(options: Options, actions: Mapping[str, Action]) -> None:
+    """Check that an option with two names is not given by both.
+
+    Raises:
+        UserError: If it is.
+    """
+    names: dict[int, str] = {}
+    for option in options:
+        key = option[0].partition("=")[0]
+        if key in actions and names.setdefault(id(actions[key]), key) != key:
+            raise UserError(f"give {names[id(actions[key])]} or {key}, not both")
+
+
 def with_flags(options: Options, named_class: Callable[[str], type | None]) -> Options:
     """Set flags of model and data without a value to true.
 

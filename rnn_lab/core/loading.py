@@ -158,7 +158,9 @@ def _copy(task: Any, weights: dict[str, torch.Tensor], path: str) -> None:
     try:
         task.load_state_dict(weights)
     except Exception as error:  # the names are untrusted and can raise any exception
-        raise UserError(f"the weights of {path} do not match: {error}") from error
+        first, *others = str(error).splitlines()[1:] or [str(error)]
+        more = f" (and {len(others)} more differences)" if others else ""
+        raise UserError(f"the weights of {path} do not match: {first.strip()}{more}") from error
 
 
 def _check_values(task: Any, checkpoint: Checkpoint) -> None:

@@ -164,3 +164,22 @@ def test_an_unreadable_file_is_reported(content, message, capsys):
     args = ["--data=TextFiles", "--data.train=own.csv", "--model=LSTMClassifier"]
     assert message in error_of(capsys, "fit", *args)
     assert not Path("runs").exists()
+
+
+def test_the_profiler_prints_its_report(caplog):
+    args = ["--trainer.profiler=simple", "--trainer.fast_dev_run"]
+    assert run("fit", *REVIEWS, *SIZES, *args) == 0
+    assert "Profiler Report" in caplog.text
+
+
+def test_other_sizes_than_those_of_a_checkpoint_are_reported_briefly(trained, capsys):
+    line = error_of(capsys, "test", "--ckpt_path", BEST, "--model.hidden_dim=32")
+    assert "size mismatch for " in line
+    assert "more differences)" in line
+    assert len(line) < 320
+
+
+def test_the_usage_names_the_program(capsys):
+    with pytest.raises(SystemExit):
+        run("fit", "--help")
+    assert capsys.readouterr().out.startswith("usage: rnn-lab ")

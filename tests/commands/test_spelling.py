@@ -4,7 +4,13 @@ import pytest
 from jsonargparse import ArgumentParser
 
 import rnn_lab
-from rnn_lab.commands._spelling import as_declared, check_known, with_flags, with_underscores
+from rnn_lab.commands._spelling import (
+    as_declared,
+    check_aliases,
+    check_known,
+    with_flags,
+    with_underscores,
+)
 from rnn_lab.errors import UserError
 
 
@@ -75,3 +81,12 @@ def test_an_unknown_option_is_refused_with_what_is_meant(option, hint):
 
 def test_options_of_a_chosen_class_are_left_to_the_parser():
     check_known([["--model.size=1"], ["--model.init_args.size=1"], ["-c", "x"]], actions())
+
+
+def test_an_option_with_two_names_is_given_by_one():
+    parser = ArgumentParser()
+    parser.add_argument("--search.beam_size", "--beam_size", type=int)
+    actions = vars(parser)["_option_string_actions"]
+    check_aliases([["--beam_size=1"], ["--beam_size=2"]], actions)
+    with pytest.raises(UserError, match="give --beam_size or --search"):
+        check_aliases([["--beam_size=3"], ["--search.beam_size", "1"]], actions)
