@@ -151,10 +151,11 @@ def test_the_configurable_model_takes_any_layer_and_pooling(layer, pooling):
 
 def test_class_weights_in_the_loss_may_be_those_of_the_data():
     model = SequenceClassifier(2, num_classes=4, loss=LossConfig(class_weights="balanced"))
-    model.trainer = SimpleNamespace(datamodule=SyntheticChirps(8, 4, 4))
+    strategy = SimpleNamespace(precision_plugin=None)
+    model.trainer = SimpleNamespace(datamodule=SyntheticChirps(8, 4, 4), strategy=strategy)
     model.setup("test")
     torch.testing.assert_close(model.class_weights, torch.ones(4))
-    model.trainer = SimpleNamespace(datamodule=None)
+    model.trainer = SimpleNamespace(datamodule=None, strategy=strategy)
     with pytest.raises(UserError, match="balanced requires a data module"):
         model.setup("test")
 
