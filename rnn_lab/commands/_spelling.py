@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
-from jsonargparse._typehints import ActionTypeHint
-
-from rnn_lab.core.options import option_group
 from rnn_lab.errors import UserError
 
 Options = list[list[str]]
@@ -101,7 +98,8 @@ def _is_bare(option: list[str]) -> bool:
 
 
 def _is_flag(action: Action | None) -> bool:
-    return isinstance(action, ActionTypeHint) and _accepts_bool(vars(action)["_typehint"])
+    hint = None if action is None else vars(action).get("_typehint")  # of jsonargparse
+    return _accepts_bool(hint)
 
 
 def _accepts_bool(hint: Any) -> bool:
@@ -114,6 +112,8 @@ def _is_class_flag(key: str, named_class: Callable[[str], type | None]) -> bool:
     if cls is None:
         return False
     name, _, field = rest.removeprefix("init_args.").partition(".")
+    from rnn_lab.core.options import option_group  # `status` must not import torch
+
     group = option_group(cls, name)
     if group is not None and field:
         hints = get_type_hints(group)
@@ -127,6 +127,8 @@ def _is_class_flag(key: str, named_class: Callable[[str], type | None]) -> bool:
 
 def _is_nested(key: str, actions: Mapping[str, Action]) -> bool:
     """Return whether an option belongs to a class that another option chooses."""
+    from jsonargparse._typehints import ActionTypeHint
+
     parts = key.split(".")
     prefixes = (".".join(parts[:n]) for n in range(1, len(parts)))
     return any(isinstance(actions.get(prefix), ActionTypeHint) for prefix in prefixes)
