@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rnn_lab.errors import UserError
+
 
 @dataclass(frozen=True)
 class Covariates:
@@ -19,6 +21,12 @@ class Covariates:
     future_dim: int = 0
     static_dim: int = 0
     category_sizes: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        sizes = {"future_dim": self.future_dim, "static_dim": self.static_dim}
+        for name, size in {**sizes, "category_sizes": min(self.category_sizes, default=0)}.items():
+            if size < 0:
+                raise UserError(f"covariates.{name} must be at least 0, got {size}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,17 @@ class Dropouts:
     Args:
         layer: Between recurrent layers.
         head: Before the last linear layer.
+
+    Raises:
+        UserError: If a probability is not in [0, 1).
     """
 
     layer: float = 0.2
     head: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, probability in (("layer", self.layer), ("head", self.head)):
+            if not 0 <= probability < 1:
+                raise UserError(
+                    f"dropouts.{name} must be at least 0 and below 1, got {probability}"
+                )

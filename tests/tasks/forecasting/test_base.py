@@ -202,11 +202,6 @@ def test_any_layer_decoding_and_output_can_be_combined(
             {"decoding": "parallel", **encoder(patch_length=2), "hidden_dim": 5},
             "hidden_dim must be even",
         ),
-        (
-            {"dropouts": Dropouts(layer=1.5), "num_layers": 2},
-            "dropout must be at least 0 and below 1, got 1.5",
-        ),
-        ({"dropouts": Dropouts(head=-0.5)}, "dropout probability has to be"),
     ],
 )
 def test_invalid_arguments_are_refused(arguments, message):
