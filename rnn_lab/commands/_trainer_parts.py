@@ -25,7 +25,8 @@ def with_standard_callbacks(
         chosen.append(training.BatchProgressBar())
     chosen += [training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
     chosen.append(training.SmallDataWarning())
-    return [*chosen, training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
+    chosen += [training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
+    return [*chosen, training.AccumulatedGradients(), training.ResumeSWA()]
 
 
 def without(kind: type[Callback], callbacks: Iterable[Callback]) -> list[Callback]:

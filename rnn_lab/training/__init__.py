@@ -10,7 +10,7 @@ from rnn_lab.training.callbacks import (
     ValidationEarlyStopping,
     checkpoint_callback_of,
 )
-from rnn_lab.training.checkpoints import AtomicCheckpointIO, ResumeMidEpoch
+from rnn_lab.training.checkpoints import AtomicCheckpointIO
 from rnn_lab.training.completion import Completion
 from rnn_lab.training.launch import check_world_size
 from rnn_lab.training.loggers import (
@@ -18,6 +18,7 @@ from rnn_lab.training.loggers import (
     configure_loggers,
     read_metrics,
 )
+from rnn_lab.training.mid_epoch import AccumulatedGradients, ResumeMidEpoch, ResumeSWA
 from rnn_lab.training.preemption import Preemption
 from rnn_lab.training.reports import LearningCurves
 from rnn_lab.training.rng_state import RNGStateCheckpoint
@@ -28,6 +29,7 @@ from rnn_lab.training.wandb_logger import OfflineWandbLogger
 
 __all__ = [
     "NTASGD",
+    "AccumulatedGradients",
     "AtomicCheckpointIO",
     "BatchProgressBar",
     "BestCheckpoint",
@@ -41,6 +43,7 @@ __all__ = [
     "Preemption",
     "RNGStateCheckpoint",
     "ResumeMidEpoch",
+    "ResumeSWA",
     "SmallDataWarning",
     "StatusFile",
     "TerminateOnNaN",

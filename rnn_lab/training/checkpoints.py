@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch import Callback, LightningModule, Trainer
 
 import rnn_lab
 from rnn_lab.core.checkpoint import FORMAT, Checkpoint, DamagedCheckpoint
@@ -66,27 +65,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             cause = error if isinstance(error, OSError) else error.__context__ or error
             unchanged = "; the previous file is unchanged" if target.exists() else ""
             raise UserError(f"cannot write {target}: {cause}{unchanged}") from error
-
-
-class ResumeMidEpoch(Callback):
-    """Allow a run to resume within an epoch that ended early, as by `max_steps` or a time budget.
-
-    Lightning stores such an epoch as finished, and resumes neither its rest nor a complete epoch.
-    """
-
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Store the progress of such an epoch as it is stored in the middle of an epoch."""
-        loop = checkpoint.get("loops", {}).get("fit_loop", {})
-        epochs, batches = loop.get("epoch_progress"), loop.get("epoch_loop.batch_progress")
-        if not epochs or batches["is_last_batch"]:
-            return
-        if epochs["current"]["processed"] == epochs["current"]["started"] > 0:
-            for counter in ("total", "current"):
-                epochs[counter]["processed"] -= 1
-                epochs[counter]["completed"] = epochs[counter]["processed"]
-                batches[counter]["completed"] = batches[counter]["processed"] - 1
 
 
 def find_resume_checkpoint(folder: Path) -> Checkpoint | None:

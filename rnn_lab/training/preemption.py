@@ -31,7 +31,7 @@ class Preemption(Callback):
 
     The signal handler only records the signal. Lightning's own handler would save and synchronize
     the processes at any point of the program, where other processes may be in a different
-    collective operation. Here all processes agree after each batch, whichever of them received the
+    collective operation. Here all processes agree after each step, whichever of them received the
     signal. A checkpoint that is saved during validation has the state at the start of validation.
     A resumed run reaches the same weights as an uninterrupted one with the same number of
     processes. The command `rnn-lab` then requeues a SLURM job as its last step.
@@ -48,10 +48,14 @@ class Preemption(Callback):
         connector.register_signal_handlers = signals.install_handlers  # type: ignore[method-assign]
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Save and exit on a signal, unless validation or the end of the epoch is next."""
+        """Save and exit on a signal after an optimizer step.
+
+        If validation or the end of the epoch is next, the run exits there instead.
+        """
         loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
         assert fetcher is not None
         pending = loop.batch_progress.is_last_batch or loop._should_check_val_fx(fetcher)
+        pending |= loop._should_accumulate()  # the gradients would be lost
         if not pending and _resumes_mid_epoch(trainer) and (signum := self._any_received(trainer)):
             self._exit(trainer, signum, save=True)
 

@@ -89,7 +89,11 @@ def digest(name):
     """Return weights, optimizer, schedule and early-stopping state at the end of a run."""
     path = Path("runs/drill", name, "checkpoints/last.ckpt")
     last = torch.load(path, weights_only=True)
-    states = {key: last[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
+    states = {key: last[key] for key in ("state_dict", "optimizer_states")}
+    states["lr_schedulers"] = [
+        {name: value for name, value in schedule.items() if not isinstance(value, str)}
+        for schedule in last["lr_schedulers"]
+    ]
     (patience,) = (
         state
         for key, state in last["callbacks"].items()
@@ -157,6 +161,51 @@ def test_a_preemption_before_or_in_a_mid_epoch_validation_loses_nothing(monkeypa
         assert fit("left", "labels", *often) == 128 + signal.SIGTERM
     assert fit("left", "labels", *often) == 0
     same("whole", "left")
+
+
+SWA = "lightning.pytorch.callbacks.StochasticWeightAveraging"
+AVERAGE = [
+    f"--trainer.callbacks+={SWA}",
+    "--trainer.callbacks.swa_lrs=0.02",
+    "--trainer.callbacks.device=cpu",
+]
+OPTIONS = {  # of the Trainer, and the moments of interruptions
+    "max_steps": (
+        ["--trainer.max_steps=12", "--trainer.max_epochs=-1", "--trainer.limit_val_batches=0"],
+        ["train 1", f"train {LAST - 1}", "train 6"],
+    ),
+    "accumulation": (["--trainer.accumulate_grad_batches=3"], ["train 0", "train 2"]),
+    "accumulation_over_validation": (
+        ["--trainer.accumulate_grad_batches=3", "--trainer.val_check_interval=2"],
+        ["validation-0 0", "train 2"],
+    ),
+    "weight_averaging": (
+        [*AVERAGE, "--trainer.callbacks.swa_epoch_start=1"],
+        ["train 1", "train 6"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_a_preempted_run_reaches_the_same_weights_with_options_of_the_trainer(case, monkeypatch):
+    options, moments = OPTIONS[case]
+    options = ["--model.scheduler=null", *options]
+    assert fit("whole", "labels", *options) == 0
+    for moment in moments:
+        monkeypatch.setenv("KICK", f"{moment} 0 {int(signal.SIGTERM)}")
+        assert fit("left", "labels", *options) == 128 + signal.SIGTERM
+    assert fit("left", "labels", *options) == 0
+    torch.testing.assert_close(digest("left"), digest("whole"), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "often", ["--trainer.val_check_interval=0.4", "--trainer.check_val_every_n_epoch=2"]
+)
+def test_the_last_checkpoint_of_a_finished_run_has_all_steps(often):
+    options = [often, "--trainer.max_epochs=3"]
+    for _ in range(2):  # the second run finds it complete
+        assert fit("whole", "labels", *options) == 0
+        assert digest("whole")["step"] == 3 * LAST
 
 
 @pytest.mark.parametrize("step", [1, 3, LAST - 1, LAST, LAST + 2])
