@@ -12,12 +12,14 @@ def class_metrics(
     Args:
         num_classes: Number of classes.
         multi_label: If True, a row may have several labels. Accuracy is then the fraction of
-            correct decisions over all rows and labels; there is no AUROC and confusion matrix.
+            correct decisions over all rows and labels; there is no AUROC, and a confusion
+            matrix of each label.
     """
     if multi_label:
         return {
             "accuracy": metrics.MultilabelAccuracy(num_classes, average="micro"),
             "f1": metrics.MultilabelF1Score(num_classes),
+            "confusion": metrics.MultilabelConfusionMatrix(num_classes),
         }
     collection: dict[str, Metric | MetricCollection] = {
         "accuracy": metrics.MulticlassAccuracy(num_classes, average="micro"),

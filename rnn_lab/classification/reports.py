@@ -2,13 +2,18 @@
 
 import csv
 import heapq
+import logging
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from rnn_lab.classification.per_class import ClassScores, format_scores, scores_per_class
 from rnn_lab.errors import UserError
+from rnn_lab.io.atomic import atomic_write
 from rnn_lab.training.reports import (
     gather_from_all_ranks,
     get_datamodule,
@@ -18,12 +23,16 @@ from rnn_lab.training.reports import (
     wandb_loggers,
 )
 
+log = logging.getLogger(__name__)
+
 
 class ConfusionPlot(Callback):
-    """Plot the confusion matrix of the test split as `confusion_matrix.png`.
+    """Write the scores of each class of the test split, and plot its confusion matrix.
 
-    Uses the confusion matrix of the task (`task.metrics["test"]["confusion"]`), which is exact over
-    batches and processes; a task without one has no plot.
+    Precision, recall, F1 and support are logged and written to `per_class.csv`; the matrix is
+    plotted as `confusion_matrix.png`, unless a row may have several labels. Uses the confusion
+    matrix of the task (`task.metrics["test"]["confusion"]`), which is exact over batches and
+    processes; a task without one has neither.
     """
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -33,14 +42,25 @@ class ConfusionPlot(Callback):
         matrix = metrics["test"][
             "confusion"
         ].compute()  # on every rank, as it is a collective operation
-        if matrix.ndim != 2 or not should_write(trainer):  # several labels: one matrix per label
+        if not should_write(trainer):
+            return
+        counts, labels = matrix.cpu().numpy(), _labels(trainer, len(matrix))
+        _write_scores(trainer, counts, labels)
+        if counts.ndim == 3:  # several labels: one matrix per label
             return
         from rnn_lab.classification.plots import confusion_matrix
 
-        counts, labels = matrix.cpu().numpy(), _labels(trainer, len(matrix))
         save_figure(confusion_matrix(counts, labels), trainer, "confusion_matrix.png")
         for logger in wandb_loggers(trainer):
             logger.log_confusion_matrix("test/confusion_matrix", counts.tolist(), labels)
+
+
+def _write_scores(trainer: Trainer, counts: np.ndarray, labels: Sequence[str]) -> None:
+    """Log the scores of each class, and write them to `per_class.csv`."""
+    scores = scores_per_class(counts, labels)
+    log.info("scores of each class in the test split:\n%s", format_scores(scores))
+    with atomic_write(report_path(trainer, "per_class.csv")) as file:
+        csv.writer(file).writerows([ClassScores._fields, *scores])
 
 
 class MisclassifiedExamples(Callback):

@@ -73,7 +73,7 @@ def test_data_without_texts_has_only_the_confusion_matrix(task, data, make_train
     trainer = make_trainer(callbacks=[ConfusionPlot(), MisclassifiedExamples()])
     trainer.test(task(), data(texts=False), verbose=False)
     names = {path.name for path in Path(trainer.default_root_dir).iterdir()}
-    assert names == {"metrics.csv", "confusion_matrix.png"}
+    assert names == {"metrics.csv", "confusion_matrix.png", "per_class.csv"}
 
 
 def test_the_confusion_matrix_needs_no_data_module(task, data, make_trainer):
