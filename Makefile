@@ -33,8 +33,8 @@ test: $(READY)  ## Run the test suite, a process on each core
 test-slow: $(READY)  ## Run the tests that take longer, and those on real data
 	$(BIN)/python -m pytest -q $(PARALLEL) -m 'slow or data'
 
-drill: $(READY)  ## Interrupt runs at random moments, 44 times (ten minutes)
-	RNN_LAB_DRILL=11 $(BIN)/python -m pytest -q -s -m slow tests/cluster/test_drill.py
+drill: $(READY)  ## Interrupt runs at random moments, 288 times (half an hour)
+	RNN_LAB_DRILL=12 $(BIN)/python -m pytest -q -s -m slow tests/cluster/test_drill.py
 
 check: lint types test test-slow  ## Everything that must pass before a commit
 
