@@ -22,7 +22,8 @@ def as_options(cls: type[Options], value: Options | Mapping[str, Any] | None) ->
             as a checkpoint stores it; or None for the defaults of all fields.
 
     Raises:
-        UserError: If it is none of these, or the mapping has a key that is no field.
+        UserError: If it is none of these, the mapping has a key that is no field, or a field has
+            another value than its choices.
         TypeError: If a field has a value of another type than it takes.
     """
     if isinstance(value, cls):
@@ -47,8 +48,20 @@ def _check_types(cls: Any, values: Mapping[str, Any]) -> None:
     hints = get_type_hints(cls)
     for name, value in values.items():
         if not fits(value, hints[name]):
-            expected = getattr(hints[name], "__name__", str(hints[name]))
-            raise TypeError(f"{cls.__name__}.{name} must be {expected}, got {value!r}")
+            expected = " or ".join(_describe(hints[name]))
+            is_choice = isinstance(value, str) and "one of" in expected
+            error = UserError if is_choice else TypeError
+            raise error(f"{cls.__name__}.{name} must be {expected}, got {value!r}")
+
+
+def _describe(hint: Any) -> list[str]:
+    """Return the types and choices that an argument takes."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return [f"one of {', '.join(map(str, args))}"]
+    if origin in (Union, UnionType):
+        return [each for arg in args for each in _describe(arg)]
+    return ["None" if hint is NoneType else getattr(hint, "__name__", str(hint))]
 
 
 def fits(value: Any, hint: Any) -> bool:

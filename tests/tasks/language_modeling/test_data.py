@@ -186,7 +186,10 @@ def test_generated_text_depends_on_the_seed():
         ({"eval_batch_size": 0}, "eval_batch_size must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"valid_fraction": 1.0}, "valid_fraction must be between 0 and 1, got 1.0"),
-        ({"tokenizer": {"kind": "letters"}}, "tokenizer.kind must be one of words, whitespace"),
+        (
+            {"tokenizer": {"kind": "letters"}},
+            "kind must be one of words, whitespace",
+        ),
         ({"tokenizer": {"min_freq": 0}}, "tokenizer.min_freq must be at least 1, got 0"),
     ],
 )
