@@ -26,7 +26,8 @@ def with_standard_callbacks(
     chosen += [training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
     chosen.append(training.SmallDataWarning())
     chosen += [training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
-    return [*chosen, training.AccumulatedGradients(), training.ResumeSWA()]
+    chosen += [training.AccumulatedGradients(), training.ResumeSWA()]
+    return [*chosen, training.ResumePlateau()]
 
 
 def without(kind: type[Callback], callbacks: Iterable[Callback]) -> list[Callback]:

@@ -18,7 +18,12 @@ from rnn_lab.training.loggers import (
     configure_loggers,
     read_metrics,
 )
-from rnn_lab.training.mid_epoch import AccumulatedGradients, ResumeMidEpoch, ResumeSWA
+from rnn_lab.training.mid_epoch import (
+    AccumulatedGradients,
+    ResumeMidEpoch,
+    ResumePlateau,
+    ResumeSWA,
+)
 from rnn_lab.training.preemption import Preemption
 from rnn_lab.training.reports import LearningCurves
 from rnn_lab.training.rng_state import RNGStateCheckpoint
@@ -43,6 +48,7 @@ __all__ = [
     "Preemption",
     "RNGStateCheckpoint",
     "ResumeMidEpoch",
+    "ResumePlateau",
     "ResumeSWA",
     "SmallDataWarning",
     "StatusFile",

@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 
 from rnn_lab.errors import UserError
 from rnn_lab.training.completion import Limit
+from rnn_lab.training.mid_epoch import step_plateau_schedules
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,8 @@ class BestCheckpoint(ModelCheckpoint):
                 )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if checkpoint_callback_of(trainer) is self:
+            step_plateau_schedules(trainer)  # before the checkpoint is saved
         complete = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch  # not with max_steps
         if complete or self.monitor in trainer.callback_metrics:
             super().on_train_epoch_end(trainer, pl_module)

@@ -99,3 +99,44 @@ class ResumeSWA(Callback):
                 callback.on_train_epoch_start(trainer, pl_module)
         for group, rate in zip(groups, rates, strict=True):
             group["lr"] = rate
+
+
+class ResumePlateau(Callback):
+    """Save the metrics that learning-rate schedules such as `ReduceLROnPlateau` monitor.
+
+    A run that is resumed between the last validation of an epoch and the end of the epoch does not
+    compute them again.
+    """
+
+    def __init__(self) -> None:
+        self._metrics: dict[str, Tensor] = {}
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the metrics of validations in this epoch."""
+        monitors = [c.monitor for c in trainer.lr_scheduler_configs if c.reduce_on_plateau]
+        values = {name: trainer.callback_metrics.get(name) for name in monitors if name}
+        checkpoint["plateau_metrics"] = {k: v for k, v in values.items() if v is not None}
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._metrics = checkpoint.get("plateau_metrics", {})
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the metrics, after Lightning has discarded them."""
+        trainer._logger_connector._callback_metrics.update(self._metrics)
+        self._metrics = {}
+
+
+def step_plateau_schedules(trainer: Trainer) -> None:
+    """Step the schedules that monitor a metric at the end of an epoch.
+
+    Lightning steps them after the checkpoint of the epoch was saved, and in a resumed epoch never.
+    Call this before the checkpoint is saved; Lightning then leaves them out.
+    """
+    loop = trainer.fit_loop
+    if loop.epoch_loop._num_ready_batches_reached():
+        loop.epoch_loop.update_lr_schedulers("epoch", update_plateau_schedulers=True)
+        loop._restarting = True  # until the end of this epoch

@@ -169,6 +169,8 @@ AVERAGE = [
     "--trainer.callbacks.swa_lrs=0.02",
     "--trainer.callbacks.device=cpu",
 ]
+SCHEDULER = "--model.scheduler"
+PLATEAU = f"{SCHEDULER}=ReduceLROnPlateau"
 OPTIONS = {  # of the Trainer, and the moments of interruptions
     "max_steps": (
         ["--trainer.max_steps=12", "--trainer.max_epochs=-1", "--trainer.limit_val_batches=0"],
@@ -183,13 +185,17 @@ OPTIONS = {  # of the Trainer, and the moments of interruptions
         [*AVERAGE, "--trainer.callbacks.swa_epoch_start=1"],
         ["train 1", "train 6"],
     ),
+    "plateau": (
+        [PLATEAU, f"{SCHEDULER}.patience=0", f"{SCHEDULER}.threshold=1"],
+        ["train 1", f"validation-0 {LAST}"],
+    ),
 }
 
 
 @pytest.mark.parametrize("case", OPTIONS)
 def test_a_preempted_run_reaches_the_same_weights_with_options_of_the_trainer(case, monkeypatch):
     options, moments = OPTIONS[case]
-    options = ["--model.scheduler=null", *options]
+    options = [f"{SCHEDULER}=null", *options]
     assert fit("whole", "labels", *options) == 0
     for moment in moments:
         monkeypatch.setenv("KICK", f"{moment} 0 {int(signal.SIGTERM)}")
