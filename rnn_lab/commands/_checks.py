@@ -190,7 +190,9 @@ def check_same_model(checkpoint: Checkpoint, model: dict[str, Any], resume: bool
 
 def reason_of(error: BaseException) -> str:
     """Return the reason of an error in one line, without what the parser wraps around it."""
-    while isinstance(error.__cause__, ValueError | RuntimeError):
+    while not isinstance(error, UserError) and isinstance(
+        error.__cause__, ValueError | RuntimeError
+    ):
         error = error.__cause__
     size = re.search(r"allocate memory: you tried to allocate (\d+) bytes", str(error))
     if size:
