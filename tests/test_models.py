@@ -82,7 +82,7 @@ def test_a_training_step_never_waits_for_the_device(name):
         optimizer = torch.optim.Adam(model.parameters())
     batch, data = batch_of(model.batch_type), data_of(model.batch_type)
     with Transfers() as transfers:
-        for _ in range(2):  # a language model goes on from its state
+        for _ in range(2):  # a language model continues from its state
             moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
             output = model.step(moved)
             model._meter.update(output.loss, output.num_targets)

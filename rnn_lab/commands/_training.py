@@ -29,7 +29,7 @@ def run(command: str, options: Sequence[str]) -> int:
             from rnn_lab.training.wandb_logger import stopped_by_agent
 
             print_error(str(preempted))
-            if not stopped_by_agent(preempted.signum):  # the job is the agent, which goes on
+            if not stopped_by_agent(preempted.signum):  # the job is the agent, which continues
                 slurm.requeue(print_error)
             return 128 + preempted.signum
     return 0

@@ -74,7 +74,7 @@ def check_encoding(start: bytes, source: str) -> None:
     """Check that a file does not start with the byte order mark of UTF-16 or UTF-32.
 
     Raises:
-        UserError: If it does, as bytes of its lines cannot be told apart.
+        UserError: If it does, as its bytes cannot be split into lines.
     """
     for mark, name in WIDE_ENCODINGS.items():
         if start.startswith(mark):

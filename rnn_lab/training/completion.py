@@ -12,7 +12,7 @@ class Limit(ABC):
 
     @abstractmethod
     def reached(self, trainer: Trainer) -> str | None:
-        """Return the reason to end training with the current limit; None to go on."""
+        """Return the reason to end training with the current limit; None if there is none."""
 
 
 class Completion(Callback):
@@ -20,10 +20,10 @@ class Completion(Callback):
 
     Lightning itself stores `max_epochs` and `max_steps`, but not that early stopping, a time budget
     or another callback has ended a run, and would train an epoch or a step more each time. With a
-    larger limit training goes on.
+    larger limit training continues.
 
     Attributes:
-        reason: Why a resumed run is complete; None if training goes on.
+        reason: Why a resumed run is complete; None if training continues.
     """
 
     def __init__(self) -> None:

@@ -79,7 +79,7 @@ class OfflineWandbLogger(WandbLogger):
     def set_run_dir(self, folder: str, job_type: str | None = None) -> None:
         """Set the folder, the name and group derived from it, and the job type.
 
-        What was set before is kept.
+        Existing values are not replaced.
         """
         self._wandb_init["dir"] = self._save_dir = self._save_dir or folder
         defaults = {

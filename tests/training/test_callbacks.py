@@ -202,7 +202,7 @@ def fit_accuracies(make_trainer, accuracies, losses, folder="run", max_epochs=No
 @pytest.mark.parametrize(
     ("accuracies", "losses", "best", "epochs"),
     [
-        ([0.5, 1.0, 1.0, 1.0, 1.0], [0.9, 0.5, 0.4, 0.3, 0.2], 4, 5),  # the loss goes on falling
+        ([0.5, 1.0, 1.0, 1.0, 1.0], [0.9, 0.5, 0.4, 0.3, 0.2], 4, 5),  # the loss continues to fall
         ([0.5, 1.0, 1.0, 1.0, 1.0], [0.9, 0.5, 0.6, 0.7, 0.2], 1, 4),  # rises: stopped
         ([1.0, 1.0, 0.9, 0.9, 0.9], [0.9, 0.5, 0.1, 0.1, 0.1], 1, 4),  # worse accuracy: no tie
         ([0.0, 0.0, 0.0, 0.0, 0.0], [0.9, 0.5, 0.6, 0.6, 0.6], 1, 5),  # zeros do not stop

@@ -115,7 +115,7 @@ def test_a_run_is_offline_if_the_server_cannot_be_reached(tmp_path):
 
 
 class FakeRun:
-    """The part of a wandb run that these tests use; `calls` records what it was told."""
+    """The part of a wandb run that these tests use; `calls` records its calls."""
 
     def __init__(self, id):
         self.id = id or "new"
