@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeGuard
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -88,6 +89,16 @@ def restore_subwords(
         stored = json.loads(serialized)
     except (TypeError, ValueError, RecursionError) as error:
         raise UserError(f"the subword model is not JSON: {error}") from error
+    _check_parts(stored, json.loads(_new(kind, special, normalizer).to_str()))
+    with _panics_named():
+        model = _checked_model(kind, stored["model"], words, special[UNK_ID])
+        tokenizer = _with_parts(model, normalizer)
+        tokenizer.add_special_tokens(special)
+    return tokenizer
+
+
+def _new(kind: str, special: list[str], normalizer: Any) -> Tokenizer:
+    """Create a tokenizer that has learned nothing: its vocabulary is the special tokens."""
     if kind == "bpe":
         ids = {token: i for i, token in enumerate(special)}
         model: Any = models.BPE(vocab=ids, merges=[], unk_token=special[UNK_ID])
@@ -95,15 +106,17 @@ def restore_subwords(
         model = models.Unigram([(token, 0.0) for token in special], UNK_ID, False)
     tokenizer = _with_parts(model, normalizer)
     tokenizer.add_special_tokens(special)
-    state = json.loads(tokenizer.to_str())
-    _check_parts(stored, state)
-    vocab = stored["model"].get("vocab")
-    if kind == "bpe":
-        state["model"] |= {"vocab": _checked_ids(vocab, words)}
-        state["model"] |= {"merges": _checked_merges(stored["model"].get("merges"), vocab)}
-    else:
-        state["model"] |= {"vocab": _checked_scores(vocab, words)}
-    return _parse(json.dumps(state))
+    return tokenizer
+
+
+def _checked_model(kind: str, stored: dict[str, Any], words: list[str], unk_token: str) -> Any:
+    """Create a model with the stored vocabulary, after checking it."""
+    vocab = stored.get("vocab")
+    if kind == "unigram":
+        return models.Unigram(_checked_scores(vocab, words), UNK_ID, False)
+    ids = _checked_ids(vocab, words)
+    merges = _checked_merges(stored.get("merges"), ids)
+    return models.BPE(vocab=ids, merges=merges, unk_token=unk_token)
 
 
 def _check_parts(stored: Any, expected: dict[str, Any]) -> None:
@@ -134,35 +147,45 @@ def _checked_ids(vocab: Any, words: list[str]) -> dict[str, int]:
     return vocab
 
 
-def _checked_merges(merges: Any, vocab: dict[str, int]) -> list[list[str]]:
+def _checked_merges(merges: Any, vocab: dict[str, int]) -> list[tuple[str, str]]:
     """Check that merges combine two subwords of the vocabulary to a third."""
+    pairs = []
     for merge in merges if isinstance(merges, list) else [None]:
-        match merge:
-            case [str(left), str(right)] if left in vocab and right in vocab:
-                if left + right in vocab:
-                    continue
-        raise UserError(f"the subword model has an invalid merge: {merge!r}"[:200])
-    return merges
+        if not _is_merge(merge, vocab):
+            raise UserError(f"the subword model has an invalid merge: {merge!r}"[:200])
+        pairs.append((merge[0], merge[1]))
+    return pairs
 
 
-def _checked_scores(vocab: Any, words: list[str]) -> list[list[Any]]:
+def _is_merge(merge: Any, vocab: dict[str, int]) -> TypeGuard[list[str]]:
+    if not isinstance(merge, list) or len(merge) != 2:
+        return False
+    left, right = merge
+    if not (isinstance(left, str) and isinstance(right, str)):
+        return False
+    return left in vocab and right in vocab and left + right in vocab
+
+
+def _checked_scores(vocab: Any, words: list[str]) -> list[tuple[str, float]]:
     """Check the logarithms of the probabilities of subwords, in the order of their ids."""
-    pieces = []
+    scores = []
     for item in vocab if isinstance(vocab, list) else [None]:
         match item:
             case [str(piece), int() | float() as score] if math.isfinite(score):
-                pieces.append(piece)
+                scores.append((piece, score))
             case _:
                 raise UserError(f"the subword model has an invalid score: {item!r}"[:200])
-    if pieces != words:
+    if [piece for piece, _ in scores] != words:
         raise UserError("the subwords of the model differ from the vocabulary")
-    return vocab
+    return scores
 
 
-def _parse(serialized: str) -> Tokenizer:
+@contextmanager
+def _panics_named() -> Iterator[None]:
+    """Convert an error of the library, which may be a panic, into a `UserError`."""
     try:
-        return Tokenizer.from_str(serialized)
-    except (KeyboardInterrupt, SystemExit):
+        yield
+    except (UserError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of the library is no Exception
         raise UserError(f"the subword model cannot be restored: {error}") from error

@@ -118,6 +118,7 @@ INVALID = {
                            lambda vocab: [[word, float("nan")] for word, _ in vocab],
                            lambda vocab: [[word, "0"] for word, _ in vocab],
                            lambda vocab: [[i, 0.0] for i, _ in enumerate(vocab)],
+                           lambda vocab: [[word, 10**400] for word, _ in vocab],
                            lambda vocab: [word for word, _ in vocab]],
 }  # fmt: skip
 CASES = [(kind, name, i) for (kind, name), many in INVALID.items() for i in range(len(many))]
@@ -138,27 +139,52 @@ def test_a_model_that_is_no_json_object_is_refused(serialized):
         restored(learn("bpe"), serialized)
 
 
+def failing(error):
+    """Return a class of models that cannot be constructed."""
+
+    class Failing:
+        def __init__(self, *_, **__):
+            raise error
+
+    return Failing
+
+
 def test_a_panic_of_the_library_is_a_user_error(monkeypatch):
     class PanicException(BaseException):
         """What the library raises when its Rust code panics."""
 
-    class Panicking:
-        @staticmethod
-        def from_str(_):
-            raise PanicException("index out of bounds")
-
-    monkeypatch.setattr(module, "Tokenizer", Panicking)
+    tokenizer = learn("bpe")
+    monkeypatch.setattr(module, "_new", lambda *_: tokenizer._model)
+    monkeypatch.setattr(module.models, "BPE", failing(PanicException("index out of bounds")))
     with pytest.raises(UserError, match="cannot be restored: index out of bounds"):
-        module._parse("{}")
+        restored(tokenizer, tokenizer.subwords)
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_while_parsing_is_passed_on(stop, monkeypatch):
-    class Interrupted:
-        @staticmethod
-        def from_str(_):
-            raise stop
-
-    monkeypatch.setattr(module, "Tokenizer", Interrupted)
+def test_an_interrupt_while_restoring_is_passed_on(stop, monkeypatch):
+    tokenizer = learn("bpe")
+    monkeypatch.setattr(module, "_new", lambda *_: tokenizer._model)
+    monkeypatch.setattr(module.models, "BPE", failing(stop()))
     with pytest.raises(stop):
-        module._parse("{}")
+        restored(tokenizer, tokenizer.subwords)
+
+
+@pytest.mark.parametrize("kind", SUBWORDS)
+def test_the_serialized_model_is_parsed_once(kind, monkeypatch):
+    tokenizer, parsed = learn(kind), []
+    monkeypatch.setattr(
+        module.json, "dumps", lambda *_: pytest.fail("the model is serialized again")
+    )
+    monkeypatch.setattr(module, "Tokenizer", counting(parsed, module.Tokenizer))
+    restored(tokenizer, tokenizer.subwords)
+    assert not parsed
+
+
+def counting(parsed, cls):
+    """Return a function like a class of tokenizers, which notes what is parsed."""
+
+    def create(model):
+        return cls(model)
+
+    create.from_str = parsed.append
+    return create
