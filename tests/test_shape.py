@@ -5,6 +5,7 @@ python tests/test_shape.py     prints the figures
 
 import ast
 import io
+import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,6 +131,16 @@ def test_files_are_short():
 
 def test_every_source_file_has_a_test_file_or_a_reason():
     assert without_tests() == sorted(WITHOUT_TESTS)
+
+
+def test_exceptions_to_lint_and_types_state_their_reason():
+    bare = [
+        f"{path.relative_to(PACKAGE)}:{number}"
+        for path in FILES
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if re.search(r"# (type: ignore|noqa)\b[^#]*$", line)
+    ]
+    assert bare == []
 
 
 if __name__ == "__main__":

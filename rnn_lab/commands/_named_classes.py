@@ -9,7 +9,7 @@ import yaml
 from lightning import LightningDataModule, LightningModule
 
 import rnn_lab.datamodules
-import rnn_lab.models  # noqa: F401  classes of both can be named by their short names
+import rnn_lab.models  # noqa: F401  # classes of both can be named by their short names
 from rnn_lab.commands._parsing import value_of
 from rnn_lab.core import trusted_imports
 from rnn_lab.core.checkpoint import Checkpoint

@@ -35,7 +35,9 @@ class ConciseErrorsMixin:
             args = [arg for option in options for arg in option]
         token = _line.set(_line.get() or tuple(args or ()))
         try:
-            return super().parse_args(args, *rest, **kwargs)  # type: ignore[misc]
+            return super().parse_args(  # type: ignore[misc]  # of the parser that this is mixed into
+                args, *rest, **kwargs
+            )
         finally:
             _line.reset(token)
 

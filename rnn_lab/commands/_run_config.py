@@ -51,5 +51,5 @@ def _remove_run(config: dict[str, Any]) -> None:
     config["checkpoint"].pop("dirpath", None)
     loggers = config["trainer"]["logger"]
     for logger in loggers if isinstance(loggers, list) else [loggers]:
-        if isinstance(logger, dict):
-            logger.get("init_args", {}).pop("id", None)
+        if isinstance(logger, dict) and "init_args" in logger:  # a class may have no arguments
+            logger["init_args"].pop("id", None)

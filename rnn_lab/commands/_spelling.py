@@ -119,7 +119,7 @@ def _is_class_flag(key: str, named_class: Callable[[str], type | None]) -> bool:
         hints = get_type_hints(group)
         return field in {each.name for each in fields(group)} and _accepts_bool(hints[field])
     try:
-        hints = get_type_hints(cls.__init__)  # type: ignore[misc]
+        hints = get_type_hints(cls.__init__)  # type: ignore[misc]  # of exactly this class
         return _accepts_bool(hints.get(name))
     except (AttributeError, NameError, TypeError):
         return False

@@ -3,7 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from lightning import LightningModule
@@ -84,8 +84,8 @@ class Task(LightningModule, ABC):
         self.save_hyperparameters(logger=False)
         self._optimizer: Callable[..., torch.optim.Optimizer] = optimizer or torch.optim.Adam
         self._scheduler = scheduler
-        self.metrics: dict[str, MetricCollection] = nn.ModuleDict()  # type: ignore[assignment]
-        self.losses: dict[str, MeanMetric] = nn.ModuleDict()  # type: ignore[assignment]
+        self.metrics = cast("dict[str, MetricCollection]", nn.ModuleDict())
+        self.losses = cast("dict[str, MeanMetric]", nn.ModuleDict())
         self._meter = EpochMeter()
         self._evaluating = False
 
@@ -167,11 +167,15 @@ class Task(LightningModule, ABC):
         torch.distributed.all_gather(gathered, values)
         return torch.stack(gathered)
 
-    def validation_step(self, batch: Any, batch_idx: int) -> StepOutput:  # type: ignore[override]
+    def validation_step(  # type: ignore[override]  # Lightning's type of outputs has no tuples
+        self, batch: Any, batch_idx: int
+    ) -> StepOutput:
         """Update the validation metrics with a batch; callbacks receive the output."""
         return self._evaluate("val", batch)
 
-    def test_step(self, batch: Any, batch_idx: int) -> StepOutput:  # type: ignore[override]
+    def test_step(  # type: ignore[override]  # Lightning's type of outputs has no tuples
+        self, batch: Any, batch_idx: int
+    ) -> StepOutput:
         """Update the test metrics with a batch; callbacks receive the output."""
         return self._evaluate("test", batch)
 

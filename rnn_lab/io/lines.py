@@ -139,7 +139,9 @@ class LimitedFile(io.RawIOBase):
         """Return True."""
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(  # type: ignore[override]  # Python passes memory views alone
+        self, buffer: memoryview
+    ) -> int:
         """Read a block."""
         block = self._head[: len(buffer)] or self._file.read(len(buffer))
         self._head = self._head[len(block) :] if self._head else self._head

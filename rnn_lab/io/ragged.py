@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -20,8 +21,8 @@ class RaggedArrayWriter:
     """
 
     def __init__(self, folder: Path, name: str, typecode: str) -> None:
-        self._values = open(folder / f"{name}.bin", "wb", BUFFER_SIZE)  # noqa: SIM115
-        self._offsets = open(folder / f"{name}.offsets.bin", "wb", BUFFER_SIZE)  # noqa: SIM115
+        self._values = _create(folder / f"{name}.bin")
+        self._offsets = _create(folder / f"{name}.offsets.bin")
         self._typecode = typecode
         self._end = 0
         self._offsets.write(array("q", [0]).tobytes())
@@ -75,3 +76,7 @@ class TextStore:
                 for start, end in zip(self._offsets[chunk], self._offsets[chunk + 1], strict=True):
                     file.seek(start)
                     yield file.read(end - start).decode()
+
+
+def _create(path: Path) -> BinaryIO:
+    return open(path, "wb", BUFFER_SIZE)

@@ -244,7 +244,9 @@ def _count(rows: Iterable[list[str]]) -> Iterator[tuple[str, int]]:
 
 
 def _spill(counts: Counter[str], files: ExitStack) -> IO[str]:
-    file = files.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n"))  # noqa: SIM115
+    file = files.enter_context(
+        tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115  # see `files`
+    )
     file.writelines(json.dumps([word, counts[word]]) + "\n" for word in sorted(counts))
     file.seek(0)
     return file

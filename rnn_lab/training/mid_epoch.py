@@ -10,6 +10,8 @@ from torch import Tensor
 
 from rnn_lab.training.reports import gather_from_all_ranks
 
+GRADIENTS, METRICS = "accumulated_gradients", "plateau_metrics"  # keys of a checkpoint
+
 
 class ResumeMidEpoch(Callback):
     """Let a run resume in an epoch that was interrupted, or that ended early.
@@ -21,15 +23,16 @@ class ResumeMidEpoch(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let Lightning resume a run with `max_steps` like one without."""
-        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
+        loop = trainer.fit_loop
+        loop._iteration_based_training = lambda: False  # type: ignore[method-assign]  # on purpose
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Store the progress of such an epoch as it is stored in the middle of an epoch."""
-        loop = checkpoint.get("loops", {}).get("fit_loop", {})
-        epochs, batches = loop.get("epoch_progress"), loop.get("epoch_loop.batch_progress")
-        if not epochs or batches["is_last_batch"]:
+        loop = checkpoint["loops"]["fit_loop"]
+        epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
+        if batches["is_last_batch"]:
             return
         if epochs["current"]["processed"] == epochs["current"]["started"] > 0:
             for counter in ("total", "current"):
@@ -56,15 +59,15 @@ class AccumulatedGradients(Callback):
             return
         parameters = pl_module.named_parameters()
         own = {name: p.grad.cpu() for name, p in parameters if p.grad is not None}
-        checkpoint["accumulated_gradients"] = gather_from_all_ranks(trainer, [own])
+        checkpoint[GRADIENTS] = gather_from_all_ranks(trainer, [own])
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Keep the gradients of this process; the mean if the number of processes changed."""
-        saved = checkpoint.get("accumulated_gradients")
-        if trainer.state.fn != TrainerFn.FITTING or not saved:
+        if trainer.state.fn != TrainerFn.FITTING or GRADIENTS not in checkpoint:
             return
+        saved = checkpoint[GRADIENTS]
         if len(saved) == trainer.world_size:
             self._gradients = saved[trainer.global_rank]
         else:
@@ -116,13 +119,15 @@ class ResumePlateau(Callback):
     ) -> None:
         """Add the metrics of validations in this epoch."""
         monitors = [c.monitor for c in trainer.lr_scheduler_configs if c.reduce_on_plateau]
-        values = {name: trainer.callback_metrics.get(name) for name in monitors if name}
-        checkpoint["plateau_metrics"] = {k: v for k, v in values.items() if v is not None}
+        metrics = trainer.callback_metrics
+        checkpoint[METRICS] = {name: metrics[name] for name in monitors if name in metrics}
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self._metrics = checkpoint.get("plateau_metrics", {})
+        """Keep the metrics; a checkpoint that was saved without this callback has none."""
+        if METRICS in checkpoint:
+            self._metrics = checkpoint[METRICS]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the metrics, after Lightning has discarded them."""

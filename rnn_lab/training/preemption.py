@@ -44,8 +44,8 @@ class Preemption(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Replace the signal handlers that Lightning is about to register."""
         self._training |= stage == "fit"
-        connector = trainer._signal_connector
-        connector.register_signal_handlers = signals.install_handlers  # type: ignore[method-assign]
+        own, connector = signals.install_handlers, trainer._signal_connector
+        connector.register_signal_handlers = own  # type: ignore[method-assign]  # on purpose
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Save and exit on a signal after an optimizer step.
@@ -87,7 +87,8 @@ class Preemption(Callback):
                 self._exit(trainer, signum)
             if not _resumes_mid_epoch(trainer):
                 return
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            callbacks: list[Callback] = vars(trainer)["callbacks"]
+            for callback in callbacks:
                 if isinstance(callback, WeightAveraging):  # swap the averaged weights back
                     callback.on_validation_epoch_end(trainer, pl_module)
             trainer.fit_loop.epoch_loop.val_loop.batch_progress.load_state_dict(VALIDATION_START)

@@ -49,7 +49,8 @@ def wandb_loggers(trainer: Trainer) -> list[OfflineWandbLogger]:
 
 def should_write(trainer: Trainer) -> bool:
     """Return whether this process writes the files of the run."""
-    return trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]
+    dry_run = trainer.fast_dev_run  # type: ignore[attr-defined]  # set without a declaration
+    return trainer.is_global_zero and not dry_run
 
 
 def report_path(trainer: Trainer, name: str) -> Path:

@@ -81,7 +81,7 @@ class RNGStateCheckpoint(Callback):
 
 def get_states() -> State:
     """Return the states of all generators, in types that `torch.load(weights_only=True)` reads."""
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002  other libraries use the global state
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002  # used by libraries
     states: State = {
         "torch": torch.get_rng_state(),
         "python": random.getstate(),
@@ -97,6 +97,6 @@ def set_states(states: State) -> None:
     torch.set_rng_state(states["torch"].cpu())
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
-    np.random.set_state(states["numpy"])  # noqa: NPY002
+    np.random.set_state(states["numpy"])  # noqa: NPY002  # as above
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"].cpu())

@@ -5,7 +5,7 @@ import logging
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from rnn_lab.core.datamodule import LabDataModule
-from rnn_lab.training.reports import get_datamodule
+from rnn_lab.training.reports import get_datamodule, should_write
 
 log = logging.getLogger(__name__)
 
@@ -17,10 +17,9 @@ class SmallDataWarning(Callback):
     """Warn if an epoch has few optimizer steps, or if the validation split has few rows."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return
-        self._check_steps(trainer)
-        self._check_validation(trainer)
+        if should_write(trainer):
+            self._check_steps(trainer)
+            self._check_validation(trainer)
 
     def _check_steps(self, trainer: Trainer) -> None:
         steps = -(-trainer.num_training_batches // trainer.accumulate_grad_batches)

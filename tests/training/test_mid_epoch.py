@@ -1,11 +1,12 @@
 """State of an unfinished epoch is stored in checkpoints, and restored."""
 
+import pytest
 import torch
 from lightning import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.trainer.states import TrainerFn
 
-from rnn_lab.training import AccumulatedGradients, ResumeMidEpoch
+from rnn_lab.training import AccumulatedGradients, ResumeMidEpoch, ResumePlateau
 
 
 def fitting_trainer():
@@ -48,3 +49,12 @@ def test_a_finished_epoch_is_not_resumed_with_max_steps():
     ResumeMidEpoch().setup(trainer, BoringModel(), "fit")
     trainer.fit_loop.load_state_dict(trainer.fit_loop.state_dict())
     assert not trainer.fit_loop.restarting
+
+
+@pytest.mark.parametrize("callback", [AccumulatedGradients, ResumePlateau])
+def test_a_checkpoint_that_was_saved_without_the_callback_restores_nothing(callback):
+    resumed, model, trainer = callback(), BoringModel(), fitting_trainer()
+    resumed.on_load_checkpoint(trainer, model, {})
+    resumed.on_train_start(trainer, model)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not trainer.callback_metrics

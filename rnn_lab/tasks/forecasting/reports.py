@@ -187,7 +187,8 @@ def to_rows(panels: list[Any]) -> list[list[Any]]:
 
 def _applies(trainer: Trainer, task: LightningModule) -> bool:
     """Return whether there is something to report, the same on every process."""
-    if trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
+    dry_run = trainer.fast_dev_run  # type: ignore[attr-defined]  # set without a declaration
+    if dry_run or trainer.sanity_checking:
         return False
     forecasts = isinstance(task, Task) and issubclass(task.batch_type, WindowBatch)
     return forecasts and isinstance(get_datamodule(trainer), ForecastDataModule)

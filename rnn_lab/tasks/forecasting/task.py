@@ -107,7 +107,9 @@ class ForecastTask(Task):
         super().on_validation_epoch_start()
         self.metrics["calibration"].reset()
 
-    def validation_step(self, batch: WindowBatch, batch_idx: int) -> StepOutput:  # type: ignore[override]
+    def validation_step(  # type: ignore[override]  # Lightning's type of outputs has no tuples
+        self, batch: WindowBatch, batch_idx: int
+    ) -> StepOutput:
         """Update the validation metrics and the calibration of intervals."""
         output = super().validation_step(batch, batch_idx)
         self.metrics["calibration"].update(output.predictions, output.targets)

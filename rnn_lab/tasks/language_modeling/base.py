@@ -123,7 +123,7 @@ class BaseLanguageModel(Task):
         self.input_dropout = dropout(dropouts.input)
         self.layer_dropout = dropout(dropouts.layer)
         self.output_dropout = dropout(dropouts.output)
-        self.layers: list[Any] = nn.ModuleList(  # type: ignore[assignment]
+        self.layers: list[Any] = nn.ModuleList(  # type: ignore[assignment]  # used as a list
             build_layer(
                 self.layer, *sizes, initialization=self.initialization, options=dict(options)
             )

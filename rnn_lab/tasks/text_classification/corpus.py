@@ -121,7 +121,7 @@ class TextCorpusBuilder(RecordCorpusBuilder):
         *,
         labels: list[str] | None = None,
         multi_label: bool = False,
-        drawn: DrawnSplits = DrawnSplits(),  # noqa: B008
+        drawn: DrawnSplits = DrawnSplits(),  # noqa: B008  # it is frozen
     ) -> None:
         super().__init__(tokenizer)
         self.drawn = drawn

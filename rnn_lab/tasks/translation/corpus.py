@@ -107,7 +107,7 @@ class PairCorpusBuilder(RecordCorpusBuilder):
         *,
         joint: bool,
         max_length: int | None = None,
-        drawn: DrawnSplits = DrawnSplits(),  # noqa: B008
+        drawn: DrawnSplits = DrawnSplits(),  # noqa: B008  # it is frozen
     ) -> None:
         super().__init__(tokenizer)
         self.drawn = drawn

@@ -139,7 +139,8 @@ class TranslationReport(Callback):
 
 def _reports(trainer: Trainer, task: LightningModule) -> bool:
     """Return whether there is something to report; the same on all ranks."""
-    if trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
+    dry_run = trainer.fast_dev_run  # type: ignore[attr-defined]  # set without a declaration
+    if dry_run or trainer.sanity_checking:
         return False
     return hasattr(task, "translate") and get_datamodule(trainer) is not None
 
