@@ -3,6 +3,7 @@
 import os
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from rnn_lab.commands._checks import chosen_class
 from rnn_lab.commands._cli import LabCLI
 from rnn_lab.commands._parsing import value_of
 from rnn_lab.errors import UserError
-from rnn_lab.training.runs import RUN_DIR_ENV, next_run_name
+from rnn_lab.training.runs import RUN_DIR_ENV, create_next_run_dir, next_run_name
 
 # Arguments of data modules that are paths of files.
 FILES = ("train", "valid", "test", "file", "vocab_from_checkpoint")
@@ -54,13 +55,17 @@ class FitDryRun(LabCLI):
     Args:
         options: Options of `fit`.
         suffix: Suffix of the run's name.
+        reserved: Holds the folder of a run without a name, which is created, until another file
+            is in it; None to create no folder.
 
     Attributes:
         base: The name without the suffix; None if the run directory was given as a path.
     """
 
-    def __init__(self, options: Options, suffix: str = "") -> None:
-        self.suffix = suffix
+    def __init__(
+        self, options: Options, suffix: str = "", reserved: ExitStack | None = None
+    ) -> None:
+        self.suffix, self._reserved = suffix, reserved
         self.base: str | None = None
         super().__init__(["fit", *(arg for option in options for arg in option)])
 
@@ -85,9 +90,17 @@ class FitDryRun(LabCLI):
 
     def _choose_name(self, config: Any) -> None:
         config.experiment = config.experiment or chosen_class(config, "data").__name__
-        parent = Path("runs", config.experiment)
-        self.base = config.name or next_run_name(parent, chosen_class(config, "model").__name__)
+        self.base = config.name or self._new_name(
+            Path("runs", config.experiment), chosen_class(config, "model").__name__
+        )
         config.name = self.base + self.suffix
+
+    def _new_name(self, parent: Path, model: str) -> str:
+        if self._reserved is None:
+            return next_run_name(parent, model)
+        lock = create_next_run_dir(parent, model)
+        self._reserved.callback(lock.release)
+        return lock.folder.name
 
     def _set_seed(self) -> None:
         """Do nothing: no random numbers are used."""
@@ -110,12 +123,14 @@ class FitDryRun(LabCLI):
         """Do nothing: the job runs it."""
 
 
-def make_plan(args: Namespace, options: Options) -> Plan:
+def make_plan(args: Namespace, options: Options, reserved: ExitStack | None = None) -> Plan:
     """Validate each run as `fit` would, and determine its options.
 
     Args:
         args: Options of `submit`.
         options: Options of `fit`.
+        reserved: Holds the folder of a run without a name, which is created, until another file
+            is in it; None to create no folder.
 
     Raises:
         UserError: If a run is invalid.
@@ -128,7 +143,7 @@ def make_plan(args: Namespace, options: Options) -> Plan:
     for point, suffix in zip(points, suffixes, strict=True):
         own = grid.options_of(point)
         check_consistent(args, [*options, *own])
-        dry_run = FitDryRun([*options, *own, *names], suffix)
+        dry_run = FitDryRun([*options, *own, *names], suffix, reserved)
         config = dry_run.config["fit"]
         run_dir = Path(config.trainer.default_root_dir)
         folder = run_dir

@@ -8,7 +8,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rnn_lab.commands import _batch_script as batch_script
@@ -64,18 +64,20 @@ def main(options: Sequence[str]) -> None:
             "sbatch is not available: use --dry-run to show the script, or fit or torchrun to train"
             " without SLURM"
         )
-    plan = make_plan(args, split_options(fit))
-    for run in plan.runs:
-        check_not_running(run.folder)
-    script = batch_script.script(args, plan)
-    _check_syntax(script)
-    if args.dry_run:
-        sys.stdout.write(script)
-        return
-    for run in plan.runs:
-        if run.overwrite:
-            prepare_run_dir(run.folder)
-    job = _submit(plan.folder / "submit.sh", script)
+    with ExitStack() as reserved:
+        plan = make_plan(args, split_options(fit), None if args.dry_run else reserved)
+        for run in plan.runs:
+            check_not_running(run.folder)
+        script = batch_script.script(args, plan)
+        _check_syntax(script)
+        if args.dry_run:
+            sys.stdout.write(script)
+            return
+        for run in plan.runs:
+            if run.overwrite:
+                prepare_run_dir(run.folder)
+        path = _write(plan.folder / "submit.sh", script)
+    job = _submit(path)  # which may start at once, and locks the folder itself
     for number, run in enumerate(plan.runs):
         _write_submission(run.folder, f"{job}_{number}" if args.array else job)
     log = f"slurm-{job}_*.log" if args.array else f"slurm-{job}.log"
@@ -152,19 +154,23 @@ def _check_syntax(script: str) -> None:
         raise UserError(f"the script is not valid bash, check --setup: {reason[0]}")
 
 
-def _submit(path: Path, script: str) -> str:
-    """Write the script, submit it with sbatch, and return the job ID."""
+def _write(path: Path, script: str) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(script, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def _submit(path: Path) -> str:
+    """Submit the script with sbatch, and return the job ID."""
     inside_job = "SLURM_JOB_ID" in os.environ  # do not pass the settings of this job on
     environment = {
         name: value
         for name, value in os.environ.items()
         if not (inside_job and name.startswith("SLURM_")) or name == "SLURM_CONF"
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(script, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error
     finished = subprocess.run(
         ["sbatch", "--parsable", str(path)],
         env=environment,

@@ -44,6 +44,13 @@ def next_run_name(parent: Path, model: str) -> str:
     return next(name for name in names if not (parent / name).exists())
 
 
+def create_next_run_dir(parent: Path, model: str) -> RunLock:
+    """Create and lock a new folder with the model name and the next free number."""
+    while True:
+        with suppress(FileExistsError):  # another process took the number meanwhile
+            return RunLock(parent / next_run_name(parent, model), new=True)
+
+
 def lock_next_run_dir(experiment: str, model: str) -> RunLock:
     """Create and lock the folder of a run without a name: the model name and the next free number.
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from rnn_lab.__main__ import main
+from rnn_lab.commands import submit as submit_module
 
 REVIEWS = ["--model=LSTMClassifier", "--data=SyntheticReviews"]
 DDP = Path(__file__).parents[2] / "configs/trainer/ddp.yaml"
@@ -237,6 +238,24 @@ def test_runs_without_a_name_are_numbered_even_inside_a_job(monkeypatch):
         assert submit(*REVIEWS) == 0
     names = {path.name for path in RUN.parent.iterdir()}
     assert names == {"LSTMClassifier-1", "LSTMClassifier-2"}
+
+
+@pytest.mark.parametrize("array", [False, True])
+def test_submissions_at_the_same_time_take_different_numbers(array, monkeypatch):
+    more = [grid({"model.hidden_dim": [8, 16]})] if array else []
+    check, second = submit_module.check_not_running, []
+
+    def submit_another(folder):  # while the first submission is not finished
+        if not second:
+            second.append(folder)
+            assert submit(*REVIEWS) == 0
+        check(folder)
+
+    monkeypatch.setattr(submit_module, "check_not_running", submit_another)
+    assert submit(*REVIEWS, *more) == 0
+    scripts = {path.parent.name for path in RUN.parent.glob("*/submit.sh")}
+    assert scripts == {"LSTMClassifier-1", "LSTMClassifier-2"}
+    assert not list(RUN.parent.glob("*/.run.lock"))
 
 
 def test_a_submitted_job_can_start_resume_and_overwrite_its_run(capsys):

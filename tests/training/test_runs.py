@@ -7,10 +7,12 @@ import pytest
 
 from rnn_lab.commands import status
 from rnn_lab.errors import UserError
+from rnn_lab.training import runs
 from rnn_lab.training.runs import (
     MANIFEST,
     SUBMISSION,
     artifact_path,
+    create_next_run_dir,
     ensure_unused,
     lock_next_run_dir,
     named_run_dir,
@@ -140,3 +142,13 @@ def test_the_number_of_a_run_without_results_is_free_again(files, number, tmp_pa
 
 def test_the_name_of_the_submission_is_that_of_the_status():
     assert status.SUBMISSION == SUBMISSION
+
+
+def test_a_number_that_another_process_takes_meanwhile_is_not_used(tmp_path, monkeypatch):
+    names = iter(["Model-1", "Model-2"])
+    monkeypatch.setattr(runs, "next_run_name", lambda *_: next(names))
+    (tmp_path / "Model-1").mkdir()
+    lock = create_next_run_dir(tmp_path, "Model")
+    assert lock.folder == tmp_path / "Model-2"
+    lock.release()
+    assert not lock.folder.exists()
