@@ -10,6 +10,7 @@ from io import UnsupportedOperation
 from pathlib import Path
 
 import rnn_lab
+from rnn_lab.commands._help import ALL, greeting, short_help, usage
 from rnn_lab.commands._parsing import print_error
 from rnn_lab.commands._training import process_rank
 from rnn_lab.errors import UserError
@@ -77,14 +78,24 @@ def _first_line(path: Path) -> str:
 
 
 def _run(command: list[str], options: list[str]) -> int:
-    if command in ([], ["-h"], ["--help"], ["help"]):
-        print(usage())
+    if not command:
+        print(greeting())
+        return 0
+    if command == ["help"] and options:
+        command, options = options[:1], ["--help"]
+    if command in (["-h"], ["--help"], ["help"]):
+        print(usage(commands().items()))
         return 0
     if command == ["--version"]:
         print(f"rnn-lab {rnn_lab.__version__}")
         return 0
     (name,) = command
     if name.isalpha() and (COMMANDS / f"{name}.py").exists():
+        text = short_help(name, options)
+        if text is not None:
+            print(text)
+            return 0
+        options = ["--help" if option == ALL else option for option in options]
         module = import_module(f"rnn_lab.commands.{name}")
         if "torch" in sys.modules:  # else the command computes nothing, or configures it itself
             rnn_lab.configure_cpu()
@@ -94,20 +105,6 @@ def _run(command: list[str], options: list[str]) -> int:
     hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"
     print_error(f"unknown command {name!r}: {hint}")
     return 2
-
-
-def usage() -> str:
-    """Return the text of `rnn-lab --help`."""
-    from rnn_lab.commands.list import architectures, datasets, table
-
-    parts = [
-        "usage: rnn-lab COMMAND [OPTIONS]",
-        "commands (options: `rnn-lab COMMAND --help`):\n" + table(commands().items()),
-        "architectures, for --model:\n" + table(architectures()),
-        "data modules, for --data:\n" + table(datasets()),
-        "example: rnn-lab fit --model=LSTMClassifier --data=SyntheticReviews --test=true",
-    ]
-    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Average the weights of several checkpoints."""
+"""Average the weights of several checkpoints.
+
+Examples:
+    rnn-lab average a.ckpt b.ckpt --output mean.ckpt
+"""
 
 from collections.abc import Sequence
 from pathlib import Path

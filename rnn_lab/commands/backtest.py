@@ -1,4 +1,9 @@
-"""Backtest a forecaster on every origin of the test split, against naive baselines."""
+"""Backtest a forecaster on every origin of the test split, against naive baselines.
+
+Examples:
+    rnn-lab backtest --ckpt_path best.ckpt --data.file load.csv
+    rnn-lab backtest --ckpt_path best.ckpt --compare '[other.ckpt]'
+"""
 
 import csv
 import json

@@ -1,4 +1,35 @@
-"""Train a model on data."""
+"""Train a model on data.
+
+Examples:
+    rnn-lab fit --model=BiLSTMClassifier --data=TextFiles --data.train=train.csv
+    rnn-lab fit -c attention_translator --test=true
+    rnn-lab fit --model=LSTMForecaster --data=ForecastingFiles --data.file=load.csv
+
+Options:
+    --model NAME: architecture, or the path of a class of your own (my_package.MyModel)
+    --model.help NAME: show the options of a model, such as --model.hidden_dim
+    --data NAME: data, or the path of a class of your own
+    --data.help NAME: show the options of data, such as --data.batch_size
+    -c CONFIG: config file, or the name of a shipped config; of several, later ones override
+        earlier ones, and options on the command line override all
+    --print_config: print the config of this command line and exit; saved, it is a file for -c
+    --experiment
+    --name
+    --overwrite
+    --test
+    --wandb
+    --ckpt_path FILE: checkpoint to resume; with --name, `last` starts the run or resumes it
+    --init_from
+    --seed_everything INT: random seed
+    --model.optimizer NAME: optimizer, such as AdamW; then also --model.optimizer.lr
+    --model.scheduler NAME: learning-rate schedule, such as CosineDecay
+    --early_stopping.patience
+    --trainer.max_epochs
+    --trainer.accelerator NAME: cpu, gpu or auto
+    --trainer.devices INT: number of GPUs or processes
+    --trainer.precision NAME: precision, such as bf16-mixed
+    --trainer.fast_dev_run: run one batch of every stage as a trial, and write nothing
+"""
 
 from collections.abc import Sequence
 

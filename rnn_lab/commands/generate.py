@@ -1,4 +1,8 @@
-"""Continue a text with a language model."""
+"""Continue a text with a language model.
+
+Examples:
+    rnn-lab generate --ckpt_path best.ckpt --prompt "It was" --max_new_tokens 50
+"""
 
 import json
 import sys

@@ -1,6 +1,9 @@
 """Show architectures, layers, datasets, configs and plugins.
 
 Source files are parsed instead of imported, so that the command starts fast.
+
+Examples:
+    rnn-lab list
 """
 
 import ast
@@ -44,9 +47,6 @@ class Layer(NamedTuple):
 
 def main(options: Sequence[str]) -> None:
     """Print architectures, layers, datasets, shipped configs and plugins."""
-    if options and options[0] in ("-h", "--help"):
-        print("usage: rnn-lab list\n\nShow architectures, layers, datasets, configs and plugins.")
-        return
     if options:
         raise UserError(f"list takes no options, got {' '.join(options)}")
     for title, rows in (

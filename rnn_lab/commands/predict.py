@@ -1,4 +1,10 @@
-"""Run inference on raw text or time series."""
+"""Run inference on raw text or time series.
+
+Examples:
+    rnn-lab predict --ckpt_path best.ckpt --input new.txt
+    rnn-lab predict --ckpt_path best.ckpt --input new.en --format text --output new.de
+    rnn-lab predict --ckpt_path best.ckpt --input load.csv --output forecast.csv
+"""
 
 import sys
 from collections import deque

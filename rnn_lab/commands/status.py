@@ -1,6 +1,10 @@
 """Show runs with their state, progress and best metric.
 
 Only the standard library is imported, so that the command starts fast.
+
+Examples:
+    rnn-lab status
+    rnn-lab status --experiment SyntheticReviews --json
 """
 
 import csv

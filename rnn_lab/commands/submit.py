@@ -1,4 +1,8 @@
-"""Submit training to a SLURM cluster: one run, or an array of runs."""
+"""Submit training to a SLURM cluster: one run, or an array of runs.
+
+Examples:
+    rnn-lab submit -c lstm_classifier --name=first --gpus-per-node=4 --time=12:00:00 --dry-run
+"""
 
 import json
 import os

@@ -1,4 +1,8 @@
-"""Translate lines interactively."""
+"""Translate lines interactively.
+
+Examples:
+    rnn-lab translate --ckpt_path best.ckpt --attention=true
+"""
 
 import sys
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,20 @@
-"""Evaluate a checkpoint on the validation split."""
+"""Evaluate a checkpoint on the validation split.
+
+Examples:
+    rnn-lab validate --ckpt_path runs/SyntheticReviews/LSTMClassifier-1/checkpoints/best.ckpt
+    rnn-lab validate --ckpt_path best.ckpt --data.valid=other.csv
+
+Options:
+    --ckpt_path FILE: checkpoint to evaluate; it names model and data
+    --data.help NAME: show the options of data, such as paths to your own files, which a
+        checkpoint does not store
+    -c CONFIG: config file, or the name of a shipped config
+    --print_config: print the config of this command line and exit
+    --wandb
+    --ensemble
+    --trainer.accelerator NAME: cpu, gpu or auto
+    --trainer.devices INT: number of GPUs or processes
+"""
 
 from collections.abc import Sequence
 

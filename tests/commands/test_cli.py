@@ -181,5 +181,5 @@ def test_other_sizes_than_those_of_a_checkpoint_are_reported_briefly(trained, ca
 
 def test_the_usage_names_the_program(capsys):
     with pytest.raises(SystemExit):
-        run("fit", "--help")
+        run("fit", "--help=all")
     assert capsys.readouterr().out.startswith("usage: rnn-lab ")
