@@ -1,4 +1,4 @@
-"""Plot of the confusion matrix."""
+"""Plots of confusion matrices."""
 
 from collections.abc import Sequence
 
@@ -43,8 +43,69 @@ def confusion_matrix(matrix: Sequence[Sequence[int]] | np.ndarray, labels: Seque
     return figure
 
 
+MAX_MATRICES, MATRIX_COLUMNS = 36, 6
+
+
+def confusion_matrices(matrices: np.ndarray, labels: Sequence[str]) -> Figure:
+    """Plot a confusion matrix of each label of multi-label data; at most `MAX_MATRICES` labels.
+
+    Colors are fractions of the true rows. If there are more labels, those with most errors are
+    plotted, in the order of the labels.
+
+    Args:
+        matrices: Counts, absent and present in truth by absent and present in the prediction,
+            `(labels, 2, 2)`.
+        labels: Names of the labels.
+
+    Returns:
+        A figure that pyplot does not manage.
+
+    Raises:
+        ValueError: If there is not one matrix per label.
+    """
+    if matrices.shape != (len(labels), 2, 2):
+        raise ValueError(f"expected shape {(len(labels), 2, 2)}, got {matrices.shape}")
+    errors = matrices[:, 0, 1] + matrices[:, 1, 0]
+    shown = np.sort(np.argsort(-errors, kind="stable")[:MAX_MATRICES])
+    rows = -(-len(shown) // MATRIX_COLUMNS)
+    columns = -(-len(shown) // rows)
+    figure = Figure(
+        figsize=(max(1.7 * columns + 0.9, 3.8), 1.8 * rows + 0.8), dpi=150, layout="constrained"
+    )
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.ravel()[len(shown) :]:
+        axes.set_visible(False)
+    for place, (axes, label) in enumerate(zip(grid.ravel(), shown.tolist(), strict=False)):
+        _draw_decisions(axes, matrices[label])
+        axes.set_title(_shortened(labels[label]), fontsize=9, parse_math=False)
+        lowest, first = place + columns >= len(shown), place % columns == 0
+        axes.tick_params(labelbottom=lowest, labelleft=first)
+    figure.supxlabel("predicted", fontsize=10)
+    figure.supylabel("true", fontsize=10)
+    right = np.trace(matrices.sum(0)) / max(matrices.sum(), 1)
+    of = "" if len(shown) == len(labels) else f", {len(shown)} of {len(labels)} labels"
+    title = f"{right:.1%} of decisions are right (n = {matrices[0].sum():,}{of})"
+    figure.suptitle(title, fontsize=10, color=GRAY)
+    return figure
+
+
+def _draw_decisions(axes: Axes, counts: np.ndarray) -> None:
+    """Draw the confusion matrix of one label, `(2, 2)`."""
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
+    _write_counts(axes, counts, fractions, font=8)
+    axes.set_xticks([0, 1], ["no", "yes"], fontsize=8)
+    axes.set_yticks([0, 1], ["no", "yes"], fontsize=8)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= 18 else label[:17] + "…"
+
+
 def _label_axes(axes: Axes, labels: Sequence[str]) -> None:
-    names = [label if len(label) <= 18 else label[:17] + "…" for label in labels]
+    names = [_shortened(label) for label in labels]
     rotated = max(map(len, names)) > (4 if len(names) > 3 else 9)
     axes.set_xticks(range(len(names)), names, rotation=45 if rotated else 0)
     if rotated:
@@ -59,10 +120,12 @@ def _label_axes(axes: Axes, labels: Sequence[str]) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _write_counts(axes: Axes, counts: np.ndarray, fractions: np.ndarray) -> None:
+def _write_counts(
+    axes: Axes, counts: np.ndarray, fractions: np.ndarray, font: float | None = None
+) -> None:
     if len(counts) > 40:
         return  # cells are too small for numbers
-    font = 10 if len(counts) <= 4 else 7.5 if len(counts) <= 12 else 6
+    font = font or (10 if len(counts) <= 4 else 7.5 if len(counts) <= 12 else 6)
     for (row, column), count in np.ndenumerate(counts):
         if count or len(counts) <= 4:
             color = "white" if fractions[row, column] > 0.5 else "#1A1A1A"

@@ -1,36 +1,62 @@
-"""Reports of a test of a classifier: confusion matrix and most confident errors."""
+"""Reports of a test of a classifier: scores of each class, confusion matrix and errors."""
 
 import csv
 import heapq
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from rnn_lab.classification.per_class import ClassScores, format_scores, scores_per_class
+from rnn_lab.classification.predictions import (
+    COLUMNS,
+    MULTI_LABEL_COLUMNS,
+    Prediction,
+    predictions_of,
+)
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
 from rnn_lab.training.reports import (
+    evenly_spaced,
     gather_from_all_ranks,
     get_datamodule,
+    log_table,
     report_path,
     save_figure,
     should_write,
+    tables_are_logged,
     wandb_loggers,
 )
 
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
+class LabeledRows(Protocol):
+    """Data of which a report can name classes and rows; every `LabDataModule` is one."""
+
+    @property
+    def label_names(self) -> Sequence[str]:
+        """Labels in the order of their ids."""
+        ...
+
+    def plan(self, name: str) -> Sequence[Any]:
+        """Return the row indices of each evaluation batch of this process, in loader order."""
+        ...
+
+    def describe_row(self, name: str, row: int) -> dict[str, Any]:
+        """Return the cells, by column, that identify a row of a split."""
+        ...
+
+
 class ConfusionPlot(Callback):
     """Write the scores of each class of the test split, and plot its confusion matrix.
 
     Precision, recall, F1 and support are logged and written to `per_class.csv`; the matrix is
-    plotted as `confusion_matrix.png`, unless a row may have several labels. Uses the confusion
+    plotted as `confusion_matrix.png`, in multi-label data one for each label. Uses the confusion
     matrix of the task (`task.metrics["test"]["confusion"]`), which is exact over batches and
     processes; a task without one has neither.
     """
@@ -46,12 +72,12 @@ class ConfusionPlot(Callback):
             return
         counts, labels = matrix.cpu().numpy(), _labels(trainer, len(matrix))
         _write_scores(trainer, counts, labels)
-        if counts.ndim == 3:  # several labels: one matrix per label
-            return
-        from rnn_lab.classification.plots import confusion_matrix
+        from rnn_lab.classification.plots import confusion_matrices, confusion_matrix
 
-        save_figure(confusion_matrix(counts, labels), trainer, "confusion_matrix.png")
-        for logger in wandb_loggers(trainer):
+        multi_label = counts.ndim == 3
+        plot = confusion_matrices if multi_label else confusion_matrix
+        save_figure(plot(counts, labels), trainer, "confusion_matrix.png")
+        for logger in () if multi_label else wandb_loggers(trainer):
             logger.log_confusion_matrix("test/confusion_matrix", counts.tolist(), labels)
 
 
@@ -63,35 +89,40 @@ def _write_scores(trainer: Trainer, counts: np.ndarray, labels: Sequence[str]) -
         csv.writer(file).writerows([ClassScores._fields, *scores])
 
 
-class MisclassifiedExamples(Callback):
-    """Write the misclassified test texts with the highest confidence to `misclassified.csv`.
+class PredictionReport(Callback):
+    """Write the most confident errors of a test, and log a sample of predictions to W&B.
 
-    Data without texts and multi-label data have no such file. At most `rows` examples are held in
-    memory.
+    The errors are written to `misclassified.csv`, with what identifies the row (the number of the
+    row and, if there is one, its text), true and predicted class, and the probability. In
+    multi-label data a row is an error if any label is wrong; the most confidently wrong `label` is
+    named with the probability of the decision on it. Needs a `LabDataModule`.
 
     Args:
-        rows: Maximum number of examples.
+        errors: Maximum number of errors in the file.
+        sample: Maximum number of predictions logged to W&B, evenly spaced over the split.
 
     Raises:
-        UserError: If `rows` is less than 1.
+        UserError: If `errors` is less than 1, or `sample` less than 0.
     """
 
-    COLUMNS = ("text", "truth", "predicted", "probability")
-
-    def __init__(self, rows: int = 100) -> None:
-        if rows < 1:
-            raise UserError(f"MisclassifiedExamples: rows must be at least 1, got {rows}")
-        self.rows = rows
-        self._worst: list[
-            tuple[float, int, int, int]
-        ] = []  # probability, row, true and predicted class
-        self._plan: list[Any] = []  # rows of each batch, in loader order
+    def __init__(self, errors: int = 100, sample: int = 200) -> None:
+        for name, count, minimum in (("errors", errors, 1), ("sample", sample, 0)):
+            if count < minimum:
+                raise UserError(f"PredictionReport: {name} must be at least {minimum}, got {count}")
+        self.errors, self.sample = errors, sample
+        self._errors: list[Prediction] = []
+        self._sample: list[Prediction] = []
+        self._sampled_rows: set[int] = set()
+        self._num_rows = 0
+        self._plan: Sequence[Any] = []  # rows of each batch, in loader order
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = get_datamodule(trainer)
-        has_text = data is not None and hasattr(data.split("test"), "text")
-        self._plan = list(data.plan("test")) if has_text else []
-        self._worst = []
+        self._plan = data.plan("test") if isinstance(data, LabeledRows) else []
+        self._errors, self._sample = [], []
+        if self._plan and tables_are_logged(trainer):
+            self._num_rows = len(data.split("test"))
+            self._sampled_rows = set(evenly_spaced(self._num_rows, self.sample).tolist())
 
     def on_test_batch_end(
         self,
@@ -102,44 +133,41 @@ class MisclassifiedExamples(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self._plan and outputs.targets.ndim != 1:
-            self._plan = []  # with several labels per text, the error is ambiguous
-        if self._plan:
-            examples = torch.as_tensor(self._plan[batch_idx])
-            errors = _most_confident_errors(
-                outputs.predictions, outputs.targets, examples, self.rows
-            )
-            self._worst = heapq.nlargest(self.rows, self._worst + errors)
+        if not self._plan:
+            return
+        rows = torch.as_tensor(self._plan[batch_idx])
+        predictions = predictions_of(outputs.predictions, outputs.targets, rows)
+        errors = [each for each in predictions if each.truth != each.predicted]
+        self._errors = heapq.nlargest(self.errors, self._errors + errors)
+        self._sample += [each for each in predictions if each.row in self._sampled_rows]
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        worst = heapq.nlargest(self.rows, gather_from_all_ranks(trainer, self._worst))
+        errors = heapq.nlargest(self.errors, gather_from_all_ranks(trainer, self._errors))
+        sample = gather_from_all_ranks(trainer, self._sample)
         if not self._plan or not should_write(trainer):
             return
+        columns, table = self._table(trainer, errors)
+        with atomic_write(report_path(trainer, "misclassified.csv")) as file:
+            csv.writer(file).writerows([columns, *table])
+        log_table(trainer, "test/misclassified", columns, table)
+        sample.sort(key=lambda prediction: prediction.row)
+        log_table(trainer, "test/predictions", *self._table(trainer, sample), self._num_rows)
+
+    def _table(
+        self, trainer: Trainer, predictions: Sequence[Prediction]
+    ) -> tuple[list[str], list[list[Any]]]:
+        """Return column names and rows."""
         data = get_datamodule(trainer)
-        text, labels = data.split("test").text, data.label_names
-        table = [
-            [text(example), labels[true], labels[predicted], round(probability, 4)]
-            for probability, example, true, predicted in worst
-        ]
-        with open(
-            report_path(trainer, "misclassified.csv"), "w", newline="", encoding="utf-8"
-        ) as file:
-            csv.writer(file).writerows([self.COLUMNS, *table])
-        for logger in wandb_loggers(trainer):
-            logger.log_table("test/misclassified", columns=list(self.COLUMNS), data=table)
+        described = [data.describe_row("test", each.row) for each in predictions]
+        first = described[0] if described else data.describe_row("test", 0)
+        multi_label = any(each.label is not None for each in predictions)
+        cells = [each.cells(data.label_names) for each in predictions]
+        rows = [[*d.values(), *c] for d, c in zip(described, cells, strict=True)]
+        return [*first, *(MULTI_LABEL_COLUMNS if multi_label else COLUMNS)], rows
 
 
-def _most_confident_errors(
-    predictions: Tensor, targets: Tensor, examples: Tensor, limit: int
-) -> list[tuple[float, int, int, int]]:
-    """Return the most confident errors of a batch: probability, row, true and predicted class."""
-    probability, predicted = predictions.max(1)
-    errors = (predicted != targets).nonzero()[:, 0]
-    errors = errors[probability[errors].topk(min(limit, len(errors))).indices]
-    columns = probability[errors], examples[errors.cpu()], targets[errors].long(), predicted[errors]
-    return list(zip(*(column.tolist() for column in columns), strict=True))
-
-
-def _labels(trainer: Trainer, count: int) -> list[str]:
+def _labels(trainer: Trainer, count: int) -> Sequence[str]:
+    """Return the names of the classes, or their numbers if the data has no names."""
     data = get_datamodule(trainer)
-    return data.label_names if data is not None else [str(i) for i in range(count)]
+    names = data.label_names if isinstance(data, LabeledRows) else []
+    return names if len(names) == count else [str(i) for i in range(count)]

@@ -35,7 +35,8 @@ from rnn_lab.tasks.forecasting.forecast_table import ForecastTable, SeriesErrors
 from rnn_lab.tasks.forecasting.metrics import Forecast
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.forecasting.reader import SeriesReader
-from rnn_lab.tasks.forecasting.reports import evenly_spaced, to_panels
+from rnn_lab.tasks.forecasting.reports import to_panels
+from rnn_lab.training.reports import evenly_spaced
 from rnn_lab.training.runs import artifact_path, run_dir_of
 
 log = logging.getLogger("rnn_lab")

@@ -120,6 +120,17 @@ class LabDataModule(LightningDataModule, ABC):
         """Return the row indices of each evaluation batch of this process, in loader order."""
         return self._make_sampler(name, shuffle=False).plan()
 
+    def describe_row(self, name: str, row: int) -> dict[str, Any]:
+        """Return the cells, by column, that identify a row of a split in reports.
+
+        By default this is its number, counted from 1.
+
+        Args:
+            name: The split, `train`, `valid` or `test`.
+            row: Index of the row.
+        """
+        return {"row": row + 1}
+
     def train_dataloader(self) -> DataLoader:
         """Load batches of similar lengths in an order that depends on the seed and the epoch."""
         self._loader = self._make_loader("train", shuffle=True)

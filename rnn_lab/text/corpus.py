@@ -321,6 +321,10 @@ class RecordDataset:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def number(self, row: int) -> int:
+        """Return the number, counted from 1, of a row among the records of its source."""
+        return int(self._rows[row]) + 1
+
     def raw_text(self, row: int, column: int = 0) -> str:
         """Return the raw text of a row."""
         return self._texts[column][self._rows[row]]

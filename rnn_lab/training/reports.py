@@ -1,8 +1,11 @@
 """Learning curves, and helpers of the callbacks that write reports into the run folder."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
@@ -13,6 +16,9 @@ from rnn_lab.training.wandb_logger import OfflineWandbLogger
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+log = logging.getLogger(__name__)
 
 
 class LearningCurves(Callback):
@@ -40,6 +46,39 @@ def gather_from_all_ranks(trainer: Trainer, items: list[Any]) -> list[Any]:
 def get_datamodule(trainer: Trainer) -> Any:
     """Return the data module; None if the Trainer has data loaders instead."""
     return getattr(trainer, "datamodule", None)
+
+
+def tables_are_logged(trainer: Trainer) -> bool:
+    """Return whether a logger of the Trainer shows tables, which are those of W&B."""
+    return any(isinstance(logger, WandbLogger) for logger in trainer.loggers)
+
+
+def log_table(
+    trainer: Trainer,
+    key: str,
+    columns: Sequence[str],
+    rows: list[list[Any]],
+    total: int | None = None,
+) -> None:
+    """Log a table to W&B; loggers that show no tables are left out.
+
+    Args:
+        trainer: The Trainer.
+        key: Name of the table, such as `test/predictions`.
+        columns: Names of the columns.
+        rows: Cells of each row.
+        total: Number of rows of which `rows` is a sample, which is logged; None if there is none.
+    """
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_table(key, columns=list(columns), data=rows)
+            if total is not None:
+                log.info("W&B table %s: %s of %s rows", key, f"{len(rows):,}", f"{total:,}")
+
+
+def evenly_spaced(size: int, count: int) -> np.ndarray:
+    """Return up to `count` indices below `size`, evenly spaced from first to last."""
+    return np.unique(np.linspace(0, size - 1, count).astype(np.int64))
 
 
 def wandb_loggers(trainer: Trainer) -> list[OfflineWandbLogger]:

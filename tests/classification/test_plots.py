@@ -1,11 +1,11 @@
-"""Plot of the confusion matrix."""
+"""Plots of confusion matrices."""
 
 import io
 
 import numpy as np
 import pytest
 
-from rnn_lab.classification.plots import confusion_matrix
+from rnn_lab.classification.plots import confusion_matrices, confusion_matrix
 
 
 def render(figure):
@@ -36,3 +36,21 @@ def test_classes_without_examples_are_plotted():
 def test_a_matrix_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"expected a matrix of shape \(3, 3\), got \(2, 2\)"):
         confusion_matrix([[1, 0], [0, 1]], "abc")
+
+
+@pytest.mark.parametrize("labels", [1, 4, 7, 40])
+def test_each_label_of_multi_label_data_has_a_matrix(labels):
+    matrices = np.arange(labels * 4).reshape(labels, 2, 2)
+    figure = render(confusion_matrices(matrices, [f"label {i}" for i in range(labels)]))
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    first = max(labels - 36, 0)  # the labels with most errors are shown
+    assert [axes.get_title() for axes in shown] == [f"label {i}" for i in range(first, labels)]
+    numbers = [text.get_text() for text in shown[-1].texts]
+    assert numbers == [f"{count:,}" for count in matrices[-1].ravel()]
+    assert ("36 of 40 labels" in figure.get_suptitle()) == (labels == 40)
+    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("predicted", "true")
+
+
+def test_one_matrix_for_two_labels_is_refused():
+    with pytest.raises(ValueError, match=r"expected shape \(2, 2, 2\), got \(1, 2, 2\)"):
+        confusion_matrices(np.zeros((1, 2, 2), int), "ab")

@@ -12,7 +12,7 @@ from torch import Tensor
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.samplers import BucketBatchSampler
-from rnn_lab.datamodules import SyntheticReviews
+from rnn_lab.datamodules import SyntheticChirps, SyntheticReviews
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.text_classification.batch import TextBatch
 
@@ -228,3 +228,7 @@ def test_files_that_are_no_checkpoint_of_this_project_are_refused(tmp_path: Path
 def test_a_batch_size_below_one_is_refused() -> None:
     with pytest.raises(UserError, match="batch_size must be at least 1, got 0"):
         NumberedData(batch_size=0)
+
+
+def test_rows_are_numbered_from_one_in_reports(data):
+    assert SyntheticChirps().describe_row("test", 4) == {"row": 5}

@@ -66,8 +66,8 @@ class TinySplit:
     def __init__(self, texts):
         self.texts = texts
 
-    def text(self, index):
-        return self.texts[index]
+    def __len__(self):
+        return len(self.texts)
 
 
 class Batches:
@@ -98,6 +98,11 @@ class TinyData(LightningDataModule):
     def split(self, name):
         assert name == "test"
         return self.test_split
+
+    def describe_row(self, name, row):
+        assert name == "test"
+        named = isinstance(self.test_split, TinySplit)
+        return {"row": row + 1, **({"text": self.test_split.texts[row]} if named else {})}
 
     def plan(self, split):
         return torch.arange(7, -1, -1).split(4)

@@ -3,16 +3,19 @@
 from pathlib import Path
 
 import pytest
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from matplotlib.figure import Figure
 
-from rnn_lab.training import LearningCurves, OfflineWandbLogger
+from rnn_lab.training import CSVMetricsLogger, LearningCurves, OfflineWandbLogger
 from rnn_lab.training.reports import (
+    evenly_spaced,
     gather_from_all_ranks,
     get_datamodule,
+    log_table,
     report_path,
     save_figure,
     should_write,
+    tables_are_logged,
     wandb_loggers,
 )
 from rnn_lab.training.runs import MANIFEST, prepare_run_dir
@@ -94,3 +97,35 @@ def test_a_trainer_with_data_loaders_has_no_datamodule(task, data, make_trainer)
     assert get_datamodule(trainer) is None
     trainer.fit(task(), data())
     assert type(get_datamodule(trainer)) is data
+
+
+@pytest.mark.parametrize("logger", [OfflineWandbLogger, WandbLogger])
+def test_tables_are_logged_to_wandb_with_the_size_of_the_sample(
+    logger, make_trainer, monkeypatch, caplog
+):
+    tables = []
+    monkeypatch.setattr(
+        logger, "log_table", lambda self, key, columns, data: tables.append((key, columns, data))
+    )
+    caplog.set_level("INFO")
+    trainer = make_trainer(logger=[CSVMetricsLogger(), logger(mode="disabled")])
+    assert tables_are_logged(trainer)
+    log_table(trainer, "a/b", ("x", "y"), [[1, "c"]], total=1200)
+    log_table(trainer, "all", ("x",), [])
+    assert tables == [("a/b", ["x", "y"], [[1, "c"]]), ("all", ["x"], [])]
+    assert [m for m in caplog.messages if "table" in m] == ["W&B table a/b: 1 of 1,200 rows"]
+
+
+def test_loggers_without_tables_are_left_out(make_trainer):
+    trainer = make_trainer(logger=[CSVMetricsLogger(), Board(), CSVLogger("logs")])
+    assert not tables_are_logged(trainer)
+    log_table(trainer, "a/b", ("x", "y"), [[1, "c"]])
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "expected"),
+    [(10, 1, [0]), (10, 3, [0, 4, 9]), (2, 5, [0, 1]), (1, 5, [0]), (4, 0, [])],
+    ids=str,
+)
+def test_indices_are_evenly_spaced(size, count, expected):
+    assert evenly_spaced(size, count).tolist() == expected

@@ -25,12 +25,12 @@ def test_wandb_is_imported_only_when_it_is_used():
 RUN = """
 import sys
 from lightning.pytorch import Trainer
-from rnn_lab.classification.reports import ConfusionPlot, MisclassifiedExamples
+from rnn_lab.classification.reports import ConfusionPlot, PredictionReport
 from rnn_lab.training import *
 sys.path.insert(0, sys.argv[1])
 from tiny import TinyData, TinyTask
 
-callbacks = [GradNormAndLRMonitor(), ConfusionPlot(), MisclassifiedExamples(), LearningCurves()]
+callbacks = [GradNormAndLRMonitor(), ConfusionPlot(), PredictionReport(), LearningCurves()]
 trainer = Trainer(accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
     log_every_n_steps=1, max_epochs=2, default_root_dir=sys.argv[2], callbacks=callbacks,
     enable_checkpointing=False, logger=OfflineWandbLogger(mode=sys.argv[3]))
@@ -90,9 +90,10 @@ def test_an_offline_run_has_all_metrics_tables_and_figures(tmp_path):
     assert summary["config"]["data"] == {"name": "tiny"}
     assert summary["config"]["parameters"] == 10
     assert "test/misclassified" in text
+    assert "test/predictions" in text
     assert "test/confusion_matrix" in text
     media = tmp_path / "exp" / "tiny-1" / "wandb"
-    assert len(list(media.glob("offline-run-*/files/media/table/test/*.json"))) == 2
+    assert len(list(media.glob("offline-run-*/files/media/table/test/*.json"))) == 3
     assert len(list(media.glob("offline-run-*/files/media/images/figures/*.png"))) == 2
     assert (tmp_path / "exp" / "tiny-1" / "metrics.csv").exists()
 

@@ -16,11 +16,12 @@ from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.metrics import INTERVALS, Forecast, interval_levels
 from rnn_lab.tasks.forecasting.outputs import LEVELS
 from rnn_lab.training.reports import (
+    evenly_spaced,
     get_datamodule,
+    log_table,
     report_path,
     save_figure,
     should_write,
-    wandb_loggers,
 )
 
 EDGES = np.linspace(-6, 6, 241)  # bins of residuals in training std; residuals beyond are clipped
@@ -121,13 +122,7 @@ class ForecastReport(Callback):
             forecast = conformalize(forecast, batch.past, task.calibration, LEVELS)
         panels = to_panels(windows, rows, batch, forecast)
         save_figure(plot_forecasts(panels), trainer, name)
-        for logger in wandb_loggers(trainer):
-            logger.log_table(f"{split}/forecasts", columns=list(COLUMNS), data=to_rows(panels))
-
-
-def evenly_spaced(size: int, count: int) -> np.ndarray:
-    """Return up to `count` indices, evenly spaced from first to last."""
-    return np.unique(np.linspace(0, size - 1, count).astype(np.int64))
+        log_table(trainer, f"{split}/forecasts", COLUMNS, to_rows(panels))
 
 
 def to_panels(windows: Any, rows: np.ndarray, batch: WindowBatch, forecast: Forecast) -> list[Any]:

@@ -31,18 +31,21 @@ class LabeledSequences(NamedTuple):
         classes: Labels in the order of the file's header.
         sequences: Values of each sequence, `(time, dimensions)` float64, NaN where missing.
         labels: Label of each sequence.
+        rows: Index of each sequence in the file, `(sequences,)`.
     """
 
     source: Path
     classes: list[str]
     sequences: list[np.ndarray]
     labels: list[str]
+    rows: np.ndarray
 
     def take(self, rows: np.ndarray) -> "LabeledSequences":
         """Return the sequences with some indices."""
         return self._replace(
             sequences=[self.sequences[row] for row in rows],
             labels=[self.labels[row] for row in rows],
+            rows=self.rows[rows],
         )
 
 
@@ -65,7 +68,7 @@ def read_labeled_sequences(path: Path) -> LabeledSequences:
     if not rows:
         raise UserError(f"{path} has no sequence after @data")
     sequences, labels = zip(*rows, strict=True)
-    return LabeledSequences(path, file.classes, list(sequences), list(labels))
+    return LabeledSequences(path, file.classes, list(sequences), list(labels), np.arange(len(rows)))
 
 
 class SequenceDataModule(LabDataModule):
@@ -144,7 +147,7 @@ class SequenceDataModule(LabDataModule):
             self._log(f"{num_missing} missing values of the {name} split are read as the mean")
         ids = {label: i for i, label in enumerate(self.label_names)}
         sequences = list(map(self.scaler.apply, data.sequences))
-        rows = SequenceDataset(sequences, [ids[label] for label in data.labels])
+        rows = SequenceDataset(sequences, [ids[label] for label in data.labels], data.rows)
         if name == "train":
             counts = format_counts(self.label_names, rows.class_counts(self.num_classes))
             self._log(f"the train split has {len(rows):,} sequences: {counts}")
@@ -224,6 +227,11 @@ class SequenceDataModule(LabDataModule):
         if self._restored:
             return self._restored.class_counts
         return self.split("train").class_counts(self.num_classes)
+
+    def describe_row(self, name: str, row: int) -> dict[str, Any]:
+        """Return the number of a sequence in its file, counted from 1, and its steps."""
+        split = self.split(name)
+        return {"row": int(split.rows[row]) + 1, "steps": int(split.lengths[row])}
 
     def build_spec(self) -> dict[str, Any]:
         """Return how to build this module again and its preprocessing, as plain values."""

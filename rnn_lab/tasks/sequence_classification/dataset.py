@@ -14,12 +14,19 @@ class SequenceDataset:
     Args:
         sequences: Values of each sequence, `(time, input_dim)`.
         labels: Class id of each sequence.
+        rows: Index of each sequence in its file; None if they are all of the file.
     """
 
-    def __init__(self, sequences: Sequence[np.ndarray], labels: Sequence[int]) -> None:
+    def __init__(
+        self,
+        sequences: Sequence[np.ndarray],
+        labels: Sequence[int],
+        rows: np.ndarray | None = None,
+    ) -> None:
         self.values = np.concatenate(sequences).astype(np.float32)
         self.lengths = np.array([len(sequence) for sequence in sequences])
         self.labels = np.array(labels, dtype=np.int64)
+        self.rows = np.arange(len(labels)) if rows is None else rows
         self._starts = np.cumsum(self.lengths) - self.lengths
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from rnn_lab.classification.loss import (
     fixed_class_weights,
 )
 from rnn_lab.classification.metrics import class_metrics
-from rnn_lab.classification.reports import ConfusionPlot
+from rnn_lab.classification.reports import ConfusionPlot, PredictionReport
 from rnn_lab.core.options import as_options
 from rnn_lab.core.task import StepOutput, Task, check_probabilities, check_sizes
 from rnn_lab.errors import UserError
@@ -148,8 +148,8 @@ class BaseSequenceClassifier(Task):
         )
 
     def reports(self) -> list[Callback]:
-        """Create the report of a test: the confusion matrix."""
-        return [ConfusionPlot()]
+        """Create the reports of a test: confusion matrix and most confident errors."""
+        return [ConfusionPlot(), PredictionReport()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Create accuracy, macro F1, AUROC for two classes, and the confusion matrix."""

@@ -135,6 +135,11 @@ class TextDataModule(CorpusDataModule):
         """Number of training texts of each label."""
         return self._restored.class_counts if self._restored else self.split("train").class_counts
 
+    def describe_row(self, name: str, row: int) -> dict[str, Any]:
+        """Return the number of a row among the labeled rows of its file, and its text."""
+        split = self.split(name)
+        return {"row": split.number(row), "text": split.text(row)}
+
     def word_vectors(self, size: int) -> tuple[Tensor, Tensor] | None:
         """Read the vectors of the words in the vocabulary.
 
@@ -244,6 +249,11 @@ class TextFiles(TextDataModule):
         if train is None and not vocab_from_checkpoint:
             raise UserError("TextFiles needs a training file: set --data.train=FILE")
         self.columns = as_options(TextColumns, columns)
+        if self.columns.label_separator == "":
+            raise UserError(
+                "columns.label_separator must not be empty: give the text between two labels, such "
+                "as a comma"
+            )
         self.read_options: dict[str, Any] = {
             "format": format,
             "text_column": self.columns.text,

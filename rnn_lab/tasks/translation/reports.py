@@ -15,10 +15,10 @@ from rnn_lab.io.atomic import atomic_write
 from rnn_lab.training.reports import (
     gather_from_all_ranks,
     get_datamodule,
+    log_table,
     report_path,
     save_figure,
     should_write,
-    wandb_loggers,
 )
 
 
@@ -102,8 +102,7 @@ class TranslationReport(Callback):
         table = [[trainer.current_epoch, *line] for line in _lines(trainer, "valid", outputs)]
         with atomic_write(report_path(trainer, "translations.csv")) as file:
             csv.writer(file).writerows([self.COLUMNS, *table])
-        for logger in wandb_loggers(trainer):
-            logger.log_table("val/translations", columns=list(self.COLUMNS), data=table)
+        log_table(trainer, "val/translations", self.COLUMNS, table)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._validated and _reports(trainer, pl_module):

@@ -248,3 +248,12 @@ def test_invalid_sizes_are_refused() -> None:
         SyntheticChirps(valid_size=0)
     with pytest.raises(UserError, match="input_dim must be at least 1, got 0"):
         SyntheticChirps(input_dim=0)
+
+
+def test_a_drawn_sequence_is_named_by_its_number_in_the_file(files: dict[str, str]) -> None:
+    data = LabeledSeriesFiles(**files)
+    described = [data.describe_row("valid", row) for row in range(len(data.split("valid")))]
+    lengths = [len(values) for _, values in generate(30)]
+    assert [each["steps"] for each in described] == [lengths[each["row"] - 1] for each in described]
+    everything = [*described, *(data.describe_row("train", row) for row in range(24))]
+    assert sorted(each["row"] for each in everything) == list(range(1, 31))

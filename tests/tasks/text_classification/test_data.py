@@ -161,6 +161,21 @@ def test_a_separator_makes_the_data_multi_label(tmp_path: Path) -> None:
     assert data.split("train")[np.arange(3)].labels.tolist() == [[1, 1], [0, 1], [0, 0]]
 
 
+def test_a_row_is_named_by_its_number_in_the_file_and_its_text(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(1, 41)]
+    path = written(tmp_path / "a.csv", "text,label\n" + "".join(f"{t},a\n" for t in texts))
+    data = TextFiles(train=path)
+    sizes = {split: len(data.split(split)) for split in ("train", "valid")}
+    described = [data.describe_row(s, row) for s, size in sizes.items() for row in range(size)]
+    assert min(sizes.values()) > 1
+    assert sorted((each["row"], each["text"]) for each in described) == [*enumerate(texts, 1)]
+
+
+def test_an_empty_separator_of_labels_is_refused(lines: str) -> None:
+    with pytest.raises(UserError, match=r"label_separator must not be empty: give the text"):
+        TextFiles(train=lines, columns=TextColumns(label_separator=""))
+
+
 def test_a_missing_file_option_is_reported(lines: str) -> None:
     with pytest.raises(UserError, match=r"TextFiles has no test split: set --data.test=FILE"):
         TextFiles(train=lines).split("test")
