@@ -1,11 +1,13 @@
-"""The recurrent layers in `rnn-lab list`."""
+"""The overview of `rnn-lab list` and its descriptions of what is named."""
 
 import re
 
 import pytest
 
+from rnn_lab import datamodules, models
 from rnn_lab.__main__ import main
 from rnn_lab.commands import list as command
+from rnn_lab.commands._configs import shipped_configs
 from rnn_lab.nn import LAYERS
 
 
@@ -37,7 +39,9 @@ def test_the_source_of_a_layer_has_authors_url_and_year(name, listed):
 
 def test_the_table_has_two_aligned_lines_per_layer(capsys):
     assert main(["list"]) == 0
-    output = capsys.readouterr().out.partition("\nlayers:\n")[2].partition("\n\n")[0]
+    output = (
+        capsys.readouterr().out.partition("\nlayers, for --model.layer:\n")[2].partition("\n\n")[0]
+    )
     header, *lines = output.splitlines()
     lines, legend = lines[: 2 * len(LAYERS)], lines[2 * len(LAYERS) :]
     assert max(map(len, output.splitlines())) <= 120
@@ -50,3 +54,51 @@ def test_the_table_has_two_aligned_lines_per_layer(capsys):
         assert second[: columns[0]].isspace()
         assert second[columns[0] :] == LAYERS[name].__doc__.partition("\n")[0]
     assert "multiply-adds per step" in " ".join(legend)
+
+
+def test_the_overview_has_every_name_once_below_its_task(capsys):
+    assert main(["list"]) == 0
+    output = capsys.readouterr().out
+    paths = shipped_configs()
+    for name in (*models.__all__, *datamodules.__all__, *LAYERS, *paths):
+        assert len(re.findall(rf"^ {{2,4}}{name} ", output, re.MULTILINE)) == 1
+    for task in command.tasks():
+        section = command.task_table(task)
+        assert section in output
+        shown = set(re.findall(r"^    (\w+) ", section, re.MULTILINE))
+        classes = {**vars(models), **vars(datamodules)}
+        exported = (*models.__all__, *datamodules.__all__)
+        own = {name for name in exported if classes[name].__module__.split(".")[2] == task}
+        assert shown == own | {name for name, path in paths.items() if path.parent.name == task}
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("forecasting", "Forecasting: "),
+        ("LSTMClassifier", "LSTMClassifier: Text classifier"),
+        ("IMDB", "IMDB: Film reviews"),
+        ("MinGRU", "  MinGRU  2024 "),
+        ("imdb", "# IMDB film reviews"),
+    ],
+)
+def test_what_is_named_is_described(name, line, capsys):
+    assert main(["list", name]) == 0
+    output = capsys.readouterr().out
+    assert any(each.startswith(line) for each in output.splitlines())
+    assert main(["list", name, "regression"]) == 0
+    assert capsys.readouterr().out.startswith(output.rstrip() + "\n\nRegression: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("imbd", "did you mean IMDB or imdb?"),
+        ("lstmclassifier", "did you mean LSTMClassifier or "),
+        ("zzzz", "`rnn-lab list` shows all names"),
+        ("--foo", "list takes names, not options, got --foo"),
+    ],
+)
+def test_an_unknown_name_gets_near_ones(name, hint, capsys):
+    assert main(["list", name]) == 1
+    assert hint in capsys.readouterr().err
