@@ -32,6 +32,7 @@ from rnn_lab.commands._checks import (
     without_links,
 )
 from rnn_lab.commands._configs import resolve_configs
+from rnn_lab.commands._ending import plain_metrics, print_metrics, validation_metrics
 from rnn_lab.commands._logging import configure_logging
 from rnn_lab.commands._named_classes import NamedClasses
 from rnn_lab.commands._parsing import (
@@ -50,7 +51,7 @@ from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.cpu import configure_cpu
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.loading import check_sizes, load_weights
-from rnn_lab.core.task import Task
+from rnn_lab.core.task import Monitored, Task
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.base import BaseTranslator
 from rnn_lab.tasks.translation.predictor import load_ensemble
@@ -267,7 +268,7 @@ class LabCLI(LightningCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         no_monitor = not self.config[self.subcommand].early_stopping.monitor
-        if no_monitor and not hasattr(self.model, "monitor"):
+        if no_monitor and not isinstance(self.model, Monitored):
             callbacks = without(training.ValidationEarlyStopping, callbacks)
         config["logger"] = with_wandb(self.config[self.subcommand].wandb, config["logger"])
         if self.subcommand != "fit":  # the weights of a checkpoint are averaged already
@@ -334,8 +335,23 @@ class LabCLI(LightningCLI):
 
     before_validate = before_test = _load_ensemble
 
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Return the arguments of the Trainer's method; it prints no table of metrics itself."""
+        arguments = super()._prepare_subcommand_kwargs(subcommand)
+        return arguments | ({"verbose": False} if "verbose" in arguments else {})
+
+    def after_validate(self) -> None:
+        """Print the metrics."""
+        if self.config["validate"].verbose:
+            print_metrics(self.trainer, {"val": plain_metrics(self.trainer)})
+
+    def after_test(self) -> None:
+        """Print the metrics."""
+        if self.config["test"].verbose:
+            print_metrics(self.trainer, {"test": plain_metrics(self.trainer)})
+
     def after_fit(self) -> None:
-        """Log the result and the best checkpoint; with `--test=true` test that checkpoint."""
+        """Log the best checkpoint, with `--test=true` test it, and print the metrics."""
         callback = training.checkpoint_callback_of(self.trainer)
         best = getattr(callback, "best_model_path", "")
         if self._completion.reason:
@@ -344,15 +360,18 @@ class LabCLI(LightningCLI):
         else:
             seconds = time.monotonic() - self._start_time
             log.info("trained for %.0f seconds; best checkpoint: %s", seconds, best or "none")
+        columns = validation_metrics(self.trainer)
         if self.config["fit"].test:
-            self._test(best)
+            columns |= self._test(best)
+        print_metrics(self.trainer, columns)
 
-    def _test(self, best: str) -> None:
-        """Test the best checkpoint, unless it was tested already."""
+    def _test(self, best: str) -> dict[str, dict[str, float]]:
+        """Test the best checkpoint, unless it was tested already, and return its metrics."""
         if self.trainer.strategy.broadcast(self._status_file.tested):
             log.info("it was tested already: the metrics are in metrics.csv")
-            return
+            return {}
         # WeightAveraging would restore the weights before averaging, for further training.
         callbacks: list[Callback] = vars(self.trainer)["callbacks"]
         callbacks[:] = without(WeightAveraging, callbacks)
-        self.trainer.test(self.model, self.datamodule, ckpt_path=best or None)
+        self.trainer.test(self.model, self.datamodule, ckpt_path=best or None, verbose=False)
+        return {"test": plain_metrics(self.trainer)}

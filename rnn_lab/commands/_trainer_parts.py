@@ -23,7 +23,7 @@ def with_standard_callbacks(
         chosen = without(training.BestCheckpoint, chosen)
     if config["enable_progress_bar"] is not False:
         chosen.append(training.BatchProgressBar())
-    chosen += [training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
+    chosen += [training.EpochNumber(), training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
     chosen.append(training.SmallDataWarning())
     chosen += [training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
     chosen += [training.AccumulatedGradients(), training.ResumeSWA()]

@@ -216,7 +216,7 @@ def _from_metrics(path: Path) -> Record:
         validated = [row for row in rows if row.get("val/loss")]
         record: Record = {"step": int(rows[-1]["step"]), "heartbeat": path.stat().st_mtime}
         if validated:
-            record |= {"epoch": int(validated[-1]["epoch"]) + 1, "monitor": "val/loss"}
+            record |= {"epoch": int(validated[-1]["epoch"]), "monitor": "val/loss"}
             record["best"] = min(float(row["val/loss"]) for row in validated)
     except (OSError, ValueError, LookupError, TypeError):
         return {}

@@ -3,7 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple, cast
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from lightning import LightningModule
@@ -24,6 +24,24 @@ from rnn_lab.core.half_precision import keep_batches_in_float32
 from rnn_lab.core.options import plain_options
 from rnn_lab.core.public_paths import public_path
 from rnn_lab.errors import UserError
+
+
+@runtime_checkable
+class Monitored(Protocol):
+    """A module that declares which validation metric selects checkpoints, as every `Task` does.
+
+    A plain `LightningModule` becomes one by these two attributes.
+
+    Attributes:
+        monitor: Validation metric that selects checkpoints and stops training early.
+        mode: Whether a lower (`min`) or a higher (`max`) value of `monitor` is better.
+    """
+
+    @property
+    def monitor(self) -> str: ...
+
+    @property
+    def mode(self) -> Literal["min", "max"]: ...
 
 
 class StepOutput(NamedTuple):

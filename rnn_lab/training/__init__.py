@@ -3,7 +3,6 @@
 from rnn_lab.training.averaging import NTASGD
 from rnn_lab.training.budget import TimeBudget
 from rnn_lab.training.callbacks import (
-    BatchProgressBar,
     BestCheckpoint,
     GradNormAndLRMonitor,
     TerminateOnNaN,
@@ -12,6 +11,7 @@ from rnn_lab.training.callbacks import (
 )
 from rnn_lab.training.checkpoints import AtomicCheckpointIO
 from rnn_lab.training.completion import Completion
+from rnn_lab.training.epoch_number import EpochNumber
 from rnn_lab.training.launch import check_world_size
 from rnn_lab.training.loggers import (
     CSVMetricsLogger,
@@ -25,6 +25,7 @@ from rnn_lab.training.mid_epoch import (
     ResumeSWA,
 )
 from rnn_lab.training.preemption import Preemption
+from rnn_lab.training.progress_bar import BatchProgressBar
 from rnn_lab.training.reports import LearningCurves
 from rnn_lab.training.rng_state import RNGStateCheckpoint
 from rnn_lab.training.schedules import CosineDecay, LinearDecay
@@ -41,6 +42,7 @@ __all__ = [
     "CSVMetricsLogger",
     "Completion",
     "CosineDecay",
+    "EpochNumber",
     "GradNormAndLRMonitor",
     "LearningCurves",
     "LinearDecay",

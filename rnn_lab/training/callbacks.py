@@ -1,29 +1,23 @@
-"""Callbacks for checkpoints, early stopping, monitoring and progress."""
+"""Callbacks for checkpoints, early stopping and monitoring."""
 
 import logging
 import math
-import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import (
-    Checkpoint,
-    EarlyStopping,
-    ModelCheckpoint,
-    RichProgressBar,
-)
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
+from rnn_lab.core.task import Monitored
 from rnn_lab.errors import UserError
 from rnn_lab.training.completion import Limit
+from rnn_lab.training.epoch_number import epoch_number
 from rnn_lab.training.mid_epoch import step_plateau_schedules
 
 log = logging.getLogger(__name__)
@@ -44,13 +38,16 @@ class BestCheckpoint(ModelCheckpoint):
     """Save two checkpoints: `best.ckpt` by a validation metric, and `last.ckpt` every epoch.
 
     Of equal values of the metric, the one with the lowest validation loss is the best. Without
-    validation (`limit_val_batches=0`), and for a module without the attributes `monitor` and
-    `mode`, the last epoch is the best.
+    validation (`limit_val_batches=0`), and for a module that is not `Monitored`, the last epoch is
+    the best.
 
     Args:
         monitor: Metric to monitor; None for that of the task.
         mode: Whether lower (`min`) or higher (`max`) values are better; None for that of the task.
         dirpath: Folder of the checkpoints; None for `checkpoints` in the run folder.
+
+    Attributes:
+        best_metrics: All metrics when the best checkpoint was saved, by name.
     """
 
     def __init__(
@@ -61,11 +58,12 @@ class BestCheckpoint(ModelCheckpoint):
         )
         self._custom_monitor, self._custom_mode = monitor, mode
         self._best_loss = math.inf
+        self.best_metrics: dict[str, float] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        no_metric = trainer.limit_val_batches == 0 or not hasattr(pl_module, "monitor")
-        default_monitor = "epoch" if no_metric else str(pl_module.monitor)
-        default_mode = "max" if no_metric else str(pl_module.mode)
+        default_monitor, default_mode = "epoch", "max"
+        if trainer.limit_val_batches != 0 and isinstance(pl_module, Monitored):
+            default_monitor, default_mode = pl_module.monitor, pl_module.mode
         self.monitor = self._custom_monitor or default_monitor
         self.mode = self._custom_mode or default_mode
         self.kth_value = torch.tensor(math.inf if self.mode == "min" else -math.inf)
@@ -129,11 +127,13 @@ class BestCheckpoint(ModelCheckpoint):
         self, current: Tensor, trainer: Trainer, monitor_candidates: dict[str, Tensor]
     ) -> None:
         self._best_loss = validation_loss(trainer)
+        self.best_metrics = {n: float(value) for n, value in trainer.callback_metrics.items()}
         super()._update_best_and_save(current, trainer, monitor_candidates)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state with the validation loss of the best checkpoint."""
-        return {**super().state_dict(), "best_loss": self._best_loss}
+        """Return the state with the validation loss and all metrics of the best checkpoint."""
+        best = {"best_loss": self._best_loss, "best_metrics": self.best_metrics}
+        return {**super().state_dict(), **best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best score, also if the folder was moved since the checkpoint was saved."""
@@ -143,7 +143,7 @@ class BestCheckpoint(ModelCheckpoint):
         score = state_dict["best_model_score"]
         paths = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
         scores = {} if score is None else {best: score}
-        self._best_loss = state_dict["best_loss"]
+        self._best_loss, self.best_metrics = state_dict["best_loss"], state_dict["best_metrics"]
         super().load_state_dict(
             state_dict | paths | {"best_k_models": scores, "last_model_path": last}
         )
@@ -195,8 +195,14 @@ class ValidationEarlyStopping(EarlyStopping, Limit):
         self._loss, self._step = math.inf, 0  # at this validation
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.monitor = self.monitor or str(pl_module.monitor)
-        self.mode = self._custom_mode or str(getattr(pl_module, "mode", "min"))
+        if isinstance(pl_module, Monitored):
+            self.monitor = self.monitor or pl_module.monitor
+            self.mode = self._custom_mode or pl_module.mode
+        elif self.monitor:
+            self.mode = self._custom_mode or "min"
+        else:
+            name = type(pl_module).__name__
+            raise UserError(f"ValidationEarlyStopping needs a monitor, as {name} declares none")
         sign = 1 if self.mode == "max" else -1
         self.min_delta = sign * self._min_change
         if math.isinf(self.best_score):  # no validation yet, in this run or the resumed one
@@ -285,7 +291,8 @@ class TerminateOnNaN(Callback):
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
         index, no_index = len(self._steps), self.every
-        self._steps.append((trainer.global_step, trainer.current_epoch, trainer.fit_loop.batch_idx))
+        batch = trainer.fit_loop.batch_idx + 1
+        self._steps.append((trainer.global_step, epoch_number(trainer), batch))
         bad = torch.where(loss.detach().isfinite(), no_index, index)
         self._first_bad = bad if self._first_bad is None else torch.minimum(self._first_bad, bad)
         if trainer.world_size == 1 and loss.device.type == "cpu":
@@ -317,7 +324,7 @@ class TerminateOnNaN(Callback):
             torch.distributed.all_reduce(first_bad, op=torch.distributed.ReduceOp.MIN)
         if (index := int(first_bad)) < len(steps):
             step, epoch, batch = steps[index]
-            position = f"step {step} (epoch {epoch}, batch {batch}, counted from 0)"
+            position = f"step {step} (epoch {epoch}, batch {batch})"
             raise UserError(f"loss is nan at {position}: {_last_good(trainer)}")
 
 
@@ -346,51 +353,3 @@ class GradNormAndLRMonitor(Callback):
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
         pl_module.log("train/gradient_norm", get_total_norm(gradients))
         pl_module.log("train/lr", float(optimizer.param_groups[0]["lr"]))
-
-
-class BatchProgressBar(RichProgressBar):
-    """Show a progress bar on a terminal; otherwise log one line per epoch."""
-
-    def __init__(self) -> None:
-        super().__init__(refresh_rate=10, leave=True, console_kwargs={"stderr": True})
-        self._next_redraw = 0.0
-        if not sys.stderr.isatty():
-            self.disable()
-
-    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        """Redraw at most ten times per second, because a redraw reads metrics from the device."""
-        now = time.monotonic()
-        if self.is_enabled and (now >= self._next_redraw or trainer.is_last_batch):
-            self._next_redraw = now + 0.1
-            super().on_train_batch_end(trainer, *args)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._epoch_start = (
-            time.monotonic()
-        )  # on_train_epoch_start is not called in a resumed epoch
-        super().on_train_start(trainer, pl_module)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._epoch_start = time.monotonic()
-        super().on_train_epoch_start(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_epoch_end(trainer, pl_module)
-        if not self.is_enabled:
-            self._log_epoch(trainer)
-
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)  # the id of the W&B run, if any
-        return metrics
-
-    @rank_zero_only
-    def _log_epoch(self, trainer: Trainer) -> None:
-        metrics = trainer.callback_metrics
-        names = [name for name in ("train/loss",) if name in metrics]
-        names += [name for name in metrics if name.startswith("val/")]
-        values = [f"{name} {float(metrics[name]):.4g}" for name in names]
-        total = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
-        seconds = time.monotonic() - self._epoch_start
-        parts = [f"epoch {trainer.current_epoch + 1}{total}", *values, f"{seconds:.0f} s"]
-        log.info("  ".join(parts))

@@ -15,6 +15,7 @@ from rnn_lab.io.atomic import atomic_path
 from rnn_lab.signals import Preempted
 from rnn_lab.training import slurm
 from rnn_lab.training.callbacks import checkpoint_callback_of
+from rnn_lab.training.epoch_number import epoch_number
 from rnn_lab.training.reports import report_path, should_write, wandb_loggers
 
 STATE_FILE = "state.json"
@@ -38,6 +39,7 @@ class StatusFile(Callback):
         self.every = every
         self._process: dict[str, Any] = {}  # fields about this process; empty before training
         self._next_heartbeat = 0.0  # time.monotonic() of the next heartbeat
+        self._epoch = 0  # number of the last epoch in training; 0 before training
         self.tested = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -53,10 +55,11 @@ class StatusFile(Callback):
         self._write(trainer, "running")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epoch = epoch_number(trainer)
         self._write(trainer, "running")
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        self.tested = False
+        self._epoch, self.tested = epoch_number(trainer), False
         self._write_if_due(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
@@ -108,7 +111,7 @@ class StatusFile(Callback):
             "state": state,
             "reason": reason,
             "step": trainer.global_step,
-            "epoch": trainer.fit_loop.epoch_progress.current.completed,
+            "epoch": self._epoch or trainer.current_epoch,
             "max_epochs": trainer.max_epochs,
             "monitor": getattr(checkpoint_callback, "monitor", None),
             "best": None if score is None else float(score),

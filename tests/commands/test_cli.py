@@ -31,7 +31,7 @@ def test_flags_need_no_value_and_options_may_have_dashes(capsys):
     args = [arg.replace("_size", "-size") for arg in [*REVIEWS, *SIZES]]
     assert run("fit", *args, "--name=a", "--test", "--trainer.fast-dev-run") == 0
     assert not Path("runs").exists()
-    assert "Test metric" in capsys.readouterr().out
+    assert "accuracy" in capsys.readouterr().out
 
 
 def test_the_command_line_overrides_a_config_file_in_any_position():

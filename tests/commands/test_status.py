@@ -170,7 +170,7 @@ def test_a_damaged_state_file_means_unknown(text, job, capsys):
 
 def test_a_run_without_state_file_is_described_by_its_metrics(capsys):
     folder = run("e/a")
-    rows = ["step,epoch,val/loss", "3,0,0.5", "7,1,0.25", "11,2,0.75", "12,3,"]
+    rows = ["step,epoch,val/loss", "3,1,0.5", "7,2,0.25", "11,3,0.75", "12,3,"]
     (folder / "metrics.csv").write_text("\n".join(rows))
     run("e/b/checkpoints")
     (first, second) = json.loads(status(capsys, "--json"))

@@ -1,19 +1,18 @@
 import json
 import logging
 import math
-import re
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from tiny import TinyData, TinyTask
 from torch.multiprocessing import ProcessRaisedException
 
 from rnn_lab.errors import UserError
 from rnn_lab.training import (
-    BatchProgressBar,
     BestCheckpoint,
     CSVMetricsLogger,
     GradNormAndLRMonitor,
@@ -48,6 +47,25 @@ def test_the_best_checkpoint_is_chosen_by_the_monitor_of_the_module(task, data, 
     trainer.fit(model, data())
     assert trainer.checkpoint_callback.monitor == "val/loss"
     assert epoch_of(trainer.checkpoint_callback.best_model_path) == 1
+
+
+def test_the_metrics_of_the_best_checkpoint_survive_a_resume(task, data, make_trainer):
+    trainer = make_trainer(max_epochs=2, callbacks=BestCheckpoint())
+    trainer.fit(task(val_losses=[0.5, 0.9]), data())
+    last = trainer.checkpoint_callback.last_model_path
+    trainer = make_trainer(max_epochs=3, callbacks=BestCheckpoint())
+    trainer.fit(task(val_losses=[0.5, 0.9, 0.7]), data(), ckpt_path=last)
+    assert trainer.checkpoint_callback.best_metrics["val/loss"] == pytest.approx(0.5)
+
+
+def test_early_stopping_names_a_module_that_declares_no_monitor(data, make_trainer):
+    class Plain(LightningModule):
+        training_step, validation_step = TinyTask.training_step, TinyTask.validation_step
+        step = TinyTask.step
+        configure_optimizers = TinyTask.configure_optimizers
+
+    with pytest.raises(UserError, match="needs a monitor, as Plain declares none"):
+        make_trainer(max_epochs=1, callbacks=ValidationEarlyStopping()).fit(Plain(), data())
 
 
 def test_scores_of_zero_neither_stop_training_nor_remain_the_best(task, data, make_trainer):
@@ -256,7 +274,7 @@ def test_a_larger_patience_continues_a_stopped_run(make_trainer):
 def test_a_nan_loss_stops_training_before_the_weights_change(task, data, make_trainer):
     model = task(nan_at=3)
     trainer = make_trainer(max_epochs=4, callbacks=[BestCheckpoint(), TerminateOnNaN()])
-    with pytest.raises(UserError, match=r"step 3 \(epoch 1, batch 1, .*checkpoint is .*last.ckpt"):
+    with pytest.raises(UserError, match=r"step 3 \(epoch 2, batch 2\).*checkpoint is .*last.ckpt"):
         trainer.fit(model, data())
     assert epoch_of(trainer.checkpoint_callback.last_model_path) == 0
     assert model.layer.weight.isfinite().all()
@@ -282,7 +300,7 @@ def test_a_deferred_check_names_the_step_of_the_nan_and_precedes_checkpoints(
     task, data, make_trainer, nan_at
 ):
     trainer = make_trainer(max_epochs=4, callbacks=[BestCheckpoint(), DeferredChecks()])
-    with pytest.raises(UserError, match=rf"loss is nan at step {nan_at} \(epoch 1"):
+    with pytest.raises(UserError, match=rf"loss is nan at step {nan_at} \(epoch 2"):
         trainer.fit(task(nan_at=nan_at), data())
     assert epoch_of(trainer.checkpoint_callback.last_model_path) == 0
     assert trainer.current_epoch == 1
@@ -307,7 +325,7 @@ def test_nan_in_one_of_two_processes_stops_both(task, data, make_trainer):
     trainer = make_trainer(max_epochs=2, callbacks=[BestCheckpoint(), TerminateOnNaN()], **options)
     model = task(nan_at=1)
     model.nan_ranks = (1,)
-    with pytest.raises(ProcessRaisedException, match=r"loss is nan at step 1 \(epoch 0, batch 1"):
+    with pytest.raises(ProcessRaisedException, match=r"loss is nan at step 1 \(epoch 1, batch 2"):
         trainer.fit(model, data())
     assert not Path(trainer.default_root_dir, "checkpoints").exists()
 
@@ -335,21 +353,6 @@ def test_the_monitor_computes_norms_only_at_logged_steps(task, data, make_traine
     options = {"log_every_n_steps": 2, "enable_checkpointing": False}
     make_trainer(max_epochs=3, callbacks=GradNormAndLRMonitor(), **options).fit(task(), data())
     assert len(calls) == 3
-
-
-def test_progress_without_a_terminal_is_one_line_per_epoch(
-    task, data, make_trainer, caplog, capsys
-):
-    caplog.set_level(logging.INFO, "rnn_lab")
-    options = {"enable_progress_bar": True, "enable_checkpointing": False}
-    make_trainer(max_epochs=2, callbacks=BatchProgressBar(), **options).fit(
-        task(val_losses=[0.5]), data()
-    )
-    lines = [m for name, _, m in caplog.record_tuples if name.startswith("rnn_lab")]
-    assert len(lines) == 2
-    first = r"epoch 1/2  train/loss 0\.\d+  val/loss 0\.5  0 s"
-    assert re.fullmatch(first, lines[0])
-    assert capsys.readouterr().out == ""
 
 
 def test_all_callbacks_work_together_without_a_logger(task, data, make_trainer):

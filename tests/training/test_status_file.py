@@ -74,7 +74,7 @@ def test_a_stopped_run_has_its_reason(error, state, reason, fitted):
 
 
 def test_a_running_run_has_its_epoch_and_its_best_metric(fitted):
-    for step, epoch, best in ((0, 0, None), (2, 1, 0.9), (4, 2, 0.5)):
+    for step, epoch, best in ((0, 1, None), (2, 2, 0.9), (4, 3, 0.5)):
         stop = Stop(step)
         fitted(stop)
         status = stop.status

@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
+from rnn_lab.training.epoch_number import epoch_number
 from rnn_lab.training.reports import (
     gather_from_all_ranks,
     get_datamodule,
@@ -99,7 +100,7 @@ class TranslationReport(Callback):
         outputs = gather_from_all_ranks(trainer, list(self._outputs.items()))
         if not outputs or not should_write(trainer):
             return
-        table = [[trainer.current_epoch, *line] for line in _lines(trainer, "valid", outputs)]
+        table = [[epoch_number(trainer), *line] for line in _lines(trainer, "valid", outputs)]
         with atomic_write(report_path(trainer, "translations.csv")) as file:
             csv.writer(file).writerows([self.COLUMNS, *table])
         log_table(trainer, "val/translations", self.COLUMNS, table)

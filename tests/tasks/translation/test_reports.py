@@ -143,7 +143,7 @@ def test_the_table_has_the_latest_translations_of_the_first_sentences(rows, make
     assert [row["source"] for row in rows_of_table] == SOURCES[:rows]
     assert [row["reference"] for row in rows_of_table] == REFERENCES[:rows]
     assert rows_of_table[0]["translation"] == "falsch."
-    assert {row["epoch"] for row in rows_of_table} == {"1"}
+    assert {row["epoch"] for row in rows_of_table} == {"2"}
 
 
 def test_validation_without_fit_writes_the_table(make_trainer):
