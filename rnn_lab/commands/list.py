@@ -1,4 +1,4 @@
-"""Show models, data and configs by task, layers and plugins; describe those that are named.
+"""Show models, data and configs by task, and layers; describe what is named.
 
 Source files are parsed instead of imported, so that the command starts fast.
 
