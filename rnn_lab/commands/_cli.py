@@ -35,6 +35,7 @@ from rnn_lab.commands._configs import resolve_configs
 from rnn_lab.commands._ending import plain_metrics, print_metrics, validation_metrics
 from rnn_lab.commands._logging import configure_logging
 from rnn_lab.commands._named_classes import NamedClasses
+from rnn_lab.commands._next_commands import next_commands, status_command
 from rnn_lab.commands._parsing import (
     sort_by_precedence,
     split_options,
@@ -347,8 +348,10 @@ class LabCLI(LightningCLI):
 
     def after_test(self) -> None:
         """Print the metrics."""
-        if self.config["test"].verbose:
+        config = self.config["test"]
+        if config.verbose:
             print_metrics(self.trainer, {"test": plain_metrics(self.trainer)})
+            self._log_next_commands(config.ckpt_path, tested=True)
 
     def after_fit(self) -> None:
         """Log the best checkpoint, with `--test=true` test it, and print the metrics."""
@@ -364,6 +367,15 @@ class LabCLI(LightningCLI):
         if self.config["fit"].test:
             columns |= self._test(best)
         print_metrics(self.trainer, columns)
+        if best:
+            self._log_next_commands(best, tested=self._status_file.tested)
+
+    def _log_next_commands(self, checkpoint: str, tested: bool) -> None:
+        """Log the commands that one is likely to type next."""
+        data = self.config[self.subcommand].data.init_args.as_dict()
+        commands = next_commands(self.model, self.datamodule, data, checkpoint, tested)
+        commands.append(status_command(Path(self.trainer.default_root_dir)))
+        log.info("\n".join(["next:", *(f"  {command}" for command in commands)]))
 
     def _test(self, best: str) -> dict[str, dict[str, float]]:
         """Test the best checkpoint, unless it was tested already, and return its metrics."""

@@ -79,6 +79,8 @@ class Task(LightningModule, ABC):
     Attributes:
         batch_type: Class of the batches; a data module declares the same.
         predictor: Class path of the `Predictor` for raw input; None if there is none.
+        commands: Commands of `rnn-lab` that use the predictor, the most usual one first; `fit`
+            names them when it ends.
         monitor: Validation metric that selects checkpoints and stops training early.
         mode: Whether a lower (`min`) or a higher (`max`) value of `monitor` is better.
         writes_reports: Whether the callbacks of `reports` are added to the Trainer. The command
@@ -88,6 +90,7 @@ class Task(LightningModule, ABC):
 
     batch_type: ClassVar[type]
     predictor: ClassVar[str | None] = None
+    commands: ClassVar[tuple[str, ...]] = ("predict",)
     monitor: ClassVar[str] = "val/loss"
     mode: ClassVar[Literal["min", "max"]] = "min"
     writes_reports: bool = False

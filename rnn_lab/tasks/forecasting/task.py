@@ -38,6 +38,7 @@ class ForecastTask(Task):
 
     batch_type = WindowBatch
     predictor = "rnn_lab.tasks.forecasting.predictor.ForecastPredictor"
+    commands = "predict", "backtest"
     output: Output = Point()
     horizon: int
     channels: int

@@ -63,6 +63,7 @@ class BaseLanguageModel(Task):
 
     batch_type = LMBatch
     predictor = "rnn_lab.tasks.language_modeling.predictor.LanguagePredictor"
+    commands = "generate", "predict"
     monitor, mode = "val/perplexity", "min"
 
     layer_kwargs: dict[str, Any] | None = None

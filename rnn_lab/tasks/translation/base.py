@@ -79,6 +79,7 @@ class BaseTranslator(Task):
 
     batch_type = PairBatch
     predictor = "rnn_lab.tasks.translation.predictor.TranslationPredictor"
+    commands = "translate", "predict"
     monitor, mode = "val/bleu", "max"
 
     encoder: EncoderConfig = EncoderConfig()
