@@ -15,7 +15,7 @@ from lightning import Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import _get_rank
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import BatchSizeFinder, Callback, WeightAveraging
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from rnn_lab import training
@@ -33,6 +33,7 @@ from rnn_lab.commands._checks import (
 )
 from rnn_lab.commands._configs import resolve_configs
 from rnn_lab.commands._ending import plain_metrics, print_metrics, validation_metrics
+from rnn_lab.commands._finders import check_finders, reuse_found
 from rnn_lab.commands._logging import configure_logging
 from rnn_lab.commands._named_classes import NamedClasses
 from rnn_lab.commands._next_commands import next_commands, status_command
@@ -215,6 +216,8 @@ class LabCLI(LightningCLI):
         if path and self.checkpoint is None:  # given in a config file
             self.checkpoint = Checkpoint.open(path)
         if config.ckpt_path and self.checkpoint is not None:
+            if self.subcommand == "fit":
+                reuse_found(config, self.checkpoint)
             requested = self._plain_config()["model"]
             check_same_model(self.checkpoint, requested, resume=self.subcommand == "fit")
 
@@ -284,6 +287,8 @@ class LabCLI(LightningCLI):
         except RuntimeError as error:  # Lightning rejects the SLURM settings
             raise UserError(str(error)) from error
         training.check_world_size(trainer)
+        if self.subcommand == "fit":
+            check_finders(trainer, self.model, self.datamodule)
         return trainer
 
     def _plain_config(self) -> dict[str, Any]:
@@ -297,10 +302,12 @@ class LabCLI(LightningCLI):
         resume_from = self.checkpoint if config.ckpt_path else None
         if isinstance(self.model, Task):
             return training.AtomicCheckpointIO(resume_from)
+        return training.AtomicCheckpointIO(resume_from, self._specs)
+
+    def _specs(self) -> dict[str, Any]:
+        """Return the build specifications of model and data."""
         plain = self._plain_config()
-        return training.AtomicCheckpointIO(
-            resume_from, specs={key: plain[key] for key in ("model", "data")}
-        )
+        return {key: plain[key] for key in ("model", "data")}
 
     def before_fit(self) -> None:
         """Create the run directory and log the start."""
@@ -384,6 +391,6 @@ class LabCLI(LightningCLI):
             return {}
         # WeightAveraging would restore the weights before averaging, for further training.
         callbacks: list[Callback] = vars(self.trainer)["callbacks"]
-        callbacks[:] = without(WeightAveraging, callbacks)
+        callbacks[:] = without((WeightAveraging, BatchSizeFinder), callbacks)
         self.trainer.test(self.model, self.datamodule, ckpt_path=best or None, verbose=False)
         return {"test": plain_metrics(self.trainer)}

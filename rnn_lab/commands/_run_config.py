@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning import Trainer
+from lightning import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
 from rnn_lab import training
+from rnn_lab.commands._finders import check_search, record_found
 from rnn_lab.training.runs import artifact_path, record_artifacts
 
 RUN_SPECIFIC = ("name", "overwrite", "ckpt_path")  # keys that other runs should not reuse
@@ -22,6 +23,17 @@ class RunConfig(SaveConfigCallback):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "save_to_log_dir": False})
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save the config before the first step."""
+        if stage == "fit":
+            check_search(trainer)
+        super().setup(trainer, pl_module, stage)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the config again if callbacks have found a learning rate or a batch size."""
+        if record_found(self.config, trainer, pl_module) and trainer.is_global_zero:
+            self.save_config(trainer, pl_module, "fit")
 
     def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Write `config.yaml`, or `config.test.yaml` if a checkpoint is tested."""

@@ -30,8 +30,10 @@ def with_standard_callbacks(
     return [*chosen, training.ResumePlateau()]
 
 
-def without(kind: type[Callback], callbacks: Iterable[Callback]) -> list[Callback]:
-    """Return the callbacks that are not of a class."""
+def without(
+    kind: type[Callback] | tuple[type[Callback], ...], callbacks: Iterable[Callback]
+) -> list[Callback]:
+    """Return the callbacks that are not of a class, or of one of several classes."""
     return [callback for callback in callbacks if not isinstance(callback, kind)]
 
 

@@ -98,9 +98,20 @@ class LabDataModule(LightningDataModule, ABC):
         if batch_size < 1:
             raise UserError(f"batch_size must be at least 1, got {batch_size}")
         self.save_hyperparameters(logger=False)
-        self.batch_size = batch_size
+        self._batch_size = batch_size
         self._loader: ResumableLoader | None = None
         self._resume_at = 0
+
+    @property
+    def batch_size(self) -> int:
+        """Rows per batch of one process; `BatchSizeFinder` of Lightning sets it."""
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        self._batch_size = value
+        if "batch_size" in self.hparams:  # from which the module is rebuilt
+            self.hparams["batch_size"] = value
 
     @abstractmethod
     def split(self, name: str) -> SplitDataset:

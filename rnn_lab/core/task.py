@@ -2,12 +2,12 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from lightning import LightningModule
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -24,6 +24,8 @@ from rnn_lab.core.half_precision import keep_batches_in_float32
 from rnn_lab.core.options import plain_options
 from rnn_lab.core.public_paths import public_path
 from rnn_lab.errors import UserError
+
+DEFAULT_OPTIMIZER = "torch.optim.Adam"
 
 
 @runtime_checkable
@@ -83,6 +85,8 @@ class Task(LightningModule, ABC):
             names them when it ends.
         monitor: Validation metric that selects checkpoints and stops training early.
         mode: Whether a lower (`min`) or a higher (`max`) value of `monitor` is better.
+        lr: Learning rate that replaces that of the optimizer; None to keep it. Lightning's
+            `LearningRateFinder` sets it.
         writes_reports: Whether the callbacks of `reports` are added to the Trainer. The command
             line sets it, because it prepares a run folder for them. Reports that you add to your
             own Trainer write in any case.
@@ -105,6 +109,7 @@ class Task(LightningModule, ABC):
         self.save_hyperparameters(logger=False)
         self._optimizer: Callable[..., torch.optim.Optimizer] = optimizer or torch.optim.Adam
         self._scheduler = scheduler
+        self.lr: float | None = None
         self.metrics = cast("dict[str, MetricCollection]", nn.ModuleDict())
         self.losses = cast("dict[str, MeanMetric]", nn.ModuleDict())
         self._meter = EpochMeter()
@@ -166,6 +171,15 @@ class Task(LightningModule, ABC):
         if self.trainer.is_last_batch:
             self._log_epoch()
         return output.loss
+
+    def on_fit_start(self) -> None:
+        """Rebuild optimizer and schedule if a finder has changed the learning rate or batch size.
+
+        Both were built before, and a schedule depends on the rate and the number of steps.
+        """
+        callbacks: list[Callback] = vars(self.trainer)["callbacks"]
+        if any(isinstance(each, LearningRateFinder | BatchSizeFinder) for each in callbacks):
+            self.trainer.strategy.setup_optimizers(self.trainer)
 
     def on_train_start(self) -> None:
         self._meter.start_clock()
@@ -235,7 +249,8 @@ class Task(LightningModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its learning-rate schedule."""
-        optimizer = self._optimizer(self.parameters())
+        options = {} if self.lr is None else {"lr": self.lr}
+        optimizer = self._optimizer(self.parameters(), **options)
         for group in optimizer.param_groups:
             # None is torch's default. Lightning unscales gradients itself only if fused is set here
             # and not in the constructor, which clipping in mixed precision requires.
@@ -269,7 +284,10 @@ class Task(LightningModule, ABC):
 
     def build_spec(self) -> dict[str, Any]:
         """Return class path and constructor arguments to rebuild this task, as plain values."""
-        return build_spec(type(self), dict(self.hparams))
+        spec = build_spec(type(self), dict(self.hparams))
+        if self.lr is not None and "optimizer" in spec["init_args"]:
+            spec["init_args"]["optimizer"] = with_lr(spec["init_args"]["optimizer"], self.lr)
+        return spec
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the build specifications of task and data, and the sums of a partial epoch."""
@@ -294,6 +312,17 @@ class Task(LightningModule, ABC):
         if self._trainer is None or self.trainer.state.fn != TrainerFn.FITTING or not len(sums):
             return
         self._meter.load_state(sums, self.trainer.global_rank, self.trainer.world_size)
+
+
+def with_lr(optimizer: Mapping[str, Any] | None, lr: float) -> dict[str, Any]:
+    """Return class path and arguments of an optimizer with another learning rate.
+
+    Args:
+        optimizer: Class path and arguments; None for the default optimizer.
+        lr: Learning rate.
+    """
+    spec = dict(optimizer or {"class_path": DEFAULT_OPTIMIZER})
+    return {**spec, "init_args": {**(spec.get("init_args") or {}), "lr": lr}}
 
 
 def build_spec(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:

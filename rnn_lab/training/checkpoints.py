@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Args:
         checkpoint: A checkpoint that was opened before and will be loaded. It is referenced until
             then, so that its file is read once.
-        specs: Build specifications by `model` and `data`, for a plain `LightningModule` and its
-            data, which do not add them to a checkpoint themselves.
+        specs: Returns the build specifications by `model` and `data`, for a plain `LightningModule`
+            and its data, which do not add them to a checkpoint themselves.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint | None = None, specs: dict[str, Any] | None = None
+        self,
+        checkpoint: Checkpoint | None = None,
+        specs: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         super().__init__()
         self._checkpoint, self._specs = checkpoint, specs
@@ -50,11 +53,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             UserError: If the disk is full, or the folder is not writable.
         """
         if self._specs is not None:
+            specs = self._specs()
             version = {"format": FORMAT, "version": rnn_lab.__version__}
-            checkpoint["rnn_lab"] = {**version, **self._specs}
+            checkpoint["rnn_lab"] = {**version, **specs}
             # Lightning's own hyperparameters may hold objects that cannot be loaded.
-            checkpoint["hyper_parameters"] = self._specs["model"]["init_args"]
-            checkpoint["datamodule_hyper_parameters"] = self._specs["data"]["init_args"]
+            checkpoint["hyper_parameters"] = specs["model"]["init_args"]
+            checkpoint["datamodule_hyper_parameters"] = specs["data"]["init_args"]
         target = Path(path)
         try:
             with atomic_path(target) as part, open(part, "wb") as file:

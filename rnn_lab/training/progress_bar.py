@@ -45,6 +45,11 @@ class BatchProgressBar(RichProgressBar):
         if not sys.stderr.isatty():
             self.disable()
 
+    def enable(self) -> None:
+        """Show the bar on a terminal, also if Lightning's finders enable it anywhere."""
+        if sys.stderr.isatty():
+            super().enable()
+
     def configure_columns(self, trainer: Trainer) -> list[ProgressColumn]:
         """Return the columns, which leave room for the loss on a line of 80 characters."""
         bar = [TextColumn("{task.description}"), BarColumn(16)]
