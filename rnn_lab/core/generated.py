@@ -1,8 +1,9 @@
 """Generated data: rows that depend only on seed, split and epoch."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from rnn_lab.core.samplers import BucketBatchSampler
 from rnn_lab.errors import UserError
 
 SPLITS = ("train", "valid", "test")
+MAX_BYTES = 1 << 30  # of memory or storage for the generated rows of a split
+TEXT_BYTES = 1 << 10  # of a generated text, with its tokens
 Generate = Callable[[np.random.Generator, int], tuple[Tensor, Tensor]]
 
 
@@ -91,20 +94,20 @@ class LongRangeDataModule(LabDataModule):
         batch_size: Rows per batch of one process.
 
     Attributes:
+        bytes_per_step: Memory of a step of a row, of which the class generates all at once.
         sizes: Rows of each split; for the training split, rows per epoch.
         steps: Steps of each row.
         data_seed: Seed of the generated rows.
     """
 
+    bytes_per_step: ClassVar[int]
     sizes: dict[str, int]
     steps: int
     data_seed: int
 
     def __init__(self, batch_size: int = 64) -> None:
         super().__init__(batch_size)
-        for name, size in self.sizes.items():
-            if size < 1:
-                raise UserError(f"{name}_size must be at least 1, got {size}")
+        check_split_sizes(self.sizes, self.steps * self.bytes_per_step)
         if self.data_seed < 0:
             raise UserError(f"data_seed must be at least 0, got {self.data_seed}")
 
@@ -137,6 +140,33 @@ class LongRangeDataModule(LabDataModule):
         sampler = self._make_sampler(name, shuffle)
         rows = self.split(name)
         return ResumableLoader(RegeneratedEachEpoch(rows, sampler) if shuffle else rows, sampler)
+
+
+def check_split_sizes(sizes: Mapping[str, int], bytes_per_row: int) -> None:
+    """Check the numbers of rows of generated splits before they take memory.
+
+    The numbers may be those of a checkpoint that is not trusted.
+
+    Args:
+        sizes: Rows of each split by name.
+        bytes_per_row: Approximate memory of a row.
+
+    Raises:
+        UserError: If a split is empty, or takes more than `MAX_BYTES`.
+    """
+    for name, size in sizes.items():
+        check_generated_size(f"{name}_size", size, bytes_per_row)
+
+
+def check_generated_size(name: str, size: int, bytes_per_row: int) -> None:
+    """Check a number of generated rows, see `check_split_sizes`."""
+    if size < 1:
+        raise UserError(f"{name} must be at least 1, got {size}")
+    if size * bytes_per_row > MAX_BYTES:
+        raise UserError(
+            f"{name} must be at most {MAX_BYTES // bytes_per_row:,}, got {size:,}: generated data "
+            f"may take {MAX_BYTES:,} bytes, and a row takes about {bytes_per_row:,}"
+        )
 
 
 def check_generation_args(count: int, split: str) -> None:

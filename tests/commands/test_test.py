@@ -124,3 +124,10 @@ def test_a_checkpoint_of_own_files_asks_for_the_test_file(capsys):
 )
 def test_the_model_of_a_checkpoint_cannot_be_changed(trained, capsys, args, message):
     assert message in error_of(capsys, "test", "--ckpt_path", BEST, *args)
+
+
+def test_a_checkpoint_with_generated_data_of_a_huge_size_is_refused_in_one_line(trained, capsys):
+    content = torch.load(BEST, weights_only=True)
+    content["rnn_lab"]["data"]["init_args"]["train_size"] = 10**12
+    torch.save(content, "huge.ckpt")
+    assert "train_size must be at most" in error_of(capsys, "test", "--ckpt_path=huge.ckpt")

@@ -1,5 +1,6 @@
 """Laws of generated data: rows depend on seed, split and epoch, and on nothing else."""
 
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rnn_lab import datamodules
 from rnn_lab.core.generated import check_generation_args
 from rnn_lab.datamodules import AddingProblem, CopyMemory
 from rnn_lab.errors import UserError
@@ -40,6 +42,27 @@ def training_inputs(data: Any, epoch: int = 0) -> list[Tensor]:
 def sort_rows(batches: list[Tensor]) -> list[bytes]:
     """Rows in an order that depends only on their content."""
     return sorted(row.numpy().tobytes() for row in torch.cat(batches))
+
+
+def sizes_of_generated_data() -> list[tuple[str, str]]:
+    """Every data module that generates rows, with the name of each size of a split."""
+    names = {"train_size", "valid_size", "test_size", "length", "delay", "copy_length"}
+    return [
+        (cls, size)
+        for cls in datamodules.__all__
+        if "data_seed" in (own := signature(getattr(datamodules, cls)).parameters)
+        for size in own
+        if size in names
+    ]
+
+
+@pytest.mark.parametrize(("cls", "size"), sizes_of_generated_data())
+@pytest.mark.parametrize(("value", "message"), [(0, "at least"), (10**12, "at most")])
+def test_a_size_that_is_too_small_or_takes_too_much_memory_is_refused(
+    cls: str, size: str, value: int, message: str
+) -> None:
+    with pytest.raises(UserError, match=f"(?s){size}.*must be {message}|train_size must be at"):
+        getattr(datamodules, cls)(**{size: value}).split("train")
 
 
 @pytest.mark.parametrize("build", [adding, copying])

@@ -3,11 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from rnn_lab.core.generated import check_generated_size
 from rnn_lab.errors import UserError
 
 START = "2020-01-06"  # a Monday
 DAY, WEEK = 24, 168  # steps
 REGIME = 500  # mean number of steps per regime
+BYTES_PER_STEP, BYTES_PER_VALUE = 64, 128  # of memory while the series are generated
 
 
 def series(length: int, channels: int, seed: int) -> NDArray[np.float32]:
@@ -27,11 +29,11 @@ def series(length: int, channels: int, seed: int) -> NDArray[np.float32]:
         Values, `(length, channels)`.
 
     Raises:
-        UserError: If length or channels are less than 1.
+        UserError: If length or channels are less than 1, or too large.
     """
-    for name, value in (("length", length), ("channels", channels)):
-        if value < 1:
-            raise UserError(f"{name} must be at least 1, got {value}")
+    if channels < 1:
+        raise UserError(f"channels must be at least 1, got {channels}")
+    check_generated_size("length", length, BYTES_PER_STEP + BYTES_PER_VALUE * channels)
     rng = np.random.default_rng(seed)
     time = np.arange(length)
     regime = _regimes(rng, length)

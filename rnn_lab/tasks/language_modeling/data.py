@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import rnn_lab
 from rnn_lab.core.checkpoint import Checkpoint
+from rnn_lab.core.generated import TEXT_BYTES, check_split_sizes
 from rnn_lab.core.options import as_options
 from rnn_lab.errors import UserError
 from rnn_lab.io.hashing import file_sha256
@@ -259,9 +260,7 @@ class SyntheticText(LanguageModelingDataModule):
             *segments, tokenizer=tokenizer, vocab_from_checkpoint=vocab_from_checkpoint
         )
         self.sizes = {"train": train_size, "valid": valid_size, "test": test_size}
-        for name, size in self.sizes.items():
-            if size < 1:
-                raise UserError(f"{name}_size must be at least 1, got {size}")
+        check_split_sizes(self.sizes, TEXT_BYTES)
         self.data_seed = data_seed
 
     def sources(self) -> dict[str, Lines]:

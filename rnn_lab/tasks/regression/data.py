@@ -37,6 +37,7 @@ class AddingProblem(LongRangeDataModule):
     linked = ("input_dim", "output_dim")
     input_dim: ClassVar[int] = 2
     output_dim: ClassVar[int] = 1
+    bytes_per_step = 12  # two inputs, and a number before it is copied
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from rnn_lab.core.generated import SPLITS, check_generation_args
 from rnn_lab.errors import UserError
 
 CHIRP_LABELS = ("rising", "falling", "rise then fall", "fall then rise")
+MIN_STEPS, MAX_STEPS = 12, 40
 
 
 def chirps(
@@ -46,6 +47,11 @@ def chirps(
     return _generate_chirps(count, rng, input_dim, noise)
 
 
+def bytes_per_chirp(input_dim: int) -> int:
+    """Return the approximate memory of a wave."""
+    return 200 + 4 * MAX_STEPS * input_dim  # 200: the array and its label as objects
+
+
 def _generate_chirps(
     count: int, rng: np.random.Generator, input_dim: int, noise: float
 ) -> Iterator[tuple[NDArray[np.float32], str]]:
@@ -59,7 +65,7 @@ def _generate_chirps(
 def _chirp(
     rng: np.random.Generator, label: str, input_dim: int, noise: float
 ) -> NDArray[np.float32]:
-    time = int(rng.integers(12, 41))
+    time = int(rng.integers(MIN_STEPS, MAX_STEPS + 1))
     phase = rng.uniform(0, 2 * np.pi) + np.cumsum(_frequency(rng, label, time))
     shifts = np.pi * np.arange(input_dim) / input_dim
     wave = rng.uniform(0.5, 1.5) * np.sin(phase[:, None] + shifts)

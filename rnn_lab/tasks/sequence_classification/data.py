@@ -12,11 +12,12 @@ import numpy as np
 from rnn_lab.classification.summaries import describe_lengths, format_counts
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
+from rnn_lab.core.generated import check_split_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.io.hashing import hash64, sample_by_hash
 from rnn_lab.io.ts_files import TSFile
 from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
-from rnn_lab.tasks.sequence_classification.chirps import CHIRP_LABELS, chirps
+from rnn_lab.tasks.sequence_classification.chirps import CHIRP_LABELS, bytes_per_chirp, chirps
 from rnn_lab.tasks.sequence_classification.dataset import SequenceDataset
 from rnn_lab.tasks.sequence_classification.scaler import StandardScaler
 
@@ -344,10 +345,9 @@ class SyntheticChirps(LabDataModule):
     ) -> None:
         super().__init__(batch_size)
         self.sizes = {"train": train_size, "valid": valid_size, "test": test_size}
-        sizes = {f"{name}_size": size for name, size in self.sizes.items()}
-        for name, size in {**sizes, "input_dim": input_dim}.items():
-            if size < 1:
-                raise UserError(f"{name} must be at least 1, got {size}")
+        if input_dim < 1:
+            raise UserError(f"input_dim must be at least 1, got {input_dim}")
+        check_split_sizes(self.sizes, bytes_per_chirp(input_dim))
         self.input_dim = input_dim
         self.data_seed = data_seed
 

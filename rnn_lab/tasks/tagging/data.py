@@ -46,6 +46,7 @@ class CopyMemory(LongRangeDataModule):
     batch_type = TaggingBatch
     linked = ("vocab_size", "num_classes")
     blank: ClassVar[int] = 0  # label of the steps without a symbol
+    bytes_per_step = 16  # token and label
 
     def __init__(
         self,
