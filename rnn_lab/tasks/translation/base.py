@@ -29,7 +29,9 @@ from rnn_lab.nn import (
 )
 from rnn_lab.nn.functional.precision import no_autocast
 from rnn_lab.nn.seq2seq.scoring import score_references
+from rnn_lab.special_tokens import EOS_ID
 from rnn_lab.tasks.translation.batch import PairBatch
+from rnn_lab.tasks.translation.joined_attention import join_subwords
 from rnn_lab.tasks.translation.metrics import TranslationScores
 from rnn_lab.tasks.translation.options import DecoderConfig, EncoderConfig
 from rnn_lab.tasks.translation.reports import TranslationReport
@@ -273,18 +275,20 @@ class BaseTranslator(Task):
         """Decode a batch and return the attention weights of the best translations.
 
         Returns:
-            For each sentence the source tokens, the target tokens, both with the end token, and
-            the weights `(target, source)`. Empty sources are left out; without attention the list
-            is empty.
+            For each sentence the source words, the target words, both with the end token, and
+            the weights `(target, source)`; words are characters if the tokenizer's are. The
+            subwords of a word are joined, see `join_subwords`. Empty sources are left out; without
+            attention the list is empty.
         """
         tokenizer = self._require_tokenizer()
         decoded = self.decode(batch.src, batch.src_lengths, attention=True)
         maps = []
         for row, n, (best, *_) in zip(batch.src, batch.src_lengths.tolist(), decoded, strict=True):
             if best.attention is not None and n > 1:
-                source = [tokenizer.source.words[i] for i in row[:n].tolist()]
-                target = [tokenizer.target.words[i] for i in best.tokens]
-                maps.append((source, [*target, "<eos>"], best.attention))
+                src, trg = row[:n].tolist(), [*best.tokens, EOS_ID]
+                words = tokenizer.source.whole_words(src), tokenizer.target.whole_words(trg)
+                starts = tokenizer.source.word_starts(src), tokenizer.target.word_starts(trg)
+                maps.append((*words, join_subwords(best.attention, *starts)))
         return maps
 
     def _require_tokenizer(self) -> Any:

@@ -30,7 +30,10 @@ FONTS = (
 
 
 def attention_map(
-    weights: Sequence[Sequence[float]] | np.ndarray, source: Sequence[str], target: Sequence[str]
+    weights: Sequence[Sequence[float]] | np.ndarray,
+    source: Sequence[str],
+    target: Sequence[str],
+    title: str = "attention weights",
 ) -> Figure:
     """Plot attention weights as a heat map, the source on top and the target on the left.
 
@@ -38,6 +41,7 @@ def attention_map(
         weights: Attention weights, `(steps, time)`: a row for each target token.
         source: Source tokens, `time` of them.
         target: Target tokens, `steps` of them.
+        title: Title of the figure.
 
     Returns:
         A figure that is not managed by pyplot.
@@ -55,11 +59,13 @@ def attention_map(
     width, height = cell * len(source), cell * len(target)
     margins = [0.09 * max(map(len, labels)) for labels in (left, top)]
     # Rotated labels on top extend to the right.
-    size = width + margins[0] + max(1.0, margins[1]), height + margins[1] + 0.4
+    needed = width + margins[0] + max(1.2, margins[1]) + 0.3, height + margins[1] + 1.0
+    size = max(needed[0], 0.08 * len(title)), needed[1]
     figure = Figure(size, dpi=150, layout="compressed")
+    figure.suptitle(title, fontsize=10, color=GRAY)
     axes = figure.subplots()
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=values.max() or 1)
-    _label_steps(axes, top, left, fontsize=min(9.0, 45 * cell), family=fonts)
+    _label_steps(axes, top, left, fontsize=min(9.0, 42 * cell), family=fonts)
     if min(width, height) > 0.6:
         fraction = 0.12 / width
         bar = figure.colorbar(
@@ -79,6 +85,9 @@ def attention_map(
 
 def _label_steps(axes: Axes, top: list[str], left: list[str], **font: Any) -> None:
     axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("source", fontsize=9)
+    axes.set_ylabel("translation", fontsize=9)
     axes.set_xticks(range(len(top)), top, parse_math=False, **font)  # $ is an ordinary character
     axes.set_yticks(range(len(left)), left, parse_math=False, **font)
     words = any(len(label) > 1 for label in top if not label.startswith("<"))

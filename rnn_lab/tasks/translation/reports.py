@@ -133,7 +133,8 @@ class TranslationReport(Callback):
         for number, (source, target, weights) in enumerate(maps):
             from rnn_lab.tasks.translation.plots import attention_map
 
-            figure = attention_map(weights.float().cpu().numpy(), source, target)
+            title = f"attention weights, sentence {number + 1} of the {split} split"
+            figure = attention_map(weights.float().cpu().numpy(), source, target, title)
             save_figure(figure, trainer, f"attention/{split}-{number}.png")
 
 

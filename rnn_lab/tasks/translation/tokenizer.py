@@ -1,7 +1,7 @@
 """Tokenizers for translation: normalize and tokenize sentences, and decode ids to text."""
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, ClassVar, Self
@@ -188,6 +188,22 @@ class SentenceTokenizer(TextTokenizer):
         if self.settings.kind in SUBWORDS:
             raise UserError(f"{self.settings.kind} has subwords: unknown words cannot be replaced")
         return self.splitter(self.settings)(normalized)
+
+    def word_starts(self, ids: Sequence[int]) -> list[int]:
+        """Return the position of the first id of each word; all positions without subwords."""
+        if self.settings.kind not in SUBWORDS:
+            return list(range(len(ids)))
+        begins = (i == EOS_ID or self.words[i].startswith(SPACE) for i in ids)
+        return [position for position, is_first in enumerate(begins) if is_first or not position]
+
+    def whole_words(self, ids: Sequence[int]) -> list[str]:
+        """Return the words of ids, special tokens included; subwords are joined."""
+        if self.settings.kind not in SUBWORDS:
+            return [self.words[i] for i in ids]
+        starts = self.word_starts(ids)
+        pairs = zip(starts, [*starts[1:], len(ids)], strict=True)
+        words = ("".join(self.words[i] for i in ids[start:end]) for start, end in pairs)
+        return [word.removeprefix(SPACE) for word in words]
 
     def decode_normalized(
         self, ids: Iterable[int], replacements: Mapping[int, str] | None = None

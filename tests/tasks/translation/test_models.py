@@ -6,6 +6,7 @@ import pytest
 import torch
 from lightning import Trainer
 
+from rnn_lab.core.predictor import pad_ids
 from rnn_lab.datamodules import ParallelFiles, SyntheticDates
 from rnn_lab.errors import UserError
 from rnn_lab.models import AttentionTranslator, Seq2SeqTranslator, Translator
@@ -13,6 +14,7 @@ from rnn_lab.nn import GREEDY, GenerationConfig, Seq2SeqDropouts
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.options import DecoderConfig, EncoderConfig
 from rnn_lab.tasks.translation.reports import TranslationReport
+from rnn_lab.tasks.translation.tokenizer import SentenceTokenizerConfig, TranslationTokenizer
 
 VOCAB = 12
 
@@ -302,3 +304,17 @@ def test_validation_without_a_tokenizer_is_refused_with_a_hint(tmp_path):
     loader = torch.utils.data.DataLoader([batch_of()], None)
     with pytest.raises(UserError, match="set `tokenizer` to that of one"):
         trainer(tmp_path).validate(model, loader, verbose=False)
+
+
+def test_attention_maps_show_whole_words_of_subwords():
+    model = AttentionTranslator(30, 30, 8, 16).eval()
+    settings = SentenceTokenizerConfig("bpe", max_vocab_size=30)
+    texts = ["ein großer hund", "der kleine hund läuft"]
+    model.tokenizer = TranslationTokenizer.learn(settings, settings, texts, texts, joint=True)
+    rows = model.tokenizer.encode_sources(["ein großer läuft"])
+    src, lengths = pad_ids(rows)
+    ((source, target, weights),) = model.attention_maps(PairBatch(src, src, lengths, lengths))
+    assert source == ["ein", "großer", "läuft", "<eos>"]
+    assert target[-1] == "<eos>"
+    assert weights.shape == (len(target), 4)
+    torch.testing.assert_close(weights.sum(1), torch.ones(len(target)))

@@ -1,6 +1,7 @@
 """Attention maps."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -97,3 +98,25 @@ def test_missing_glyphs_are_taken_from_the_next_font(monkeypatch):
 def test_weights_of_the_wrong_shape_are_refused(source, target):
     with pytest.raises(ValueError, match="weights must have shape"):
         attention_map(np.zeros((len(target), 2)), source, target)
+
+
+def test_a_map_has_a_title_and_names_of_its_axes():
+    figure = drawn(attention_map([[1.0]], ["a"], ["b"], "weights of the first sentence"))
+    axes = figure.axes[0]
+    assert figure.get_suptitle() == "weights of the first sentence"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("source", "translation")
+    box = figure._suptitle.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize("count", [3, 30, 90])
+def test_labels_of_a_long_sentence_do_not_overlap(count):
+    words = [f"Straße{i}" for i in range(count)]
+    figure = attention_map(even(words, words), words, words)
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    boxes = [tick.get_window_extent() for tick in axes.get_yticklabels()]
+    assert all(above.y0 >= below.y1 for above, below in pairwise(boxes))
+    step = np.diff(axes.transData.transform([(0, 0), (1, 0)])[:, 0])[0]
+    size = axes.get_xticklabels()[0].get_fontsize() * figure.dpi / 72  # pixels
+    assert step >= size * 2**0.5  # the distance between labels that are rotated by 45 degrees

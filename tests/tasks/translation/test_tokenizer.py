@@ -174,3 +174,23 @@ def test_sources_have_an_end_token_and_targets_start_and_end_tokens() -> None:
 def test_invalid_language_codes_are_refused(language: str) -> None:
     with pytest.raises(UserError, match=f"codes such as en or de, got '{language}'"):
         settings(moses=language)
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_subwords_are_joined_to_words_and_other_tokens_are_words(tokenizer: Any) -> None:
+    reader = learned(ENGLISH, kind=tokenizer, max_vocab_size=40)
+    ids = [*reader.encode(["two dogs ruß"])[0], EOS_ID]
+    words, starts = reader.whole_words(ids), reader.word_starts(ids)
+    assert len(words) == len(starts)
+    if tokenizer in ("bpe", "unigram"):
+        assert words == ["two", "dogs", "ru<unk>", "<eos>"]
+        firsts = [reader.words[ids[position]] for position in starts]
+        assert all(first.startswith("\u2581") for first in firsts[:-1])
+    else:
+        assert starts == list(range(len(ids)))
+        assert words == [reader.words[i] for i in ids]
+
+
+def test_the_mark_of_subwords_is_an_ordinary_word_without_them() -> None:
+    reader = learned(["a ▁ b"], kind="whitespace")
+    assert reader.whole_words(reader.encode(["a ▁"])[0]) == ["a", "▁"]
