@@ -2,19 +2,20 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
+import config_index
 import pytest
 import yaml
+from config_index import CONFIGS, header, index
 
 from rnn_lab import datamodules, models
 from rnn_lab.__main__ import main
 
-CONFIGS = Path(__file__).parent.parent / "configs"
-PROFILE_FOLDERS = ("trainer", "logger")  # all other folders belong to tasks
 ALL = sorted(CONFIGS.glob("*/*.yaml"))
-EXPERIMENTS = [path for path in ALL if path.parent.name not in PROFILE_FOLDERS]
-PROFILES = [path for path in ALL if path.parent.name in PROFILE_FOLDERS]
+EXPERIMENTS = [path for path in ALL if path.parent.name not in config_index.PROFILES]
+PROFILES = [path for path in ALL if path.parent.name in config_index.PROFILES]
 
 
 def data_of(config):
@@ -60,9 +61,30 @@ def test_a_profile_can_be_combined_with_an_experiment(profile):
     assert one_step("-c", DEMO, "-c", profile) == 0
 
 
-@pytest.mark.parametrize("config", [*EXPERIMENTS, *PROFILES], ids=lambda path: path.stem)
-def test_a_config_starts_with_a_comment(config):
-    assert config.read_text().startswith("# ")
+@pytest.mark.parametrize("config", ALL, ids=lambda path: path.stem)
+def test_a_config_begins_with_what_it_is_and_what_it_gives(config):
+    what, fields = header(config)
+    comments = config.read_text().partition("\nmodel:")[0].splitlines()
+    assert max(map(len, comments)) <= 100
+    assert what[0].isupper()
+    assert f"-c {config.stem}" in fields["Run"]
+    if config in PROFILES:
+        assert fields.keys() == {"Run"}
+    elif fields["Result"].startswith("none measured"):
+        assert fields.keys() == {"Result", "Run"}
+    else:
+        assert fields.keys() == {"Result", "Measured by", "Run"}
+        assert re.search(r"\d", fields["Result"])
+        program, *words = fields["Measured by"].split()
+        assert program in ("python", "pytest")
+        assert any((CONFIGS.parent / word).is_file() for word in words)
+
+
+def test_the_index_has_every_config_with_its_comment():
+    text = (CONFIGS / "README.md").read_text()
+    assert text == index(), "run python tests/support/config_index.py"
+    for path in ALL:
+        assert f"({path.relative_to(CONFIGS)}) | {header(path).what} |" in text
 
 
 def test_configs_are_in_folders_and_have_distinct_names():
