@@ -43,6 +43,7 @@ from rnn_lab.commands._parsing import (
     value_of,
 )
 from rnn_lab.commands._plateau import resolve_plateau
+from rnn_lab.commands._run_checkpoint import resolve_run_checkpoint
 from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.commands._run_dir import choose_run_dir
 from rnn_lab.commands._run_options import TRAINER_DEFAULTS, LabParser, add_run_options
@@ -95,6 +96,7 @@ class LabCLI(LightningCLI):
         self._locks = locks
         options = with_underscores(with_value(split_options(args[1:])))
         options = resolve_plateau(resolve_configs(options))
+        options = resolve_run_checkpoint(args[0], options)
         self.named_classes = named = NamedClasses(args[0], options)
         self.checkpoint = named.checkpoint  # referenced until it is loaded
         super().__init__(

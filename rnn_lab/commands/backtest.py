@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.loading import load
 from rnn_lab.errors import UserError
@@ -69,6 +70,7 @@ def main(options: Sequence[str]) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     log.setLevel(logging.INFO)
     args = _parser().parse_args(list(options))
+    args.ckpt_path = checkpoint_path(args)
     for name in ("recalibrate_every", "refit_every"):
         if args[name] is not None and args[name] < 1:
             raise UserError(f"{name} must be at least 1, got {args[name]}")
@@ -103,6 +105,7 @@ def _parser() -> BacktestParser:
         description="Forecast from every origin of the test split, and compare with baselines.",
     )
     parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of a forecaster")
+    add_run_name_options(parser)
     parser.add_argument(
         "--compare", type=list[str] | None, help="further checkpoints, trained on the same series"
     )

@@ -18,7 +18,8 @@ Options:
     --overwrite
     --test
     --wandb
-    --ckpt_path FILE: checkpoint to resume; with --name, `last` starts the run or resumes it
+    --ckpt_path FILE: checkpoint to resume; with --name, `last` starts the run or resumes it, and
+        `best` resumes from its best checkpoint
     --init_from
     --seed_everything INT: random seed
     --model.optimizer NAME: optimizer, such as AdamW; then also --model.optimizer.lr

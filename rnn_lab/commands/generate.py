@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from jsonargparse import ArgumentParser
 
 from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
 from rnn_lab.core.loading import load
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.language_modeling.predictor import LanguagePredictor
@@ -31,6 +32,7 @@ def main(options: Sequence[str]) -> None:
         UserError: If an option or the checkpoint is invalid.
     """
     args = _parser().parse_args(list(options))
+    args.ckpt_path = checkpoint_path(args)
     predictor = load(args.ckpt_path, args.device)
     if not isinstance(predictor, LanguagePredictor):
         raise UserError(f"{args.ckpt_path} is not a language-model checkpoint: use rnn-lab predict")
@@ -53,6 +55,7 @@ def _parser() -> GenerateParser:
     )
     add = parser.add_argument
     add("--ckpt_path", type=str, required=True, help="checkpoint of the language model")
+    add_run_name_options(parser)
     add("--prompt", type=str, default="", help="beginning of the text")
     add(
         "--max_new_tokens",

@@ -23,6 +23,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from rnn_lab.commands._answers import InputColumns, write_answers
 from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
 from rnn_lab.core.checkpoint import Checkpoint, check_types
 from rnn_lab.core.loading import load, predictor_class
 from rnn_lab.core.predictor import CHUNK_SIZE, Answer, RecordPredictor
@@ -62,6 +63,7 @@ def main(options: Sequence[str]) -> None:
         UserError: If an option, the checkpoint or the input is invalid.
     """
     args = _parser().parse_args(list(options))
+    args.ckpt_path = checkpoint_path(args)
     path = None if args.output is None else Path(args.output)
     checkpoint = Checkpoint.open(args.ckpt_path)  # referenced, so that it is read once
     predictor_cls = predictor_class(checkpoint)
@@ -144,6 +146,7 @@ def _parser() -> PredictParser:
         prog="rnn-lab predict", description="Run inference on raw text or time series."
     )
     parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of the model")
+    add_run_name_options(parser)
     parser.add_argument(
         "--input", type=str, required=True, help="file of texts or series; - is standard input"
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from jsonargparse import ArgumentParser
 
 from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
 from rnn_lab.commands.predict import add_search_options, predictor_of
 from rnn_lab.core.predictor import Answer
 from rnn_lab.errors import UserError
@@ -31,9 +32,11 @@ def main(options: Sequence[str]) -> None:
     parser.add_argument(
         "--ckpt_path", type=str, required=True, help="checkpoint of a translation model"
     )
+    add_run_name_options(parser)
     parser.add_argument("--device", default="cpu", help="device, such as cuda:0")
     add_search_options(parser)
     args = parser.parse_args(list(options))
+    args.ckpt_path = checkpoint_path(args)
     predictor = predictor_of(args, args.device)
     if not isinstance(predictor, TranslationPredictor):
         raise UserError(f"{args.ckpt_path} is not a translation model: use rnn-lab predict")

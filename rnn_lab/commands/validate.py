@@ -5,7 +5,8 @@ Examples:
     rnn-lab validate --ckpt_path best.ckpt --data.valid=other.csv
 
 Options:
-    --ckpt_path FILE: checkpoint to evaluate; it names model and data
+    --ckpt_path FILE: checkpoint to evaluate, which names model and data; or `best` or `last` of
+        the run --name
     --data.help NAME: show the options of data, such as paths to your own files, which a
         checkpoint does not store
     -c CONFIG: config file, or the name of a shipped config
