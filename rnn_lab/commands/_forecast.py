@@ -14,7 +14,7 @@ from jsonargparse import Namespace
 
 from rnn_lab.core.loading import load
 from rnn_lab.errors import UserError
-from rnn_lab.io.tables import read_frames
+from rnn_lab.io.tables import read_delimited, read_frames
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 
 if TYPE_CHECKING:
@@ -83,17 +83,9 @@ def _read(input: str, separator: str | None) -> "pd.DataFrame":
     import pandas as pd
 
     if input == "-":
-        try:
-            return pd.read_csv(sys.stdin, index_col=False, sep=separator or ",")
-        except pd.errors.EmptyDataError as error:
-            raise UserError("standard input is empty, expected a table of numbers") from error
-        except pd.errors.ParserError as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"standard input is not a valid table: {reason}") from error
-        except UnicodeDecodeError as error:
-            byte = error.object[error.start]
-            raise UserError(f"standard input is not UTF-8 (byte 0x{byte:02x})") from error
-    chunks = read_frames(Path(input), separator=separator)
+        chunks = read_delimited(sys.stdin.buffer, "standard input", separator=separator)
+    else:
+        chunks = read_frames(Path(input), separator=separator)
     return pd.concat([chunk.frame for chunk in chunks], ignore_index=True)
 
 

@@ -64,26 +64,48 @@ def read_frames(
         raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     if separator is None and suffix != ".parquet":
         separator = "," if names else SEPARATORS[suffix]
+    if suffix == ".parquet":
+        yield from _chunks(_parquet(path), str(path))
+        return
+    with open_bytes(path) as file:
+        yield from read_delimited(file, str(path), names, separator)
+
+
+def read_delimited(
+    opened: BinaryIO, source: str, names: list[str] | None = None, separator: str | None = None
+) -> Iterator[Chunk]:
+    """Read an open table of separated fields, such as standard input, see `read_frames`.
+
+    Args:
+        opened: The table, encoded in UTF-8.
+        source: Name of the table in error messages.
+        names: Column names, if the first row does not contain them.
+        separator: Separator of the fields; None infers it from the first row.
+    """
+    yield from _chunks(_delimited(opened, source, separator, names), source)
+
+
+def _chunks(frames: Iterator["pd.DataFrame"], source: str) -> Iterator[Chunk]:
     row = 1
-    for frame in _parquet(path) if suffix == ".parquet" else _delimited(path, separator, names):
+    for frame in frames:
         if len(frame):
-            yield Chunk(frame, str(path), row)
+            yield Chunk(frame, source, row)
             row += len(frame)
     if row == 1:
-        raise UserError(f"{path} is empty, expected rows of numbers")
+        raise UserError(f"{source} is empty, expected rows of numbers")
 
 
 def _delimited(
-    path: Path, separator: str | None, names: list[str] | None
+    opened: BinaryIO, source: str, separator: str | None, names: list[str] | None
 ) -> Iterator["pd.DataFrame"]:
     import pandas as pd
 
-    with open_bytes(path) as opened, warnings.catch_warnings():
-        file = LimitedFile(opened, str(path), CHUNK_BYTES)
+    with warnings.catch_warnings():
+        file = LimitedFile(opened, source, CHUNK_BYTES)
         sample = [line.decode("utf-8-sig", "replace") for line in file.first_lines]
         separator = parse_separator(separator) if separator else infer_separator(sample[:1])
         columns = 1 + sum(line.count(separator) for line in sample[:1])
-        _check_columns(path, columns)
+        _check_columns(source, columns)
         warnings.simplefilter("error", pd.errors.ParserWarning)  # else fields would be dropped
         try:
             for frame in pd.read_csv(
@@ -102,24 +124,24 @@ def _delimited(
             return
         except UnicodeDecodeError as error:
             raise UserError(
-                f"{path} is not utf-8 (byte 0x{error.object[error.start]:02x})"
+                f"{source} is not utf-8 (byte 0x{error.object[error.start]:02x})"
             ) from error
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
             reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
-            raise UserError(f"{path} is not a table: {reason}") from error
+            raise UserError(f"{source} is not a table: {reason}") from error
 
 
-def _check_columns(path: Path, columns: int) -> None:
+def _check_columns(source: str, columns: int) -> None:
     if columns > MAX_COLUMNS:
         raise UserError(
-            f"{path} has {columns:,} columns, at most {MAX_COLUMNS:,} are supported: arrange many "
-            "series in long format, with a column that names the series"
+            f"{source} has {columns:,} columns, at most {MAX_COLUMNS:,} are supported: arrange "
+            "many series in long format, with a column that names the series"
         )
 
 
 def _parquet(path: Path) -> Iterator["pd.DataFrame"]:
     reader = ParquetReader(path)
-    _check_columns(path, len(reader.columns))
+    _check_columns(str(path), len(reader.columns))
     for batch in reader.batches():
         with parquet_errors_named(path):
             frame = batch.to_pandas()
@@ -263,6 +285,13 @@ def read_times(chunk: Chunk, column: str) -> tuple[np.ndarray, bool]:
             "cannot be parsed, expected one such as 2024-01-31 or 2024-01-31 23:00 (or an integer)"
         )
     return timestamps.to_numpy("datetime64[ns]").astype(np.int64), False
+
+
+def starts_with_timestamp(chunk: Chunk, column: str) -> bool:
+    """Return whether the first value of a column, missing ones aside, is a timestamp."""
+    first = chunk.frame[column].dropna()[:1]
+    is_number = first.dtype.kind in "biufc"
+    return len(first) > 0 and not is_number and not bool(_parse_timestamps(first).isna().any())
 
 
 def _parse_timestamps(values: "pd.Series[Any]") -> "pd.Series[Any]":

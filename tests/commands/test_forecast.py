@@ -30,6 +30,7 @@ from forecast_runs import (
 
 import rnn_lab
 from rnn_lab.__main__ import main
+from rnn_lab.io.lines import RECORD_LIMIT
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +60,23 @@ def test_the_command_forecasts_a_file_and_standard_input(checkpoint, tmp_path, c
     expected = rnn_lab.load(checkpoint).predict(pd.read_csv(tmp_path / "new.csv"))
     result = pd.read_csv(io.StringIO(shown), parse_dates=["date"])
     pd.testing.assert_frame_equal(result, expected, check_dtype=False, rtol=1e-5)
-    monkeypatch.setattr("sys.stdin", io.StringIO((tmp_path / "new.csv").read_text()))
+    write_to_stdin(monkeypatch, (tmp_path / "new.csv").read_bytes())
     assert main([*line, "-"]) == 0
     assert capsys.readouterr().out == shown
+
+
+def write_to_stdin(monkeypatch, content):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_separator_and_decimal_mark_of_standard_input_are_inferred(checkpoint, capsys, monkeypatch):
+    line = ["predict", "--ckpt_path", checkpoint, "--input=-"]
+    shown = []
+    for options in ({}, {"sep": ";", "decimal": ","}):
+        write_to_stdin(monkeypatch, frame().to_csv(index=False, **options).encode())
+        assert main(line) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -105,12 +120,14 @@ def test_errors_in_the_input_file_are_one_line(checkpoint, tmp_path, capsys, cha
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "standard input is empty"),
-        ('date,y1,y2\n"2024-01-01', "standard input is not a valid table"),
+        (b"", "standard input is empty"),
+        (b'date,y1,y2\n"2024-01-01', "standard input is not a table"),
+        (b"date,y1,y2\n\xff", "standard input is not utf-8 (byte 0xff)"),
+        (b"date,y1,y2\n" + b"1" * (RECORD_LIMIT + 1), "standard input line 2 has more than"),
     ],
 )
 def test_errors_in_standard_input_are_one_line(checkpoint, capsys, monkeypatch, text, message):
-    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    write_to_stdin(monkeypatch, text)
     line = error_line(capsys, "predict", "--ckpt_path", checkpoint, "--input", "-")
     assert line.startswith("rnn-lab: ")
     assert message in line

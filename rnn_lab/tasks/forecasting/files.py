@@ -13,8 +13,9 @@ from rnn_lab.core.options import as_options
 from rnn_lab.errors import UserError
 from rnn_lab.io.cache import get_or_build
 from rnn_lab.io.hashing import file_sha256
+from rnn_lab.io.lines import format_names
 from rnn_lab.io.progress import progress
-from rnn_lab.io.tables import Chunk, read_frames, read_times
+from rnn_lab.io.tables import Chunk, read_frames, starts_with_timestamp
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
 from rnn_lab.tasks.forecasting.panel.panel import FORMAT, Panel, PanelConfig
@@ -69,7 +70,7 @@ class Columns:
 
     Args:
         time: Timestamps; None takes `ds`, `date`, `datetime`, `time` or `timestamp`, else the first
-            column; `none` numbers the rows.
+            column or the only other one that starts with a timestamp; `none` numbers the rows.
         id: Name of the series of a row, in a table in long format.
         future_covariates: Covariates that are known for the steps to forecast, numeric or text.
         past_covariates: Covariates that are known for the past only, numeric.
@@ -152,7 +153,7 @@ class ForecastingFiles(FileDataModule):
         columns, id_column, targets = self.columns, self.columns.id, self.targets
         if id_column is None and set(LONG_COLUMNS) <= set(names):
             id_column, targets = "unique_id", targets or ["y"]
-        time_column = columns.time or _find_time_column(chunk, names)
+        time_column = columns.time or self._find_time_column(chunk, names, id_column)
         return PanelConfig(
             time_column=None if time_column == NO_TIME else time_column,
             id_column=id_column,
@@ -164,21 +165,22 @@ class ForecastingFiles(FileDataModule):
             freq=self.freq,
         )
 
-
-def _find_time_column(chunk: Chunk, columns: list[str]) -> str:
-    known = [column for column in columns if column.lower() in TIME_NAMES]
-    if known:
-        return min(known, key=lambda column: TIME_NAMES.index(column.lower()))
-    if _has_timestamps(chunk, columns[0]):
-        return columns[0]
-    raise UserError(
-        f"{chunk.source} has no column of timestamps with a known name: set "
-        f"--data.columns.time=NAME, or --data.columns.time={NO_TIME} to number the rows"
-    )
-
-
-def _has_timestamps(chunk: Chunk, column: str) -> bool:
-    try:
-        return not read_times(chunk, column)[1]
-    except UserError:
-        return False
+    def _find_time_column(self, chunk: Chunk, names: list[str], id_column: str | None) -> str:
+        """Find a column with a known name; else the first, or only other one with timestamps."""
+        known = [name for name in names if name.lower() in TIME_NAMES]
+        if known:
+            return min(known, key=lambda name: TIME_NAMES.index(name.lower()))
+        columns = self.columns
+        covariates = columns.future_covariates, columns.past_covariates, columns.static_covariates
+        used = {id_column, *(name for group in (self.targets, *covariates) for name in group or [])}
+        times = [name for name in names if name not in used and starts_with_timestamp(chunk, name)]
+        if times[:1] == names[:1] or len(times) == 1:
+            return times[0]
+        options = f"set --data.columns.time=NAME, or --data.columns.time={NO_TIME} to number rows"
+        if times:
+            raise UserError(f"{chunk.source} has timestamps in {format_names(times)}: {options}")
+        start = f"{names[0]!r} starts with {chunk.frame.iloc[0, 0]!s:.50}"
+        raise UserError(
+            f"{chunk.source} has no column that is named {', '.join(TIME_NAMES)}, or that starts "
+            f"with a time such as 2024-01-31 ({start}): {options}"
+        )

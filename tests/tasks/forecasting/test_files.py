@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from series_tables import assert_same, long, wide
 
@@ -24,9 +25,30 @@ def test_the_time_column_is_inferred_from_names_or_values(data_of: Any) -> None:
     numbered = data_of(frame.drop(columns="date"), columns=Columns(time="none"))
     assert numbered.panel.config.time_column is None
     with pytest.raises(
-        UserError, match=r"has no column of timestamps .*: set --data.columns.time=NAME"
+        UserError, match=r"2024-01-31 \('\w+' starts with .*\): set --data.columns.time=NAME"
     ):
         data_of(frame.drop(columns="date")).split("train")
+
+
+def test_a_single_column_of_timestamps_is_the_time_wherever_it_is(data_of: Any) -> None:
+    frame = wide().rename(columns={"date": "Datum"})
+    frame.insert(0, "Nr", range(len(frame)))
+    assert data_of(frame).panel.config.time_column == "Datum"
+    german = frame.assign(Datum=pd.to_datetime(frame["Datum"]).dt.strftime("%d.%m.%Y %H:%M"))
+    assert data_of(german).panel.config.time_column == "Datum"
+    twice = frame.assign(Abruf=frame["Datum"])
+    with pytest.raises(UserError, match=r"timestamps in Datum, Abruf: set --data.columns.time"):
+        data_of(twice).split("train")
+    data = data_of(twice, columns=Columns(static_covariates=["Abruf"]))
+    assert data.config().time_column == "Datum"
+
+
+def test_a_time_that_cannot_be_parsed_is_named_by_its_row(data_of: Any) -> None:
+    frame = wide().rename(columns={"date": "Datum"})
+    frame["Datum"] = frame["Datum"].astype(str)
+    frame.loc[7, "Datum"] = "tomorrow"
+    with pytest.raises(UserError, match="row 8: the time 'tomorrow' in 'Datum' cannot be parsed"):
+        data_of(frame).split("train")
 
 
 def test_a_file_is_prepared_once_and_again_if_it_changes(
