@@ -121,9 +121,9 @@ def named_classes(options: Sequence[str], suffix: str = "") -> list[tuple[str, S
     for option in split_options(options):
         key, _, value = "=".join(option).partition("=")
         kind = key.removeprefix("--").removesuffix(suffix)
-        cls = public_class(kind, value) if key == f"--{kind}{suffix}" and kind in FACES else None
-        if cls is not None:
-            named.append((kind, cls))
+        if kind in FACES and key == f"--{kind}{suffix}":
+            cls = public_class(kind, value.removeprefix("rnn_lab."))
+            named += [(kind, cls)] if cls else []
     return named
 
 

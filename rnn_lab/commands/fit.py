@@ -6,13 +6,12 @@ Examples:
     rnn-lab fit --model=LSTMForecaster --data=ForecastingFiles --data.file=load.csv
 
 Options:
-    --model NAME: architecture, or the path of a class of your own (my_package.MyModel)
+    --model NAME: architecture, or a class path of your own: my_package.MyModel
     --model.help NAME: show the options of a model, such as --model.hidden_dim
-    --data NAME: data, or the path of a class of your own
+    --data NAME: data, or a class path of your own
     --data.help NAME: show the options of data, such as --data.batch_size
-    -c CONFIG: config file, or the name of a shipped config; of several, later ones override
-        earlier ones, and options on the command line override all
-    --print_config: print the config of this command line and exit; saved, it is a file for -c
+    -c CONFIG: file or name of a config; later ones and options override it
+    --print_config: print the resulting config, which -c reads, and exit
     --experiment
     --name
     --overwrite

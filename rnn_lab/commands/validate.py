@@ -9,8 +9,8 @@ Options:
         the run --name
     --data.help NAME: show the options of data, such as paths to your own files, which a
         checkpoint does not store
-    -c CONFIG: config file, or the name of a shipped config
-    --print_config: print the config of this command line and exit
+    -c CONFIG: file or name of a config; later ones and options override it
+    --print_config: print the resulting config, which -c reads, and exit
     --wandb
     --ensemble
     --trainer.accelerator NAME: cpu, gpu or auto

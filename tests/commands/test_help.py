@@ -81,6 +81,12 @@ def test_the_help_fits_on_one_screen(command, capsys):
     assert capsys.readouterr().out.splitlines() == lines
 
 
+@pytest.mark.parametrize("option", ["-c CONFIG", "--print_config", "--model NAME"])
+def test_the_main_options_are_explained_in_one_line_each(option):
+    text = _help.command_help("fit")
+    assert re.search(rf"^  {option} .*\n  \S", text, re.MULTILINE)
+
+
 def test_every_command_has_an_example_and_fit_has_one_of_each_kind():
     assert {name for name, _ in EXAMPLES} == set(commands())
     text = " ".join(_help.examples("fit"))
@@ -128,7 +134,7 @@ def test_the_help_of_a_model_hides_what_the_data_sets(capsys):
 
 
 def test_the_help_with_model_and_data_shows_the_options_of_both(capsys):
-    args = ["--model=LSTMForecaster", "--data", "ETTh1"]
+    args = ["--model=rnn_lab.LSTMForecaster", "--data", "ETTh1"]
     assert main(["fit", *args, "--help"]) == 0
     shown = capsys.readouterr().out
     assert {"--model.hidden_dim", "--data.horizon"} < options_in(shown)
