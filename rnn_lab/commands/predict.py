@@ -211,9 +211,9 @@ def add_search_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--replace_unknown",
-        type=bool,
-        default=False,
-        help="translation: replace unknown words by the source words with the highest attention",
+        type=bool | None,
+        help="translation: replace unknown words by the source words with the highest attention; "
+        "if omitted, only translate does, where the model has attention",
     )
     parser.add_argument(
         "--ensemble",
@@ -238,7 +238,7 @@ def predictor_of(args: Namespace, device: str) -> RecordPredictor:
         return predictor
     predictor.search = _search(predictor.search, search)
     predictor.attention = args.attention
-    predictor.replace_unknown = args.replace_unknown
+    predictor.replace_unknown = bool(args.replace_unknown)
     if args.seed is not None:
         if not predictor.search.sampling:
             raise UserError(f"--seed has no effect {NEEDS_SAMPLING}")

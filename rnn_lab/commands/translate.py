@@ -5,17 +5,25 @@ Examples:
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser
 
 from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._prompt import read_lines
 from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
 from rnn_lab.commands.predict import add_search_options, predictor_of
 from rnn_lab.core.predictor import Answer
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
+DESCRIPTION = (
+    "Translate lines of standard input. On a terminal, lines can be edited and earlier ones "
+    "recalled; Ctrl-C discards a line, Ctrl-D ends. Unlike in predict, a word that the model "
+    "cannot name (<unk>) is replaced by the source word with the highest attention weight, if the "
+    "model has attention and a vocabulary of words; --replace_unknown=false shows <unk>. Scores of "
+    "test are always those of the model's own output."
+)
 MIN_WEIGHT = 0.1  # minimum attention weight of displayed source words
 
 
@@ -28,7 +36,7 @@ def main(options: Sequence[str]) -> None:
     Raises:
         UserError: If an option or the checkpoint is invalid.
     """
-    parser = TranslateParser(prog="rnn-lab translate", description="Translate lines interactively.")
+    parser = TranslateParser(prog="rnn-lab translate", description=DESCRIPTION)
     parser.add_argument(
         "--ckpt_path", type=str, required=True, help="checkpoint of a translation model"
     )
@@ -42,27 +50,27 @@ def main(options: Sequence[str]) -> None:
         raise UserError(f"{args.ckpt_path} is not a translation model: use rnn-lab predict")
     if predictor.attention and predictor.search.n_best > 1:
         raise UserError("--attention requires a single translation: remove --n_best")
-    for line in _lines():
-        (answer,) = predictor.predict([line])
-        sys.stdout.write("\n".join(format_translations(answer)) + "\n")
+    if args.replace_unknown is None:
+        predictor.replace_unknown = predictor.can_replace_unknown
+    for line in read_lines("Type a sentence to translate", "translate_history"):
+        for translation in _translate(predictor, line):
+            sys.stdout.write(f"{translation}\n")
         sys.stdout.flush()
+
+
+def _translate(predictor: TranslationPredictor, line: str) -> list[str]:
+    """Translate a line; on a terminal, Ctrl-C stops this translation alone."""
+    try:
+        (answer,) = predictor.predict([line])
+    except KeyboardInterrupt:
+        if not sys.stdin.isatty():
+            raise
+        return []
+    return format_translations(answer)
 
 
 class TranslateParser(ConciseErrorsMixin, ArgumentParser):
     """Argument parser with concise errors."""
-
-
-def _lines() -> Iterator[str]:
-    """Read lines from standard input, with a prompt on a terminal."""
-    interactive = sys.stdin.isatty()
-    while True:
-        if interactive:
-            sys.stderr.write("> ")
-            sys.stderr.flush()
-        line = sys.stdin.readline()
-        if not line:
-            return
-        yield line.rstrip("\n")
 
 
 def format_translations(answer: Answer) -> list[str]:

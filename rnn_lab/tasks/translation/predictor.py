@@ -23,6 +23,7 @@ from rnn_lab.nn.seq2seq.scoring import score_references
 from rnn_lab.special_tokens import UNK_ID
 from rnn_lab.tasks.translation.base import BaseTranslator
 from rnn_lab.tasks.translation.tokenizer import TranslationTokenizer
+from rnn_lab.text.tokenizer import SUBWORDS
 
 MAX_BATCH_HYPOTHESES = 1024  # sources times beam size
 MAX_BATCH_TOKENS = 2048  # of references to be scored, padding included
@@ -45,7 +46,7 @@ class TranslationPredictor(RecordPredictor):
         search: Options of decoding; those of the task by default.
         attention: If True, answers have attention weights.
         replace_unknown: If True, replace an unknown target word by the source word with the
-            largest attention weight.
+            largest attention weight; False by default, so that answers are the model's own.
         generator: Random generator for sampling; None: torch's default.
     """
 
@@ -139,10 +140,23 @@ class TranslationPredictor(RecordPredictor):
             if best.attention is None:
                 raise UserError(f"{type(self.task).__name__} has no attention: remove --attention")
             target = [self.tokenizer.target.words[i] for i in best.tokens]
-            source = [self.tokenizer.source.words[i] for i in row]
+            source = self._source_words(normalized, row)
             answer["words"] = {"source": source, "target": [*target, "<eos>"]}
             answer["weights"] = [[round(w, 4) for w in line] for line in best.attention.tolist()]
         return answer
+
+    @property
+    def can_replace_unknown(self) -> bool:
+        """Whether the model has attention, and a vocabulary of words or characters."""
+        has_attention = self.task.decoder.attention_position != "none"
+        return has_attention and self.tokenizer.source.settings.kind not in SUBWORDS
+
+    def _source_words(self, normalized: str, row: list[int]) -> list[str]:
+        """Return the words of a source as they are written, also unknown ones, and `<eos>`."""
+        words = self.tokenizer.source.words
+        if self.tokenizer.source.settings.kind in SUBWORDS:
+            return [words[i] for i in row]
+        return [*self.tokenizer.source.split(normalized), words[row[-1]]]
 
     def _to_text(self, hypothesis: Hypothesis, source: str) -> str:
         target, tokens = self.tokenizer.target, hypothesis.tokens
