@@ -1,7 +1,6 @@
 """Interactive translation: input lines and their presentation."""
 
 import io
-from itertools import product
 
 import pytest
 import torch
