@@ -10,7 +10,13 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 from rnn_lab.errors import UserError
 from rnn_lab.training.launch import was_restarted
 from rnn_lab.training.run_lock import lock_run_dir
-from rnn_lab.training.runs import RUN_DIR_ENV, lock_next_run_dir, named_run_dir, run_dir_of
+from rnn_lab.training.runs import (
+    RUN_DIR_ENV,
+    lock_next_run_dir,
+    named_run_dir,
+    next_run_name,
+    run_dir_of,
+)
 
 RESTART_WAIT = 120.0  # seconds for the lock of a killed process, which a file server may keep
 
@@ -37,8 +43,10 @@ def choose_run_dir(
     experiment = config.experiment or data
     folder = _given_folder(config) or named_run_dir(experiment, config.name, model)
     several = _get_rank() or int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if folder is None and (locks is None or several):
+    if folder is None and several:
         raise UserError("several processes write to one run folder: give its --name")
+    if folder is None and locks is None:
+        folder = Path("runs", experiment, next_run_name(Path("runs", experiment), model))
     if locks is not None and not _get_rank() and (folder is None or command == "fit"):
         wait = RESTART_WAIT if was_restarted() else 0.0
         lock = lock_run_dir(folder, wait) if folder else lock_next_run_dir(experiment, model)

@@ -40,7 +40,9 @@ def as_declared(options: Options, actions: Mapping[str, Action]) -> Options:
 
 
 def check_aliases(options: Options, actions: Mapping[str, Action]) -> None:
-    """Check that an option with two names is not given by both.
+    """Check that an option with two long names is not given by both.
+
+    The short name of `--config`, `-c`, may stand beside it: all configs are read.
 
     Raises:
         UserError: If it is.
@@ -48,7 +50,9 @@ def check_aliases(options: Options, actions: Mapping[str, Action]) -> None:
     names: dict[int, str] = {}
     for option in options:
         key = option[0].partition("=")[0]
-        if key in actions and names.setdefault(id(actions[key]), key) != key:
+        if not key.startswith("--") or key not in actions:
+            continue
+        if names.setdefault(id(actions[key]), key) != key:
             raise UserError(f"give {names[id(actions[key])]} or {key}, not both")
 
 

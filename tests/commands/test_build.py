@@ -24,6 +24,12 @@ def test_a_command_line_can_be_built_without_running_it_and_then_trained():
     assert Path("runs/SyntheticReviews/a/checkpoints/best.ckpt").exists()
 
 
+def test_a_run_without_a_name_is_built_in_the_next_free_folder():
+    Path("runs/SyntheticReviews/LSTMClassifier-1").mkdir(parents=True)
+    trainer, _, _ = rnn_lab.build([*REVIEWS, *SIZES])
+    assert trainer.default_root_dir == "runs/SyntheticReviews/LSTMClassifier-2"
+
+
 def test_an_invalid_option_is_an_error_in_python_too():
     with pytest.raises(rnn_lab.UserError, match="did you mean"):
         rnn_lab.build([*REVIEWS, "--trainer.max_epoch=1"])

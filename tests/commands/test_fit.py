@@ -97,6 +97,11 @@ def test_a_new_learning_rate_requires_init_from(trained, capsys):
     assert old.keys() == new.keys()
 
 
+def test_a_config_and_init_from_are_given_together(trained):
+    Path("rate.yaml").write_text("trainer:\n  gradient_clip_val: 0.5\n", encoding="utf-8")
+    assert run("fit", "-c", "rate.yaml", "--init_from", BEST, "--trainer.max_epochs=1") == 0
+
+
 def test_init_from_keeps_the_vocabulary(trained, tmp_path):
     Path("own.csv").write_text(OWN)
     args = ["--data=TextFiles", "--data.train=own.csv", "--trainer.max_epochs=1", "--name=own"]

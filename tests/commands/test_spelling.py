@@ -90,3 +90,10 @@ def test_an_option_with_two_names_is_given_by_one():
     check_aliases([["--beam_size=1"], ["--beam_size=2"]], actions)
     with pytest.raises(UserError, match="give --beam_size or --search"):
         check_aliases([["--beam_size=3"], ["--search.beam_size", "1"]], actions)
+
+
+def test_configs_are_given_by_both_names():
+    parser = ArgumentParser()
+    parser.add_argument("-c", "--config", action="append")
+    actions = vars(parser)["_option_string_actions"]
+    check_aliases([["--config=checkpoint.yaml"], ["-c", "demo.yaml"]], actions)
