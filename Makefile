@@ -4,17 +4,17 @@ BIN := .venv/bin
 READY := .venv/.ready
 PARALLEL := -n auto --dist loadfile
 # The demo and the tests train tiny models: they gain nothing from a second thread.
-demo test test-slow drill check notebooks: export OMP_NUM_THREADS := 1
+demo test test-slow drill check notebooks docs pictures: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow drill check format lint types notebooks figures clean
+.PHONY: help install demo test test-slow drill check format lint types notebooks docs pictures figures clean
 
 help:  ## Print these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,notebooks]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,notebooks,docs]'
 	@touch $@
 
 install: $(READY)  ## Make .venv with everything in it
@@ -51,7 +51,16 @@ types: $(READY)  ## Check types
 notebooks: $(READY)  ## Execute every notebook
 	$(BIN)/python tests/run_notebooks.py
 
-figures: $(READY)  ## Train what the README's tables show (hours; caches, resumes)
+docs: $(READY)  ## Build the site in docs/_build/html, with warnings as errors
+	$(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+
+pictures: $(READY)  ## Train what the pictures of the site show, and draw them (ten minutes)
+	$(BIN)/rnn-lab fit -c demo --experiment=demo --name=first --overwrite --test
+	$(BIN)/rnn-lab fit -c patched_lstm_forecaster --experiment=pictures --name=forecast --overwrite --test
+	$(BIN)/rnn-lab fit -c attention_translator --experiment=pictures --name=dates --overwrite --test
+	$(BIN)/python docs/pictures.py runs
+
+figures: $(READY)  ## Train what the tables of the site show (hours; caches, resumes)
 	$(BIN)/python tests/benchmarks/accuracy.py
 	$(BIN)/python tests/benchmarks/translation.py
 	$(BIN)/python tests/benchmarks/forecasting.py

@@ -46,6 +46,7 @@ _MODULE_OF = {
     "build": "commands._build",
     "collate_variable_length": "tasks.text_classification.textbook",
     "configure_cpu": "core.cpu",
+    "configure_notebook": "training.notebook",
     "load": "core.loading",
     "train_forecaster": "tasks.forecasting.textbook",
 }

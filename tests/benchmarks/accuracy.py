@@ -2,7 +2,7 @@
 
     python tests/benchmarks/accuracy.py [NAME ...] [--seeds 1 2 3]
 
-Prints the table of the README. Runs are in `runs/accuracy/`; finished runs are not repeated, and
+Prints a table of the site. Runs are in `runs/accuracy/`; finished runs are not repeated, and
 interrupted ones resume from their last checkpoint. Needs `RNN_LAB_DATA` or a network. The baseline
 is a logistic regression on the presence of words and bigrams, with the regularization chosen on the
 validation split.

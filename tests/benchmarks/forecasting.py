@@ -1,4 +1,4 @@
-"""Train the forecasters of ETTh1 and ETTm1, and print the README's table.
+"""Train the forecasters of ETTh1 and ETTm1, and print the tables of the site.
 
     python tests/benchmarks/forecasting.py [NAME ...] [--seeds 1 2 3]
 

@@ -1,4 +1,4 @@
-"""Train the language models of the README, and print their perplexity after each epoch.
+"""Train the language models of the site, and print their perplexity after each epoch.
 
     python tests/benchmarks/language.py [CONFIG ...]
 

@@ -1,4 +1,4 @@
-"""Train translators of Multi30k, English to German, and print the README's tables.
+"""Train translators of Multi30k, English to German, and print the tables of the site.
 
     python tests/benchmarks/translation.py [record] [positions] [--seeds 1 2 3]
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/vowels.py [NAME ...] [--seeds 1 2 3 4 5]
 
-Prints the table of the README. Runs are in `runs/vowels/`; finished runs are not repeated. Needs
+Prints a table of the site. Runs are in `runs/vowels/`; finished runs are not repeated. Needs
 `RNN_LAB_DATA` or a network. There is no validation split, and the last epoch is tested.
 """
 
