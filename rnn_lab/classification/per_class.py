@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnn_lab.training.metric_table import aligned
+
 
 class ClassScores(NamedTuple):
     """Scores of one class; None where nothing was predicted or nothing is true.
@@ -53,11 +55,7 @@ def format_scores(scores: Sequence[ClassScores]) -> str:
     """Format the scores as a table with a header."""
     header = ["class", *ClassScores._fields[1:]]
     rows = [header, *([_cell(value) for value in each] for each in scores)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    )
-    return "\n".join(lines)
+    return "\n".join(aligned(rows, left=1))
 
 
 def _cell(value: str | float | None) -> str:

@@ -8,22 +8,21 @@ Examples:
 import csv
 import json
 import logging
-import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
-from rich.table import Table
 
+from rnn_lab.commands._backtest_tables import score_tables
 from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.loading import load
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.backtest import (
+    ROLLING,
     PeriodicallyRefitForecaster,
     Result,
     backtest,
@@ -42,14 +41,6 @@ from rnn_lab.training.runs import artifact_path, run_dir_of
 
 log = logging.getLogger("rnn_lab")
 
-COLUMNS = {  # of the table in the terminal; the file has all metrics
-    "mse": "MSE",
-    "mae": "MAE",
-    "mase": "MASE",
-    "crps": "CRPS",
-    "coverage_80": "80% coverage",
-    "coverage_95": "95% coverage",
-}
 OVERRIDES = ("file", "root", "split", "stride", "season_length")  # options of the data
 PANELS = 6  # windows in the plot of forecasts
 
@@ -82,7 +73,9 @@ def main(options: Sequence[str]) -> None:
     test = data.split("test")
     by_series = SeriesErrors(test)
     folder.mkdir(parents=True, exist_ok=True)
-    with ForecastTable(folder / "forecasts.parquet", test) as table:
+    path = folder / "forecasts.parquet" if args.forecasts else None
+    (folder / "forecasts.parquet").unlink(missing_ok=True)  # of an earlier backtest
+    with ForecastTable(path, test) as table:
 
         def record(name: str, batch: WindowBatch, forecast: Forecast) -> None:
             by_series.add(name, batch, forecast)
@@ -95,8 +88,10 @@ def main(options: Sequence[str]) -> None:
     _write(list(to_rows(results)), folder / "backtest.csv")
     _write(list(by_series.rows()), folder / "backtest_by_series.csv")
     _plot(next(iter(models.values())), data, results, folder)
-    Console().print(_table(results))
-    log.info("wrote forecasts, errors by step and by series, and plots to %s", folder)
+    sys.stdout.write(score_tables(results, by_series.by_target()) + "\n")
+    if path is not None:
+        log.info("%s: %s rows, %.1f MB", path.name, f"{table.rows:,}", path.stat().st_size / 1e6)
+    log.info("wrote errors by step and by series, and plots to %s", folder)
 
 
 def _parser() -> BacktestParser:
@@ -132,6 +127,13 @@ def _parser() -> BacktestParser:
         "--refit_every",
         type=int | None,
         help="retrain the model every so many steps of the test split, with the config of the run",
+    )
+    parser.add_argument(
+        "--forecasts",
+        type=bool,
+        default=True,
+        help="write every forecast to forecasts.parquet: a row for each model, origin, step and "
+        "target, about 30 bytes each",
     )
     parser.add_argument(
         "--output", type=str | None, help="output folder; default: backtest in the run directory"
@@ -255,23 +257,6 @@ def _plot(
     mse = {
         result.name: result.errors.by_step()["mse"].numpy()
         for result in results
-        if not result.name.endswith("rolling intervals")
+        if not result.name.endswith(ROLLING)
     }
     plot_errors_by_step(mse).savefig(folder / "errors_by_step.png")
-
-
-def _table(results: Sequence[Result]) -> Table:
-    table = Table(title="mean over all windows, steps and channels")
-    table.add_column("model")
-    for heading in COLUMNS.values():
-        table.add_column(heading, justify="right")
-    for name, errors in results:
-        values = errors.compute()
-        table.add_row(name, *(_cell(key, float(values[key])) for key in COLUMNS))
-    return table
-
-
-def _cell(metric: str, value: float) -> str:
-    if math.isnan(value):
-        return ""
-    return f"{value:.1%}" if metric.startswith("coverage") else f"{value:.3f}"

@@ -43,9 +43,14 @@ def scores(path):
     return json.loads(Path(path).read_text())["scores"]
 
 
-def test_a_backtest_reproduces_the_test_metrics_and_adds_baselines(checkpoint, tmp_path):
+def test_a_backtest_reproduces_the_test_metrics_and_adds_baselines(
+    checkpoint, tmp_path, capsys, caplog
+):
     options = ["backtest", "--ckpt_path", checkpoint, "--output", str(tmp_path / "out")]
     assert main(options) == 0
+    assert "units of the file" in capsys.readouterr().out
+    count = len(pd.read_parquet(tmp_path / "out/forecasts.parquet"))
+    assert f"forecasts.parquet: {count:,} rows, " in caplog.text
     rows = table(tmp_path / "out/backtest.csv")
     overall = {row["model"]: row for row in rows if row["step"] == "all"}
     assert list(overall) == [

@@ -31,6 +31,7 @@ from rnn_lab.tasks.forecasting.predictor import CHUNK_SIZE, ForecastPredictor, c
 from rnn_lab.tasks.forecasting.windows import Windows
 
 log = logging.getLogger(__name__)
+ROLLING = ", rolling intervals"  # end of the name of a result with such intervals
 MAX_SCORES = 1 << 28  # scores kept in memory for rolling intervals: one gigabyte
 
 
@@ -107,7 +108,7 @@ def backtest(
                 points.append(forecast.point.cpu())
         yield Result(name, recorder.errors)
         if rolling and valid is not None:
-            recorder = _Recorder(f"{name}, rolling intervals", data.horizon, record)
+            recorder = _Recorder(f"{name}{ROLLING}", data.horizon, record)
             rolling_intervals(torch.cat(points), valid, test, recalibrate_every, recorder)
             yield Result(recorder.name, recorder.errors)
 

@@ -1,6 +1,7 @@
 """What a backtest keeps of each forecast: a Parquet table, and errors by series."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rnn_lab.io.atomic import atomic_path
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.metrics import INTERVALS, Forecast, interval_levels, value_errors
 from rnn_lab.tasks.forecasting.windows import Windows
@@ -23,14 +25,22 @@ class ForecastTable:
     `step`, `time`, `observed`, `forecast` and the bounds of the intervals, such as `lower_80`.
     Values that are missing or undefined are null.
 
+    Each batch is a row group, so that memory is bounded. The file appears under its name only when
+    it is complete.
+
     Args:
-        path: Parquet file.
+        path: Parquet file; None to write nothing.
         windows: The windows that are forecast.
+
+    Attributes:
+        rows: Number of rows that were written.
     """
 
-    def __init__(self, path: Path, windows: Windows) -> None:
+    def __init__(self, path: Path | None, windows: Windows) -> None:
         self._path, self._windows = path, windows
+        self._stack = ExitStack()
         self._writer: pq.ParquetWriter | None = None
+        self.rows = 0
 
     def __enter__(self) -> Self:
         return self
@@ -43,6 +53,7 @@ class ForecastTable:
     ) -> None:
         if self._writer is not None:
             self._writer.close()
+        self._stack.__exit__(kind, error, trace)
 
     def add(self, model: str, batch: WindowBatch, forecast: Forecast) -> None:
         """Add a batch of windows.
@@ -52,9 +63,13 @@ class ForecastTable:
             batch: The windows.
             forecast: Their forecast.
         """
+        if self._path is None:
+            return
         table = pa.table(self._columns(model, batch, forecast))
+        self.rows += len(table)
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+            path = self._stack.enter_context(atomic_path(self._path))
+            self._writer = pq.ParquetWriter(path, table.schema, compression="zstd")
         self._writer.write_table(table)
 
     def _columns(self, model: str, batch: WindowBatch, forecast: Forecast) -> dict[str, pa.Array]:
@@ -138,3 +153,18 @@ class SeriesErrors:
                     "rmse": mean["mse"] ** 0.5,
                     **{k: mean[k] for k in ("smape", "mase", "coverage_80", "coverage_95")},
                 }
+
+    def by_target(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Return `mae` and `rmse` over all series, by model and target that has observed values."""
+        result: dict[str, dict[str, dict[str, float]]] = {}
+        for model, sums in self._sums.items():
+            totals = {name: sums[name].sum(1) for name in UNITS}  # over series, (2, targets)
+            result[model] = {
+                target: {
+                    "mae": float(totals["mae"][0, i] / totals["mae"][1, i]),
+                    "rmse": float(totals["mse"][0, i] / totals["mse"][1, i]) ** 0.5,
+                }
+                for i, target in enumerate(self._windows.panel.targets)
+                if totals["mae"][1, i] > 0
+            }
+        return result

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from series_tables import long
 
 from rnn_lab.models import LastValueForecaster
 from rnn_lab.tasks.forecasting.backtest import backtest
 from rnn_lab.tasks.forecasting.forecast_table import ForecastTable, SeriesErrors
+from rnn_lab.tasks.forecasting.metrics import INTERVALS, Forecast, interval_levels
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 
 
@@ -27,11 +29,13 @@ def evaluated(data_of, tmp_path):
             table.add(*forecast)
 
         results = list(backtest({"last": model}, data, 5, record))
-    return pd.read_parquet(tmp_path / "it.parquet"), list(errors.rows()), frame, results, data
+    file = pd.read_parquet(tmp_path / "it.parquet")
+    assert table.rows == len(file)
+    return file, list(errors.rows()), frame, results, data, errors.by_target()
 
 
 def test_every_forecast_is_kept_by_series_origin_and_step(evaluated):
-    table, _, frame, results, data = evaluated
+    table, _, frame, results, data, _ = evaluated
     rows = len(data.split("test")) * data.horizon
     assert table.groupby("model", observed=True).size().to_dict() == {
         result.name: rows for result in results
@@ -61,3 +65,56 @@ def test_errors_by_series_are_those_of_the_table(evaluated):
         assert row["rmse"] == pytest.approx((error**2).mean() ** 0.5, rel=1e-4)
         if part["lower_80"].notna().all():
             assert row["coverage_80"] == pytest.approx(inside.mean(), abs=0.02)
+
+
+def test_errors_by_target_are_those_of_the_table(evaluated):
+    table, by_target = evaluated[0], evaluated[-1]
+    assert list(by_target) == ["last", "last, rolling intervals"]
+    for model, errors in by_target.items():
+        part = table[(table["model"] == model) & table["observed"].notna()]
+        error = part["forecast"] - part["observed"]
+        assert list(errors) == ["y"]
+        assert errors["y"]["mae"] == pytest.approx(error.abs().mean(), rel=1e-4)
+        assert errors["y"]["rmse"] == pytest.approx((error**2).mean() ** 0.5, rel=1e-4)
+
+
+@pytest.fixture
+def forecast_of(data_of):
+    """A function that returns the windows of a series and the forecast of one batch."""
+    data = data_of(long(a=90))
+    task = LastValueForecaster(data.output_dim, horizon=data.horizon).eval()
+    windows = data.split("test")
+    levels = tuple(sorted({level for c in INTERVALS for level in interval_levels(c)}))
+    batch, forecast = ForecastPredictor(task, data.reader).forecast(windows, np.arange(4))
+    quantiles = forecast.point.unsqueeze(-1).expand(*forecast.point.shape, len(levels))
+    return windows, batch, Forecast(forecast.point, quantiles, levels)
+
+
+def test_each_batch_is_a_row_group(forecast_of, tmp_path):
+    windows, batch, forecast = forecast_of
+    with ForecastTable(tmp_path / "it.parquet", windows) as table:
+        for model in "abc":
+            table.add(model, batch, forecast)
+    file = pq.ParquetFile(tmp_path / "it.parquet")
+    assert file.num_row_groups == 3
+    assert file.metadata.num_rows == table.rows == 3 * forecast.point.numel()
+
+
+def test_an_interrupted_table_leaves_no_file(forecast_of, tmp_path):
+    windows, batch, forecast = forecast_of
+
+    def interrupted():
+        with ForecastTable(tmp_path / "it.parquet", windows) as table:
+            table.add("a", batch, forecast)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not list(tmp_path.glob("*parquet*"))
+
+
+def test_without_a_path_no_file_is_written(forecast_of, tmp_path):
+    windows, batch, forecast = forecast_of
+    with ForecastTable(None, windows) as table:
+        table.add("a", batch, forecast)
+    assert table.rows == 0
