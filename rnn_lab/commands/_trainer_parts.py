@@ -26,7 +26,7 @@ def with_standard_callbacks(
     chosen += [training.EpochNumber(), training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
     chosen.append(training.SmallDataWarning())
     chosen += [training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
-    chosen += [training.AccumulatedGradients(), training.ResumeSWA()]
+    chosen += [training.AccumulatedGradients(), training.ResumeSWA(), training.SWACheckpoint()]
     return [*chosen, training.ResumePlateau()]
 
 

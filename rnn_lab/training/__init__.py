@@ -1,6 +1,6 @@
 """Loggers, callbacks and learning-rate schedules for the Trainer."""
 
-from rnn_lab.training.averaging import NTASGD
+from rnn_lab.training.averaging import NTASGD, SWACheckpoint
 from rnn_lab.training.budget import TimeBudget
 from rnn_lab.training.callbacks import (
     BestCheckpoint,
@@ -52,6 +52,7 @@ __all__ = [
     "ResumeMidEpoch",
     "ResumePlateau",
     "ResumeSWA",
+    "SWACheckpoint",
     "SmallDataWarning",
     "StatusFile",
     "TerminateOnNaN",

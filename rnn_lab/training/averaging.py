@@ -1,11 +1,16 @@
-"""Weight averaging that starts when validation stops improving (NT-ASGD)."""
+"""Weight averaging: NT-ASGD, and the checkpoint of Lightning's stochastic weight averaging."""
 
+import logging
+from pathlib import Path
 from typing import Any, Literal
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
 from rnn_lab.errors import UserError
+from rnn_lab.training.callbacks import BestCheckpoint, checkpoint_callback_of
+
+log = logging.getLogger(__name__)
 
 
 class NTASGD(WeightAveraging):
@@ -88,3 +93,44 @@ class NTASGD(WeightAveraging):
     ) -> None:
         if "averaging_state" in checkpoint:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
+
+
+class SWACheckpoint(Callback):
+    """Save the weights that Lightning's `StochasticWeightAveraging` has averaged as `best.ckpt`.
+
+    That callback replaces the weights of the model when training ends, after the last checkpoint
+    was saved. `last.ckpt` keeps the weights that training continues from. In a model with batch
+    normalization an epoch without steps follows, which sets the statistics of the averaged weights.
+
+    This callback must follow `StochasticWeightAveraging` in the callbacks of the Trainer.
+    """
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Replace the best checkpoint if averaging is complete."""
+        checkpoints = checkpoint_callback_of(trainer)
+        callbacks: list[Callback] = vars(trainer)["callbacks"]
+        for callback in callbacks:
+            if not isinstance(callback, StochasticWeightAveraging):
+                continue
+            average = _complete_average(trainer, callback)
+            if average is None or not isinstance(checkpoints, BestCheckpoint):
+                continue
+            # Lightning takes an optimizer step at the end of the epoch for batch normalization.
+            callback.transfer_weights(average, pl_module)
+            path = Path(checkpoints.dirpath or "", "best.ckpt")
+            checkpoints.best_model_path = str(path)
+            checkpoints._save_checkpoint(trainer, str(path))
+            if trainer.is_global_zero:
+                log.info("%s has the weights averaged by StochasticWeightAveraging", path)
+
+
+def _complete_average(
+    trainer: Trainer, callback: StochasticWeightAveraging
+) -> LightningModule | None:
+    """Return the averaged model; None if training ended before its last epoch, or the start."""
+    if not callback.n_averaged:
+        return None
+    extra = 1 if callback._model_contains_batch_norm else 0
+    last = trainer.current_epoch - 1  # which was increased before training ended
+    unlimited = callback._max_epochs == -1
+    return callback._average_model if unlimited or last == callback.swa_end + extra else None

@@ -202,6 +202,8 @@ def test_a_preempted_run_reaches_the_same_weights_with_options_of_the_trainer(ca
         assert fit("left", "labels", *options) == 128 + signal.SIGTERM
     assert fit("left", "labels", *options) == 0
     torch.testing.assert_close(digest("left"), digest("whole"), rtol=0, atol=0)
+    best = [torch.load(f"runs/drill/{name}/checkpoints/best.ckpt") for name in ("left", "whole")]
+    torch.testing.assert_close(best[0]["state_dict"], best[1]["state_dict"], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
-"""Weight averaging starts when validation stops improving."""
+"""Weight averaging starts when validation stops improving; averaged weights are saved."""
 
 import pytest
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
 from torch.utils.data import DataLoader
 
 from rnn_lab.errors import UserError
-from rnn_lab.training import NTASGD
+from rnn_lab.training import NTASGD, BestCheckpoint, SWACheckpoint
 
 STEPS = 3  # per epoch
 
@@ -125,3 +125,65 @@ def test_checkpoints_have_the_averaged_weights_only_after_averaging_started(tmp_
 def test_an_interval_below_one_is_refused():
     with pytest.raises(UserError, match="interval must be at least 1, got 0"):
         NTASGD(0)
+
+
+class Unvalidated(LightningModule):
+    """One weight that increases by one per step."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch, batch_idx):
+        return -self.weight.sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+class Normalizing(LightningModule):
+    """A linear layer after batch normalization."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 1))
+
+    def training_step(self, batch, batch_idx):
+        return (self.layers(batch) - batch[:, :1]).square().mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit_swa(folder, module, data, epochs, **limits):
+    averaging = StochasticWeightAveraging(0.5, swa_epoch_start=2, device="cpu")
+    trainer = Trainer(
+        default_root_dir=folder, max_epochs=epochs, accelerator="cpu", logger=False,
+        callbacks=[averaging, SWACheckpoint(), BestCheckpoint()], log_every_n_steps=1,
+        enable_progress_bar=False, enable_model_summary=False, **limits,
+    )  # fmt: skip
+    trainer.fit(module, data)
+    names = ("best", "last")
+    saved = [torch.load(folder / f"checkpoints/{name}.ckpt")["state_dict"] for name in names]
+    return averaging, *saved
+
+
+@pytest.mark.parametrize("make", [Unvalidated, Normalizing])
+def test_the_best_checkpoint_has_the_weights_that_swa_has_averaged(make, tmp_path):
+    torch.manual_seed(0)
+    module, data = make(), Alike(torch.randn(12, 2), batch_size=4)
+    averaging, best, last = fit_swa(tmp_path, module, data, 4)
+    torch.testing.assert_close(best, dict(module.state_dict()), rtol=0, atol=0)
+    averages = dict(averaging._average_model.named_parameters())
+    for name, value in averages.items():
+        torch.testing.assert_close(best[name], value.detach(), rtol=0, atol=0)
+    for name in best.keys() - averages.keys():  # statistics of the averaged weights
+        assert not torch.equal(best[name], averaging._average_model.state_dict()[name])
+    if make is Unvalidated:  # otherwise an epoch follows, which sets the statistics
+        assert float(best["weight"]) < float(last["weight"])
+
+
+def test_a_run_that_ends_before_swa_starts_keeps_its_best_checkpoint(tmp_path):
+    module, data = Unvalidated(), Alike(torch.randn(12, 2), batch_size=4)
+    _, best, last = fit_swa(tmp_path, module, data, 4, max_steps=STEPS)
+    torch.testing.assert_close(best, last, rtol=0, atol=0)
