@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from lightning import Trainer
 
 from rnn_lab import training
-from rnn_lab.training.metric_table import metric_table
+from rnn_lab.io.text_tables import metric_table
 
 STAGES = ("val/", "test/")  # prefixes that the title of a column replaces
 

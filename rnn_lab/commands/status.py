@@ -10,25 +10,27 @@ Examples:
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
-import time
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._status_table import table
 from rnn_lab.errors import UserError
 
 STATE, SUBMISSION = "state.json", "submit.json"  # files of the run and of its job
 RUN_FILES = {STATE, SUBMISSION, "metrics.csv", "checkpoints"}  # any of them marks a run
-COLUMNS = ("state", "reason", "step", "epoch", "max_epochs", "monitor", "best", "job", "heartbeat")
+COLUMNS = (
+    *("state", "reason", "step", "epoch", "max_epochs", "monitor", "best", "test_metric", "test"),
+    *("job", "heartbeat"),
+)
 TYPES = {"state": str, "step": int, "epoch": int, "host": str, "pid": int, "began": float,
          "heartbeat": float, "job": str | None}  # fmt: skip
-HEADER = ["run", "state", "step", "epoch", "best", "last heartbeat", "job", ""]
 START_TOLERANCE = 60.0  # seconds by which two clocks may differ on the start of a process
-UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 Record = dict[str, Any]
 
@@ -48,7 +50,8 @@ def main(options: Sequence[str]) -> None:
     """
     parser = StatusParser(
         prog="rnn-lab status",
-        description="Show runs with their state, progress and best metric. A run itself reports "
+        description="Show runs with their state, progress, the metric of the best checkpoint and "
+        "that of the last test. A run itself reports "
         "running, finished, preempted (by a signal), interrupted or failed. The SLURM queue and "
         "local processes add submitted, queued, starting, killed, and lost (running, but its job "
         "is gone). ? = state unknown.",
@@ -70,7 +73,9 @@ def main(options: Sequence[str]) -> None:
     if args.json:
         sys.stdout.write(json.dumps(runs, indent=1) + "\n")
     else:
-        sys.stdout.write(table(runs))
+        is_terminal = sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if is_terminal else None
+        sys.stdout.write(table(runs, width))
 
 
 def runs_below(folder: Path) -> Iterator[Path]:
@@ -92,6 +97,7 @@ def _describe(
     folder: Path, record: Record, submission: Record, jobs: dict[str, str] | None
 ) -> Record:
     written = record or _from_metrics(folder / "metrics.csv")
+    written = written | _later_test(folder, written.get("test_metric"))
     state = _state(record, submission, jobs)
     if state in ("submitted", "lost") and not record and (folder / STATE).exists():
         state = "?"  # it has started, but its state file is damaged
@@ -223,34 +229,14 @@ def _from_metrics(path: Path) -> Record:
     return record
 
 
-def table(runs: Sequence[Record]) -> str:
-    """Format runs as a table."""
-    if not runs:
-        return "no runs found\n"
-    rows = [HEADER, *map(_row, runs)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{cell:<{n}}" for cell, n in zip(row, widths, strict=True)) for row in rows]
-    return "".join(f"{line.rstrip()}\n" for line in lines)
-
-
-def _row(run: Record) -> list[str]:
-    epoch, max_epochs = run["epoch"], run["max_epochs"]
-    limited = isinstance(max_epochs, int) and max_epochs > 0 and epoch is not None
-    best = run["best"]
-    cells = [
-        run["run"].removeprefix(f"runs{os.sep}"),
-        run["state"],
-        run["step"],
-        f"{epoch}/{max_epochs}" if limited else epoch,
-        f"{run['monitor']} {best:.4g}" if isinstance(best, float) else None,
-        _ago(run["heartbeat"]) if isinstance(run["heartbeat"], float) else None,
-        run["job"],
-        run["reason"] or "",
-    ]
-    return ["-" if cell is None else str(cell) for cell in cells]
-
-
-def _ago(timestamp: float) -> str:
-    seconds = max(0, int(time.time() - timestamp))
-    size, unit = next((size, unit) for size, unit in UNITS if seconds >= size or size == 1)
-    return f"{seconds // size} {unit} ago"
+def _later_test(folder: Path, metric: str | None) -> Record:
+    """Return the score of the last `rnn-lab test` of a run, if the checkpoint is not newer."""
+    path, checkpoint = folder / "metrics.test.csv", folder / "checkpoints" / "best.ckpt"
+    try:
+        if path.stat().st_mtime < checkpoint.stat().st_mtime:
+            return {}
+        with open(path, newline="", encoding="utf-8") as file:
+            *_, last = csv.DictReader(file)
+        return {"test": float(last[str(metric)])}
+    except (OSError, ValueError, LookupError, TypeError):  # none, or of another metric
+        return {}

@@ -20,8 +20,8 @@ from rich.table import Column
 from rich.text import Text
 
 from rnn_lab.core.task import Monitored
+from rnn_lab.io.text_tables import EpochTable, four_digits
 from rnn_lab.training.epoch_number import epoch_number
-from rnn_lab.training.metric_table import EpochTable, four_digits
 
 log = logging.getLogger(__name__)
 

@@ -48,7 +48,7 @@ def run(name, text=None, submitted=None, **facts):
 
 @pytest.fixture(autouse=True)
 def _now(monkeypatch):
-    monkeypatch.setattr("rnn_lab.commands.status.time.time", lambda: NOW)
+    monkeypatch.setattr("rnn_lab.commands._status_table.time.time", lambda: NOW)
 
 
 def status(capsys, *args):
@@ -78,9 +78,9 @@ def test_a_table_has_a_row_for_each_run(capsys):
     run("texts/a", step=12)
     run("texts/b", state="failed", reason="out of memory", best=None, heartbeat=NOW - 7300)
     head, a, b = (" ".join(line.split()) for line in status(capsys).splitlines())
-    assert head == "run state step epoch best last heartbeat job"
-    assert a == "texts/a running 12 2/5 val/loss 0.25 1 min ago -"
-    assert b == "texts/b failed 12 2/5 - 2 h ago - out of memory"
+    assert head == "run state step epoch best test last heartbeat job"
+    assert a == "texts/a running 12 2/5 val/loss 0.2500 - 1 min ago -"
+    assert b == "texts/b failed 12 2/5 - - 2 h ago - out of memory"
 
 
 @pytest.mark.parametrize("written", ["running", "finished", "preempted", "interrupted", "failed"])
@@ -179,6 +179,22 @@ def test_a_run_without_state_file_is_described_by_its_metrics(capsys):
     assert (second["run"], second["state"], second["step"]) == ("runs/e/b", "?", None)
     (folder / "metrics.csv").write_text("step,epoch\nmany\n")
     assert states(capsys) == {"e/a": "?", "e/b": "?"}
+
+
+def test_the_score_of_a_test_is_that_of_the_newest_one(capsys):
+    metrics = {"monitor": "val/loss", "test_metric": "test/loss", "test": 0.5}
+    folder = run("e/a", state="finished", **metrics)
+    assert json.loads(status(capsys, "--json"))[0]["test"] == 0.5
+    (folder / "metrics.test.csv").write_text("step,epoch,test/loss\n0,0,0.75\n0,0,0.25\n")
+    (folder / "checkpoints").mkdir()
+    best = folder / "checkpoints/best.ckpt"
+    best.write_bytes(b"")
+    os.utime(best, (NOW - 10, NOW - 10))
+    assert json.loads(status(capsys, "--json"))[0]["test"] == 0.25
+    os.utime(best, (NOW + 10, NOW + 10))  # of an earlier checkpoint
+    assert json.loads(status(capsys, "--json"))[0]["test"] == 0.5
+    (folder / "metrics.test.csv").write_text("\0damaged")
+    assert json.loads(status(capsys, "--json"))[0]["test"] == 0.5
 
 
 def test_runs_are_found_below_any_folder(capsys):

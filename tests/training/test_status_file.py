@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from rnn_lab.errors import UserError
 from rnn_lab.signals import Preempted
-from rnn_lab.training import BestCheckpoint, StatusFile
+from rnn_lab.training import BestCheckpoint, EpochNumber, StatusFile
 
 
 class Stop(Callback):
@@ -80,6 +80,34 @@ def test_a_running_run_has_its_epoch_and_its_best_metric(fitted):
         status = stop.status
         assert (status["state"], status["step"], status["epoch"]) == ("running", step, epoch)
         assert status["best"] == (None if best is None else pytest.approx(best))
+
+
+def test_a_run_without_validation_has_its_training_loss(fitted):
+    trainer = fitted(limit_val_batches=0)
+    status = read(trainer)
+    assert (status["monitor"], status["test_metric"]) == ("train/loss", "test/loss")
+    assert status["best"] == pytest.approx(float(trainer.callback_metrics["train/loss"]))
+
+
+def test_a_checkpoint_chosen_by_epoch_has_the_metric_of_the_task(task, data, make_trainer):
+    callbacks = [StatusFile(), EpochNumber(), BestCheckpoint(monitor="epoch", mode="max")]
+    trainer = make_trainer(max_epochs=3, callbacks=callbacks)
+    trainer.fit(task(val_losses=[0.9, 0.5, 0.7]), data())
+    status = read(trainer)
+    assert (status["monitor"], status["best"]) == ("val/loss", pytest.approx(0.7))
+
+
+def test_the_score_of_a_test_is_kept_until_training_continues(fitted, data, task):
+    trainer = fitted(max_epochs=2)
+    assert read(trainer)["test"] is None
+    trainer.test(trainer.lightning_module, datamodule=data(), verbose=False)
+    score = float(trainer.callback_metrics["test/loss"])
+    assert read(trainer)["test"] == pytest.approx(score)
+    again = StatusFile()
+    again.setup(trainer, task(), "fit")
+    assert read(trainer)["test"] == pytest.approx(score)
+    assert again.tested
+    assert read(fitted(max_epochs=3))["test"] is None
 
 
 @pytest.mark.parametrize(("every", "step"), [(0.0, 1), (1000.0, 0)])

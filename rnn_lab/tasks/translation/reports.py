@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,6 +21,16 @@ from rnn_lab.training.reports import (
     save_figure,
     should_write,
 )
+
+AttentionMap = tuple[list[str], list[str], torch.Tensor]
+
+
+@runtime_checkable
+class Translating(Protocol):
+    """A module whose validation and test steps output translations, as every `BaseTranslator`."""
+
+    def attention_maps(self, batch: Any) -> list[AttentionMap]:
+        """Return source tokens, target tokens and weights `(target, source)` of each sentence."""
 
 
 class TranslationReport(Callback):
@@ -143,7 +153,7 @@ def _reports(trainer: Trainer, task: LightningModule) -> bool:
     dry_run = trainer.fast_dev_run  # type: ignore[attr-defined]  # set without a declaration
     if dry_run or trainer.sanity_checking:
         return False
-    return hasattr(task, "translate") and get_datamodule(trainer) is not None
+    return isinstance(task, Translating) and get_datamodule(trainer) is not None
 
 
 def _lines(
@@ -169,7 +179,7 @@ def _scores(trainer: Trainer, task: Any) -> dict[str, dict[str, Any]]:
 
 
 @torch.no_grad()
-def _attention_maps(task: Any, batch: Any) -> list[tuple[list[str], list[str], torch.Tensor]]:
+def _attention_maps(task: Any, batch: Any) -> list[AttentionMap]:
     training = task.training
     task.eval()
     maps = task.attention_maps(batch.to(task.device))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rnn_lab.training.metric_table import EpochTable, aligned, four_digits, metric_table
+from rnn_lab.io.text_tables import EpochTable, aligned, four_digits, metric_table
 
 
 @pytest.mark.parametrize(

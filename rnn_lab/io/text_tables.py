@@ -1,4 +1,4 @@
-"""Aligned tables of metrics as plain text: a row per epoch, and a row per metric."""
+"""Aligned tables of plain text: of metrics, of epochs, of runs."""
 
 import math
 from collections.abc import Mapping, Sequence
