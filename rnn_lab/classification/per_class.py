@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn_lab.training.metric_table import aligned
+from rnn_lab.io.text_tables import aligned
 
 
 class ClassScores(NamedTuple):

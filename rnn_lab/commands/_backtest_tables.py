@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from rnn_lab.io.text_tables import aligned, four_digits
 from rnn_lab.tasks.forecasting.backtest import ROLLING, Result
-from rnn_lab.training.metric_table import aligned, four_digits
 
 SCORES = {
     "mse": "MSE",
