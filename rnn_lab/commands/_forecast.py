@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jsonargparse import Namespace
 
+from rnn_lab.commands._inference_options import configure_inference
 from rnn_lab.core.loading import load
 from rnn_lab.errors import UserError
 from rnn_lab.io.tables import read_delimited, read_frames
@@ -76,6 +77,7 @@ def _forecast(args: Namespace, devices: Sequence[str], frame: "pd.DataFrame") ->
 
 def _work(args: Namespace, device: str, frame: "pd.DataFrame") -> "pd.DataFrame":
     predictor: ForecastPredictor = load(args.ckpt_path, device)
+    configure_inference(predictor, args)
     return predictor.predict(frame, args.intervals, source=args.input)
 
 

@@ -10,7 +10,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
@@ -18,14 +17,26 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from rnn_lab.commands._answers import InputColumns, write_answers
+from rnn_lab.commands._inference_options import (
+    add_inference_options,
+    check_inference_options,
+    configure_inference,
+    devices_of,
+    parse_with_configs,
+)
 from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
+from rnn_lab.commands._search_options import (
+    TRANSLATION_OPTIONS,
+    add_search_options,
+    predictor_of,
+    requires_translation,
+)
 from rnn_lab.core.checkpoint import Checkpoint, check_types
-from rnn_lab.core.loading import load, predictor_class
+from rnn_lab.core.loading import predictor_class
 from rnn_lab.core.predictor import CHUNK_SIZE, Answer, RecordPredictor
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
@@ -34,22 +45,9 @@ from rnn_lab.io.progress import progress
 from rnn_lab.io.records import read_records
 from rnn_lab.io.separators import SEPARATORS
 from rnn_lab.io.standard_input import standard_input
-from rnn_lab.nn import GenerationConfig
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
-SEARCH = {  # decoding options of translators by the field of GenerationConfig that they set
-    "beam_size": (int, "beam width; 1 is greedy decoding"),
-    "n_best": (int, "number of translations per sentence"),
-    "length_penalty": (float, "exponent of the length that scores are divided by"),
-    "coverage_penalty": (float, "weight of the coverage penalty (Wu et al., 2016)"),
-    "sampling": (bool, "sample instead of searching"),
-    "temperature": (float, "sampling temperature, which divides the logits"),
-    "top_k": (int, "sample from the k most likely tokens"),
-    "top_p": (float, "nucleus sampling: smallest set with cumulative probability >= p"),
-}
-NEEDS_SAMPLING = "without sampling: set --sampling=true"
-TRANSLATION_OPTIONS = ("attention", "replace_unknown", "seed", "ensemble")
 _predictor: RecordPredictor  # in a worker process
 
 
@@ -62,8 +60,9 @@ def main(options: Sequence[str]) -> None:
     Raises:
         UserError: If an option, the checkpoint or the input is invalid.
     """
-    args = _parser().parse_args(list(options))
+    args = parse_with_configs(_parser(), options)
     args.ckpt_path = checkpoint_path(args)
+    check_inference_options(args)
     path = None if args.output is None else Path(args.output)
     checkpoint = Checkpoint.open(args.ckpt_path)  # referenced, so that it is read once
     predictor_cls = predictor_class(checkpoint)
@@ -87,8 +86,8 @@ def main(options: Sequence[str]) -> None:
     )
     if args.references is not None and args.input != "-":
         _check_line_counts(args, source(args.input))
-    devices = _devices(args.trainer.accelerator, args.trainer.devices)
-    predictor = predictor_of(args, devices[0] if len(devices) == 1 else "cpu")
+    devices = devices_of(args)
+    predictor = _load(args, devices[0] if len(devices) == 1 else "cpu")
     columns = InputColumns()
     answers = _predict(args, predictor, devices, columns.records(source(args.input)))
     has_references = args.references is not None
@@ -113,6 +112,12 @@ def main(options: Sequence[str]) -> None:
         write(file)
 
 
+def _load(args: Namespace, device: str) -> RecordPredictor:
+    predictor = predictor_of(args, device)
+    configure_inference(predictor, args)
+    return predictor
+
+
 def _columns(args: Namespace, checkpoint: Checkpoint) -> tuple[str | int, str | None]:
     """Return text column and separator: as in training, unless options say otherwise."""
     data = checkpoint.data if checkpoint.has_data else {}
@@ -129,12 +134,8 @@ def _forecast(args: Namespace, path: Path | None) -> None:
     values = {**vars(args.search), **{k: args[k] for k in (*TRANSLATION_OPTIONS, "references")}}
     unsupported = [name for name, value in values.items() if value]
     if unsupported:
-        raise UserError(_requires_translation(unsupported[0], args))
-    forecast(args, _devices(args.trainer.accelerator, args.trainer.devices), path)
-
-
-def _requires_translation(option: str, args: Namespace) -> str:
-    return f"--{option} requires a translation model, which {args.ckpt_path} is not"
+        raise UserError(requires_translation(unsupported[0], args))
+    forecast(args, devices_of(args), path)
 
 
 class PredictParser(ConciseErrorsMixin, ArgumentParser):
@@ -144,6 +145,9 @@ class PredictParser(ConciseErrorsMixin, ArgumentParser):
 def _parser() -> PredictParser:
     parser = PredictParser(
         prog="rnn-lab predict", description="Run inference on raw text or time series."
+    )
+    parser.add_argument(
+        "-c", "--config", action="config", help="file of these options, or `cpu`, `gpu`, `bf16`"
     )
     parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint of the model")
     add_run_name_options(parser)
@@ -175,10 +179,7 @@ def _parser() -> PredictParser:
         "--separator", type=str | None, help="separator of csv, such as ; or tab; else inferred"
     )
     parser.add_argument("--encoding", default="utf-8", help="encoding of the input")
-    parser.add_argument(
-        "--trainer.devices", type=int, default=1, help="number of processes or GPUs"
-    )
-    parser.add_argument("--trainer.accelerator", default="auto", help="cpu, gpu or auto")
+    add_inference_options(parser)
     parser.add_argument(
         "--escape-formulas",
         type=bool,
@@ -199,73 +200,6 @@ def _parser() -> PredictParser:
     return parser
 
 
-def add_search_options(parser: ArgumentParser) -> None:
-    """Add the options of translation models, whose defaults are in the checkpoint."""
-    for name, (kind, text) in SEARCH.items():
-        parser.add_argument(
-            f"--search.{name}", f"--{name}", type=kind | None, help=f"translation: {text}"
-        )
-    parser.add_argument("--seed", type=int | None, help="translation: random seed for sampling")
-    parser.add_argument(
-        "--attention", type=bool, default=False, help="translation: return attention weights"
-    )
-    parser.add_argument(
-        "--replace_unknown",
-        type=bool | None,
-        help="translation: replace unknown words by the source words with the highest attention; "
-        "if omitted, only translate does, where the model has attention",
-    )
-    parser.add_argument(
-        "--ensemble",
-        type=list[str] | None,
-        help="translation: further checkpoints whose probabilities are averaged with the first's",
-    )
-
-
-def predictor_of(args: Namespace, device: str) -> RecordPredictor:
-    """Load the predictor of a checkpoint and apply the options.
-
-    Raises:
-        UserError: If options contradict each other, or require a translation model and the
-            checkpoint has another model.
-    """
-    predictor = load(args.ckpt_path, device, ensemble=args.ensemble or ())
-    search = {name: value for name, value in vars(args.search).items() if value is not None}
-    if not isinstance(predictor, TranslationPredictor):
-        unsupported = [*search, *(name for name in TRANSLATION_OPTIONS if args[name])]
-        if unsupported:
-            raise UserError(_requires_translation(unsupported[0], args))
-        return predictor
-    predictor.search = _search(predictor.search, search)
-    predictor.attention = args.attention
-    predictor.replace_unknown = bool(args.replace_unknown)
-    if args.seed is not None:
-        if not predictor.search.sampling:
-            raise UserError(f"--seed has no effect {NEEDS_SAMPLING}")
-        predictor.generator = torch.Generator(device).manual_seed(args.seed)
-    return predictor
-
-
-def _search(default: GenerationConfig, options: dict[str, Any]) -> GenerationConfig:
-    """Override the default search; options without effect are an error."""
-    sampling = options.get("sampling", default.sampling)
-    ineffective = (
-        ("beam_size", "length_penalty", "coverage_penalty")
-        if sampling
-        else ("temperature", "top_k", "top_p")
-    )
-    for name in ineffective:
-        if name in options:
-            hint = "with sampling: remove it" if sampling else NEEDS_SAMPLING
-            raise UserError(f"--{name} has no effect {hint}")
-    if not sampling and "beam_size" not in options:
-        options = {**options, "beam_size": max(default.beam_size, options.get("n_best", 1))}
-    try:
-        return replace(default, **options)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
 def _check_line_counts(args: Namespace, sources: Iterable[Any]) -> None:
     """Check before inference that there is one reference per input.
 
@@ -283,7 +217,7 @@ def _score_references(
 ) -> Iterator[Answer]:
     """Add the reference translation and its score to each prediction."""
     if not isinstance(predictor, TranslationPredictor):
-        raise UserError(_requires_translation("references", args))
+        raise UserError(requires_translation("references", args))
     records = read_records(args.references, format="txt", encoding=args.encoding, labeled=False)
     references = (record.text for record in records)
     while chunk := list(islice(answers, CHUNK_SIZE)):
@@ -318,22 +252,9 @@ def _predict(
         yield from _in_order(pool, chunks(records, CHUNK_SIZE, ready), 2 * len(devices), ready)
 
 
-def _devices(accelerator: str, count: int) -> list[str]:
-    if count < 1:
-        raise UserError(f"trainer.devices must be at least 1, got {count}")
-    if accelerator not in ("auto", "cpu", "gpu", "cuda"):
-        raise UserError(f"trainer.accelerator must be auto, cpu or gpu, got {accelerator}")
-    gpus = torch.cuda.device_count()
-    if accelerator == "cpu" or (accelerator == "auto" and not gpus):
-        return ["cpu"] * count
-    if gpus < count:
-        raise UserError(f"trainer.devices is {count}, but {gpus} GPUs are available")
-    return [f"cuda:{i}" for i in range(count)]
-
-
 def _initialize_worker(args: Namespace, queue: "Queue[str]") -> None:
     global _predictor
-    _predictor = predictor_of(args, queue.get())
+    _predictor = _load(args, queue.get())
 
 
 def _predict_chunk(texts: list[str]) -> list[Answer]:

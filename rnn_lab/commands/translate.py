@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.commands._prompt import read_lines
 from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
-from rnn_lab.commands.predict import add_search_options, predictor_of
+from rnn_lab.commands._search_options import add_search_options, predictor_of
 from rnn_lab.core.predictor import Answer
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.predictor import TranslationPredictor

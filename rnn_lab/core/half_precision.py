@@ -1,12 +1,18 @@
-"""Training with 16-bit weights on batches, and with metrics, in full precision."""
+"""Precision: 16-bit weights on batches in full precision, and inference as in a Trainer."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from lightning import Trainer
+from lightning.fabric.plugins import DoublePrecision, MixedPrecision, Precision
 from lightning.pytorch.plugins import HalfPrecision
 from torch import nn
 from torchmetrics import Metric
+
+from rnn_lab.errors import UserError
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
+SHORT_NAMES = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed", "64": "64-true"}
 
 
 class HalfWeights(HalfPrecision):
@@ -45,3 +51,27 @@ def keep_batches_in_float32(trainer: Trainer) -> None:
     plugin = trainer.strategy.precision_plugin
     if type(plugin) is HalfPrecision:
         trainer.strategy.precision_plugin = HalfWeights(plugin.precision)
+
+
+def inference_precision(name: str, device: str) -> Precision:
+    """Return the plugin for inference in a precision, which converts weights and sets autocast.
+
+    Args:
+        name: Name of a precision, as the Trainer takes it.
+        device: Type of the device, such as `cpu`.
+
+    Raises:
+        UserError: If there is no such precision, or the device does not support it.
+    """
+    match SHORT_NAMES.get(name, name):
+        case "32-true":
+            return Precision()
+        case "16-mixed" if device == "cpu":
+            raise UserError("precision 16-mixed needs a GPU: set bf16-mixed")
+        case ("16-mixed" | "bf16-mixed") as mixed:
+            return MixedPrecision(mixed, device)
+        case ("16-true" | "bf16-true") as half:
+            return HalfWeights(half)
+        case "64-true":
+            return DoublePrecision()
+    raise UserError(f"precision must be one of {', '.join(PRECISIONS)}, got {name}")

@@ -7,9 +7,11 @@ from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
+from lightning.fabric.plugins import Precision
 from torch import Tensor
 
 from rnn_lab.core.checkpoint import Checkpoint
+from rnn_lab.core.half_precision import inference_precision
 from rnn_lab.errors import UserError
 from rnn_lab.io.chunks import chunks
 from rnn_lab.io.records import FORMAT_BY_SUFFIX, read_records
@@ -24,9 +26,14 @@ class Predictor(ABC):
 
     Attributes:
         task: The trained task.
+        batch_size: Maximum number of records per batch; None for as many as fit in a fixed number
+            of steps.
+        precision: Plugin for the precision of inference, see `use_precision`.
     """
 
     task: Any
+    batch_size: int | None = None
+    precision: Precision = Precision()
 
     @classmethod
     @abstractmethod
@@ -40,6 +47,18 @@ class Predictor(ABC):
         Raises:
             UserError: If task and data do not match.
         """
+
+    def use_precision(self, name: str) -> None:
+        """Run inference in another precision than float32.
+
+        Args:
+            name: Name of a precision, as the Trainer takes it, such as `bf16-mixed`.
+
+        Raises:
+            UserError: If there is no such precision, or the device does not support it.
+        """
+        self.precision = inference_precision(name, self.task.device.type)
+        self.task = self.precision.convert_module(self.task)
 
     def add_ensemble(self, checkpoint: Checkpoint, others: Sequence[str]) -> None:
         """Average the predictions with those of further checkpoints.
@@ -144,7 +163,9 @@ class RecordPredictor(Predictor):
             One answer per text, see the subclass.
         """
         for chunk in chunks(map(self._checked, texts), CHUNK_SIZE, ready):
-            yield from self._answer(chunk)
+            with self.precision.forward_context():
+                answers = self._answer(chunk)
+            yield from answers
 
     def _checked(self, raw: Any) -> Any:
         """Return a record if it is a text that can be encoded; raise a `UserError` otherwise."""
@@ -176,11 +197,22 @@ def check_data_sizes(task: Any, **stored: Sized) -> None:
             raise UserError(f"{name} is {task.hparams[name]}, but the data has {len(items)}")
 
 
-def bucket_by_length(lengths: Sequence[int], max_steps: int) -> Iterator[list[int]]:
-    """Split rows into batches of similar lengths with at most `max_steps`, padding included."""
+def bucket_by_length(
+    lengths: Sequence[int], max_steps: int, max_rows: int | None = None
+) -> Iterator[list[int]]:
+    """Split rows into batches of similar lengths.
+
+    Args:
+        lengths: Steps of each row.
+        max_steps: Maximum number of steps in a batch, padding included.
+        max_rows: Maximum number of rows in a batch, which then replaces `max_steps`.
+
+    Yields:
+        The indices of the rows of a batch.
+    """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     while order:
-        size = max(1, max_steps // lengths[order[-1]])
+        size = max_rows or max(1, max_steps // lengths[order[-1]])
         yield order[-size:]
         order = order[:-size]
 

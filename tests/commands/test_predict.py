@@ -5,13 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import torch
 
 from rnn_lab.commands import predict
-from rnn_lab.commands.predict import _devices, _in_order, _output_format, _search
+from rnn_lab.commands.predict import _in_order, _output_format
 from rnn_lab.errors import UserError
 from rnn_lab.io.chunks import chunks
-from rnn_lab.nn import GenerationConfig
 
 
 @pytest.mark.parametrize(
@@ -36,21 +34,6 @@ def test_an_unknown_output_format_is_reported():
         _output_format(None, Path("a.dat"))
     with pytest.raises(UserError, match="--format must be jsonl, csv, text, got xml"):
         _output_format("xml", None)
-
-
-def test_devices_are_validated(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert _devices("cpu", 3) == ["cpu"] * 3
-    assert _devices("auto", 2) == _devices("gpu", 2) == ["cuda:0", "cuda:1"]
-    for accelerator, count, message in (
-        ("gpu", 3, "trainer.devices is 3, but 2 GPUs are available"),
-        ("tpu", 1, "trainer.accelerator must be auto, cpu or gpu, got tpu"),
-        ("cpu", 0, "trainer.devices must be at least 1, got 0"),
-    ):
-        with pytest.raises(UserError, match=message):
-            _devices(accelerator, count)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert _devices("auto", 2) == ["cpu"] * 2
 
 
 def test_predictions_of_several_workers_are_in_order_and_bounded(monkeypatch):
@@ -90,15 +73,3 @@ def test_results_of_several_workers_wait_for_no_further_input(monkeypatch):
         with pytest.raises(UserError, match="line 5 is damaged"):
             list(map(answers.append, _in_order(pool, chunks(texts(), 2), ahead=9)))
     assert [answer["text"] for answer in answers] == list("abcd")
-
-
-def test_search_options_without_effect_are_refused():
-    default = GenerationConfig()
-    assert _search(default, {"n_best": 7}).beam_size == 7
-    assert _search(default, {"sampling": True, "top_k": 2}).top_k == 2
-    with pytest.raises(UserError, match="--top_k has no effect without sampling"):
-        _search(default, {"top_k": 2})
-    with pytest.raises(UserError, match="--beam_size has no effect with sampling"):
-        _search(default, {"sampling": True, "beam_size": 2})
-    with pytest.raises(UserError, match="beam_size"):
-        _search(default, {"beam_size": 0})

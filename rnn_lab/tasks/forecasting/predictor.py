@@ -91,9 +91,10 @@ class ForecastPredictor(Predictor):
             log.info("%s", notice)
         bounds = {coverage: interval_levels(coverage) for coverage in coverages}
         levels = tuple(sorted({0.5, *(level for pair in bounds.values() for level in pair)}))
-        for rows in chunks(windows):
+        batches = chunks(windows, self.batch_size)
+        for rows in batches:
             _check_observed(windows, rows)
-        parts = [self.forecast_in_units(windows, rows, levels) for rows in chunks(windows)]
+        parts = [self.forecast_in_units(windows, rows, levels) for rows in batches]
         point, quantiles = (np.concatenate(part) for part in zip(*parts, strict=True))
         if not self.task.output.probabilistic and self.calibration is not None:
             for message in uncalibrated(self.calibration, coverages):
@@ -149,7 +150,8 @@ class ForecastPredictor(Predictor):
             The batch and the forecast, both on the device of the model.
         """
         batch = windows[rows].to(self.task.device)
-        forecast = self.task.forecast(batch, levels)
+        with self.precision.forward_context():
+            forecast = self.task.forecast(batch, levels)
         if forecast.quantiles is None and self.calibration is not None:
             forecast = conformalize(forecast, batch.past, self.calibration, levels)
         return batch, forecast
@@ -201,7 +203,7 @@ def _of_series(windows: Windows, series: int) -> str:
     return f" of {name!r}" if name else ""
 
 
-def chunks(windows: Windows) -> list[np.ndarray]:
-    """Return the indices of all windows in batches, in order."""
-    rows = np.arange(len(windows))
-    return [rows[i : i + CHUNK_SIZE] for i in range(0, len(rows), CHUNK_SIZE)]
+def chunks(windows: Windows, size: int | None = None) -> list[np.ndarray]:
+    """Return the indices of all windows in batches of `size` (None: `CHUNK_SIZE`), in order."""
+    rows, size = np.arange(len(windows)), size or CHUNK_SIZE
+    return [rows[i : i + size] for i in range(0, len(rows), size)]

@@ -49,7 +49,7 @@ class LanguagePredictor(RecordPredictor):
         rows = [[*row, LINE_END] for row in self.tokenizer.encode(texts)]
         max_tokens = max(1, MAX_BATCH_LOGITS // len(self.tokenizer))
         answers: list[Answer] = [{"text": text} for text in texts]
-        for batch in bucket_by_length(list(map(len, rows)), max_tokens):
+        for batch in bucket_by_length(list(map(len, rows)), max_tokens, self.batch_size):
             batch_log_probabilities = self._log_probabilities([rows[i] for i in batch])
             for i, log_probabilities in zip(batch, batch_log_probabilities, strict=True):
                 total = math.fsum(log_probabilities)

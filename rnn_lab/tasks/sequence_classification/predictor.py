@@ -73,7 +73,7 @@ class SequencePredictor(LabelPredictor):
     def _answer(self, raw: list[np.ndarray]) -> list[Answer]:
         dataset = SequenceDataset(list(map(self.scaler.apply, raw)), [0] * len(raw))
         probabilities: list[list[float]] = [[]] * len(raw)
-        for batch in bucket_by_length(dataset.lengths.tolist(), MAX_BATCH_STEPS):
+        for batch in bucket_by_length(dataset.lengths.tolist(), MAX_BATCH_STEPS, self.batch_size):
             for i, row in zip(batch, self._probabilities(dataset, batch), strict=True):
                 probabilities[i] = row
         return [self._to_answer(*pair) for pair in zip(raw, probabilities, strict=True)]
@@ -82,7 +82,8 @@ class SequencePredictor(LabelPredictor):
     def _probabilities(self, dataset: SequenceDataset, batch: list[int]) -> list[list[float]]:
         """Compute the probability of each class for the rows of a batch."""
         values, _, lengths = dataset[np.array(batch)]
-        return self.task.probabilities(values.to(self.task.device), lengths).tolist()
+        dtype = torch.promote_types(values.dtype, self.task.dtype)
+        return self.task.probabilities(values.to(self.task.device, dtype), lengths).tolist()
 
     def _to_answer(self, values: np.ndarray, probabilities: list[float]) -> Answer:
         return {

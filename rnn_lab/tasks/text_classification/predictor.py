@@ -49,7 +49,8 @@ class TextPredictor(LabelPredictor):
         ]
         rows = self.tokenizer.encode(texts)
         nonempty = [i for i, row in enumerate(rows) if row]
-        for batch in bucket_by_length([len(rows[i]) for i in nonempty], MAX_BATCH_TOKENS):
+        lengths = [len(rows[i]) for i in nonempty]
+        for batch in bucket_by_length(lengths, MAX_BATCH_TOKENS, self.batch_size):
             indices = [nonempty[i] for i in batch]
             batch_probabilities = self._probabilities([rows[i] for i in indices])
             for i, probabilities in zip(indices, batch_probabilities, strict=True):

@@ -73,6 +73,11 @@ class TranslationPredictor(RecordPredictor):
         """Average the probabilities of further translators with those of this one."""
         self.task.ensemble = load_ensemble(checkpoint, others)
 
+    def use_precision(self, name: str) -> None:
+        """Run inference in another precision, with all models of an ensemble."""
+        super().use_precision(name)
+        self.task.ensemble = [self.precision.convert_module(each) for each in self.task.ensemble]
+
     def _answer(self, texts: list[str]) -> list[Answer]:
         normalized = [self.tokenizer.source.normalize(text) for text in texts]
         rows = self.tokenizer.encode_sources(normalized, normalized=True)
@@ -94,13 +99,14 @@ class TranslationPredictor(RecordPredictor):
         @torch.inference_mode()
         def decode(batch: list[int]) -> list[list[Hypothesis]]:
             src, lengths = pad_ids([rows[i] for i in batch])
-            return self.task.decode(
-                src.to(self.task.device),
-                lengths,
-                self.search,
-                attention=self.attention or self.replace_unknown,
-                generator=self.generator,
-            )
+            with self.precision.forward_context():  # of this thread
+                return self.task.decode(
+                    src.to(self.task.device),
+                    lengths,
+                    self.search,
+                    attention=self.attention or self.replace_unknown,
+                    generator=self.generator,
+                )
 
         threads = torch.get_num_threads()
         sequential = self.task.device.type != "cpu" or self.search.sampling
@@ -120,7 +126,7 @@ class TranslationPredictor(RecordPredictor):
         nonempty = [i for i, row in enumerate(rows) if len(row) > 1]
         nonempty.sort(key=lambda i: len(rows[i]), reverse=True)
         width = max(self.search.beam_size, self.search.n_best)
-        size = max(1, MAX_BATCH_HYPOTHESES // width)
+        size = self.batch_size or max(1, MAX_BATCH_HYPOTHESES // width)
         return (nonempty[i : i + size] for i in range(0, len(nonempty), size))
 
     def _to_answer(
@@ -189,7 +195,9 @@ class TranslationPredictor(RecordPredictor):
             scores: list[float | None] = [None] * len(chunk)
             lengths = [(len(src), len(trg)) for src, trg in zip(src_rows, trg_rows, strict=True)]
             nonempty = [i for i, (src, trg) in enumerate(lengths) if src > 1 and trg > 2]
-            for batch in bucket_by_length([lengths[i][1] for i in nonempty], MAX_BATCH_TOKENS):
+            for batch in bucket_by_length(
+                [lengths[i][1] for i in nonempty], MAX_BATCH_TOKENS, self.batch_size
+            ):
                 rows = [nonempty[i] for i in batch]
                 for i, score in zip(rows, self._score(src_rows, trg_rows, rows), strict=True):
                     scores[i] = score
@@ -200,15 +208,16 @@ class TranslationPredictor(RecordPredictor):
     ) -> list[float]:
         src, src_lengths = pad_ids([src_rows[i] for i in rows])
         trg, trg_lengths = pad_ids([trg_rows[i] for i in rows])
-        hypotheses = score_references(
-            self.task.nets(),
-            src.to(self.task.device),
-            trg.to(self.task.device),
-            src_lengths,
-            trg_lengths,
-            length_penalty=self.search.length_penalty,
-            coverage_penalty=self.search.coverage_penalty,
-        )
+        with self.precision.forward_context():
+            hypotheses = score_references(
+                self.task.nets(),
+                src.to(self.task.device),
+                trg.to(self.task.device),
+                src_lengths,
+                trg_lengths,
+                length_penalty=self.search.length_penalty,
+                coverage_penalty=self.search.coverage_penalty,
+            )
         return [hypothesis.score for hypothesis in hypotheses]
 
 
