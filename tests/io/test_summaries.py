@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnn_lab.classification.summaries import describe_lengths, format_counts
+from rnn_lab.io.summaries import describe_lengths, format_counts
 
 
 def test_classes_are_listed_by_their_frequency() -> None:

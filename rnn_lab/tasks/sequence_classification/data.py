@@ -9,12 +9,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from rnn_lab.classification.summaries import describe_lengths, format_counts
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.generated import check_split_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.io.hashing import hash64, sample_by_hash
+from rnn_lab.io.summaries import describe_lengths, format_counts
 from rnn_lab.io.ts_files import TSFile
 from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 from rnn_lab.tasks.sequence_classification.chirps import CHIRP_LABELS, bytes_per_chirp, chirps

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from rnn_lab.classification.summaries import describe_lengths, format_counts
 from rnn_lab.errors import UserError
 from rnn_lab.io.progress import progress
 from rnn_lab.io.ragged import open_memmap
 from rnn_lab.io.records import Record
+from rnn_lab.io.summaries import describe_lengths, format_counts
 from rnn_lab.special_tokens import UNK_ID
 from rnn_lab.tasks.text_classification.batch import TextBatch
 from rnn_lab.tasks.text_classification.tokenizer import (

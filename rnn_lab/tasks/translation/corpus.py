@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_lab.io.progress import progress
+from rnn_lab.io.ragged import open_memmap
+from rnn_lab.io.summaries import describe_lengths
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.tokenizer import (
     SentenceTokenizerConfig,
@@ -162,6 +164,16 @@ class PairCorpusBuilder(RecordCorpusBuilder):
         if training and self.max_length is not None and max(counts) > self.max_length:
             return None, "long"
         return row, ""
+
+    def write_split(self, folder: Path, name: str, split: RecordSplit) -> np.ndarray:
+        """Encode and write both sides of a split; describe the lengths of the training split."""
+        rows = super().write_split(folder, name, split)
+        if name == "train":
+            self.notices.append(f"the train split has {len(rows):,} pairs")
+            for side, markers in zip(SIDES, NUM_MARKERS, strict=True):
+                offsets = open_memmap(folder / f"{name}.{side}.offsets.bin", "<i8")
+                self.notices.append(describe_lengths(side, np.diff(offsets) - markers))
+        return rows
 
     def describe(self, name: str, problem: str, count: int) -> str:
         """Return the message on the number of empty or long pairs."""

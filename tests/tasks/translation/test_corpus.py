@@ -82,9 +82,21 @@ def test_training_pairs_with_an_empty_side_are_left_out(tmp_path: Path) -> None:
     rows = [("a", "A"), ("b", " \t"), ("", "C"), ("", ""), ("e", "E"), ("\u2028", "F"), ("g", "G")]
     corpus = build(tmp_path / "c", {"train": rows, "valid": VALID[:1]})
     assert rows_of(corpus.splits["train"]) == [("a", "A"), ("e", "E"), ("g", "G")]
-    assert corpus.notices == ["4 pairs of the train split have an empty side and are left out"]
+    assert "4 pairs of the train split have an empty side and are left out" in corpus.notices
     batch = corpus.splits["train"][np.array([2])]
     assert batch.src.tolist() == corpus.tokenizer.encode_sources(["g"])
+
+
+def test_lengths_of_both_sides_of_the_training_pairs_are_described(tmp_path: Path) -> None:
+    rows = [("a", "A"), ("b c", "B"), ("d e f", "D E F G H")]
+    notices = build(tmp_path / "c", {"train": rows, "valid": VALID[:1]}).notices
+    assert notices == [
+        "the train split has 3 pairs",
+        "tokens per source: median 2, 5 % have at most 1 and 5 % at least 3 (shortest 1, longest "
+        "3)",
+        "tokens per target: median 1, 5 % have at most 1 and 5 % at least 5 (shortest 1, longest "
+        "5)",
+    ]
 
 
 def test_long_pairs_are_left_out_only_in_training(tmp_path: Path) -> None:
