@@ -39,9 +39,11 @@ def plot_learning_curves(frame: Mapping[str, Column]) -> Figure:
 
 def _by_scale(metrics: Mapping[str, Curve]) -> list[dict[str, Curve]]:
     """Group metrics that can share an axis: those within 0 and 1, then those of one magnitude."""
-    fractions = {n: c for n, c in metrics.items() if c[1].min() >= 0 and c[1].max() <= 1}
-    others = {n: c for n, c in metrics.items() if n not in fractions}
-    medians = {name: float(np.median(np.abs(values))) for name, (_, values) in others.items()}
+    finite = {name: values[np.isfinite(values)] for name, (_, values) in metrics.items()}
+    is_fraction = {name: ((v >= 0) & (v <= 1)).all() for name, v in finite.items()}
+    fractions = {name: curve for name, curve in metrics.items() if is_fraction[name]}
+    others = {name: curve for name, curve in metrics.items() if not is_fraction[name]}
+    medians = {name: float(np.median(np.abs(finite[name]))) for name in others}
     groups: list[dict[str, Curve]] = [fractions]
     smallest = 0.0
     for name in sorted(others, key=medians.__getitem__):
@@ -63,11 +65,13 @@ def _draw_curves(axes: Axes, panel: Mapping[str, Curve], ylabel: str) -> None:
     for number, (name, (steps, values)) in enumerate(panel.items()):
         color = COLORS[number % len(COLORS)]
         style = LINE_STYLES[number // len(COLORS) % len(LINE_STYLES)]
+        undefined = len(values) - int(np.isfinite(values).sum())
         if len(steps) > 40:  # plot the running mean over the noisy values
             axes.plot(steps, values, color=color, alpha=0.22, linewidth=0.8)
             steps, values = _running_mean(steps, values, len(steps) // 20)
         marker = "o" if len(steps) <= 40 else ""
         label = name.removeprefix("val/") if ylabel != "loss" else name
+        label += f" ({undefined:,} not finite)" if undefined else ""
         axes.plot(steps, values, style, color=color, marker=marker, markersize=3.5, label=label)
     axes.set(xlabel="step", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

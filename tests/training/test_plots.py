@@ -1,5 +1,7 @@
 import io
 
+import pytest
+
 from rnn_lab.training.plots import plot_learning_curves
 
 
@@ -57,3 +59,18 @@ def test_long_curves_have_a_running_mean():
 
 def test_an_empty_file_gives_an_empty_figure():
     assert len(render(plot_learning_curves({})).axes) == 1
+
+
+def test_values_that_are_not_finite_are_counted_in_the_legend_and_leave_the_scale():
+    nan, inf = float("nan"), float("inf")
+    columns = {"val/f1": [0.5, 0.6, 0.7], "val/accuracy": [0.5, nan, 0.7], "val/mse": [9, inf, 8]}
+    first, second = render(plot_learning_curves({"step": [0, 1, 2], **columns})).axes
+    assert first.get_legend_handles_labels()[1] == ["f1", "accuracy (1 not finite)"]
+    assert second.get_legend_handles_labels()[1] == ["mse (1 not finite)"]
+
+
+@pytest.mark.parametrize("value", [0.5, 7.0, float("nan")])
+def test_one_epoch_is_plotted_as_a_point(value):
+    columns = {"train/loss": [0.5], "val/loss": [value], "val/bleu": [value]}
+    for axes in render(plot_learning_curves({"step": [100], **columns})).axes:
+        assert {line.get_marker() for line in axes.get_lines()} == {"o"}
