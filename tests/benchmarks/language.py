@@ -21,7 +21,7 @@ RUNS = Path("runs/language")
 METRICS = {
     "wikitext2_plain": "perplexity",
     "wikitext2": "perplexity",
-    "tinyshakespeare": "bits_per_token",
+    "tinyshakespeare": "bits_per_character",
 }
 
 
@@ -38,7 +38,7 @@ def main() -> None:
         epochs, digits = metrics[f"val/{metric}"], 1 if metric == "perplexity" else 3
         cells = [
             f"`{config}`",
-            metric if metric == "perplexity" else "bits per character",
+            metric.replace("_", " "),
             f"{count_parameters(config):,}",
             " ".join(f"{value:.{digits}f}" for value in epochs),
             f"{metrics[f'test/{metric}'][0]:.{digits + 1}f}",
@@ -56,7 +56,7 @@ def train(config: str) -> dict[str, list[float]]:
             *("--experiment=language", f"--name={config}", "--test=true", "--ckpt_path=last"),
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    names = ("perplexity", "bits_per_token")
+    names = ("perplexity", "bits_per_character")
     logged = [f"{stage}/{name}" for stage in ("val", "test") for name in names]
     return {name: read_values(path, name) for name in logged}
 

@@ -20,6 +20,7 @@ from rnn_lab.nn.functional.precision import no_autocast
 from rnn_lab.nn.functional.state import State, as_tuple, map_state
 from rnn_lab.special_tokens import IGNORE_INDEX
 from rnn_lab.tasks.language_modeling.batch import LMBatch
+from rnn_lab.tasks.language_modeling.data import LanguageModelingDataModule
 from rnn_lab.tasks.language_modeling.options import ActivationRegularization, Dropouts
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class BaseLanguageModel(Task):
     What makes an architecture is a class attribute. `LanguageModel` takes all of them as
     arguments. The state of the last batch is the first state of the next (truncated
     backpropagation through time); gradients do not cross that border. `perplexity` and
-    `bits_per_token` (bits per character, if tokens are characters) are computed over all tokens.
+    `bits_per_token` (`bits_per_character`, if tokens are characters) are computed over all tokens.
     Activation regularization is minimized, but is not part of the logged losses.
 
     Args:
@@ -106,6 +107,16 @@ class BaseLanguageModel(Task):
         self._carried: dict[str, States] = {}  # by stage: the state after the last batch
         self._penalty = torch.zeros(())
         self._lr_scale = 1.0
+        self._bits_per_unit = "bits_per_token"
+
+    def setup(self, stage: str) -> None:
+        """Name the bits after what the tokens of the data are."""
+        super().setup(stage)
+        data = getattr(self.trainer, "datamodule", None)  # None with data loaders
+        characters = isinstance(data, LanguageModelingDataModule) and (
+            data.tokenizer.unit == "character"
+        )
+        self._bits_per_unit = "bits_per_character" if characters else "bits_per_token"
 
     def on_fit_start(self) -> None:
         """Log the size of the last layer if it is not `hidden_dim`."""
@@ -277,7 +288,8 @@ class BaseLanguageModel(Task):
         """Log also perplexity and bits per token, over all tokens of all processes."""
         super()._log_metrics(stage)
         loss = self.losses[stage].compute()
-        for name, value in (("perplexity", loss.exp()), ("bits_per_token", loss / math.log(2))):
+        metrics = {"perplexity": loss.exp(), self._bits_per_unit: loss / math.log(2)}
+        for name, value in metrics.items():
             self.log(f"{stage}/{name}", value, prog_bar=stage == "val", sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

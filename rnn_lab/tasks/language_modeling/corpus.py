@@ -17,7 +17,7 @@ from rnn_lab.tasks.language_modeling.batch import LMBatch
 from rnn_lab.tasks.language_modeling.sampler import Segment
 from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
 from rnn_lab.text.corpus import Corpus, CorpusBuilder
-from rnn_lab.text.tokenizer import SUBWORDS, TokenizerConfig, encode_in_chunks
+from rnn_lab.text.tokenizer import TokenizerConfig, encode_in_chunks
 
 Lines = Callable[[], Iterable[str]]
 
@@ -110,7 +110,7 @@ class LMCorpusBuilder(CorpusBuilder):
         if num_tokens < 2:
             raise UserError(f"the {name} split is empty")
         unknown = f"{num_unknown / num_tokens:.1%} of them unknown"
-        noun = "characters" if self.tokenizer.settings.kind == "characters" else "tokens"
+        noun = "characters" if self.tokenizer.unit == "character" else "tokens"
         self.notices.append(f"the {name} split has {num_tokens:,} {noun}, {unknown}")
 
     def _id_type(self) -> tuple[str, str]:
@@ -119,7 +119,5 @@ class LMCorpusBuilder(CorpusBuilder):
 
     def metadata(self) -> dict[str, Any]:
         """Return the type of the ids, and add the size of the vocabulary to the notices."""
-        kind = self.tokenizer.settings.kind
-        noun = "subwords" if kind in SUBWORDS else "characters" if kind == "characters" else "words"
-        vocabulary = f"the vocabulary has {len(self.tokenizer):,} {noun}"
+        vocabulary = f"the vocabulary has {len(self.tokenizer):,} {self.tokenizer.unit}s"
         return {"dtype": self._id_type()[1], "notices": [*self.notices, vocabulary]}

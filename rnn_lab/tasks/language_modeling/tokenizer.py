@@ -13,6 +13,13 @@ class LMTokenizer(TextTokenizer):
 
     special_tokens: ClassVar[list[str]] = ["<eos>", "<unk>"]
 
+    @property
+    def unit(self) -> str:
+        """What a token is: a `character`, a `subword` or a `word`."""
+        if self.settings.kind in SUBWORDS:
+            return "subword"
+        return "character" if self.settings.kind == "characters" else "word"
+
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Return the tokens of some ids, end-of-line tokens included."""
         return [self.words[i] for i in ids]

@@ -17,6 +17,7 @@ from rnn_lab.nn import LAYERS
 from rnn_lab.special_tokens import IGNORE_INDEX
 from rnn_lab.tasks.language_modeling.batch import LMBatch
 from rnn_lab.tasks.language_modeling.options import ActivationRegularization, Dropouts
+from rnn_lab.text.tokenizer import TokenizerConfig
 
 VOCAB_SIZE = 11
 ALL_MODELS = [LSTMLanguageModel, AWDLSTM, LanguageModel]
@@ -211,6 +212,17 @@ def test_perplexity_and_bits_per_token_are_computed_over_all_tokens(data):
     assert metrics["val/loss"] == pytest.approx(loss, rel=1e-5)
     assert metrics["val/perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
     assert metrics["val/bits_per_token"] == pytest.approx(loss / math.log(2), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("characters", "character"), ("words", "token"), ("bpe", "token")]
+)
+def test_bits_are_named_after_what_the_tokens_are(kind, name, tmp_path):
+    (tmp_path / "text.txt").write_text("one two three\n" * 40)
+    tokenizer = TokenizerConfig(kind, max_vocab_size=30)
+    data = LanguageModelingFiles(str(tmp_path / "text.txt"), bptt=4, tokenizer=tokenizer)
+    metrics = validate(build(vocab_size=data.vocab_size), data)
+    assert metrics.keys() == {"val/loss", "val/perplexity", f"val/bits_per_{name}"}
 
 
 @pytest.mark.parametrize("layer", ["LSTM", "GRU"])
