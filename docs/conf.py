@@ -1,5 +1,6 @@
 """Configuration of the site: `make docs` builds it."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -38,6 +39,7 @@ myst_heading_anchors = 4
 nb_execution_mode = "off"  # notebooks show the outputs that `make notebooks` checks
 nb_merge_streams = True
 
+toc_object_entries_show_parents = "hide"
 default_role = "code"  # docstrings write names and formulas between single backticks
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -54,7 +56,7 @@ def _relocate(app: Sphinx, docname: str, source: list[str]) -> None:
     if docname.startswith("notebooks/"):
         source[0] = source[0].replace("(../docs/", "(../")
     else:
-        source[0] = source[0].replace("(../../notebooks/", "(../notebooks/")
+        source[0] = re.sub(r"\((\.\./)?\.\./notebooks/", r"(\1notebooks/", source[0])
 
 
 def setup(app: Sphinx) -> None:

@@ -87,39 +87,47 @@ def test_every_block_of_a_page_runs(name, workplace, monkeypatch):
                     run_command(line, block.options, patched)
 
 
-@pytest.mark.parametrize("name", pages())
-def test_every_link_of_a_page_leads_somewhere(name):
+def dead_links(name: str) -> list[str]:
+    dead = []
     for path, anchor in links(name):
         target = (REPOSITORY / name).parent / path if path else REPOSITORY / name
-        assert target.exists(), f"{name} links {path}"
-        if anchor:
-            page = target.resolve().relative_to(REPOSITORY).as_posix()
-            assert anchor in anchors(page), f"{name} links {path}#{anchor}"
+        page = target.resolve().relative_to(REPOSITORY).as_posix()
+        if not target.exists() or (anchor and anchor not in anchors(page)):
+            dead.append(f"{path}#{anchor}")
+    return dead
 
 
-@pytest.mark.parametrize("name", pages())
-def test_every_file_and_config_that_a_page_names_is_there(name):
-    text = read_page(name)
-    paths = re.findall(r"\b((?:configs|docs|notebooks|tests|rnn_lab)/[\w./-]+\.\w+)\b", text)
-    assert [path for path in paths if not (REPOSITORY / path).exists()] == []
-    commands = re.findall(r"rnn-lab (?:fit|submit|validate|test)[^`\n]*", text.replace("\\\n", ""))
+def missing_files(name: str) -> list[str]:
+    paths = r"\b((?:configs|docs|notebooks|tests|rnn_lab)/[\w./-]+\.\w+)\b"
+    return [path for path in re.findall(paths, read_page(name)) if not (REPOSITORY / path).exists()]
+
+
+def unknown_configs(name: str) -> list[str]:
+    text = read_page(name).replace("\\\n", "")
+    commands = re.findall(r"rnn-lab (?:fit|submit|validate|test)[^`\n]*", text)
     configs = {c for line in commands for c in re.findall(r" -c (\w[\w./]*)", line)}
     written = {block.note for block in blocks(name) if block.mark == "file"}
     written |= {file for line in commands for file in re.findall(r" > (\S+)", line)}
-    assert configs - shipped_configs().keys() - written <= {"config.yaml"}  # of a run folder
+    return sorted(configs - shipped_configs().keys() - written - {"config.yaml"})  # of a run
 
 
-@pytest.mark.parametrize("name", pages())
-def test_every_block_of_a_page_has_a_known_language(name):
-    kinds = {block.kind for block in blocks(name) if not block.kind.startswith(":")}
-    assert kinds <= {"bash", "python", *SHOWN_ONLY}
-
-
-@pytest.mark.parametrize("name", pages())
-def test_every_command_that_a_page_names_exists(name):
-    named = set(re.findall(r"`rnn-lab ([a-z]\w*)", read_page(name)))
+def unknown_commands(name: str) -> list[str]:
     folder = REPOSITORY / "rnn_lab" / "commands"
-    assert named <= {path.stem for path in folder.glob("[a-z]*.py")}
+    named = set(re.findall(r"`rnn-lab ([a-z]\w*)", read_page(name)))
+    return sorted(named - {path.stem for path in folder.glob("[a-z]*.py")})
+
+
+def unknown_languages(name: str) -> list[str]:
+    kinds = {block.kind for block in blocks(name)}
+    return sorted(kinds - {"bash", "python", *SHOWN_ONLY})
+
+
+CHECKS = [dead_links, missing_files, unknown_configs, unknown_commands, unknown_languages]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_no_page_has(check):
+    assert {name: problems for name in pages() if (problems := check(name))} == {}
 
 
 def references() -> dict[str, str]:

@@ -11,6 +11,7 @@ Without a comment, blocks in `bash` and `python` are run, and all others are sho
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +55,7 @@ class Block(NamedTuple):
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
+@cache
 def pages() -> list[str]:
     """Names of the pages that people write, relative to the repository."""
     files = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"]
@@ -62,6 +64,7 @@ def pages() -> list[str]:
     return [path.relative_to(REPOSITORY).as_posix() for path in files]
 
 
+@cache
 def read_page(name: str) -> str:
     return (REPOSITORY / name).read_text(encoding="utf-8")
 
@@ -71,10 +74,12 @@ def blocks(name: str) -> list[Block]:
     return [Block(*(match[g] or "" for g in ("kind", "body", "mark", "note"))) for match in matches]
 
 
+@cache
 def without_blocks(name: str) -> str:
     return BLOCK.sub("", read_page(name))
 
 
+@cache
 def anchors(name: str) -> set[str]:
     """Names by which links can point to the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", without_blocks(name), re.M)
