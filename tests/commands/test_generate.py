@@ -96,7 +96,7 @@ def test_a_checkpoint_is_tested_on_another_file(checkpoint, capsys, tmp_path):
     options = ["--data.test", f"{tmp_path}/other.txt", "--trainer.accelerator=cpu"]
     root = f"--trainer.default_root_dir={tmp_path}/run"
     assert main(["test", "--ckpt_path", checkpoint, *options, root]) == 0
-    assert "test/perplexity" in capsys.readouterr().out
+    assert "perplexity" in capsys.readouterr().out
 
 
 def test_training_starts_from_the_weights_and_vocabulary_of_a_checkpoint(checkpoint, tmp_path):

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
@@ -17,15 +18,15 @@ from rnn_lab.errors import UserError
 from rnn_lab.nn import EmbeddingDropout, VariationalDropout, build_layer, linear_cross_entropy
 from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.precision import no_autocast
-from rnn_lab.nn.functional.state import State, as_tuple, map_state
+from rnn_lab.nn.functional.state import as_tuple, map_state
 from rnn_lab.special_tokens import IGNORE_INDEX
 from rnn_lab.tasks.language_modeling.batch import LMBatch
 from rnn_lab.tasks.language_modeling.data import LanguageModelingDataModule
+from rnn_lab.tasks.language_modeling.generation import States
 from rnn_lab.tasks.language_modeling.options import ActivationRegularization, Dropouts
+from rnn_lab.tasks.language_modeling.reports import GenerationReport
 
 log = logging.getLogger(__name__)
-
-States = tuple[State, ...]  # one for each layer
 
 
 class BaseLanguageModel(Task):
@@ -279,6 +280,10 @@ class BaseLanguageModel(Task):
         finally:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
+
+    def reports(self) -> list[Callback]:
+        """Return the report of generated text."""
+        return [GenerationReport()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Return no metric: all that is logged is computed from the loss."""

@@ -1,12 +1,31 @@
 """Text generation: how the search of sequence-to-sequence models decodes a language model."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from rnn_lab.tasks.language_modeling.base import BaseLanguageModel, States
+from rnn_lab.nn.functional.state import State
+
+States = tuple[State, ...]  # one for each layer
+
+
+class StepwiseModel(Protocol):
+    """A language model that reads several tokens at once, or one after the other."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of its weights."""
+        ...
+
+    def __call__(self, tokens: Tensor, state: States | None = None) -> tuple[Tensor, States]:
+        """Score the next token at every step, see `BaseLanguageModel.forward`."""
+        ...
+
+    def decode_step(self, tokens: Tensor, state: States | None = None) -> tuple[Tensor, States]:
+        """Read one token of every row, see `BaseLanguageModel.decode_step`."""
+        ...
 
 
 class PromptDecoder:
@@ -19,7 +38,7 @@ class PromptDecoder:
         task: A trained language model, in evaluation mode.
     """
 
-    def __init__(self, task: BaseLanguageModel) -> None:
+    def __init__(self, task: StepwiseModel) -> None:
         self.task = task
 
     def encode(self, src: Tensor, lengths: Tensor | None) -> tuple[None, States | None]:

@@ -14,6 +14,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
 from rnn_lab.training.epoch_number import epoch_number
 from rnn_lab.training.reports import (
+    evenly_spaced,
     gather_from_all_ranks,
     get_datamodule,
     log_table,
@@ -33,6 +34,9 @@ class Translating(Protocol):
         """Return source tokens, target tokens and weights `(target, source)` of each sentence."""
 
 
+LOGGED_ROWS = 200  # maximum number of translations of a test that are logged to W&B
+
+
 class TranslationReport(Callback):
     """Write translations, scores and attention maps to the run folder.
 
@@ -40,8 +44,8 @@ class TranslationReport(Callback):
     ones. A test writes all sentences in the order of the file to `translations.test.jsonl`, and
     the scores with sacrebleu's signatures to `scores.json`. Fit and test plot the attention
     weights of the first sentences of their split to `attention/valid-0.png`,
-    `attention/test-0.png` and so on. Tasks that do not translate and data given as loaders are
-    ignored.
+    `attention/test-0.png` and so on. The table, a sample of the sentences of a test and the maps
+    are also logged to W&B. Tasks that do not translate and data given as loaders are ignored.
 
     Args:
         rows: Number of sentences in the table after a validation.
@@ -130,6 +134,9 @@ class TranslationReport(Callback):
             for line in _lines(trainer, "test", outputs):
                 entry = dict(zip(self.COLUMNS[1:], line, strict=True))
                 file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        sample = [sorted(outputs)[i] for i in evenly_spaced(len(outputs), LOGGED_ROWS)]
+        table = list(map(list, _lines(trainer, "test", sample)))
+        log_table(trainer, "test/translations", self.COLUMNS[1:], table, len(outputs))
         text = json.dumps(scores, indent=2, ensure_ascii=False)
         report_path(trainer, "scores.json").write_text(text + "\n", encoding="utf-8")
         self._plot_attention(trainer, pl_module, "test")

@@ -219,6 +219,9 @@ def test_tables_and_maps_are_logged_to_weights_and_biases(make_trainer, monkeypa
     )
     trainer.fit(TinyTranslator(), TinyPairs())
     assert shown == [("val/translations", 3), ("figures/attention/valid-0", 1)]
+    monkeypatch.setattr("rnn_lab.tasks.translation.reports.LOGGED_ROWS", 5)
+    trainer.test(TinyTranslator(), TinyPairs(), verbose=False)
+    assert shown[2:] == [("test/translations", 5), ("figures/attention/test-0", 1)]
 
 
 def test_a_dry_run_writes_no_translations(make_trainer):
