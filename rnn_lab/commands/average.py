@@ -8,16 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jsonargparse import ArgumentParser
 
-from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._concise_parser import ConciseParser
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_path
-
-
-class AverageParser(ConciseErrorsMixin, ArgumentParser):
-    """Argument parser with concise errors."""
 
 
 def main(options: Sequence[str]) -> None:
@@ -29,7 +24,7 @@ def main(options: Sequence[str]) -> None:
     Raises:
         UserError: If a checkpoint has another model or vocabulary than the first.
     """
-    parser = AverageParser(
+    parser = ConciseParser(
         prog="rnn-lab average", description="Average the weights of checkpoints of the same model."
     )
     parser.add_argument("checkpoints", type=str, nargs="+", help="two or more checkpoints")

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from rnn_lab.commands._backtest_tables import score_tables
-from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._concise_parser import ConciseParser
 from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.loading import load
@@ -43,10 +43,6 @@ log = logging.getLogger("rnn_lab")
 
 OVERRIDES = ("file", "root", "split", "stride", "season_length")  # options of the data
 PANELS = 6  # windows in the plot of forecasts
-
-
-class BacktestParser(ConciseErrorsMixin, ArgumentParser):
-    """A parser with errors of one line."""
 
 
 def main(options: Sequence[str]) -> None:
@@ -94,8 +90,8 @@ def main(options: Sequence[str]) -> None:
     log.info("wrote errors by step and by series, and plots to %s", folder)
 
 
-def _parser() -> BacktestParser:
-    parser = BacktestParser(
+def _parser() -> ConciseParser:
+    parser = ConciseParser(
         prog="rnn-lab backtest",
         description="Forecast from every origin of the test split, and compare with baselines.",
     )

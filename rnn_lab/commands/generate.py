@@ -8,9 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from jsonargparse import ArgumentParser
-
-from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._concise_parser import ConciseParser
 from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
 from rnn_lab.core.loading import load
 from rnn_lab.errors import UserError
@@ -45,12 +43,8 @@ def main(options: Sequence[str]) -> None:
         sys.stdout.write((json.dumps(text, ensure_ascii=False) if args.json else text) + "\n")
 
 
-class GenerateParser(ConciseErrorsMixin, ArgumentParser):
-    """Argument parser that prints errors on one line."""
-
-
-def _parser() -> GenerateParser:
-    parser = GenerateParser(
+def _parser() -> ConciseParser:
+    parser = ConciseParser(
         prog="rnn-lab generate", description="Continue a text with a language model."
     )
     add = parser.add_argument

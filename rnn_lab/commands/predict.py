@@ -17,9 +17,10 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from rnn_lab.commands._answers import InputColumns, write_answers
+from rnn_lab.commands._concise_parser import ConciseParser
 from rnn_lab.commands._inference_options import (
     add_inference_options,
     check_inference_options,
@@ -27,7 +28,6 @@ from rnn_lab.commands._inference_options import (
     devices_of,
     parse_with_configs,
 )
-from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
 from rnn_lab.commands._search_options import (
     TRANSLATION_OPTIONS,
@@ -138,12 +138,8 @@ def _forecast(args: Namespace, path: Path | None) -> None:
     forecast(args, devices_of(args), path)
 
 
-class PredictParser(ConciseErrorsMixin, ArgumentParser):
-    """Argument parser with concise errors."""
-
-
-def _parser() -> PredictParser:
-    parser = PredictParser(
+def _parser() -> ConciseParser:
+    parser = ConciseParser(
         prog="rnn-lab predict", description="Run inference on raw text or time series."
     )
     parser.add_argument(

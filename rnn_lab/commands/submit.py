@@ -10,14 +10,15 @@ import shutil
 import subprocess
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rnn_lab.commands import _batch_script as batch_script
+from rnn_lab.commands._concise_parser import ConciseParser
 from rnn_lab.commands._dry_run import Run, make_plan
-from rnn_lab.commands._parsing import ConciseErrorsMixin, split_options
+from rnn_lab.commands._parsing import split_options
 from rnn_lab.commands.status import SUBMISSION, check_not_running
 from rnn_lab.errors import UserError
 from rnn_lab.training.runs import prepare_run_dir
@@ -46,10 +47,6 @@ REPEATABLE = {
 }
 DEFAULTS = {"nodes": 1, "gpus-per-node": 0, "signal-before": 120, "retries": 3}
 MINIMUM = {"gpus-per-node": 0, "retries": 0}  # 1 for all other numbers
-
-
-class SubmitParser(ConciseErrorsMixin, ArgumentParser):
-    """Argument parser with concise errors."""
 
 
 def main(options: Sequence[str]) -> None:
@@ -110,8 +107,8 @@ def split_submit_options(args: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, fit
 
 
-def _parser() -> SubmitParser:
-    parser = SubmitParser(
+def _parser() -> ConciseParser:
+    parser = ConciseParser(
         prog="rnn-lab submit",
         usage="rnn-lab submit [OPTIONS] [OPTIONS OF FIT]",
         description="Train as a SLURM job. All options that are not listed here are passed to "

@@ -7,9 +7,7 @@ Examples:
 import sys
 from collections.abc import Sequence
 
-from jsonargparse import ArgumentParser
-
-from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._concise_parser import ConciseParser
 from rnn_lab.commands._prompt import read_lines
 from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
 from rnn_lab.commands._search_options import add_search_options, predictor_of
@@ -36,7 +34,7 @@ def main(options: Sequence[str]) -> None:
     Raises:
         UserError: If an option or the checkpoint is invalid.
     """
-    parser = TranslateParser(prog="rnn-lab translate", description=DESCRIPTION)
+    parser = ConciseParser(prog="rnn-lab translate", description=DESCRIPTION)
     parser.add_argument(
         "--ckpt_path", type=str, required=True, help="checkpoint of a translation model"
     )
@@ -67,10 +65,6 @@ def _translate(predictor: TranslationPredictor, line: str) -> list[str]:
             raise
         return []
     return format_translations(answer)
-
-
-class TranslateParser(ConciseErrorsMixin, ArgumentParser):
-    """Argument parser with concise errors."""
 
 
 def format_translations(answer: Answer) -> list[str]:
