@@ -14,6 +14,7 @@ from rnn_lab.commands._help import ALL, greeting, short_help, usage
 from rnn_lab.commands._parsing import print_error
 from rnn_lab.commands._training import process_rank
 from rnn_lab.errors import UserError
+from rnn_lab.io.waiting import waiting
 
 COMMANDS = Path(__file__).parent / "commands"  # one file each; private modules start with _
 
@@ -96,7 +97,8 @@ def _run(command: list[str], options: list[str]) -> int:
             print(text)
             return 0
         options = ["--help" if option == ALL else option for option in options]
-        module = import_module(f"rnn_lab.commands.{name}")
+        with waiting(f"loading {name}"):
+            module = import_module(f"rnn_lab.commands.{name}")
         if "torch" in sys.modules:  # else the command computes nothing, or configures it itself
             rnn_lab.configure_cpu()
         return module.main(options) or 0

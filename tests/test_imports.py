@@ -24,7 +24,7 @@ ALLOWED = {  # modules of rnn_lab that each part may import, besides itself and 
     "models": {"tasks"},
     "datamodules": {"tasks"},
     "commands": {*SHARED, "tasks", "models", "datamodules"},
-    "__main__": {"commands"},
+    "__main__": {"commands", "io"},
     "__init__": set(),
 }
 CORE = {

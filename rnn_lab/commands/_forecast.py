@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,9 +14,11 @@ import numpy as np
 from jsonargparse import Namespace
 
 from rnn_lab.commands._inference_options import configure_inference
+from rnn_lab.commands._logging import StandardErrorHandler
 from rnn_lab.core.loading import load
 from rnn_lab.errors import UserError
 from rnn_lab.io.tables import read_delimited, read_frames
+from rnn_lab.io.waiting import waiting
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ def forecast(args: Namespace, devices: Sequence[str], path: Path | None) -> None
     Raises:
         UserError: If the input is invalid, or the output format is not supported.
     """
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", handlers=[StandardErrorHandler()])
     logging.getLogger("rnn_lab").setLevel(logging.INFO)  # the notices about the series
     format = args.format or ("csv" if path is None else FORMATS.get(path.suffix, ""))
     if format not in FORMATS.values() or (format == "parquet" and path is None):
@@ -45,7 +48,10 @@ def forecast(args: Namespace, devices: Sequence[str], path: Path | None) -> None
             f"the format of forecasts must be one of {names} (parquet needs --output): set "
             "--format, or the extension of --output"
         )
-    table = _forecast(args, devices, _read(args.input, args.separator))
+    with nullcontext() if args.input == "-" else waiting(f"reading {args.input}"):
+        frame = _read(args.input, args.separator)
+    with waiting("forecasting"):
+        table = _forecast(args, devices, frame)
     if path is None:
         _write(table, format, sys.stdout)
         return

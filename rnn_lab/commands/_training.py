@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rnn_lab import signals
 from rnn_lab.commands._parsing import print_error
+from rnn_lab.io.waiting import waiting
 
 
 def run(command: str, options: Sequence[str]) -> int:
@@ -19,7 +20,8 @@ def run(command: str, options: Sequence[str]) -> int:
     """
     with signals.handle_signals():
         try:
-            from rnn_lab.commands import _cli
+            with waiting("loading torch and Lightning"):
+                from rnn_lab.commands import _cli
 
             _cli.main([command, *options])
         except signals.Preempted as preempted:

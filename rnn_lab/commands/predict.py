@@ -10,6 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
@@ -45,6 +46,7 @@ from rnn_lab.io.progress import progress
 from rnn_lab.io.records import read_records
 from rnn_lab.io.separators import SEPARATORS
 from rnn_lab.io.standard_input import standard_input
+from rnn_lab.io.waiting import waiting
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
@@ -93,8 +95,7 @@ def main(options: Sequence[str]) -> None:
     has_references = args.references is not None
     if has_references:
         answers = _score_references(args, predictor, answers)
-    if path is not None or not sys.stdout.isatty():
-        answers = progress(answers, "predicting")
+    answers = _with_progress(answers, typed=args.input == "-", shown=path is None)
     write = partial(
         write_answers,
         predictor,
@@ -110,6 +111,23 @@ def main(options: Sequence[str]) -> None:
         raise UserError(f"{path} is the input: give another --output")
     with atomic_write(path) as file:
         write(file)
+
+
+def _with_progress(answers: Iterator[Answer], *, typed: bool, shown: bool) -> Iterator[Answer]:
+    """Yield answers with a progress bar, or with how long the first take if a terminal shows them.
+
+    Args:
+        answers: The answers.
+        typed: Whether the texts come from standard input.
+        shown: Whether the answers go to standard output.
+    """
+    if not (shown and sys.stdout.isatty()):
+        yield from progress(answers, "predicting")
+        return
+    with nullcontext() if typed else waiting("predicting"):
+        first = list(islice(answers, 1))
+    yield from first
+    yield from answers
 
 
 def _load(args: Namespace, device: str) -> RecordPredictor:

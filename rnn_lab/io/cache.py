@@ -15,6 +15,7 @@ from typing import Any
 from rnn_lab.errors import UserError
 from rnn_lab.io.archives import CHUNK_SIZE
 from rnn_lab.io.locks import announced_lock
+from rnn_lab.io.waiting import waiting
 
 log = logging.getLogger(__name__)
 FORMAT = 2  # increase it when a change below changes the written files
@@ -97,7 +98,9 @@ def find_damage(entry: Path) -> str:
         if path.stat().st_size != pairs[name][0]:
             return f"{name} has {path.stat().st_size} bytes, expected {pairs[name][0]}"
     for name, path in files.items():
-        if _checksum(path) != pairs[name]:
+        with waiting(f"verifying {name} of the prepared data"):
+            differs = _checksum(path) != pairs[name]
+        if differs:
             return f"the checksum of {name} differs"
     return ""
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnn_lab.io.archives import read_errors_named
+from rnn_lab.io.waiting import waiting
 
 
 def file_sha256(path: Path) -> Any:
@@ -15,7 +16,7 @@ def file_sha256(path: Path) -> Any:
         return [
             [str(file.relative_to(path)), file_sha256(file)] for file in sorted(path.glob("*/*"))
         ]
-    with read_errors_named(path), open(path, "rb") as file:
+    with read_errors_named(path), open(path, "rb") as file, waiting(f"hashing {path.name}"):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

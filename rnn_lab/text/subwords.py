@@ -3,12 +3,13 @@
 import json
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeGuard
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from rnn_lab.errors import UserError
+from rnn_lab.io.waiting import waiting
 from rnn_lab.special_tokens import UNK_ID
 
 
@@ -43,7 +44,13 @@ def learn_subwords(
         model = models.Unigram()
         trainer = trainers.UnigramTrainer(unk_token=special[UNK_ID], **options)
     tokenizer = _with_parts(model, normalizer)
-    tokenizer.train_from_iterator(texts, trainer)
+    with ExitStack() as stack:
+
+        def counted() -> Iterator[str]:
+            yield from texts  # whose progress is shown
+            stack.enter_context(waiting(f"learning up to {vocab_size:,} subwords"))
+
+        tokenizer.train_from_iterator(counted(), trainer)
     return tokenizer if kind == "bpe" else _sort_vocabulary(tokenizer, special)
 
 

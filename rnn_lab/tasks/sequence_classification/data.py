@@ -14,6 +14,7 @@ from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.generated import check_split_sizes
 from rnn_lab.errors import UserError
 from rnn_lab.io.hashing import hash64, sample_by_hash
+from rnn_lab.io.progress import progress
 from rnn_lab.io.summaries import describe_lengths, format_counts
 from rnn_lab.io.ts_files import TSFile
 from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
@@ -65,7 +66,7 @@ def read_labeled_sequences(path: Path) -> LabeledSequences:
         UserError: If the file is damaged, see `TSFile`, or has no sequence.
     """
     file = TSFile(path)
-    rows = list(file)
+    rows = list(progress(file, f"reading {path.name}"))
     if not rows:
         raise UserError(f"{path} has no sequence after @data")
     sequences, labels = zip(*rows, strict=True)
