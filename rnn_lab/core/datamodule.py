@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol, cast
@@ -12,12 +11,11 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from rnn_lab.core.idle_threads import wait_for_idle_threads
 from rnn_lab.core.options import plain_options
 from rnn_lab.core.public_paths import public_path
 from rnn_lab.core.samplers import BucketBatchSampler
 from rnn_lab.errors import UserError
-
-FORK_GRACE_SECONDS = 0.05  # time for threads of a finished collective operation to go idle
 
 
 class SplitDataset(Protocol):
@@ -50,11 +48,15 @@ class ResumableLoader(DataLoader[Any]):
         self.bucket_sampler = bucket_sampler
         self.num_batches_served = 0
 
+    def skip(self, num_batches: int) -> None:
+        """Let the next epoch start after a number of batches."""
+        self.bucket_sampler.start = self.num_batches_served = num_batches
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch declares its own iterator class
         if self.num_workers:
             # Python 3.11 deadlocks in a worker that is forked while a thread that was not started
             # by Python, such as one of Gloo's, is acquiring the GIL.
-            time.sleep(FORK_GRACE_SECONDS)
+            wait_for_idle_threads()
         self.num_batches_served = self.bucket_sampler.start
         for batch in super().__iter__():
             self.num_batches_served += 1
@@ -145,7 +147,8 @@ class LabDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader:
         """Load batches of similar lengths in an order that depends on the seed and the epoch."""
         self._loader = self._make_loader("train", shuffle=True)
-        self._loader.bucket_sampler.start, self._resume_at = self._resume_at, 0
+        self._loader.skip(self._resume_at)
+        self._resume_at = 0
         return self._loader
 
     def val_dataloader(self) -> DataLoader:

@@ -106,7 +106,11 @@ def test_the_state_has_the_position_also_after_a_resume() -> None:
     data = NumberedData(batch_size=4)
     data.load_state_dict({"num_batches_served": 5})
     assert data.state_dict() == {"num_batches_served": 5}
-    batches = iter(data.train_dataloader())
+    loader = data.train_dataloader()
+    # A resumed validation comes before the first batch, and its end saves a checkpoint.
+    assert data.state_dict() == {"num_batches_served": 5}
+    batches = iter(loader)
+    assert data.state_dict() == {"num_batches_served": 5}
     next(batches)
     assert data.state_dict() == {"num_batches_served": 6}
 
