@@ -13,7 +13,7 @@ import rnn_lab
 from rnn_lab.commands._help import ALL, greeting, short_help, usage
 from rnn_lab.commands._parsing import print_error
 from rnn_lab.commands._training import process_rank
-from rnn_lab.errors import UserError
+from rnn_lab.errors import ProcessError, UserError
 from rnn_lab.io.waiting import waiting
 
 COMMANDS = Path(__file__).parent / "commands"  # one file each; private modules start with _
@@ -54,7 +54,10 @@ def _fail(error: Exception, message: str) -> int:
     """Print an error as one line and return its status; raise it again for debugging."""
     if os.environ.get("RNN_LAB_DEBUG"):
         raise error
-    if not process_rank("LOCAL_RANK", "SLURM_LOCALID"):  # all processes fail alike
+    others_report = process_rank("LOCAL_RANK", "SLURM_LOCALID") > 0  # all processes fail alike
+    if isinstance(error, ProcessError):
+        others_report = not error.reported_here
+    if not others_report:
         print_error(" ".join(message.split()))
     return 1
 

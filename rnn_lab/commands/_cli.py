@@ -33,6 +33,7 @@ from rnn_lab.commands._checks import (
 )
 from rnn_lab.commands._configs import resolve_configs
 from rnn_lab.commands._ending import plain_metrics, print_metrics, validation_metrics
+from rnn_lab.commands._failures import FirstFailure, failures_named
 from rnn_lab.commands._finders import check_finders, reuse_found
 from rnn_lab.commands._logging import configure_logging
 from rnn_lab.commands._named_classes import NamedClasses
@@ -250,18 +251,13 @@ class LabCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
-            with named_error(self.config[subcommand].ckpt_path):
+            path = self.config[subcommand].ckpt_path
+            with failures_named(self._first_failure), named_error(path):
                 super()._run_subcommand(subcommand)
         except SystemExit as stop:  # Lightning exits when interrupted
             if not self.trainer.interrupted:
                 raise
             raise KeyboardInterrupt from stop
-        except (MisconfigurationException, FileNotFoundError) as error:
-            raise UserError(str(error)) from error
-        except RuntimeError as error:
-            if "Early stopping conditioned on" in str(error):
-                raise UserError(str(error)) from error
-            raise
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Instantiate the Trainer with the standard callbacks and loggers."""
@@ -283,7 +279,8 @@ class LabCLI(LightningCLI):
         self._completion, self._status_file = training.Completion(), training.StatusFile()
         callbacks = with_standard_callbacks(callbacks, config)
         callbacks += [self._completion, training.Preemption(), self._status_file]
-        callbacks.append(training.LearningCurves())
+        self._first_failure = FirstFailure()
+        callbacks += [training.LearningCurves(), self._first_failure]
         try:
             trainer = super()._instantiate_trainer(config, callbacks)
         except RuntimeError as error:  # Lightning rejects the SLURM settings
