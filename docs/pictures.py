@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
-import matplotlib.patches
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from rnn_lab import SyntheticReviews
@@ -72,7 +72,7 @@ def lengths() -> Figure:
     for row, length in enumerate((8, 5, 3, 1)):
         for step in range(8):
             real = step < length
-            axes.add_patch(_box(step, row, BLUE if real else "none", 0.85 if real else 1))
+            axes.add_patch(_box(step, row, BLUE if real else "none"))
         axes.annotate(
             "", (length + 0.05, row + 0.4), (length - 0.4, row + 0.4), arrowprops=_arrow()
         )
@@ -91,9 +91,9 @@ def state() -> Figure:
     axes.text(0, -0.35, "one call", color=GRAY)
     axes.text(0, 1.65, "two calls, the state is carried over", color=GRAY)
     for step in range(10):
-        axes.add_patch(_box(step, 0, BLUE, 0.85))
+        axes.add_patch(_box(step, 0, BLUE))
         gap = 1.6 if step >= 6 else 0
-        axes.add_patch(_box(step + gap, 2, BLUE, 0.85))
+        axes.add_patch(_box(step + gap, 2, BLUE))
     axes.annotate("", (7.5, 2.4), (5.95, 2.4), arrowprops=_arrow())
     axes.text(6.7, 2.15, "state", color=GREEN, ha="center")
     axes.set(xlim=(-0.2, 12), ylim=(3, -0.8))
@@ -113,7 +113,7 @@ def teacher_forcing() -> Figure:
         strict=True,
     ):
         for step, (read, written) in enumerate(zip(inputs, predicted, strict=True)):
-            axes.add_patch(_box(1.6 * step, 1, BLUE, 0.85))
+            axes.add_patch(_box(1.6 * step, 1, BLUE))
             axes.text(1.6 * step + 0.4, 2.5, read, ha="center", color=GRAY)
             axes.text(1.6 * step + 0.4, 0.5, written, ha="center", color=GREEN)
             axes.annotate(
@@ -177,17 +177,39 @@ def gradients() -> Figure:
     return plot_gradient_decay(curves)
 
 
-def _box(x: float, y: float, color: str, size: float) -> mpl.patches.Rectangle:
-    edge = GRAY if color == "none" else color
-    style = "dotted" if color == "none" else "solid"
-    return mpl.patches.Rectangle((x, y), 0.8, 0.8, facecolor=color, edgecolor=edge, linestyle=style)
+def _box(x: float, y: float, color: str, size: float = 0.8) -> Rectangle:
+    if color != "none":
+        return _rectangle(x, y, size, size, color)
+    return Rectangle((x, y), size, size, facecolor="none", edgecolor=GRAY, linestyle="dotted")
+
+
+def _rectangle(x: float, y: float, width: float, height: float, color: str) -> Rectangle:
+    return Rectangle((x, y), width, height, facecolor=color, edgecolor=color)
 
 
 def _arrow(color: str = GREEN) -> dict[str, object]:
     return {"arrowstyle": "->", "color": color, "linewidth": 1.6}
 
 
-DIAGRAMS = (bucketing, lengths, state, teacher_forcing, windows, conformal, gradients)
+def house() -> Figure:
+    """Draw the folders of the package, each above those from which it imports."""
+    rows = (("commands",), ("tasks",), ("text", "classification"), ("training",), ("core",))
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for y, names in enumerate((*rows, ("nn", "io"))):
+        width = 8 / len(names)
+        for i, name in enumerate(names):
+            axes.add_patch(_rectangle(i * width, y, width - 0.1, 0.8, BLUE if y < 5 else GREEN))
+            middle = (i + 0.5) * width - 0.05
+            axes.text(middle, y + 0.4, name, ha="center", va="center", color="w")
+    axes.annotate("", (8.5, 5.6), (8.5, 0.2), arrowprops=_arrow(GRAY))
+    axes.text(8.7, 2.9, "imports", rotation=90, va="center")
+    axes.set(xlim=(-0.1, 9.2), ylim=(6, -0.1))
+    axes.axis("off")
+    return figure
+
+
+DIAGRAMS = (bucketing, lengths, state, teacher_forcing, windows, conformal, gradients, house)
 
 
 def draw(name: str, diagram: Callable[[], Figure]) -> None:
