@@ -73,3 +73,15 @@ def test_results_of_several_workers_wait_for_no_further_input(monkeypatch):
         with pytest.raises(UserError, match="line 5 is damaged"):
             list(map(answers.append, _in_order(pool, chunks(texts(), 2), ahead=9)))
     assert [answer["text"] for answer in answers] == list("abcd")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False], ids=["terminal", "pipe"])
+@pytest.mark.parametrize("typed", [True, False], ids=["typed", "file"])
+def test_progress_changes_no_answer_and_is_never_on_standard_output(
+    is_terminal, typed, monkeypatch, capsys
+):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
+    answers = [{"text": str(number)} for number in range(5)]
+    shown = predict._with_progress(iter(answers), typed=typed, shown=True)
+    assert list(shown) == answers
+    assert capsys.readouterr().out == ""
