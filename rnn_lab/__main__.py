@@ -3,6 +3,7 @@
 import ast
 import difflib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -37,6 +38,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _fail(error, str(error))
     except KeyboardInterrupt:
+        if args is None:  # a second one would show a traceback while the program exits
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         print_error("interrupted")
         return 130
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does

@@ -67,6 +67,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # RuntimeError: torch's writer wraps it
             cause = error if isinstance(error, OSError) else error.__context__ or error
+            if not isinstance(cause, Exception):  # interrupted while torch's writer was writing
+                raise cause from None
             unchanged = "; the previous file is unchanged" if target.exists() else ""
             raise UserError(f"cannot write {target}: {cause}{unchanged}") from error
 

@@ -1,5 +1,6 @@
 """Checkpoints are written atomically, and a run resumes from an intact one."""
 
+import io
 import logging
 import resource
 import signal
@@ -12,7 +13,7 @@ from handmade import content
 from rnn_lab.__main__ import main
 from rnn_lab.core.checkpoint_pickle import RefusedPickleError, check_archive
 from rnn_lab.errors import UserError
-from rnn_lab.training import AtomicCheckpointIO
+from rnn_lab.training import AtomicCheckpointIO, checkpoints
 from rnn_lab.training.checkpoints import find_resume_checkpoint
 
 SMALL = ["--model=LSTMClassifier", "--model.hidden_dim=8", "--data=SyntheticReviews"]
@@ -119,3 +120,27 @@ def test_a_run_on_a_full_disk_ends_with_one_line_and_can_be_resumed(tmp_path, mo
     assert "cannot write" in message
     monkeypatch.delenv("RNN_LAB_RUN", raising=False)
     assert main([*command, "--trainer.max_epochs=2"]) == 0
+
+
+@pytest.mark.parametrize("write", [1, 2, 3, 7, 20])
+def test_an_interrupt_at_any_write_is_passed_on_and_leaves_the_previous_file(
+    write, tmp_path, monkeypatch
+):
+    class Interrupted(io.BufferedWriter):
+        count = 0
+
+        def write(self, data):
+            self.count += 1
+            if self.count == write:
+                raise KeyboardInterrupt
+            return super().write(data)
+
+    writer, content = AtomicCheckpointIO(), {"state_dict": {"weight": torch.zeros(100)}}
+    writer.save_checkpoint(content, tmp_path / "last.ckpt")
+    before = (tmp_path / "last.ckpt").read_bytes()
+    opened = lambda path, mode: Interrupted(io.FileIO(path, "w"))  # noqa: E731
+    monkeypatch.setattr(checkpoints, "open", opened, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        writer.save_checkpoint(content, tmp_path / "last.ckpt")
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
