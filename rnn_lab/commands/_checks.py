@@ -188,6 +188,24 @@ def check_same_model(checkpoint: Checkpoint, model: dict[str, Any], resume: bool
         )
 
 
+def check_max_epochs(checkpoint: Checkpoint, max_epochs: int | None) -> None:
+    """Check that a run to resume has not been trained for more epochs than requested.
+
+    Raises:
+        UserError: If it has.
+    """
+    try:
+        loop = checkpoint.content["loops"]["fit_loop"]
+        trained = int(loop["epoch_progress"]["current"]["processed"])
+    except (KeyError, TypeError, ValueError):  # a damaged checkpoint is refused when it is restored
+        return
+    if max_epochs is not None and -1 < max_epochs < trained:
+        raise UserError(
+            f"{checkpoint.path} was trained for {trained} epochs, more than --trainer.max_epochs="
+            f"{max_epochs}: set --trainer.max_epochs above {trained} to train further"
+        )
+
+
 def reason_of(error: BaseException) -> str:
     """Return the reason of an error in one line, without what the parser wraps around it."""
     while not isinstance(error, UserError) and isinstance(

@@ -23,6 +23,7 @@ from rnn_lab.commands._checks import (
     CLASSES_BY_OPTION,
     check_arguments,
     check_batch_type,
+    check_max_epochs,
     check_names,
     check_same_model,
     chosen_class,
@@ -221,6 +222,7 @@ class LabCLI(LightningCLI):
         if config.ckpt_path and self.checkpoint is not None:
             if self.subcommand == "fit":
                 reuse_found(config, self.checkpoint)
+                check_max_epochs(self.checkpoint, config.trainer.max_epochs)
             requested = self._plain_config()["model"]
             check_same_model(self.checkpoint, requested, resume=self.subcommand == "fit")
 

@@ -97,6 +97,16 @@ def test_a_new_learning_rate_requires_init_from(trained, capsys):
     assert old.keys() == new.keys()
 
 
+def test_fewer_epochs_than_trained_are_refused_before_the_run_is_touched(trained, capsys):
+    last = RUN / "checkpoints/last.ckpt"
+    assert run("fit", f"--ckpt_path={last}", "--trainer.max_epochs=2") == 0
+    before = {path: path.read_bytes() for path in RUN.rglob("*") if path.is_file()}
+    line = error_of(capsys, "fit", f"--ckpt_path={last}", "--trainer.max_epochs=1")
+    assert "set --trainer.max_epochs above" in line
+    assert "Misconfiguration" not in line
+    assert {path: path.read_bytes() for path in RUN.rglob("*") if path.is_file()} == before
+
+
 def test_a_config_and_init_from_are_given_together(trained):
     Path("rate.yaml").write_text("trainer:\n  gradient_clip_val: 0.5\n", encoding="utf-8")
     assert run("fit", "-c", "rate.yaml", "--init_from", BEST, "--trainer.max_epochs=1") == 0
