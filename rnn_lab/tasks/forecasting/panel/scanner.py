@@ -195,8 +195,12 @@ class PanelScanner:
         where = f"{chunk.where(rows.order[bad])}: {self.format_time(time)}"
         where += self.of_series(rows.codes[bad])
         if time == previous:
-            raise UserError(f"{where} is duplicated")
-        raise UserError(f"{where} follows {self.format_time(previous)}: sort the rows by time")
+            several = ": set --data.columns.id=NAME if the table has several series"
+            raise UserError(f"{where} is duplicated{'' if self.config.id_column else several}")
+        hint = "sort the rows by time"
+        if self.config.id_column is None:
+            hint += ", or set --data.columns.id=NAME if the table has several series"
+        raise UserError(f"{where} follows {self.format_time(previous)}: {hint}")
 
     def _add_static(self, chunk: Chunk, rows: SortedRows, column: str, known: int) -> None:
         is_text = column in self._texts

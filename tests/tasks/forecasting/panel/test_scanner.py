@@ -122,6 +122,13 @@ def test_inconsistent_series_are_refused() -> None:
     assert_refused(late, "row 5: 2024-01-02 00:00:00 of 'x' follows 2024-01-03", **LONG)
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [0, 3, 1, 4, 2, 5]], ids=["sorted", "mixed"])
+def test_several_series_without_an_id_column_are_refused_with_the_option(order: list[int]) -> None:
+    frame = long(x=3, y=3).iloc[order].drop(columns="unique_id")
+    hint = "set --data.columns.id=NAME if the table has several series"
+    assert_refused(frame, hint, time_column="ds", targets=["y"])
+
+
 def test_columns_that_are_not_numeric_are_ignored_and_reported() -> None:
     panel = panel_of(wide(4).assign(station="north"), **WIDE)
     assert panel.targets == ["a", "b"]
