@@ -6,6 +6,7 @@ Examples:
 """
 
 import csv
+import inspect
 import json
 import logging
 import sys
@@ -31,6 +32,7 @@ from rnn_lab.tasks.forecasting.backtest import (
 )
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
+from rnn_lab.tasks.forecasting.files import ForecastingFiles
 from rnn_lab.tasks.forecasting.forecast_table import ForecastTable, SeriesErrors
 from rnn_lab.tasks.forecasting.metrics import Forecast
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
@@ -42,6 +44,7 @@ from rnn_lab.training.runs import artifact_path, run_dir_of
 log = logging.getLogger("rnn_lab")
 
 OVERRIDES = ("file", "root", "split", "stride", "season_length")  # options of the data
+STORED = frozenset(inspect.signature(ForecastingFiles).parameters) - {*OVERRIDES}
 PANELS = 6  # windows in the plot of forecasts
 
 
@@ -56,6 +59,7 @@ def main(options: Sequence[str]) -> None:
     """
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     log.setLevel(logging.INFO)
+    _check_data_options(options)
     args = _parser().parse_args(list(options))
     args.ckpt_path = checkpoint_path(args)
     for name in ("recalibrate_every", "refit_every"):
@@ -143,6 +147,22 @@ def _output_dir(checkpoint: str) -> Path:
     if run is None:
         raise UserError(f"{checkpoint} is not inside a run directory: set --output=FOLDER")
     return artifact_path(run, "backtest")
+
+
+def _check_data_options(options: Sequence[str]) -> None:
+    """Refuse options of the data that the checkpoint sets.
+
+    Raises:
+        UserError: If there is one.
+    """
+    for option in options:
+        key, _, name = option.partition("=")[0].replace("-", "_").partition(".")
+        if key == "__data" and name not in OVERRIDES and name.partition(".")[0] in STORED:
+            known = ", ".join(f"--data.{each}" for each in OVERRIDES)
+            raise UserError(
+                f"--data.{name} is set by the checkpoint: remove it; options of the data that "
+                f"may differ from training are {known}"
+            )
 
 
 def _data(args: Namespace, checkpoint: Checkpoint) -> ForecastDataModule:

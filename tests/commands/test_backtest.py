@@ -158,6 +158,8 @@ def test_a_backtest_can_refit_the_model_periodically(tmp_path):
         (["--refit_every=0"], "refit_every must be at least 1, got 0"),
         (["--data.file=a.csv"], "SyntheticSeries: .*file"),
         (["--data.split=[0.5]"], "invalid split"),
+        (["--data.columns.id=shop"], "--data.columns.id is set by the checkpoint: remove it"),
+        (["--data.input_length", "9"], "--data.input_length is set by the checkpoint: remove it"),
     ],
 )
 def test_invalid_options_are_refused_in_one_line(checkpoint, tmp_path, capsys, options, message):
