@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.archives import read_errors_named
+from rnn_lab.io.parquet_pages import page_sizes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 CHUNK_ROWS = 1 << 16
-BATCH_BYTES = 1 << 29  # of the texts of a batch
+BATCH_BYTES = 1 << 29  # of the texts of a batch, or of a page
 CHUNK_VALUES = 1 << 22  # rows times columns at most, so that chunks of wide tables have fewer rows
 
 
@@ -45,6 +46,16 @@ class ParquetReader:
             texts = _text_columns(parquet.read_schema(path))
             self._file = parquet.ParquetFile(path, pre_buffer=False, read_dictionary=texts)
             self.columns: list[str] = list(self._file.schema_arrow.names)
+            self._check_pages()
+
+    def _check_pages(self) -> None:
+        """Check the size of each page, which is decompressed as a whole."""
+        for size in page_sizes(self.path):
+            if size > BATCH_BYTES:
+                raise UserError(
+                    f"{self.path} has a page of {size:,} bytes, at most {BATCH_BYTES:,} are "
+                    "supported: write it with smaller pages"
+                )
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator["pa.RecordBatch"]:
         """Yield the rows in batches; the file is closed at the end.
