@@ -13,11 +13,12 @@ import os
 import shutil
 import subprocess
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnn_lab.commands._concise_parser import ConciseParser
+from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.commands._status_table import table
 from rnn_lab.errors import UserError
 
@@ -34,6 +35,10 @@ START_TOLERANCE = 60.0  # seconds by which two clocks may differ on the start of
 Record = dict[str, Any]
 
 
+class StatusParser(ConciseErrorsMixin, ArgumentParser):
+    """Argument parser of the standard library with concise errors."""
+
+
 def main(options: Sequence[str]) -> None:
     """Print a table of runs.
 
@@ -43,7 +48,7 @@ def main(options: Sequence[str]) -> None:
     Raises:
         UserError: If a folder does not exist.
     """
-    parser = ConciseParser(
+    parser = StatusParser(
         prog="rnn-lab status",
         description="Show runs with their state, progress, the metric of the best checkpoint and "
         "that of the last test. A run itself reports "

@@ -185,7 +185,9 @@ def test_the_score_of_a_test_is_that_of_the_newest_one(capsys):
     metrics = {"monitor": "val/loss", "test_metric": "test/loss", "test": 0.5}
     folder = run("e/a", state="finished", **metrics)
     assert json.loads(status(capsys, "--json"))[0]["test"] == 0.5
-    (folder / "metrics.test.csv").write_text("step,epoch,test/loss\n0,0,0.75\n0,0,0.25\n")
+    scores = folder / "metrics.test.csv"
+    scores.write_text("step,epoch,test/loss\n0,0,0.75\n0,0,0.25\n")
+    os.utime(scores, (NOW, NOW))
     (folder / "checkpoints").mkdir()
     best = folder / "checkpoints/best.ckpt"
     best.write_bytes(b"")
@@ -193,7 +195,7 @@ def test_the_score_of_a_test_is_that_of_the_newest_one(capsys):
     assert json.loads(status(capsys, "--json"))[0]["test"] == 0.25
     os.utime(best, (NOW + 10, NOW + 10))  # of an earlier checkpoint
     assert json.loads(status(capsys, "--json"))[0]["test"] == 0.5
-    (folder / "metrics.test.csv").write_text("\0damaged")
+    scores.write_text("\0damaged")
     assert json.loads(status(capsys, "--json"))[0]["test"] == 0.5
 
 
