@@ -12,7 +12,7 @@ from pathlib import Path
 
 import rnn_lab
 from rnn_lab.commands._help import ALL, greeting, short_help, usage
-from rnn_lab.commands._parsing import print_error
+from rnn_lab.commands._parsing import DEBUG, print_error
 from rnn_lab.commands._training import process_rank
 from rnn_lab.errors import ProcessError, UserError
 from rnn_lab.io.waiting import waiting
@@ -55,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _fail(error: Exception, message: str) -> int:
     """Print an error as one line and return its status; raise it again for debugging."""
-    if os.environ.get("RNN_LAB_DEBUG"):
+    if os.environ.get(DEBUG):
         raise error
     others_report = process_rank("LOCAL_RANK", "SLURM_LOCALID") > 0  # all processes fail alike
     if isinstance(error, ProcessError):

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from importlib import import_module
@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from rnn_lab.commands._parsing import value_of
+from rnn_lab.commands._parsing import DEBUG, value_of
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.options import option_group
@@ -59,6 +59,9 @@ CLASSES_BY_OPTION: dict[str, Callable[[], dict[str, type]]] = {
 }
 
 
+PLAIN = ("--model", "--data")  # options whose short names `rnn-lab list` shows
+
+
 def check_names(options: list[list[str]]) -> None:
     """Check that the short names of model and data exist; suggest close matches otherwise.
 
@@ -70,11 +73,13 @@ def check_names(options: list[list[str]]) -> None:
         if key not in CLASSES_BY_OPTION:
             continue
         name, names = value_of(option), CLASSES_BY_OPTION[key]()
-        plain = key in ("--model", "--data") or (name.isidentifier() and name[0].isupper())
+        plain = key in PLAIN or (name.isidentifier() and name[0].isupper())
         if not plain or name in (*names, "None", "True", "False") or "." in name or "{" in name:
             continue
-        near = difflib.get_close_matches(name, names, 3, 0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
+        public = [each for each in names if not each.startswith("_")]
+        near = difflib.get_close_matches(name, public, 3, 0.5)
+        lists = "`rnn-lab list` shows the names" if plain and key in PLAIN else "give a class path"
+        hint = f"did you mean {' or '.join(near)}?" if near else lists
         raise UserError(f"unknown {key}={name}: {hint}")
 
 
@@ -94,6 +99,7 @@ def check_arguments(options: list[list[str]], named_class: Callable[[str], type 
         short_name = value_of(keys[f"--{key}"]) if f"--{key}" in keys else ""
         cls = CLASSES_BY_OPTION[f"--{key}"]().get(short_name) or named_class(key)
         if cls is None:
+            _check_no_help(key, keys)
             continue
         accepted = list(inspect.signature(cls).parameters)
         for option in keys:
@@ -105,14 +111,70 @@ def check_arguments(options: list[list[str]], named_class: Callable[[str], type 
                 near = difflib.get_close_matches(name, accepted, 3) or accepted
                 raise UserError(f"{cls.__name__} has no argument {name}; it has {', '.join(near)}")
             if head == f"--{key}" and field:
-                _check_field(cls, name, field)
+                _check_field(cls, name, field, option)
+            elif head == f"--{key}" and "=" in keys[option][0]:
+                _check_group(cls, name, option, value_of(keys[option]))
 
 
-def _check_field(cls: type, argument: str, field: str) -> None:
+def _check_no_help(key: str, options: Iterable[str]) -> None:
+    """Refuse to show the options of a group in a class that is not chosen."""
+    for option in options:
+        if option.startswith(f"--{key}.") and option.endswith(".help") and option.count(".") > 1:
+            raise UserError(f"unknown option {option}: --{key}.help=NAME shows all options of NAME")
+
+
+def argument_names(named_class: Callable[[str], type | None]) -> list[str]:
+    """Return the options of the chosen model and data, without those that the data sets."""
+    classes = {key: named_class(key) for key in ("model", "data")}
+    linked = set(linked_names())
+    return [
+        f"--{key}.{name}"
+        for key, cls in classes.items()
+        if cls is not None
+        for name in inspect.signature(cls).parameters
+        if name not in linked
+    ]
+
+
+def check_fitted(options: list[list[str]], checkpoint: Checkpoint | None) -> None:
+    """Check that no option changes what the data takes from a checkpoint, such as a vocabulary.
+
+    Raises:
+        UserError: If one does.
+    """
+    if checkpoint is None or not checkpoint.has_data:
+        return
+    cls = checkpoint.data_class
+    fitted = cls.fitted_arguments if issubclass(cls, LabDataModule) else ()
+    for option in options:
+        key = option[0].partition("=")[0]
+        name = key.removeprefix("--data.").removeprefix("init_args.").partition(".")[0]
+        if key.startswith("--data.") and name in fitted:
+            raise UserError(
+                f"{key} has no effect, because {checkpoint.path} contains the fitted {name}: "
+                "remove it"
+            )
+
+
+def _check_group(cls: type, argument: str, option: str, value: str) -> None:
+    """Check that a group of options is not set to None, unless None is its default."""
+    group, parameter = option_group(cls, argument), inspect.signature(cls).parameters.get(argument)
+    if group is None or parameter is None or parameter.default is None:
+        return
+    if value.lower() in ("null", "none", "~", ""):
+        example = f"{option}.{fields(group)[0].name}"
+        raise UserError(f"{option} is a group of options such as {example}, not {value}: remove it")
+
+
+def _check_field(cls: type, argument: str, field: str, option: str) -> None:
     """Check that a group of options has a field; suggest close matches otherwise."""
     group = option_group(cls, argument)
     if group is None:
         return
+    if field == "help":
+        raise UserError(
+            f"unknown option {option}: {option.split('.')[0]}.help={cls.__name__} shows its options"
+        )
     field, names = field.partition(".")[0], [each.name for each in fields(group)]
     if field not in (*names, "help"):
         near = difflib.get_close_matches(field, names, 3) or names
@@ -142,8 +204,12 @@ def check_batch_type(model: type[Task], data: type[LabDataModule]) -> None:
         UserError: If the batch types differ.
     """
     for cls in (model, data):
-        if not hasattr(cls, "batch_type"):
-            raise UserError(f"{cls.__name__} does not define the class attribute batch_type")
+        try:
+            _ = cls.batch_type
+        except AttributeError as error:
+            raise UserError(
+                f"{cls.__name__} does not define the class attribute batch_type"
+            ) from error
     expected, provided = model.batch_type, data.batch_type
     if expected is provided:
         return
@@ -215,7 +281,8 @@ def reason_of(error: BaseException) -> str:
     size = re.search(r"allocate memory: you tried to allocate (\d+) bytes", str(error))
     if size:
         return f"out of memory: {int(size[1]) / 1e9:.1f} GB more are needed; reduce the sizes"
-    return str(error)
+    expected = isinstance(error, UserError | ValueError)
+    return str(error) if expected else f"{error} (set {DEBUG}=1 to see the traceback)"
 
 
 @contextmanager

@@ -21,8 +21,10 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from rnn_lab import training
 from rnn_lab.commands._checks import (
     CLASSES_BY_OPTION,
+    argument_names,
     check_arguments,
     check_batch_type,
+    check_fitted,
     check_max_epochs,
     check_names,
     check_same_model,
@@ -139,8 +141,9 @@ class LabCLI(LightningCLI):
             raise UserError(f"{command} requires --ckpt_path")
         base = self._checkpoint_config()
         actions = vars(self._parser(command))["_option_string_actions"]
-        check_known(options, actions)
+        check_known(options, actions, argument_names(self._class_of(options)))
         check_arguments(options, self.named_classes.get)
+        check_fitted(options, self.checkpoint)
         options = with_flags(as_declared(options, actions), self._class_of(options))
         no_optimizer = not base and not keys & {"-c", "--config", "--model.optimizer"}
         if no_optimizer and any(key.startswith("--model.optimizer.") for key in keys):
@@ -155,11 +158,9 @@ class LabCLI(LightningCLI):
 
     def _class_of(self, options: list[list[str]]) -> Callable[[str], type | None]:
         """Return a function from `model` or `data` to its class, if it is known."""
-        named = {
-            each[0].partition("=")[0]: value_of(each)
-            for each in options
-            if each[0].partition("=")[0] in CLASSES_BY_OPTION
-        }
+        keys = [each[0].partition("=")[0] for each in options]
+        pairs = zip(keys, options, strict=True)
+        named = {key: value_of(each) for key, each in pairs if key in CLASSES_BY_OPTION}
         return lambda key: (
             CLASSES_BY_OPTION[f"--{key}"]().get(named.get(f"--{key}", ""))
             or self.named_classes.get(key)

@@ -43,6 +43,10 @@ def _resolve(value: str) -> str:
         return value
     if value in configs:
         return str(configs[value])
+    parts = Path(value.removeprefix("configs/").removesuffix(".yaml")).parts
+    for path in configs.values():
+        if parts and path.with_suffix("").parts[-len(parts) :] == parts:
+            return str(path)  # by its folder, such as text_classification/demo
     if Path(value).is_dir():
         raise UserError(f"-c {value} is a folder: name a file in it")
     near = difflib.get_close_matches(Path(value).stem, configs, 3, 0.7)

@@ -10,6 +10,7 @@ from lightning import LightningDataModule, LightningModule
 
 import rnn_lab.datamodules
 import rnn_lab.models  # noqa: F401  # classes of both can be named by their short names
+from rnn_lab.commands._checks import concrete_subclasses
 from rnn_lab.commands._parsing import value_of
 from rnn_lab.core import trusted_imports
 from rnn_lab.core.checkpoint import Checkpoint
@@ -42,6 +43,7 @@ class NamedClasses:
     def __init__(self, command: str, options: Sequence[list[str]]) -> None:
         trusted_imports.import_plugins()
         self._classes = {key: _import_checked(key, path) for key, path in _paths(options)}
+        self._short_names = dict(_short_names(options))
         self.checkpoint = _named_checkpoint(command, options)
         if self.checkpoint is not None:
             model = self.checkpoint.model["class_path"]
@@ -51,8 +53,10 @@ class NamedClasses:
                 self._classes.setdefault("data", self.checkpoint.data_class)
 
     def get(self, key: str) -> type | None:
-        """Return the class of `model` or `data`; None if it is not given by a class path."""
-        return self._classes.get(key)
+        """Return the class of `model` or `data`, unless the command line has its short name."""
+        base: Any = {"model": Task, "data": LabDataModule}[key]
+        short = concrete_subclasses(base).get(self._short_names.get(key, ""))
+        return self._classes.get(key) or short
 
     @property
     def model_base(self) -> type[LightningModule]:
@@ -97,7 +101,12 @@ def _import_checked(key: str, path: str) -> type:
 
 
 def _paths_in(config: str) -> Iterator[tuple[str, str]]:
-    """Yield class paths in a config file; the parser reports errors in the file."""
+    """Yield class paths in a config file."""
+    return (pair for pair in _named_in(config) if _is_class_path(pair[1]))
+
+
+def _named_in(config: str) -> Iterator[tuple[str, str]]:
+    """Yield the classes that a config file names; the parser reports errors in the file."""
     try:
         content: Any = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -106,8 +115,16 @@ def _paths_in(config: str) -> Iterator[tuple[str, str]]:
     for key in ("model", "data"):
         section = sections.get(key)
         path = section.get("class_path") if isinstance(section, dict) else section
-        if isinstance(path, str) and _is_class_path(path):
+        if isinstance(path, str):
             yield key, path
+
+
+def _short_names(options: Sequence[list[str]]) -> Iterator[tuple[str, str]]:
+    """Yield the short names of model and data in config files."""
+    for option in options:
+        if option[0].partition("=")[0] in CONFIG:
+            names = _named_in(value_of(option))
+            yield from (pair for pair in names if pair[1].isidentifier())
 
 
 def _is_class_path(value: str) -> bool:

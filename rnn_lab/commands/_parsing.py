@@ -1,5 +1,6 @@
 """Command-line arguments: grouping, precedence, and concise error messages."""
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 
 from rnn_lab.errors import UserError
 
+DEBUG = "RNN_LAB_DEBUG"  # environment variable with which an error is shown with its traceback
 CLASS_OPTIONS = ("--model", "--data", "--model.optimizer", "--model.scheduler")
 
 
@@ -42,9 +44,17 @@ class ConciseErrorsMixin:
             _line.reset(token)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the message and exit with status 2."""
+        """Print the message and exit with status 2; raise the error itself for debugging."""
+        if ex is not None and os.environ.get(DEBUG):
+            raise ex
         accepted = [action.dest for action in vars(self)["_actions"] if action.dest != "help"]
-        print_error(explain(message, split_options(_line.get()), accepted))
+        line = split_options(_line.get())
+        for option in line:  # of an option with two names, the message has the first
+            name = option[0].partition("=")[0]
+            action = vars(self)["_option_string_actions"].get(name)
+            if action is not None:
+                message = message.replace(f'key "{action.dest}"', f'key "{name.lstrip("-")}"')
+        print_error(explain(message, line, accepted))
         raise SystemExit(2)
 
 
@@ -121,7 +131,7 @@ def explain(
         hint = "=NAME, see `rnn-lab list` for the names" if takes_name else ""
         return f"give --{_owner(line)}{missing[1]}{hint}"
     unrecognized = re.search(r"unrecognized arguments: (--[\w.-]+)", message)
-    near = get_close_matches(unrecognized[1][2:], accepted, 1) if unrecognized else []
+    near = get_close_matches(unrecognized[1][2:], accepted, 1, 0.8) if unrecognized else []
     hint = f"; did you mean --{near[0]}?" if near else ""
     return " ".join(message.split()) + hint
 

@@ -1,11 +1,14 @@
 """Options of decoding in `predict` and `translate`, whose defaults are in the checkpoint."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
+from rnn_lab.commands._parsing import split_options
+from rnn_lab.commands._spelling import with_underscores
 from rnn_lab.core.loading import load
 from rnn_lab.core.predictor import RecordPredictor
 from rnn_lab.errors import UserError
@@ -63,7 +66,7 @@ def predictor_of(args: Namespace, device: str) -> RecordPredictor:
         if unsupported:
             raise UserError(requires_translation(unsupported[0], args))
         return predictor
-    predictor.search = _search(predictor.search, search)
+    predictor.search = _search(predictor.search, search, spelling(args))
     predictor.attention = args.attention
     predictor.replace_unknown = bool(args.replace_unknown)
     if args.seed is not None:
@@ -73,7 +76,21 @@ def predictor_of(args: Namespace, device: str) -> RecordPredictor:
     return predictor
 
 
-def _search(default: GenerationConfig, options: dict[str, Any]) -> GenerationConfig:
+def given_options(options: Sequence[str]) -> list[str]:
+    """Return the names of the options on a command line, as they are spelled there."""
+    return [option[0].partition("=")[0] for option in with_underscores(split_options(options))]
+
+
+def spelling(args: Namespace) -> dict[str, str]:
+    """Return the spelling of each search option, `--search.beam_size` or `--beam_size`."""
+    long = {name: f"--search.{name}" for name in SEARCH}
+    short = {name: f"--{name}" for name in SEARCH}
+    return {name: short[name] if short[name] in args.given else long[name] for name in SEARCH}
+
+
+def _search(
+    default: GenerationConfig, options: dict[str, Any], names: Mapping[str, str]
+) -> GenerationConfig:
     """Override the default search; options without effect are an error."""
     sampling = options.get("sampling", default.sampling)
     ineffective = (
@@ -84,7 +101,7 @@ def _search(default: GenerationConfig, options: dict[str, Any]) -> GenerationCon
     for name in ineffective:
         if name in options:
             hint = "with sampling: remove it" if sampling else NEEDS_SAMPLING
-            raise UserError(f"--{name} has no effect {hint}")
+            raise UserError(f"{names[name]} has no effect {hint}")
     if not sampling and "beam_size" not in options:
         options = {**options, "beam_size": max(default.beam_size, options.get("n_best", 1))}
     try:
@@ -94,4 +111,5 @@ def _search(default: GenerationConfig, options: dict[str, Any]) -> GenerationCon
 
 
 def requires_translation(option: str, args: Namespace) -> str:
-    return f"--{option} requires a translation model, which {args.ckpt_path} is not"
+    name = spelling(args).get(option, f"--{option}")
+    return f"{name} requires a translation model, which {args.ckpt_path} is not"

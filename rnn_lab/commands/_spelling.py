@@ -2,7 +2,7 @@
 
 import difflib
 from argparse import Action
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
@@ -71,8 +71,15 @@ def with_flags(options: Options, named_class: Callable[[str], type | None]) -> O
     ]
 
 
-def check_known(options: Options, actions: Mapping[str, Action]) -> None:
+def check_known(
+    options: Options, actions: Mapping[str, Action], arguments: Collection[str] = ()
+) -> None:
     """Check that a parser has the options; suggest close matches otherwise.
+
+    Args:
+        options: Options with their values.
+        actions: The options of the parser by name.
+        arguments: Options of the chosen classes, such as `--model.hidden_dim`.
 
     Raises:
         UserError: If it lacks one.
@@ -85,9 +92,18 @@ def check_known(options: Options, actions: Mapping[str, Action]) -> None:
             if "--model" in actions and (key == old or key.startswith(f"{old}.")):
                 raise UserError(f"unknown option {key}: give {key.replace(old, new, 1)}")
         names = [name for name in actions if name.startswith("--") and name != "--help"]
-        near = difflib.get_close_matches(key, names, 3, 0.75)
+        near = difflib.get_close_matches(key, names, 3, 0.8) or _near_ends(
+            key, [*names, *arguments]
+        )
         hint = f"did you mean {' or '.join(near)}?" if near else "`--help` shows the options"
         raise UserError(f"unknown option {key}: {hint}")
+
+
+def _near_ends(key: str, names: Collection[str]) -> list[str]:
+    """Return the options whose last part is close to a name without a prefix."""
+    ends = [name.rpartition(".")[2] for name in names]
+    near = difflib.get_close_matches(key.removeprefix("--"), ends, 2, 0.8)
+    return [name for name in names if name.rpartition(".")[2] in near]
 
 
 def _renamed(option: list[str], rename: Callable[[str], str]) -> list[str]:

@@ -33,6 +33,7 @@ from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_pa
 from rnn_lab.commands._search_options import (
     TRANSLATION_OPTIONS,
     add_search_options,
+    given_options,
     predictor_of,
     requires_translation,
 )
@@ -63,7 +64,7 @@ def main(options: Sequence[str]) -> None:
         UserError: If an option, the checkpoint or the input is invalid.
     """
     args = parse_with_configs(_parser(), options)
-    args.ckpt_path = checkpoint_path(args)
+    args.ckpt_path, args.given = checkpoint_path(args), given_options(options)
     check_inference_options(args)
     path = None if args.output is None else Path(args.output)
     checkpoint = Checkpoint.open(args.ckpt_path)  # referenced, so that it is read once
@@ -158,7 +159,9 @@ def _forecast(args: Namespace, path: Path | None) -> None:
 
 def _parser() -> ConciseParser:
     parser = ConciseParser(
-        prog="rnn-lab predict", description="Run inference on raw text or time series."
+        prog="rnn-lab predict",
+        description="Run inference on raw text or time series.",
+        print_config=None,
     )
     parser.add_argument(
         "-c", "--config", action="config", help="file of these options, or `cpu`, `gpu`, `bf16`"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rnn_lab.commands._concise_parser import ConciseParser
 from rnn_lab.commands._prompt import read_lines
 from rnn_lab.commands._run_checkpoint import add_run_name_options, checkpoint_path
-from rnn_lab.commands._search_options import add_search_options, predictor_of
+from rnn_lab.commands._search_options import add_search_options, given_options, predictor_of
 from rnn_lab.core.predictor import Answer
 from rnn_lab.errors import UserError
 from rnn_lab.tasks.translation.predictor import TranslationPredictor
@@ -42,7 +42,7 @@ def main(options: Sequence[str]) -> None:
     parser.add_argument("--device", default="cpu", help="device, such as cuda:0")
     add_search_options(parser)
     args = parser.parse_args(list(options))
-    args.ckpt_path = checkpoint_path(args)
+    args.ckpt_path, args.given = checkpoint_path(args), given_options(options)
     predictor = predictor_of(args, args.device)
     if not isinstance(predictor, TranslationPredictor):
         raise UserError(f"{args.ckpt_path} is not a translation model: use rnn-lab predict")

@@ -84,6 +84,7 @@ class LabDataModule(LightningDataModule, ABC):
         labels: Names of the labels by their spelling in the files; None to use that spelling.
         checkpoint_argument: Name of the argument that takes a checkpoint, whose vocabulary, labels
             or scaling are reused instead of fitting new ones; None if there is none.
+        fitted_arguments: Names of arguments that have no effect if a checkpoint is given.
         machine_specific: Names of arguments, such as paths, that checkpoints do not store.
         batch_tokens: Steps per training batch of one process; None to count rows instead.
     """
@@ -92,6 +93,7 @@ class LabDataModule(LightningDataModule, ABC):
     linked: ClassVar[tuple[str, ...]] = ()
     labels: ClassVar[Mapping[str, str] | None] = None
     checkpoint_argument: ClassVar[str | None] = None
+    fitted_arguments: ClassVar[tuple[str, ...]] = ()
     machine_specific: ClassVar[tuple[str, ...]] = ()
     batch_tokens: int | None = None
 

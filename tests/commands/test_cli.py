@@ -10,6 +10,8 @@ import pytest
 import torch
 from command_line import BEST, OWN, REVIEWS, RUN, SIZES, TINY, error_of, resolved, run
 
+from rnn_lab.errors import UserError
+
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
@@ -99,7 +101,7 @@ def test_optimizer_and_schedule_are_set_on_the_command_line():
         (["fit", *REVIEWS, "--data.tokenizer.max_length=x"],
          "--data.tokenizer.max_length must be int, got x"),
         (["fti"], "did you mean fit?"),
-        (["list", "all"], "list takes no options"),
+        (["list", "all"], "unknown name 'all': `rnn-lab list` shows all names"),
     ],
 )  # fmt: skip
 def test_an_invalid_command_line_is_reported_in_one_helpful_line(args, message, capsys):
@@ -183,3 +185,35 @@ def test_the_usage_names_the_program(capsys):
     with pytest.raises(SystemExit):
         run("fit", "--help=all")
     assert capsys.readouterr().out.startswith("usage: rnn-lab ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-c", "demo", "--optimiser=Adam"], "--optimiser: did you mean --model.optimizer?"),
+        (["-c", "demo", "--batch_size=3"], "--batch_size: did you mean --data.batch_size?"),
+        (["-c", "demo", "--model.optimiser=Adam"], "LSTMClassifier has no argument optimiser"),
+        (["--data.tokenizer.help"], "--data.tokenizer.help: --data.help=NAME shows all options"),
+        ([*REVIEWS, "--data.tokenizer.help"], "--data.help=SyntheticReviews shows its options"),
+        (
+            ["--model=AttentionTranslator", "--data=SyntheticDates", "--model.search=null"],
+            "--model.search is a group of options such as --model.search.beam_size, not null",
+        ),
+    ],
+)
+def test_mistakes_are_answered_by_what_is_meant(words, message, capsys):
+    assert message in error_of(capsys, "fit", *words)
+
+
+def test_options_of_what_a_checkpoint_contains_are_refused(trained, capsys):
+    for words in (["test", f"--ckpt_path={BEST}"], ["fit", f"--init_from={BEST}"]):
+        message = error_of(capsys, *words, "--data.tokenizer.min_freq=5")
+        assert "--data.tokenizer.min_freq has no effect, because" in message
+
+
+def test_debugging_shows_the_traceback_of_every_error(monkeypatch, capsys):
+    monkeypatch.setenv("RNN_LAB_DEBUG", "1")
+    with pytest.raises(UserError, match="unknown --model"):
+        run("fit", "--model=XYZ", "--data=SyntheticReviews")
+    with pytest.raises(Exception, match="max_epochs"):
+        run("fit", *REVIEWS, "--trainer.max_epochs=x")

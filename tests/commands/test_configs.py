@@ -56,3 +56,18 @@ def test_an_unknown_name_gets_near_ones(value, hint):
 def test_an_option_without_a_value_is_named():
     with pytest.raises(UserError, match="-c needs a value"):
         resolve_configs([["-c"]])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "demo",
+        "text_classification/demo",
+        "text_classification/demo.yaml",
+        "configs/trainer/cpu.yaml",
+    ],
+)
+def test_a_shipped_config_is_found_by_its_folder_too(value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ((_, path),) = resolve_configs([["-c", value]])
+    assert path.removesuffix(".yaml").endswith(value.removeprefix("configs/").removesuffix(".yaml"))

@@ -97,3 +97,15 @@ def test_configs_are_given_by_both_names():
     parser.add_argument("-c", "--config", action="append")
     actions = vars(parser)["_option_string_actions"]
     check_aliases([["--config=checkpoint.yaml"], ["-c", "demo.yaml"]], actions)
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [("--hidden_dim=1", "--model.hidden_dim"), ("--max_epochs=1", "--trainer.max_epochs")],
+)
+def test_an_option_without_its_prefix_is_found(option, hint):
+    parser = ArgumentParser()
+    parser.add_argument("--trainer.max_epochs", type=int)
+    known = vars(parser)["_option_string_actions"]
+    with pytest.raises(UserError, match=rf"did you mean {hint}\?"):
+        check_known([[option]], known, ["--model.hidden_dim", "--model.num_layers"])

@@ -59,6 +59,7 @@ class LanguageModelingDataModule(CorpusDataModule):
     batch_type = LMBatch
     linked = ("vocab_size",)
     checkpoint_argument = "vocab_from_checkpoint"
+    fitted_arguments = ("tokenizer",)
     machine_specific: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
     default_tokenizer: ClassVar[TokenizerConfig] = TokenizerConfig("words", lowercase=False)
 

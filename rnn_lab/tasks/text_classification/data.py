@@ -65,6 +65,7 @@ class TextDataModule(CorpusDataModule):
     batch_type = TextBatch
     linked = ("vocab_size", "num_classes")
     checkpoint_argument = "vocab_from_checkpoint"
+    fitted_arguments = ("tokenizer",)
     machine_specific: ClassVar[tuple[str, ...]] = ("root", "vectors", "vocab_from_checkpoint")
     default_tokenizer: ClassVar[TruncatingTokenizerConfig] = TruncatingTokenizerConfig(
         "words", lowercase=True

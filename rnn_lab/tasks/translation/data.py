@@ -62,6 +62,7 @@ class PairDataModule(CorpusDataModule):
     batch_type = PairBatch
     linked = ("src_vocab_size", "trg_vocab_size")
     checkpoint_argument = "vocab_from_checkpoint"
+    fitted_arguments = ("tokenizer",)
     languages: ClassVar[tuple[str, ...]] = ()
     machine_specific: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
     default_tokenizer: ClassVar[TranslationTokenizerConfig] = TranslationTokenizerConfig(
