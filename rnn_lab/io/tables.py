@@ -11,6 +11,7 @@ import numpy as np
 from rnn_lab.errors import UserError
 from rnn_lab.io.archives import open_bytes
 from rnn_lab.io.lines import LimitedFile, format_names
+from rnn_lab.io.numerals import is_numeral, misfit
 from rnn_lab.io.parquet import ParquetReader, parquet_errors_named, rows_per_chunk
 from rnn_lab.io.separators import infer_decimal, infer_separator, parse_separator
 
@@ -182,7 +183,9 @@ def is_text(values: "pd.Series[Any]") -> bool:
 
 def is_categorical(values: "pd.Series[Any]") -> bool:
     """Return whether no value of a text column is a number, so it is not numbers with typos."""
-    return is_text(values) and not _to_numeric(values).notna().any()
+    if not is_text(values) or _to_numeric(values).notna().any():
+        return False
+    return not any(is_numeral(str(value)) for value in values.dropna().unique())
 
 
 def categorical_columns(chunk: Chunk) -> list[str]:
@@ -215,9 +218,12 @@ def read_numbers(chunk: Chunk, column: str, required: bool = False) -> np.ndarra
     values = chunk.frame[column]
     if is_text(values):
         parsed = _to_numeric(values)
-        for bad in np.flatnonzero((parsed.isna() & values.notna()).to_numpy())[:1]:
+        if (parsed.isna() & values.notna()).any():
+            present = np.flatnonzero(values.notna().to_numpy())
+            index, expected = misfit([str(value) for value in values.iloc[present]])
+            bad = int(present[index])
             value = f"column {column!r} contains {str(values.iloc[bad])!r:.50}"
-            raise UserError(f"{chunk.where(bad)}: {value}, expected a number")
+            raise UserError(f"{chunk.where(bad)}: {value}, expected {expected}")
         values = parsed
     with np.errstate(over="ignore"):
         array = values.to_numpy(np.float64, na_value=np.nan).astype(np.float32)

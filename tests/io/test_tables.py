@@ -215,6 +215,17 @@ def test_separator_and_decimal_mark_are_inferred(
     np.testing.assert_array_equal(read_numbers(chunk, "y"), np.arange(1, 6) + 0.5)
 
 
+@pytest.mark.parametrize("cell", ["n.a.", "1076.04", "1.076,04"])
+def test_the_cell_that_hides_a_decimal_comma_is_named(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "a.csv"
+    rows = [f"2024-01-0{i};{cell if i == 5 else f'{i},5'};text\n" for i in range(1, 9)]
+    path.write_text("ds;y;note\n" + "".join(rows))
+    (chunk,) = read_frames(path)
+    assert categorical_columns(chunk) == ["ds", "note"]
+    with pytest.raises(UserError, match=f"row 5: column 'y' contains '{cell}', expected"):
+        read_numbers(chunk, "y")
+
+
 def test_the_separator_can_be_set(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a^b\n1^2\n")
     (chunk,) = read_frames(tmp_path / "a.csv", separator="^")
