@@ -337,13 +337,14 @@ def read_parallel(sources: Path, targets: Path, encoding: str = "utf-8") -> Iter
 
 
 def read_tabbed(path: Path, encoding: str = "utf-8") -> Iterator[Pair]:
-    """Read a file with source, tab and target per line.
+    """Read a file with source, tab and target per line; both sides of a blank line are empty.
 
     Raises:
-        UserError: While reading, if a line does not have exactly one tab or cannot be decoded.
+        UserError: While reading, if a line that is not blank does not have exactly one tab, or a
+            line cannot be decoded.
     """
     for n, line in enumerate(_lines(path, encoding), 1):
-        sides = line.split("\t")
+        sides = line.split("\t") if line.strip() else ["", ""]
         if len(sides) != 2:
             raise UserError(
                 f"{path} line {n} has {len(sides) - 1} tabs, expected one between source and target"

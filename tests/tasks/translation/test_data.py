@@ -142,13 +142,30 @@ class TestParallelFiles:
         with pytest.raises(UserError, match=r"has 42 lines, but .*train\.en has 40"):
             ParallelFiles(train=[longer, files[0]]).split("train")
 
-    @pytest.mark.parametrize(("line", "tabs"), [("no tab", 0), ("a\tb\tc", 2), ("", 0)])
+    @pytest.mark.parametrize(("line", "tabs"), [("no tab", 0), ("a\tb\tc", 2)])
     def test_a_line_without_exactly_one_tab_is_refused(
         self, tmp_path: Path, line: str, tabs: int
     ) -> None:
         path = written(tmp_path / "pairs.tsv", f"a\tb\n{line}\nc\td\n")
         with pytest.raises(UserError, match=rf"pairs\.tsv line 2 has {tabs} tabs, expected one"):
             ParallelFiles(train=path).split("train")
+
+    @pytest.mark.parametrize("blank", ["", " ", "\t"], ids=["empty", "space", "tab"])
+    def test_blank_lines_count_alike_in_one_file_and_in_two(
+        self, tmp_path: Path, blank: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        pairs = written(tmp_path / "pairs.tsv", f"a\tb\n{blank}\nc\td\n")
+        sides = [written(tmp_path / name, f"{name}\n{blank}\n{name}\n") for name in ("en", "de")]
+        for files in (pairs, sides):
+            caplog.clear()
+            with caplog.at_level("INFO"):
+                data = ParallelFiles(train=files, valid=files)
+                assert [len(data.split(name)) for name in ("train", "valid")] == [2, 3]
+            messages = [record.getMessage() for record in caplog.records]
+            assert [message for message in messages if "empty" in message] == [
+                "ParallelFiles: 1 pairs of the train split have an empty side and are left out",
+                "ParallelFiles: 1 pairs of the valid split have an empty side and are kept",
+            ]
 
     def test_other_encodings_are_read_on_request(self, tmp_path: Path) -> None:
         path = written(tmp_path / "pairs.tsv", "a\tb\nd\u00e9j\u00e0\tschon\n" * 20, "cp1252")
