@@ -1,7 +1,8 @@
 """Write the pages of the reference that follow from the package.
 
 `make docs` calls this before each build: lists of models, data modules and layers from the public
-names, options from `--help`, configs from their files, the map from the docstrings of modules.
+names, cards of datasets, options from `--help`, configs from their files, the map from the
+docstrings of modules.
 """
 
 import ast
@@ -12,6 +13,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
+
+import dataset_cards  # lies beside this file
 
 import rnn_lab
 import rnn_lab.nn
@@ -39,6 +42,7 @@ def write_pages(folder: Path) -> None:
     pages = {
         "models": public_classes("models"),
         "datamodules": public_classes("datamodules"),
+        "datasets": dataset_cards.cards(TITLES),
         "layers": layers(),
         "commands": commands(),
         "configs": configs(),

@@ -20,7 +20,8 @@ INTRODUCTION = """\
 lines of a config. Options on the command line override a config:
 `rnn-lab fit -c lstm_classifier --model.hidden_dim=128`. Each config begins with what it is, what
 was measured, and the commands for both. This index is made of these comments by
-`python tests/support/config_index.py`.
+`python tests/support/config_index.py`. The datasets have cards in
+[docs/reference/datasets.md](../docs/reference/datasets.md).
 """
 ADDED = "These are added to another config: `rnn-lab fit -c demo -c bf16 -c csv`."
 

@@ -33,6 +33,7 @@ class WikiText2(LanguageModelingDataModule):
     Source: Merity et al. (2017), https://arxiv.org/abs/1609.07843; CC BY-SA 3.0.
     """
 
+    folder: ClassVar[str] = "wikitext2"
     default_tokenizer = TokenizerConfig("whitespace", lowercase=False)
     lines: ClassVar = {"train": 36_718, "valid": 3760, "test": 4358}
     files: ClassVar = {
@@ -50,7 +51,7 @@ class WikiText2(LanguageModelingDataModule):
         return ["WikiText2", file_sha256(self._path(split))]
 
     def _path(self, split: str) -> Path:
-        return locate("wikitext2", self.files[split], self.root)
+        return locate(self.folder, self.files[split], self.root)
 
     def _read(self, split: str) -> Iterator[str]:
         count = 0
@@ -73,6 +74,7 @@ class TinyShakespeare(LanguageModelingDataModule):
     Source: Karpathy (2015), https://github.com/karpathy/char-rnn; the text is in the public domain.
     """
 
+    folder: ClassVar[str] = "tinyshakespeare"
     default_tokenizer = TokenizerConfig("characters", lowercase=False)
     file: ClassVar = RemoteFile("input.txt", (f"{CHAR_RNN}input.txt",), size=1_115_394)
     parts: ClassVar = {"train": (0.0, 0.9), "valid": (0.9, 0.95), "test": (0.95, 1.0)}
@@ -87,4 +89,4 @@ class TinyShakespeare(LanguageModelingDataModule):
         return ["TinyShakespeare", file_sha256(self._path()), self.parts[split]]
 
     def _path(self) -> Path:
-        return locate("tinyshakespeare", self.file, self.root)
+        return locate(self.folder, self.file, self.root)

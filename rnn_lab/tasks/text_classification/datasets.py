@@ -90,10 +90,14 @@ class IMDB(BenchmarkTexts):
         ("https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",),
         "md5:7c2ac02c03563afcf9b574c7e56c153a",
     )
+    split_archives: ClassVar = {
+        "train": RemoteFile("aclImdb_train.tar.gz"),
+        "test": RemoteFile("aclImdb_test.tar.gz"),
+    }
 
     def paths(self, split: str) -> tuple[Path, ...]:
         """Return the archive of all splits or of this one."""
-        choices = ((self.archive,), (RemoteFile(f"aclImdb_{split}.tar.gz"),))
+        choices = ((self.archive,), (self.split_archives[split],))
         return locate_one_of(self.folder, choices, self.root)
 
     def records(self, split: str) -> Iterable[Record]:
@@ -234,14 +238,16 @@ class Names(BenchmarkTexts):
             *("Scottish", "Spanish", "Vietnamese"),
         )
     }
+    language_files: ClassVar = {
+        language: RemoteFile(f"{language}.txt", (f"{SPRO}{language}.txt",)) for language in labels
+    }
     counts: ClassVar = {"train": 20_050}
     test_fraction = 0.1
     default_tokenizer = TruncatingTokenizerConfig("characters", lowercase=False)
 
     def paths(self, split: str) -> tuple[Path, ...]:
         """Return the file of each language."""
-        files = (RemoteFile(f"{name}.txt", (f"{SPRO}{name}.txt",)) for name in self.labels)
-        return tuple(locate(self.folder, file, self.root) for file in files)
+        return tuple(locate(self.folder, file, self.root) for file in self.language_files.values())
 
     def records(self, split: str) -> Iterator[Record]:
         """Read the names; the file is the label."""

@@ -25,10 +25,11 @@ class Multi30k(PairDataModule):
     As in published results, text is lowercased and tokenized by the Moses rules, and 10,000
     subwords are learned from both languages of the training split. The test set is that of 2016.
 
-    Source: Elliott et al. (2016), https://doi.org/10.18653/v1/W16-3210, derived from Flickr30K,
-    for non-commercial research and education.
+    Source: Elliott et al. (2016), https://doi.org/10.18653/v1/W16-3210; no license stated for
+    the texts, whose images in Flickr30K are for non-commercial research and education.
     """
 
+    folder: ClassVar[str] = "multi30k"
     languages = ("en", "de")
     default_tokenizer = TranslationTokenizerConfig(
         "bpe", lowercase=True, max_vocab_size=10_000, moses=True, joint=True
@@ -51,7 +52,7 @@ class Multi30k(PairDataModule):
     def paths(self, split: str) -> list[Path]:
         """Return the files of sources and targets; missing ones are downloaded."""
         files = [self.file(split, str(language)) for language in self.direction]
-        return [locate("multi30k", file, self.root) for file in files]
+        return [locate(self.folder, file, self.root) for file in files]
 
     @classmethod
     def file(cls, split: str, language: str) -> RemoteFile:
@@ -84,6 +85,7 @@ class Tatoeba(PairDataModule):
     the copy of genimind/seq2seq; license CC BY 2.0.
     """
 
+    folder: ClassVar[str] = "tatoeba_fra_eng"
     languages = ("en", "fr")  # in the order of the columns
     default_tokenizer = TranslationTokenizerConfig(
         "words", lowercase=True, max_vocab_size=9996, moses=True, joint=False
@@ -109,7 +111,7 @@ class Tatoeba(PairDataModule):
     @property
     def path(self) -> Path:
         """Path of the archive, which is downloaded if it is missing."""
-        return locate("tatoeba_fra_eng", self.file, self.root)
+        return locate(self.folder, self.file, self.root)
 
     def _read(self) -> Iterator[Pair]:
         count = 0
