@@ -1,8 +1,20 @@
 """Base class of predictors of labels: answers as rows of a table and as lines."""
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
 
 from rnn_lab.core.predictor import Answer, RecordPredictor
+
+
+@runtime_checkable
+class Classifying(Protocol):
+    """a task with a `loss` and a method `probabilities`, as every classifier of this package."""
+
+    loss: Any
+
+    def probabilities(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Compute the probability of each class, `(batch, classes)`, from padded rows."""
 
 
 class LabelPredictor(RecordPredictor):
@@ -12,6 +24,7 @@ class LabelPredictor(RecordPredictor):
         labels: Names of the classes in the order of their ids.
     """
 
+    task_type = Classifying
     line = "label"
     labels: list[str]
 

@@ -25,12 +25,14 @@ class Predictor(ABC):
     """Run inference on raw input with a trained task, preprocessed as in training.
 
     Attributes:
+        task_type: Base class or runtime-checkable protocol of the tasks that it accepts.
         task: The trained task.
         batch_size: Maximum number of records per batch; None for as many as fit in a fixed number
             of steps.
         precision: Plugin for the precision of inference, see `use_precision`.
     """
 
+    task_type: ClassVar[type] = object
     task: Any
     batch_size: int | None = None
     precision: Precision = Precision()
