@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from rnn_lab.commands._parsing import DEBUG, value_of
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
-from rnn_lab.core.options import option_group
+from rnn_lab.core.options import check_named_arguments, option_group
 from rnn_lab.core.task import Task
 from rnn_lab.core.trusted_imports import check_plain_arguments
 from rnn_lab.errors import UserError
@@ -59,6 +59,7 @@ CLASSES_BY_OPTION: dict[str, Callable[[], dict[str, type]]] = {
 }
 
 
+LITERALS = ("none", "null", "true", "false")
 PLAIN = ("--model", "--data")  # options whose short names `rnn-lab list` shows
 
 
@@ -73,8 +74,8 @@ def check_names(options: list[list[str]]) -> None:
         if key not in CLASSES_BY_OPTION:
             continue
         name, names = value_of(option), CLASSES_BY_OPTION[key]()
-        plain = key in PLAIN or (name.isidentifier() and name[0].isupper())
-        if not plain or name in (*names, "None", "True", "False") or "." in name or "{" in name:
+        plain = key in PLAIN or name.isidentifier()
+        if not plain or name in names or name.lower() in LITERALS or "." in name or "{" in name:
             continue
         public = [each for each in names if not each.startswith("_")]
         near = difflib.get_close_matches(name, public, 3, 0.5)
@@ -101,6 +102,8 @@ def check_arguments(options: list[list[str]], named_class: Callable[[str], type 
         if cls is None:
             _check_no_help(key, keys)
             continue
+        if issubclass(cls, (Task, LabDataModule)):
+            check_named_arguments(cls)
         accepted = list(inspect.signature(cls).parameters)
         for option in keys:
             head, _, rest = option.partition(".")

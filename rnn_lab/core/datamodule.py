@@ -12,7 +12,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from rnn_lab.core.idle_threads import wait_for_idle_threads
-from rnn_lab.core.options import plain_options
+from rnn_lab.core.options import check_named_arguments, plain_options
 from rnn_lab.core.public_paths import public_path
 from rnn_lab.core.samplers import BucketBatchSampler
 from rnn_lab.errors import UserError
@@ -99,6 +99,7 @@ class LabDataModule(LightningDataModule, ABC):
 
     def __init__(self, batch_size: int = 64) -> None:
         super().__init__()
+        check_named_arguments(type(self))
         if batch_size < 1:
             raise UserError(f"batch_size must be at least 1, got {batch_size}")
         self.save_hyperparameters(logger=False)

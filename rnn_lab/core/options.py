@@ -1,5 +1,6 @@
 """Groups of options: small dataclasses that constructors take and checkpoints store as mappings."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
@@ -11,6 +12,20 @@ if TYPE_CHECKING:  # typeshed has no module at run time
     from _typeshed import DataclassInstance
 
 Options = TypeVar("Options", bound="DataclassInstance")
+
+
+def check_named_arguments(cls: type) -> None:
+    """Check that a constructor names its arguments, by which a checkpoint stores them.
+
+    Raises:
+        UserError: If it has an argument such as `*args` or `**kwargs`.
+    """
+    for parameter in inspect.signature(cls).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise UserError(
+                f"the constructor of {cls.__name__} has the argument {parameter}, but a checkpoint "
+                "can only store arguments by name: list all of them"
+            )
 
 
 def as_options(cls: type[Options], value: Options | Mapping[str, Any] | None) -> Options:

@@ -21,7 +21,7 @@ from rnn_lab.core.cpu import configure_cpu
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.epoch_meter import EpochMeter
 from rnn_lab.core.half_precision import keep_batches_in_float32
-from rnn_lab.core.options import plain_options
+from rnn_lab.core.options import check_named_arguments, plain_options
 from rnn_lab.core.public_paths import public_path
 from rnn_lab.errors import UserError
 
@@ -106,6 +106,7 @@ class Task(LightningModule, ABC):
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
+        check_named_arguments(type(self))
         self.save_hyperparameters(logger=False)
         self._optimizer: Callable[..., torch.optim.Optimizer] = optimizer or torch.optim.Adam
         self._scheduler = scheduler

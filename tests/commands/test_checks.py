@@ -47,6 +47,9 @@ def test_close_matches_are_suggested():
         check_names([["--data=IMBD"]])
     with pytest.raises(UserError, match="unknown --model=1234: `rnn-lab list` shows the names"):
         check_names([["--model=1234"]])
+    with pytest.raises(UserError, match=r"unknown --model\.optimizer=adm: did you mean Adam"):
+        check_names([["--model.optimizer=adm"]])
+    check_names([["--model.optimizer=null"], ["--data=None"]])
 
 
 def test_all_names_that_data_modules_link_are_collected():

@@ -206,3 +206,19 @@ def test_a_batch_whose_loss_is_nan_is_not_left_out_of_the_mean_loss(reviews, mon
     monkeypatch.setattr(LSTMClassifier, "step", diverging)
     (measured,) = trainer().test(model, reviews, verbose=False)
     assert np.isnan(measured["test/loss"])
+
+
+def test_a_constructor_that_does_not_name_its_arguments_is_refused():
+    class Forwarding(LSTMClassifier):
+        def __init__(self, *args, head_dim=4, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    with pytest.raises(UserError, match=r"of Forwarding has the argument \*args, but a checkpoint"):
+        Forwarding(10, embedding_dim=4, hidden_dim=4)
+
+    class Options(SyntheticReviews):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+
+    with pytest.raises(UserError, match=r"of Options has the argument \*\*kwargs, but a check"):
+        Options(train_size=8)
