@@ -79,7 +79,11 @@ def build_layer(
     """
     if name not in LAYERS:
         matches = difflib.get_close_matches(name, LAYERS, 3)
-        hint = f"did you mean {' or '.join(matches)}?" if matches else f"use {', '.join(LAYERS)}"
+        hint = (
+            f"did you mean {' or '.join(matches)}?"
+            if matches
+            else f"use {', '.join(LAYERS)}; a layer of your own needs an import of its module"
+        )
         raise ValueError(f"there is no recurrent layer {name}: {hint}")
     layer, options = LAYERS[name], options or {}
     if unknown := options.keys() - (known := layer_kwargs(name)).keys():

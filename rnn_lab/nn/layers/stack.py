@@ -145,6 +145,8 @@ class StackedRNN(nn.Module):
         ]
         for layer in layers:
             layer.zoneout = self.zoneout
+            if self.weight_drop:
+                _check_parameters(layer)
         self.layers: Any = nn.ModuleList(layers)
 
     def make_layer(self, index: int, input_size: int) -> UnidirectionalLayer:
@@ -349,3 +351,14 @@ def check_probabilities(**probabilities: float) -> None:
     for name, p in probabilities.items():
         if not 0 <= p < 1:
             raise ValueError(f"{name} must be at least 0 and below 1, got {p}")
+
+
+def _check_parameters(layer: UnidirectionalLayer) -> None:
+    """Check that weight drop finds the parameters that it applies to."""
+    parameters = [name.removeprefix("cell.") for name, _ in layer.named_parameters()]
+    for name in (each.removeprefix("cell.") for each in layer.weight_drop_params):
+        if name not in parameters:
+            raise ValueError(
+                f"weight drop applies to {name}, which is no parameter of this layer: set its "
+                f"weight_drop_params to some of {', '.join(parameters)}"
+            )

@@ -18,7 +18,7 @@ from torch import Tensor
 from rnn_lab.nn import LAYERS
 from rnn_lab.nn.dropout import variational_dropout
 from rnn_lab.nn.functional.state import as_tuple, map_state
-from rnn_lab.nn.layers import stack
+from rnn_lab.nn.layers import Cell, UnrolledRNN, stack
 
 every_option = pytest.mark.parametrize(
     "options", [{"zoneout": 0.3}, {"weight_drop": 0.4}, {"variational_dropout": True}], ids=str
@@ -169,3 +169,23 @@ def test_the_error_on_wrong_lengths_names_the_value(
 def test_a_bidirectional_layer_cannot_step(name: str) -> None:
     with pytest.raises(ValueError, match="bidirectional"):
         build(name, bidirectional=True).step(sequences()[:, 0])
+
+
+def test_weight_drop_of_a_parameter_that_a_cell_lacks_is_refused() -> None:
+    class InputCell(Cell):
+        def build(self) -> None:
+            self.gate = torch.nn.Linear(self.input_size, self.hidden_size)
+
+        def project(self, x: Tensor) -> Tensor:
+            return self.gate(x)
+
+        def update(self, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return (projected + state[0],)
+
+    class InputLayer(UnrolledRNN):
+        cell, year, cost = InputCell, 2024, "DH"
+
+    InputLayer(INPUT, HIDDEN)
+    reason = r"applies to weight_hh, .* weight_drop_params to some of gate\.weight, gate\.bias"
+    with pytest.raises(ValueError, match=reason):
+        InputLayer(INPUT, HIDDEN, weight_drop=0.1)
