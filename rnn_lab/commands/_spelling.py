@@ -9,7 +9,12 @@ from typing import Any, get_args, get_type_hints
 from rnn_lab.errors import UserError
 
 Options = list[list[str]]
-MOVED = {"--optimizer": "--model.optimizer", "--lr_scheduler": "--model.scheduler"}
+MOVED = {  # names that people know from other tools
+    "--optimizer": "--model.optimizer",
+    "--lr_scheduler": "--model.scheduler",
+    "--lr": "--model.optimizer.lr",
+    "--epochs": "--trainer.max_epochs",
+}
 
 
 def with_underscores(options: Options) -> Options:

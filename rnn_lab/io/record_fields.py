@@ -62,9 +62,7 @@ class RecordOptions:
         label = field.strip()
         if label or self.allow_unlabeled:
             return (label,) if label else ()
-        raise UserError(
-            f"{location}: the label is empty (--data.columns.skip_unlabeled=true skips such rows)"
-        )
+        raise UserError(_unlabeled(location))
 
 
 def record_of_json(line: str, location: str, options: RecordOptions) -> Record:
@@ -114,11 +112,17 @@ def _labels(entry: dict[Any, Any], location: str, options: RecordOptions) -> tup
     if options.allow_unlabeled and missing:
         return ()
     value = _value(entry, options.label_column, location, options)
+    if value is None:
+        raise UserError(_unlabeled(location))
     if isinstance(value, list):
         return tuple(_label(item, location).strip() for item in value)
     if options.allow_unlabeled and isinstance(value, float) and math.isnan(value):
         return ()
     return options.labels(_label(value, location), location)
+
+
+def _unlabeled(location: str) -> str:
+    return f"{location}: the label is empty (--data.columns.skip_unlabeled=true skips such rows)"
 
 
 def _label(value: Any, location: str) -> str:

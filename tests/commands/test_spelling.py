@@ -72,6 +72,8 @@ def test_flags_of_model_and_data_become_true(option, flag):
         ("--zzz", "`--help` shows the options"),
         ("--optimizer=Adam", "give --model.optimizer"),
         ("--lr_scheduler.gamma=1", "give --model.scheduler.gamma"),
+        ("--lr=0.1", "give --model.optimizer.lr"),
+        ("--epochs=3", "give --trainer.max_epochs"),
     ],
 )
 def test_an_unknown_option_is_refused_with_what_is_meant(option, hint):

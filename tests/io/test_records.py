@@ -288,7 +288,10 @@ def test_a_long_field_is_read_but_one_above_the_limit_is_refused(
         ('{"text": "x"}', "line 2 has no key 'label'; it has: text"),
         ('{"text": null, "label": 1}', "line 2: 'text' is None, expected a string"),
         ('{"text": "\\ud800", "label": 1}', "line 2: 'text' contains an unpaired surrogate"),
-        ('{"text": "x", "label": null}', "line 2: label None, expected a string or an integer"),
+        (
+            '{"text": "x", "label": null}',
+            "line 2: the label is empty (--data.columns.skip_unlabeled",
+        ),
         ('{"text": "x", "label": [0.5]}', "line 2: label 0.5, expected a string or an integer"),
         ('{"text": "x", "label": ""}', "line 2: the label is empty"),
     ],
