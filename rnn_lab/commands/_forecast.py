@@ -49,7 +49,7 @@ def forecast(args: Namespace, devices: Sequence[str], path: Path | None) -> None
             "--format, or the extension of --output"
         )
     with nullcontext() if args.input == "-" else waiting(f"reading {args.input}"):
-        frame = _read(args.input, args.separator)
+        frame = _read(args.input, args.separator, args.input_format)
     with waiting("forecasting"):
         table = _forecast(args, devices, frame)
     if path is None:
@@ -87,13 +87,15 @@ def _work(args: Namespace, device: str, frame: "pd.DataFrame") -> "pd.DataFrame"
     return predictor.predict(frame, args.intervals, source=args.input)
 
 
-def _read(input: str, separator: str | None) -> "pd.DataFrame":
+def _read(input: str, separator: str | None, format: str | None) -> "pd.DataFrame":
     import pandas as pd
 
     if input == "-":
-        chunks = read_delimited(sys.stdin.buffer, "standard input", separator=separator)
+        opened, source = sys.stdin.buffer, "standard input"
+        chunks = read_delimited(opened, source, separator=separator, format=format or "csv")
     else:
-        chunks = read_frames(Path(input), separator=separator)
+        hint = "set --input-format=csv, tsv or parquet"
+        chunks = read_frames(Path(input), separator=separator, format=format, format_hint=hint)
     return pd.concat([chunk.frame for chunk in chunks], ignore_index=True)
 
 

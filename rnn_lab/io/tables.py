@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 30  # of the text of a chunk
 MAX_COLUMNS = 100_000
 DOTTED_DATE = re.compile(r"\s*\d{1,2}\.\d{1,2}\.\d")
-SEPARATORS = {".csv": None, ".txt": None, ".tsv": "\t"}  # by suffix; None: inferred
+SEPARATORS = {"csv": None, "tsv": "\t", "txt": None}  # by format; None: inferred
+FORMATS = (*SEPARATORS, "parquet")
 
 
 class Chunk(NamedTuple):
@@ -44,36 +45,58 @@ class Chunk(NamedTuple):
 
 
 def read_frames(
-    path: Path, names: list[str] | None = None, separator: str | None = None
+    path: Path,
+    names: list[str] | None = None,
+    separator: str | None = None,
+    format: str | None = None,
+    format_hint: str = "",
 ) -> Generator[Chunk, None, None]:
     """Read a table chunk by chunk, in bounded memory.
 
     The decimal mark of a table with another separator than a comma may be a comma.
 
     Args:
-        path: File ending in `.csv`, `.tsv`, `.txt` (optionally with `.gz`) or `.parquet`.
+        path: File ending in `.csv`, `.tsv`, `.txt` (optionally with `.gz`) or `.parquet`, unless
+            `format` is given.
         names: Column names, if the first row does not contain them; fields are separated by commas.
-        separator: Separator of the fields; None: a tab in `.tsv`, else inferred from the first row.
+        separator: Separator of the fields; None: a tab in `tsv`, else inferred from the first row.
+        format: `csv`, `tsv`, `txt` or `parquet`; None infers it from the name.
+        format_hint: What to set if the format cannot be inferred, for the error message.
 
     Raises:
-        UserError: If the file is missing, damaged, empty, not UTF-8, or not a table of that format.
+        UserError: If the file is missing, damaged, empty, not UTF-8, or not a table of that format;
+            if the format is unknown, or cannot be inferred.
     """
-    suffix = Path(str(path).removesuffix(".gz")).suffix.lower()
-    if suffix != ".parquet" and suffix not in SEPARATORS:
-        raise UserError(f"cannot infer the format of {path}: expected .csv, .tsv or .parquet")
+    format = _check_format(format) if format else _infer_format(path, format_hint)
     if not path.is_file():
         raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
-    if separator is None and suffix != ".parquet":
-        separator = "," if names else SEPARATORS[suffix]
-    if suffix == ".parquet":
+    if format == "parquet":
         yield from _chunks(_parquet(path), str(path))
         return
     with open_bytes(path) as file:
-        yield from read_delimited(file, str(path), names, separator)
+        yield from read_delimited(file, str(path), names, separator, format)
+
+
+def _check_format(format: str) -> str:
+    if format not in FORMATS:
+        raise UserError(f"format {format!r} is unknown: give one of {', '.join(FORMATS)}")
+    return format
+
+
+def _infer_format(path: Path, hint: str) -> str:
+    format = Path(str(path).removesuffix(".gz")).suffix.lower().removeprefix(".")
+    if format not in FORMATS:
+        hint = hint and f", or {hint}"
+        raise UserError(f"cannot infer the format of {path}: expected .csv, .tsv or .parquet{hint}")
+    return format
 
 
 def read_delimited(
-    opened: BinaryIO, source: str, names: list[str] | None = None, separator: str | None = None
+    opened: BinaryIO,
+    source: str,
+    names: list[str] | None = None,
+    separator: str | None = None,
+    format: str = "csv",
 ) -> Iterator[Chunk]:
     """Read an open table of separated fields, such as standard input, see `read_frames`.
 
@@ -81,8 +104,16 @@ def read_delimited(
         opened: The table, encoded in UTF-8.
         source: Name of the table in error messages.
         names: Column names, if the first row does not contain them.
-        separator: Separator of the fields; None infers it from the first row.
+        separator: Separator of the fields; None: a tab in `tsv`, else inferred from the first row.
+        format: `csv`, `tsv` or `txt`.
+
+    Raises:
+        UserError: If the format is not one of these; while reading, if the table is damaged.
     """
+    if _check_format(format) == "parquet":
+        raise UserError(f"Parquet cannot be read from {source}: give a file")
+    if separator is None:
+        separator = "," if names else SEPARATORS[format]
     yield from _chunks(_delimited(opened, source, separator, names), source)
 
 

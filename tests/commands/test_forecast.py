@@ -97,6 +97,44 @@ def test_the_output_format_follows_the_file_extension(checkpoint, tmp_path, endi
     assert pd.to_datetime(result["date"]).dt.tz_localize(None).tolist() == expected["date"].tolist()
 
 
+@pytest.mark.parametrize("format", ["csv", "tsv", "txt", "parquet"])
+def test_the_input_format_is_that_of_the_option(checkpoint, tmp_path, capsys, monkeypatch, format):
+    frame().to_csv(tmp_path / "new.csv", index=False)
+    other = tmp_path / "new.dat"
+    if format == "parquet":
+        frame().to_parquet(other)
+    else:
+        frame().to_csv(other, index=False, sep="\t" if format == "tsv" else ";")
+    ask = ["predict", "--ckpt_path", checkpoint, "--input"]
+    assert main([*ask, str(tmp_path / "new.csv")]) == 0
+    shown = capsys.readouterr().out
+    assert main([*ask, str(other), f"--input-format={format}"]) == 0
+    assert capsys.readouterr().out == shown
+    write_to_stdin(monkeypatch, other.read_bytes())
+    refused = format == "parquet"
+    assert main([*ask, "-", f"--input-format={format}"]) == refused
+    result = capsys.readouterr()
+    assert (result.out, "Parquet cannot be read from standard input" in result.err) == (
+        "" if refused else shown,
+        refused,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("new.dat", [], "expected .csv, .tsv or .parquet, or set --input-format=csv, tsv or par"),
+        ("new.csv", ["--input-format=ts"], "format 'ts' is unknown: give one of csv, tsv, txt, pa"),
+        ("-", ["--input-format=ts"], "format 'ts' is unknown: give one of csv, tsv, txt, parquet"),
+    ],
+    ids=["not-inferred", "unknown", "unknown-of-standard-input"],
+)
+def test_an_unknown_input_format_is_refused(checkpoint, tmp_path, capsys, name, options, message):
+    path = name if name == "-" else tmp_path / name
+    line = error_line(capsys, "predict", "--ckpt_path", checkpoint, "--input", path, *options)
+    assert message in line
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
