@@ -10,6 +10,7 @@ import numpy as np
 from rnn_lab.errors import UserError
 from rnn_lab.io.tables import Chunk, read_number_columns, read_numbers, read_strings
 from rnn_lab.tasks.forecasting.panel.frequency import calendar_features
+from rnn_lab.tasks.forecasting.panel.missing import MissingValues
 from rnn_lab.tasks.forecasting.panel.panel import Panel, PanelConfig
 from rnn_lab.tasks.forecasting.panel.scanner import PanelScanner, RowReader, SortedRows
 
@@ -104,6 +105,8 @@ class PanelBuilder:
         start = len(self.targets) + len(covariates)
         self.calendar = slice(start, start + len(config.calendar))
         columns = self.calendar.stop + len(config.past_covariates)
+        self.optional = np.r_[: len(self.targets), self.calendar.stop : columns]  # may be missing
+        self.missing = MissingValues(len(self.lengths), len(self.targets))
         self.values = self._allocate_values((int(self.offsets[-1]), columns))
 
     def _allocate_values(self, shape: tuple[int, int]) -> np.ndarray:
@@ -127,7 +130,9 @@ class PanelBuilder:
         values[:, : self.calendar.start] = np.concatenate(list(self._columns(chunk)), 1)
         for column, name in enumerate(self.config.past_covariates, self.calendar.stop):
             values[:, column] = read_numbers(chunk, name)
-        self.values[self.offsets[rows.codes] + index] = values[rows.order]
+        values = values[rows.order]
+        self.missing.add(rows.codes, index, np.isnan(values[:, self.optional]))
+        self.values[self.offsets[rows.codes] + index] = values
 
     def _columns(self, chunk: Chunk) -> Iterator[np.ndarray]:
         """Yield targets and future covariates without the calendar, `(rows, columns)` each."""
@@ -157,7 +162,7 @@ class PanelBuilder:
 
     def panel(self) -> Panel:
         """Return the finished panel."""
-        notices = [*self.scanner.notices, *self._gap_notices()]
+        notices = [*self.scanner.notices, *self._gap_notices(), *self._missing_notices()]
         self._write_calendar()
         panel = Panel(
             config=self.config,
@@ -180,9 +185,8 @@ class PanelBuilder:
     def _gap_notices(self) -> Iterator[str]:
         if self.first_gap is None:
             return
-        scanner, series = self.scanner, self.first_with_gaps
-        time = self.frequency.to_timestamp(scanner.start_times[series], np.int64(self.first_gap))
-        first = f"{scanner.format_time(int(time))}{scanner.of_series(series)}"
+        scanner = self.scanner
+        first = self._row_name(self.first_with_gaps, self.first_gap)
         if self.config.future_covariates:
             columns = ", ".join(self.config.future_covariates)
             raise UserError(
@@ -190,6 +194,22 @@ class PanelBuilder:
                 "be missing"
             )
         yield f"{int(self.gaps.sum())} rows are missing, the first is {first}"
+
+    def _missing_notices(self) -> Iterator[str]:
+        if self.missing.count == 0:
+            return
+        series, row = self.missing.first()
+        values = self.values[self.offsets[series] + row, self.optional]
+        names = [*self.targets, *self.config.past_covariates]
+        column = names[int(np.isnan(values).argmax())]
+        first = f"{column!r} at {self._row_name(series, row)}"
+        yield f"{self.missing.count} values are missing, the first is {first}"
+
+    def _row_name(self, series: int, row: int) -> str:
+        """Return the time of a row, and its series if there are several."""
+        scanner = self.scanner
+        time = self.frequency.to_timestamp(scanner.start_times[series], np.int64(row))
+        return f"{scanner.format_time(int(time))}{scanner.of_series(series)}"
 
     def _write_calendar(self) -> None:
         names, starts = self.config.calendar, self.scanner.start_times

@@ -67,12 +67,24 @@ def test_times_with_a_time_zone_are_converted_to_utc() -> None:
     assert panel.times(0, 0, 1)[0] == np.datetime64("2024-03-30T23:00")
 
 
-def test_missing_rows_and_values_are_nan_and_missing_rows_are_reported() -> None:
+def test_missing_rows_and_values_are_nan_and_reported() -> None:
     frame = wide(8).drop(index=[3, 4])
     frame.loc[6, "a"] = np.nan
     panel = panel_of(frame, **WIDE)
     assert np.isnan(panel.values).nonzero()[0].tolist() == [3, 3, 4, 4, 6]
-    assert panel.notices == ["2 rows are missing, the first is 2024-01-01 03:00:00"]
+    assert panel.notices == [
+        "2 rows are missing, the first is 2024-01-01 03:00:00",
+        "1 values are missing, the first is 'a' at 2024-01-01 06:00:00",
+    ]
+
+
+def test_missing_values_after_the_last_target_are_not_reported() -> None:
+    frame = long(x=5, y=4).assign(price=1.0, level=[1, np.nan, 3, np.nan, np.nan, 1, 2, 3, 4])
+    frame.loc[[3, 4, 6], "y"] = np.nan
+    options = {"future_covariates": ["price"], "past_covariates": ["level"], "calendar": ["day"]}
+    assert panel_of(frame, **LONG, **options).notices == [
+        "2 values are missing, the first is 'level' at 2024-01-02 00:00:00 of 'x'"
+    ]
 
 
 def test_columns_are_ordered_by_targets_future_covariates_calendar_past_covariates() -> None:
