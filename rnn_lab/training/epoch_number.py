@@ -36,10 +36,10 @@ class EpochNumber(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
-            pl_module.log("epoch", _number(trainer), reduce_fx="max")
+            pl_module.log("epoch", _number(trainer), reduce_fx="max", sync_dist=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        pl_module.log("epoch", _number(trainer), reduce_fx="max")
+        pl_module.log("epoch", _number(trainer), reduce_fx="max", sync_dist=True)
 
 
 def _number(trainer: Trainer) -> torch.Tensor:
