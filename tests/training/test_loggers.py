@@ -112,6 +112,8 @@ def test_a_custom_folder_is_not_changed():
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*er/*.yaml")), ids=lambda path: path.stem)
 def test_a_profile_documents_its_option_and_sets_only_the_trainer(path):
     text = path.read_text()
-    assert text.startswith("# ")
-    assert f"add -c {path.stem}" in text.splitlines()[0]
+    what, run = text.splitlines()[:2]
+    assert what.startswith("# ")
+    assert run.startswith("# Run: ")
+    assert f"-c {path.stem}" in run
     assert list(yaml.safe_load(text)) == ["trainer"]
