@@ -29,8 +29,8 @@ ALLOWED = {  # modules of rnn_lab that each part may import, besides itself and 
 }
 CORE = {
     "__init__", "checkpoint", "checkpoint_pickle", "cpu", "datamodule", "epoch_meter", "generated",
-    "half_precision", "idle_threads", "loading", "options", "predictor", "public_paths", "samplers",
-    "task", "trusted_imports",
+    "half_precision", "loading", "options", "predictor", "public_paths", "samplers",
+    "task", "trusted_imports", "worker_processes",
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -4,6 +4,7 @@ import inspect
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
@@ -11,10 +12,10 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from rnn_lab.core.idle_threads import wait_for_idle_threads
 from rnn_lab.core.options import check_named_arguments, plain_options
 from rnn_lab.core.public_paths import public_path
 from rnn_lab.core.samplers import BucketBatchSampler
+from rnn_lab.core.worker_processes import initialize_worker, wait_for_idle_threads
 from rnn_lab.errors import UserError
 
 
@@ -53,14 +54,24 @@ class ResumableLoader(DataLoader[Any]):
         self.bucket_sampler.start = self.num_batches_served = num_batches
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch declares its own iterator class
-        if self.num_workers:
+        self.num_batches_served = self.bucket_sampler.start
+        for batch in self._start():
+            self.num_batches_served += 1
+            yield batch
+
+    def _start(self) -> Iterator[Any]:
+        """Start the workers, if there are any, and return the batches."""
+        if not self.num_workers:
+            return super().__iter__()
+        own = self.worker_init_fn
+        self.worker_init_fn = partial(initialize_worker, parent=os.getpid(), function=own)
+        try:
             # Python 3.11 deadlocks in a worker that is forked while a thread that was not started
             # by Python, such as one of Gloo's, is acquiring the GIL.
             wait_for_idle_threads()
-        self.num_batches_served = self.bucket_sampler.start
-        for batch in super().__iter__():
-            self.num_batches_served += 1
-            yield batch
+            return super().__iter__()
+        finally:
+            self.worker_init_fn = own
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing, as the data module stores the position; Lightning requires the method."""

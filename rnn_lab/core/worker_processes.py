@@ -1,7 +1,9 @@
-"""Wait for the other threads of this process, before it forks."""
+"""Start and end of the worker processes of data loaders."""
 
+import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 GRACE_SECONDS = 0.05  # for threads of a finished collective operation to wake up
@@ -31,3 +33,22 @@ def _any_other_runs() -> bool:
         if state == "R" and int(stat.parent.name) != own:
             return True
     return False
+
+
+def initialize_worker(
+    worker_id: int, *, parent: int, function: Callable[[int], None] | None
+) -> None:
+    """Call a loader's own `worker_init_fn`, then exit if the parent has ended.
+
+    A worker of torch notices the end of its parent only if that comes later; otherwise it would
+    wait for it forever.
+
+    Args:
+        worker_id: Number of the worker.
+        parent: Process id of the process that iterates over the loader.
+        function: The loader's own `worker_init_fn`.
+    """
+    if function is not None:
+        function(worker_id)
+    if os.getppid() != parent:
+        os._exit(1)
