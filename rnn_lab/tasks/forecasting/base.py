@@ -364,7 +364,8 @@ def _build_output(name: str, options: OutputOptions, normalization: str) -> Outp
         )
     if name == "negative_binomial" and normalization not in ("none", "mean"):
         raise UserError(
-            "output=negative_binomial does not support shifted windows: choose "
-            f"encoder.normalization=mean or none, got {normalization}"
+            "output=negative_binomial does not support shifted windows or scaled counts: set "
+            f"--model.encoder.normalization=mean or none, got {normalization}, and "
+            "--data.scaling=none"
         )
     return output
