@@ -5,7 +5,9 @@ Examples:
 """
 
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -137,7 +139,39 @@ def _validate(args: Namespace) -> Namespace:
         raise UserError("each GPU has one process: remove --tasks-per-node")
     if args.at_once and not args.array:
         raise UserError("--at-once requires an array: give --array=FILE")
+    if args.time is not None and (limit := seconds_of(args.time)) <= args.signal_before:
+        raise UserError(
+            f"--time={args.time} are {limit:.0f} s, but training ends {args.signal_before} s "
+            "before the limit: raise --time or lower --signal-before"
+        )
     return args
+
+
+def seconds_of(limit: str) -> float:
+    """Convert a wall-time limit of sbatch to seconds.
+
+    Args:
+        limit: `MINUTES`, `MINUTES:SECONDS`, `HOURS:MINUTES:SECONDS` or one of these with days:
+            `DAYS-HOURS`, `DAYS-HOURS:MINUTES`, `DAYS-HOURS:MINUTES:SECONDS`; or `UNLIMITED`.
+
+    Raises:
+        UserError: If the format is another one.
+
+    Example:
+        >>> [seconds_of(limit) for limit in ("90", "1:30", "12:00:00", "1-6")]
+        [5400, 90, 43200, 108000]
+    """
+    if limit.upper() in ("UNLIMITED", "INFINITE"):
+        return math.inf
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", limit)
+    if match is None:
+        raise UserError(f"--time={limit} is no time limit such as 90 (minutes) or 12:00:00")
+    days, *rest = match.groups()
+    parts = [int(part) for part in rest if part is not None]
+    if days is None and len(parts) < 3:
+        parts.insert(0, 0)  # hours
+    hours, minutes, seconds = [*parts, 0, 0][:3]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def _check_syntax(script: str) -> None:

@@ -333,6 +333,8 @@ def test_job_names_that_disable_slurm_are_avoided(script):
         ([*REVIEWS, "--nodes"], "--nodes"),
         ([*REVIEWS, "--gpus-per-node=2", "--tasks-per-node=1"], "remove --tasks-per-node"),
         ([*REVIEWS, "--at-once=2"], "give --array=FILE"),
+        ([*REVIEWS, "--time=1:00"], "--time=1:00 are 60 s, but training ends 120 s before"),
+        ([*REVIEWS, "--time=soon"], "--time=soon is no time limit such as 90 (minutes)"),
         ([*REVIEWS, "--gpus-per-node=2", "--trainer.devices=4"], "--trainer.devices=4 contradicts"),
         ([*REVIEWS, "--nodes=2", "--trainer.num_nodes", "1"], "remove it"),
         ([*REVIEWS, "--trainer.accelerator=gpu"], "--trainer.accelerator=gpu contradicts"),
