@@ -1,5 +1,6 @@
 """The number of an epoch, counted from 1 in everything that a run shows and writes."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -24,6 +25,13 @@ class EpochNumber(Callback):
     def __init__(self) -> None:
         self._logged = 0  # last number that was logged in a step
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Silence Lightning's advice to reduce the number over processes, which all have the same.
+
+        Lightning would reduce it when a metric is read, which some callbacks do in one process.
+        """
+        warnings.filterwarnings("ignore", r"It is recommended to use `self\.log\('epoch'")
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._logged = 0
 
@@ -36,10 +44,10 @@ class EpochNumber(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
-            pl_module.log("epoch", _number(trainer), reduce_fx="max", sync_dist=True)
+            pl_module.log("epoch", _number(trainer), reduce_fx="max")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        pl_module.log("epoch", _number(trainer), reduce_fx="max", sync_dist=True)
+        pl_module.log("epoch", _number(trainer), reduce_fx="max")
 
 
 def _number(trainer: Trainer) -> torch.Tensor:
