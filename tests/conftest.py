@@ -3,13 +3,14 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
 from tiny import TinyData, TinyTask
 
-from rnn_lab.training import CSVMetricsLogger, configure_loggers
+from rnn_lab.training import CSVMetricsLogger, OfflineWandbLogger, configure_loggers
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +61,17 @@ def make_trainer(tmp_path: Path):
         return trainer
 
     return make
+
+
+@pytest.fixture
+def logged_tables(monkeypatch: pytest.MonkeyPatch) -> tuple[OfflineWandbLogger, list[Any]]:
+    """A logger of W&B that sends nothing, and the tables that it is given: key, columns, rows."""
+    tables: list[Any] = []
+    for name in ("log_metrics", "log_graph", "log_hyperparams"):
+        monkeypatch.setattr(OfflineWandbLogger, name, lambda *args, **options: None)
+    monkeypatch.setattr(
+        OfflineWandbLogger,
+        "log_table",
+        lambda self, key, columns, data: tables.append((key, columns, data)),
+    )
+    return OfflineWandbLogger(mode="disabled"), tables

@@ -14,6 +14,7 @@ from rnn_lab.nn.seq2seq.search import sample_decode
 from rnn_lab.special_tokens import UNK_ID
 from rnn_lab.tasks.language_modeling.generation import PromptDecoder
 from rnn_lab.tasks.language_modeling.tokenizer import LINE_END, LMTokenizer
+from rnn_lab.training.epoch_number import epoch_number
 from rnn_lab.training.reports import get_datamodule, log_table, report_path, should_write
 
 
@@ -45,7 +46,7 @@ class GenerationReport(Callback):
         if not (fits and should_write(trainer) and isinstance(tokenizer, LMTokenizer)):
             return
         texts = self._generate(pl_module, tokenizer)
-        table = [[trainer.current_epoch, *pair] for pair in enumerate(texts, 1)]
+        table = [[epoch_number(trainer), *pair] for pair in enumerate(texts, 1)]
         with atomic_write(report_path(trainer, "generated.csv")) as file:
             csv.writer(file).writerows([self.COLUMNS, *table])
         log_table(trainer, "val/generated", self.COLUMNS, table)

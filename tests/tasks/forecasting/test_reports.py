@@ -18,7 +18,6 @@ from rnn_lab.models import (
 from rnn_lab.tasks.forecasting.metrics import ForecastErrors
 from rnn_lab.tasks.forecasting.options import OutputOptions
 from rnn_lab.tasks.forecasting.reports import EDGES, ForecastReport
-from rnn_lab.training import OfflineWandbLogger
 
 HORIZON, CHANNELS = 4, 2
 
@@ -224,16 +223,8 @@ def test_two_processes_count_every_window_once(make_trainer, no_plots):
         assert two["by_step"][name] == pytest.approx(steps, rel=1e-5)
 
 
-def test_forecasts_are_logged_to_wandb_as_a_table(make_trainer, no_plots, monkeypatch):
-    tables = []
-    for name in ("log_metrics", "log_graph", "log_hyperparams"):
-        monkeypatch.setattr(OfflineWandbLogger, name, lambda *args, **options: None)
-    monkeypatch.setattr(
-        OfflineWandbLogger,
-        "log_table",
-        lambda self, key, columns, data: tables.append((key, columns, data)),
-    )
-    logger = OfflineWandbLogger(mode="disabled")
+def test_forecasts_are_logged_to_wandb_as_a_table(make_trainer, no_plots, logged_tables):
+    logger, tables = logged_tables
     make_trainer(callbacks=ForecastReport(panels=2), logger=logger).test(
         LastValueForecaster(**SIZES), series(), verbose=False
     )
