@@ -37,7 +37,7 @@ def commented(text: str) -> str:
 
 
 def _beside(line: str, comment: str, column: int) -> str:
-    """Return a line with a comment beside it, or below it if it is long."""
+    """Return a line followed by a comment, or by one on the next line if it is long."""
     shown = comment[:1].upper() + comment[1:]
     comments = [f"# {each}" for each in textwrap.wrap(shown, WIDTH - column - 2)]
     if comments and len(line) + 2 <= column:

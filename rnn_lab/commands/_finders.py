@@ -130,7 +130,7 @@ def _record_lr(config: Any, finder: LearningRateFinder, model: LightningModule) 
     search = finder.optimal_lr
     lr = search.suggestion() if search else None
     if search is None or lr is None:
-        log.warning("LearningRateFinder found no learning rate: that of the optimizer is kept")
+        log.warning("LearningRateFinder found no learning rate: the rate of the optimizer is used")
         return
     unused = "" if finder._update_attr else ", which is not used (update_attr=false)"
     log.info("LearningRateFinder: learning rate %.3g%s", lr, unused)

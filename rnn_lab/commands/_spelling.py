@@ -47,7 +47,7 @@ def as_declared(options: Options, actions: Mapping[str, Action]) -> Options:
 def check_aliases(options: Options, actions: Mapping[str, Action]) -> None:
     """Check that an option with two long names is not given by both.
 
-    The short name of `--config`, `-c`, may stand beside it: all configs are read.
+    The short name of `--config`, `-c`, can be given together with it: all configs are read.
 
     Raises:
         UserError: If it is.
