@@ -73,7 +73,7 @@ class OfflineWandbLogger(WandbLogger):
             settings={"init_timeout": INIT_TIMEOUT},
         )
         self._wandb_init.pop("anonymous")  # deprecated: warns even if it is None
-        self._wandb_init["dir"] = self._save_dir = save_dir
+        self._save_dir = save_dir
         self._watch, self._alert = watch, alert
 
     def set_run_dir(self, folder: str, job_type: str | None = None) -> None:
@@ -81,7 +81,7 @@ class OfflineWandbLogger(WandbLogger):
 
         Existing values are not replaced.
         """
-        self._wandb_init["dir"] = self._save_dir = self._save_dir or folder
+        self._save_dir = self._save_dir or folder
         defaults = {
             "name": ("WANDB_NAME", Path(folder).name),
             "group": ("WANDB_RUN_GROUP", Path(folder).parent.name),
@@ -103,12 +103,15 @@ class OfflineWandbLogger(WandbLogger):
     def _start_run(self) -> None:
         import wandb
 
-        Path(self._save_dir or ".").mkdir(parents=True, exist_ok=True)
+        # Absolute: a wandb service that another process has started has its own working directory.
+        directory = Path(self._save_dir or ".").absolute()
+        directory.mkdir(parents=True, exist_ok=True)
+        self._wandb_init["dir"] = str(directory)
         if wandb.run is not None and wandb.run is OfflineWandbLogger._latest:
             wandb.finish()  # of an earlier logger; a run that the user started is used
         if self._wandb_init["mode"] in ("auto", "online"):
             self._wandb_init["mode"] = _resolve_mode(self._wandb_init["mode"])
-        id_file = Path(self._save_dir or ".", "wandb", "id")
+        id_file = directory / "wandb" / "id"
         if self._wandb_init["mode"] == "online" and not self._id and id_file.exists():
             self._wandb_init["id"] = id_file.read_text().strip()
         try:

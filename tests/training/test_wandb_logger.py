@@ -115,6 +115,27 @@ def test_a_run_is_offline_if_the_server_cannot_be_reached(tmp_path):
     assert done.stderr.count("this run stays offline") == 1
 
 
+SERVICE = """
+import os, subprocess, sys
+from wandb.sdk import wandb_setup
+wandb_setup.singleton().ensure_service()  # the commands that this process starts share its service
+os.chdir("b")
+code = "from rnn_lab.training import OfflineWandbLogger as W; "
+code += "w = W(mode='offline', save_dir='run'); w.experiment.log({'a': 1}); w.experiment.finish()"
+subprocess.run([sys.executable, "-c", code], check=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_with_a_relative_folder_is_recorded_by_the_service_of_another_process(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("b").mkdir()
+    subprocess.run([sys.executable, "-c", SERVICE], check=True, capture_output=True)
+    assert len(list(Path("b/run/wandb").glob("offline-run-*/*.wandb"))) == 1
+
+
 class FakeRun:
     """The part of a wandb run that these tests use; `calls` records its calls."""
 
