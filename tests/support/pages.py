@@ -4,6 +4,9 @@ A comment on the line before a fenced block says how the block is run:
 
     <!-- run: elsewhere, REASON -->  it is not run by the tests of pages
     <!-- run: with OPTIONS -->       options for `fit` in this block, instead of `SMALL`
+    <!-- step: with OPTIONS -->      it is a step of a path, whose blocks are run in one shell by a
+                                     test of their own; options for `fit` or `make` in this block
+    <!-- step: as shown -->          the same, without options
     <!-- file: NAME -->              the block is written to a file of this name
 
 Without a comment, blocks in `bash` and `python` are run, and all others are shown only.
@@ -20,8 +23,8 @@ import numpy as np
 REPOSITORY = Path(__file__).parents[2]
 GENERATED = {"_build", "_generated", "notebooks"}  # folders below docs that git ignores
 BLOCK = re.compile(
-    r"^(?:<!-- (?P<mark>run|file): (?P<note>.+?) -->\n)?^(?P<fence>`{3,})(?P<kind>[^\s`]*)[^\n`]*\n"
-    r"(?P<body>.*?)^(?P=fence)$",
+    r"^(?:<!-- (?P<mark>run|step|file): (?P<note>.+?) -->\n)?"
+    r"^(?P<fence>`{3,})(?P<kind>[^\s`]*)[^\n`]*\n(?P<body>.*?)^(?P=fence)$",
     re.M | re.S,
 )
 SMALL = [
@@ -41,12 +44,15 @@ class Block(NamedTuple):
 
     @property
     def runs(self) -> bool:
-        return self.kind in ("bash", "python") and not self.note.startswith("elsewhere, ")
+        elsewhere = self.mark == "step" or self.note.startswith("elsewhere, ")
+        return self.kind in ("bash", "python") and not elsewhere
 
     @property
     def options(self) -> list[str]:
-        """Options that make the `fit` commands of this block small."""
-        return self.note.removeprefix("with ").split() if self.mark == "run" else SMALL
+        """Options that make the commands of this block small."""
+        if self.mark in ("run", "step"):
+            return self.note.removeprefix("with ").removeprefix("as shown").split()
+        return SMALL
 
     @property
     def lines(self) -> list[str]:
@@ -72,6 +78,15 @@ def read_page(name: str) -> str:
 def blocks(name: str) -> list[Block]:
     matches = BLOCK.finditer(read_page(name))
     return [Block(*(match[g] or "" for g in ("kind", "body", "mark", "note"))) for match in matches]
+
+
+def steps(name: str) -> Iterator[tuple[str, Block]]:
+    """Yield the blocks of a page that are steps of a path, each with the heading above it."""
+    text = read_page(name)
+    for match in BLOCK.finditer(text):
+        if match["mark"] == "step":
+            heading = re.findall(r"^#+ (.+)$", text[: match.start()], re.M)[-1]
+            yield heading, Block(match["kind"], match["body"], match["mark"], match["note"])
 
 
 @cache
