@@ -12,10 +12,10 @@ from pathlib import Path
 
 import rnn_lab
 from rnn_lab.commands._help import ALL, greeting, short_help, usage
+from rnn_lab.commands._loading import loading
 from rnn_lab.commands._parsing import DEBUG, print_error
 from rnn_lab.commands._training import process_rank
 from rnn_lab.errors import ProcessError, UserError
-from rnn_lab.io.waiting import waiting
 
 COMMANDS = Path(__file__).parent / "commands"  # one file each; private modules start with _
 
@@ -103,7 +103,7 @@ def _run(command: list[str], options: list[str]) -> int:
             print(text)
             return 0
         options = ["--help" if option == ALL else option for option in options]
-        with waiting(f"loading {name}"):
+        with loading(f"loading {name}"):
             module = import_module(f"rnn_lab.commands.{name}")
         if "torch" in sys.modules:  # else the command computes nothing, or configures it itself
             rnn_lab.configure_cpu()

@@ -59,6 +59,23 @@ CLASSES_BY_OPTION: dict[str, Callable[[], dict[str, type]]] = {
 }
 
 
+def class_of(
+    options: list[list[str]], named_class: Callable[[str], type | None]
+) -> Callable[[str], type | None]:
+    """Return a function from `model` or `data` to its class, if it is known.
+
+    Args:
+        options: Options of the command line with their values, which may have a short name.
+        named_class: Returns the class that is given by a class path, a config or a checkpoint.
+    """
+    keys = [option[0].partition("=")[0] for option in options]
+    pairs = zip(keys, options, strict=True)
+    named = {key: value_of(option) for key, option in pairs if key in CLASSES_BY_OPTION}
+    return lambda key: (
+        CLASSES_BY_OPTION[f"--{key}"]().get(named.get(f"--{key}", "")) or named_class(key)
+    )
+
+
 LITERALS = ("none", "null", "true", "false")
 PLAIN = ("--model", "--data")  # options whose short names `rnn-lab list` shows
 
@@ -89,7 +106,7 @@ def check_arguments(options: list[list[str]], named_class: Callable[[str], type 
 
     Args:
         options: Options of the command line with their values.
-        named_class: Returns the class of `model` or `data` if it is given by a class path.
+        named_class: Returns the class of `model` or `data` if it is known, see `class_of`.
 
     Raises:
         UserError: If the class, chosen on the command line or by a checkpoint, has no such
@@ -97,8 +114,7 @@ def check_arguments(options: list[list[str]], named_class: Callable[[str], type 
     """
     keys = {option[0].partition("=")[0]: option for option in options}
     for key in ("model", "data"):
-        short_name = value_of(keys[f"--{key}"]) if f"--{key}" in keys else ""
-        cls = CLASSES_BY_OPTION[f"--{key}"]().get(short_name) or named_class(key)
+        cls = named_class(key)
         if cls is None:
             _check_no_help(key, keys)
             continue

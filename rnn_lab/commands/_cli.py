@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from rnn_lab import training
 from rnn_lab.commands._checks import (
-    CLASSES_BY_OPTION,
     argument_names,
     check_arguments,
     check_batch_type,
@@ -29,12 +28,13 @@ from rnn_lab.commands._checks import (
     check_names,
     check_same_model,
     chosen_class,
+    class_of,
     linked_names,
     named_error,
     reason_of,
     without_links,
 )
-from rnn_lab.commands._configs import resolve_configs
+from rnn_lab.commands._configs import read_options
 from rnn_lab.commands._ending import plain_metrics, print_metrics, validation_metrics
 from rnn_lab.commands._failures import FirstFailure, failures_named
 from rnn_lab.commands._finders import check_finders, reuse_found
@@ -51,9 +51,14 @@ from rnn_lab.commands._run_checkpoint import resolve_run_checkpoint
 from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.commands._run_dir import choose_run_dir
 from rnn_lab.commands._run_options import TRAINER_DEFAULTS, LabParser, add_run_options
-from rnn_lab.commands._spelling import as_declared, check_known, with_flags, with_underscores
+from rnn_lab.commands._spelling import (
+    as_declared,
+    check_known,
+    check_required,
+    with_flags,
+)
 from rnn_lab.commands._trainer_parts import with_checkpoint_io, with_standard_callbacks, without
-from rnn_lab.commands._wandb import with_value, with_wandb
+from rnn_lab.commands._wandb import with_wandb
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.cpu import configure_cpu
 from rnn_lab.core.datamodule import LabDataModule
@@ -97,9 +102,8 @@ class LabCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str], locks: ExitStack | None = None) -> None:
-        self._locks = locks
-        options = with_underscores(with_value(split_options(args[1:])))
-        options = resolve_plateau(resolve_configs(options))
+        self._locks, self._command = locks, args[0]
+        options = resolve_plateau(read_options(args[1:]))
         options = resolve_run_checkpoint(args[0], options)
         self.named_classes = named = NamedClasses(args[0], options)
         self.checkpoint = named.checkpoint  # referenced until it is loaded
@@ -123,6 +127,14 @@ class LabCLI(LightningCLI):
         hidden = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
         return {name: {*hidden, "weights_only"} for name in ("fit", "validate", "test")}
 
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        """Create the parser of a subcommand, without options if it is not the one that runs."""
+        if subcommand != self._command:
+            return self.init_parser(**kwargs)
+        return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add options of the run directory and of standard callbacks; link sizes to the data."""
         for name in linked_names():
@@ -136,15 +148,15 @@ class LabCLI(LightningCLI):
         assert isinstance(args, Sequence)
         command, options = args[0], split_options(args[1:])
         check_names(options)
-        keys = {option[0].partition("=")[0] for option in options}
-        if command != "fit" and not keys & {"--ckpt_path", "--help", "-h"}:
-            raise UserError(f"{command} requires --ckpt_path")
+        check_required(command, options)
         base = self._checkpoint_config()
         actions = vars(self._parser(command))["_option_string_actions"]
-        check_known(options, actions, argument_names(self._class_of(options)))
-        check_arguments(options, self.named_classes.get)
+        classes = class_of(options, self.named_classes.get)
+        check_known(options, actions, argument_names(classes))
+        check_arguments(options, classes)
         check_fitted(options, self.checkpoint)
-        options = with_flags(as_declared(options, actions), self._class_of(options))
+        options = with_flags(as_declared(options, actions), classes)
+        keys = {option[0].partition("=")[0] for option in options}
         no_optimizer = not base and not keys & {"-c", "--config", "--model.optimizer"}
         if no_optimizer and any(key.startswith("--model.optimizer.") for key in keys):
             options.append(["--model.optimizer=torch.optim.Adam"])  # the meaning of None
@@ -155,16 +167,6 @@ class LabCLI(LightningCLI):
         except UnicodeDecodeError as error:
             paths = [value_of(o) for o in options if o[0].split("=")[0] in ("-c", "--config")]
             raise UserError(f"{' or '.join(paths)} is not utf-8: {error}") from error
-
-    def _class_of(self, options: list[list[str]]) -> Callable[[str], type | None]:
-        """Return a function from `model` or `data` to its class, if it is known."""
-        keys = [each[0].partition("=")[0] for each in options]
-        pairs = zip(keys, options, strict=True)
-        named = {key: value_of(each) for key, each in pairs if key in CLASSES_BY_OPTION}
-        return lambda key: (
-            CLASSES_BY_OPTION[f"--{key}"]().get(named.get(f"--{key}", ""))
-            or self.named_classes.get(key)
-        )
 
     def _checkpoint_config(self) -> dict[str, Any]:
         """Return the config of model and data in the checkpoint given on the command line."""

@@ -1,9 +1,11 @@
 """Shipped configs: found by their names, from a checkout and from an installed package alike."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
-from rnn_lab.commands._parsing import value_of
+from rnn_lab.commands._parsing import split_options, value_of
+from rnn_lab.commands._spelling import with_underscores
 from rnn_lab.errors import UserError
 
 OPTIONS = ("-c", "--config")
@@ -15,6 +17,24 @@ def shipped_configs() -> dict[str, Path]:
     folders = (package / "configs", package.parent / "configs")  # installed; in a checkout
     folder = next((each for each in folders if (each / "text_classification").is_dir()), None)
     return {path.stem: path for path in sorted(folder.rglob("*.yaml"))} if folder else {}
+
+
+def read_options(arguments: Sequence[str]) -> list[list[str]]:
+    """Group the arguments of `fit`, `validate` or `test` into options, in their usual spelling.
+
+    Example:
+        >>> read_options(["--wandb", "--ckpt-path=a-b", "--name", "x-y"])
+        [['--wandb=true'], ['--ckpt_path=a-b'], ['--name', 'x-y']]
+
+    Args:
+        arguments: Command-line arguments after the command.
+
+    Raises:
+        UserError: If a config is neither a file nor the name of a shipped config.
+    """
+    options = with_underscores(split_options(arguments))
+    options = [["--wandb=true"] if option == ["--wandb"] else option for option in options]
+    return resolve_configs(options)
 
 
 def resolve_configs(options: list[list[str]]) -> list[list[str]]:

@@ -76,6 +76,21 @@ def with_flags(options: Options, named_class: Callable[[str], type | None]) -> O
     ]
 
 
+def check_required(command: str, options: Options) -> None:
+    """Check that `test` and `validate` are given a checkpoint.
+
+    Args:
+        command: `fit`, `validate` or `test`.
+        options: Options with their values.
+
+    Raises:
+        UserError: If they are not; otherwise random weights would be evaluated.
+    """
+    keys = {option[0].partition("=")[0] for option in options}
+    if command != "fit" and not keys & {"--ckpt_path", "--help", "-h"}:
+        raise UserError(f"{command} requires --ckpt_path")
+
+
 def check_known(
     options: Options, actions: Mapping[str, Action], arguments: Collection[str] = ()
 ) -> None:

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 
 from rnn_lab import signals
+from rnn_lab.commands._loading import loading
 from rnn_lab.commands._parsing import print_error
-from rnn_lab.io.waiting import waiting
 
 
 def run(command: str, options: Sequence[str]) -> int:
@@ -20,7 +20,7 @@ def run(command: str, options: Sequence[str]) -> int:
     """
     with signals.handle_signals():
         try:
-            with waiting("loading torch and Lightning"):
+            with loading("loading torch and Lightning"):
                 from rnn_lab.commands import _cli
 
             _cli.main([command, *options])

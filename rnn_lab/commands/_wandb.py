@@ -14,20 +14,6 @@ HELP = (
     "log to Weights & Biases, to a project if given (--wandb=PROJECT); if omitted, only if one of "
     f"the environment variables {', '.join(VARIABLES)} is set"
 )
-KEY = "--wandb"
-
-
-def with_value(options: list[list[str]]) -> list[list[str]]:
-    """Complete `--wandb` without a project.
-
-    Example:
-        >>> with_value([["--wandb"], ["--name=a"]])
-        [['--wandb=true'], ['--name=a']]
-
-    Args:
-        options: Options with their values, see `split_options`.
-    """
-    return [[f"{KEY}=true"] if option == [KEY] else option for option in options]
 
 
 def with_wandb(option: bool | str | None, loggers: Any) -> Any:

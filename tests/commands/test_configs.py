@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rnn_lab.commands._configs import resolve_configs, shipped_configs
+from rnn_lab.commands._configs import read_options, resolve_configs, shipped_configs
 from rnn_lab.errors import UserError
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -71,3 +71,8 @@ def test_a_shipped_config_is_found_by_its_folder_too(value, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     ((_, path),) = resolve_configs([["-c", value]])
     assert path.removesuffix(".yaml").endswith(value.removeprefix("configs/").removesuffix(".yaml"))
+
+
+def test_the_option_wandb_needs_no_value():
+    options = [["--wandb=true"], ["--wandb=p"], ["--wandb", "p"], ["-c", ""]]
+    assert read_options(["--wandb", "--wandb=p", "--wandb", "p", "-c", ""]) == options

@@ -31,13 +31,16 @@ def training_options():
     """The options of the parsers of `fit`, `validate` and `test`."""
 
     def stop(cli, parser, args):
-        raise Built({name: vars(cli._parser(name)) for name in _help.TRAINING})
+        raise Built(vars(cli._parser(args[0]))["_option_string_actions"])
 
+    options = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_cli.LabCLI, "parse_arguments", stop)
-        with pytest.raises(Built) as built:
-            _cli.LabCLI(["fit"])
-    return {name: each["_option_string_actions"] for name, each in built.value.args[0].items()}
+        for name in _help.TRAINING:
+            with pytest.raises(Built) as built:
+                _cli.LabCLI([name])
+            options[name] = built.value.args[0]
+    return options
 
 
 def options_in(text):

@@ -7,7 +7,7 @@ import pytest
 from command_line import REVIEWS, SIZES, resolved, run
 from lightning.pytorch.loggers import CSVLogger
 
-from rnn_lab.commands._wandb import VARIABLES, is_wanted, with_value, with_wandb
+from rnn_lab.commands._wandb import VARIABLES, is_wanted, with_wandb
 from rnn_lab.training import OfflineWandbLogger
 
 pytestmark = pytest.mark.usefixtures("empty_folder", "no_variables")
@@ -19,12 +19,6 @@ def no_variables(monkeypatch, tmp_path):
     for name in (*VARIABLES, "WANDB_BASE_URL", "PYTEST_VERSION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-
-
-def test_the_option_needs_no_value():
-    assert with_value([["--wandb"], ["--wandb=p"], ["--wandb", "p"], ["-c", "a"]]) == [
-        ["--wandb=true"], ["--wandb=p"], ["--wandb", "p"], ["-c", "a"]
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("option", "project"), [(True, "rnn-lab"), ("mine", "mine")])
