@@ -7,7 +7,7 @@ PARALLEL := -n auto --dist loadfile
 demo test test-slow drill check notebooks docs pictures: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow drill check format lint types notebooks docs pictures figures clean
+.PHONY: help install demo test test-slow drill check format lint types bench bench-check notebooks docs pictures figures clean
 
 help:  ## Print these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,14 @@ lint: $(READY)  ## Check format and lint
 
 types: $(READY)  ## Check types
 	$(BIN)/mypy
+
+BENCH := runs/bench
+bench: $(READY)  ## Measure speed in turns, write runs/bench/bench.json and bench.png (hours)
+	mkdir -p $(BENCH)
+	$(BIN)/rnn-lab bench --threads 1 2 --json $(BENCH)/bench.json --plot $(BENCH)/bench.png
+
+bench-check: $(READY)  ## Compare time ratios of layers with tests/benchmarks/baseline.json
+	$(BIN)/rnn-lab bench layers --quick --threads 1 --rounds 15 --baseline tests/benchmarks/baseline.json
 
 notebooks: $(READY)  ## Execute every notebook
 	$(BIN)/python tests/run_notebooks.py

@@ -23,7 +23,8 @@ ALLOWED = {  # modules of rnn_lab that each part may import, besides itself and 
     "tasks": SHARED,
     "models": {"tasks"},
     "datamodules": {"tasks"},
-    "commands": {*SHARED, "tasks", "models", "datamodules"},
+    "benchmarks": {*SHARED, "tasks", "models", "datamodules"},
+    "commands": {*SHARED, "benchmarks", "tasks", "models", "datamodules"},
     "__main__": {"commands", "io"},
     "__init__": set(),
 }
@@ -81,6 +82,15 @@ def test_no_task_imports_another(path):
         own = path.relative_to(PACKAGE).parts[1]
         tasks = {name.split(".")[1] for name in imported(path) if name.startswith("tasks.")}
         assert tasks <= {own}
+
+
+def test_only_the_command_that_runs_benchmarks_imports_them():
+    users = {
+        name
+        for name, path in MODULES.items()
+        if any(each.partition(".")[0] == "benchmarks" for each in imported(path))
+    }
+    assert {name for name in users if not name.startswith("benchmarks.")} == {"commands.bench"}
 
 
 def test_there_are_no_import_cycles():

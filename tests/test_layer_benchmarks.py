@@ -56,12 +56,3 @@ def test_a_layer_that_is_not_there_is_reported_and_the_others_go_on(layers, caps
     assert "| LSTN | failed |" in told.out
     assert told.out.splitlines()[3].startswith("| GRU | ")
     assert "did you mean LSTM" in told.err
-
-
-def test_times_are_compared_round_by_round():
-    speed = loaded("layer_speed")
-    assert speed.ratio([1.0, 8.0, 3.0], [1.0, 2.0, 1.0]) == 3.0
-    calls = []
-    times = speed.alternate({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
-    assert calls == ["a"] * speed.WARMUP + ["b"] * speed.WARMUP + ["a", "b"] * 3
-    assert {name: len(each) for name, each in times.items()} == {"a": 3, "b": 3}

@@ -1,0 +1,1 @@
+"""Measurements of speed in turns, which `rnn-lab bench` runs."""

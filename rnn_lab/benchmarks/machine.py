@@ -1,0 +1,46 @@
+"""What a measurement depends on: versions, processor, threads, kernels."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import rnn_lab
+
+PLAIN = {"RNN_LAB_NATIVE": "0"}  # environment variables that switch compiled kernels off
+
+
+def kernels() -> str:
+    """Name the kernels that recurrent layers use in this process."""
+    return "PyTorch"
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Describe versions and hardware, as they are written to files.
+
+    Args:
+        device: Device on which is computed.
+    """
+    return {
+        "rnn_lab": rnn_lab.__version__,
+        "torch": torch.__version__,
+        "lightning": version("lightning"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "device": device if device == "cpu" else torch.cuda.get_device_name(device),
+        "kernels": kernels(),
+    }
+
+
+def processor() -> str:
+    """Return the name of the processor as the system tells it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())

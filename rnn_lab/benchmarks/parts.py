@@ -1,0 +1,23 @@
+"""The parts of `rnn-lab bench`, by name."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from rnn_lab.benchmarks import layers
+from rnn_lab.benchmarks.comparison import Comparison, Implementation
+from rnn_lab.benchmarks.settings import Settings
+
+
+class Part(NamedTuple):
+    """A part of the measurements.
+
+    Attributes:
+        comparisons: Yields what is compared under some settings.
+        build: Builds implementations by name, from the options of a comparison.
+    """
+
+    comparisons: Callable[[Settings], Iterator[Comparison]]
+    build: Callable[[dict[str, Any], Sequence[str]], dict[str, Implementation]]
+
+
+PARTS = {"layers": Part(layers.comparisons, layers.build)}

@@ -1,0 +1,36 @@
+"""What the command line says about measurements."""
+
+from dataclasses import dataclass
+
+from rnn_lab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of a measurement that all parts share.
+
+    Args:
+        quick: Whether to measure fewer and smaller settings, for a first impression.
+        device: Device on which is computed, such as `cpu` or `cuda`.
+        bfloat16: Whether products are computed in bfloat16 by autocast.
+        rounds: Number of rounds, in each of which every implementation runs once.
+        threads: Numbers of threads to measure with, one after the other.
+        layers: Names of recurrent layers to measure; empty for all.
+        plain_too: Whether implementations are also measured without compiled kernels.
+
+    Raises:
+        UserError: If a number is not positive.
+    """
+
+    quick: bool = False
+    device: str = "cpu"
+    bfloat16: bool = False
+    rounds: int = 9
+    threads: tuple[int, ...] = (1,)
+    layers: tuple[str, ...] = ()
+    plain_too: bool = False
+
+    def __post_init__(self) -> None:
+        for name, number in (("rounds", self.rounds), *(("threads", n) for n in self.threads)):
+            if number < 1:
+                raise UserError(f"--{name} must be at least 1, got {number}")

@@ -1,0 +1,116 @@
+"""Time, peak memory, and the rate at which a machine multiplies matrices."""
+
+import ctypes
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rnn_lab.nn.functional.linear import linear_nograd
+
+MIN_SECONDS = 0.003  # of a timed product, which is repeated until then
+RESET_PEAK = "5"  # as /proc/PID/clear_refs expects it
+Run = Callable[[], object]
+
+
+def synchronize(device: str) -> None:
+    """Wait until a device has computed everything."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
+def timed(run: Run, device: str = "cpu") -> float:
+    """Run a function and return its seconds."""
+    synchronize(device)
+    start = time.perf_counter()
+    run()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def peak_megabytes(run: Run, device: str = "cpu") -> float | None:
+    """Return the additional memory that a run holds at its peak, in megabytes.
+
+    Args:
+        run: The function to run.
+        device: Device whose memory is measured; on a CPU, that of this process.
+
+    Returns:
+        The difference to the memory before; None where the system does not tell.
+    """
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        synchronize(device)
+        return (torch.cuda.max_memory_allocated(device) - before) / 1e6
+    _return_free_memory()
+    try:
+        Path("/proc/self/clear_refs").write_text(RESET_PEAK)
+        before = _status_bytes("VmRSS")
+        run()
+        return max(0, _status_bytes("VmHWM") - before) / 1e6
+    except OSError:  # another system, or a container without these files
+        return None
+
+
+def _return_free_memory() -> None:
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:  # glibc alone has it
+        trim(0)
+
+
+def _status_bytes(field: str) -> int:
+    """Return an entry of the memory of this process, in bytes."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{field}:"):
+            return 1024 * int(line.split()[1])
+    raise OSError(f"/proc/self/status has no {field}")
+
+
+class MatrixProducts:
+    """Matrix products of some shapes, whose best rate is the measure of other computations.
+
+    Each product is computed by PyTorch's default library and by oneDNN, which may be faster.
+
+    Args:
+        shapes: Rows, inner size and columns of each product.
+        bfloat16: Whether the factors are in bfloat16.
+        device: Device of the factors.
+    """
+
+    def __init__(
+        self, shapes: Sequence[Sequence[int]], bfloat16: bool = False, device: str = "cpu"
+    ) -> None:
+        dtype = torch.bfloat16 if bfloat16 else torch.float32
+        self.device = device
+        self.products: list[tuple[float, Run]] = []
+        for rows, inner, columns in shapes:
+            x = torch.randn(rows, inner, device=device).to(dtype)
+            weight = torch.randn(columns, inner, device=device).to(dtype)
+            flops = 2.0 * rows * inner * columns
+            self.products += [(flops, run) for run in _ways_to_multiply(x, weight)]
+
+    def best_rate(self) -> float:
+        """Measure each product once; return the floating-point operations per second."""
+        return max(flops / self._seconds(run) for flops, run in self.products)
+
+    def _seconds(self, run: Run) -> float:
+        run()
+        times: list[float] = []
+        while not times or sum(times) < MIN_SECONDS:
+            times.append(timed(run, self.device))
+        return min(times)
+
+
+def _ways_to_multiply(x: Tensor, weight: Tensor) -> list[Run]:
+    def multiply() -> Tensor:
+        return x @ weight.t()
+
+    def multiply_by_onednn() -> Tensor:
+        return linear_nograd(x, weight)
+
+    return [multiply, multiply_by_onednn]

@@ -1,0 +1,42 @@
+"""Time, memory and the rate of matrix products."""
+
+import sys
+import time
+
+import pytest
+import torch
+
+from rnn_lab.benchmarks import timing
+from rnn_lab.benchmarks.timing import MatrixProducts, peak_megabytes, timed
+
+
+def test_the_time_of_a_run_is_measured():
+    assert timed(lambda: time.sleep(0.01)) >= 0.01
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak")
+def test_the_peak_of_memory_that_is_freed_again_is_measured():
+    megabytes = peak_megabytes(lambda: torch.ones(8 << 20).sum())  # four bytes each
+    assert 25 < megabytes < 60
+
+
+def test_memory_is_unknown_where_the_system_does_not_tell(monkeypatch):
+    def fail(field):
+        raise OSError
+
+    monkeypatch.setattr(timing, "_status_bytes", fail)
+    assert peak_megabytes(lambda: None) is None
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_the_rate_is_that_of_the_fastest_product(bfloat16, monkeypatch):
+    products = MatrixProducts([(2, 3, 4), (20, 30, 40)], bfloat16)
+    assert [flops for flops, _ in products.products] == [48.0, 48.0, 48000.0, 48000.0]
+    monkeypatch.setattr(products, "_seconds", lambda run: 2.0)
+    assert products.best_rate() == 24000.0
+
+
+def test_a_product_is_repeated_and_its_best_time_counts(monkeypatch):
+    times = iter([0.002, 0.001, 0.004])
+    monkeypatch.setattr(timing, "timed", lambda run, device: next(times))
+    assert MatrixProducts([(1, 1, 1)])._seconds(lambda: None) == 0.001
