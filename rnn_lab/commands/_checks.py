@@ -15,6 +15,12 @@ from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from rnn_lab.commands._arguments import (
+    Constructor,
+    argument_in,
+    check_argument,
+    check_name,
+)
 from rnn_lab.commands._parsing import DEBUG, value_of
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
@@ -76,10 +82,6 @@ def class_of(
     )
 
 
-LITERALS = ("none", "null", "true", "false")
-PLAIN = ("--model", "--data")  # options whose short names `rnn-lab list` shows
-
-
 def check_names(options: list[list[str]]) -> None:
     """Check that the short names of model and data exist; suggest close matches otherwise.
 
@@ -88,17 +90,8 @@ def check_names(options: list[list[str]]) -> None:
     """
     for option in options:
         key = option[0].partition("=")[0]
-        if key not in CLASSES_BY_OPTION:
-            continue
-        name, names = value_of(option), CLASSES_BY_OPTION[key]()
-        plain = key in PLAIN or name.isidentifier()
-        if not plain or name in names or name.lower() in LITERALS or "." in name or "{" in name:
-            continue
-        public = [each for each in names if not each.startswith("_")]
-        near = difflib.get_close_matches(name, public, 3, 0.5)
-        lists = "`rnn-lab list` shows the names" if plain and key in PLAIN else "give a class path"
-        hint = f"did you mean {' or '.join(near)}?" if near else lists
-        raise UserError(f"unknown {key}={name}: {hint}")
+        if key in CLASSES_BY_OPTION:
+            check_name(key, value_of(option), CLASSES_BY_OPTION[key]())
 
 
 def check_arguments(options: list[list[str]], named_class: Callable[[str], type | None]) -> None:
@@ -120,19 +113,25 @@ def check_arguments(options: list[list[str]], named_class: Callable[[str], type 
             continue
         if issubclass(cls, (Task, LabDataModule)):
             check_named_arguments(cls)
-        accepted = list(inspect.signature(cls).parameters)
-        for option in keys:
-            head, _, rest = option.partition(".")
-            name, _, field = rest.removeprefix("init_args.").removesuffix("+").partition(".")
-            if head == f"--{key}" == "--model" and name in linked_names():
+        constructor = _constructor(key, cls)
+        for option, (written, *_) in keys.items():
+            name, field = argument_in(option, key)
+            if key == "model" and name in linked_names():
                 raise UserError(f"{name} is set by the data: remove {option}")
-            if head == f"--{key}" and name and name not in (*accepted, "help", "class_path"):
-                near = difflib.get_close_matches(name, accepted, 3) or accepted
-                raise UserError(f"{cls.__name__} has no argument {name}; it has {', '.join(near)}")
-            if head == f"--{key}" and field:
-                _check_field(cls, name, field, option)
-            elif head == f"--{key}" and "=" in keys[option][0]:
+            check_argument(constructor, option)
+            if name and not field and "=" in written:
                 _check_group(cls, name, option, value_of(keys[option]))
+
+
+def _constructor(kind: str, cls: type) -> Constructor:
+    """Return the arguments of a class, and the fields of its groups of options."""
+    names = inspect.signature(cls).parameters
+    groups = {name: option_group(cls, name) for name in names}
+    return Constructor(
+        kind,
+        cls.__name__,
+        {name: group and [each.name for each in fields(group)] for name, group in groups.items()},
+    )
 
 
 def _check_no_help(key: str, options: Iterable[str]) -> None:
@@ -183,22 +182,6 @@ def _check_group(cls: type, argument: str, option: str, value: str) -> None:
     if value.lower() in ("null", "none", "~", ""):
         example = f"{option}.{fields(group)[0].name}"
         raise UserError(f"{option} is a group of options such as {example}, not {value}: remove it")
-
-
-def _check_field(cls: type, argument: str, field: str, option: str) -> None:
-    """Check that a group of options has a field; suggest close matches otherwise."""
-    group = option_group(cls, argument)
-    if group is None:
-        return
-    if field == "help":
-        raise UserError(
-            f"unknown option {option}: {option.split('.')[0]}.help={cls.__name__} shows its options"
-        )
-    field, names = field.partition(".")[0], [each.name for each in fields(group)]
-    if field not in (*names, "help"):
-        near = difflib.get_close_matches(field, names, 3) or names
-        known = ", ".join(f"{argument}.{name}" for name in near)
-        raise UserError(f"{cls.__name__} has no option {argument}.{field}; it has {known}")
 
 
 def chosen_class(config: Any, key: str) -> Any:

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import BatchSizeFinder, Callback, WeightAveragi
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from rnn_lab import training
+from rnn_lab.commands._arguments import check_required
 from rnn_lab.commands._checks import (
     argument_names,
     check_arguments,
@@ -51,12 +52,7 @@ from rnn_lab.commands._run_checkpoint import resolve_run_checkpoint
 from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.commands._run_dir import choose_run_dir
 from rnn_lab.commands._run_options import TRAINER_DEFAULTS, LabParser, add_run_options
-from rnn_lab.commands._spelling import (
-    as_declared,
-    check_known,
-    check_required,
-    with_flags,
-)
+from rnn_lab.commands._spelling import as_declared, check_known, nested_names, with_flags
 from rnn_lab.commands._trainer_parts import with_checkpoint_io, with_standard_callbacks, without
 from rnn_lab.commands._wandb import with_wandb
 from rnn_lab.core.checkpoint import Checkpoint
@@ -152,7 +148,7 @@ class LabCLI(LightningCLI):
         base = self._checkpoint_config()
         actions = vars(self._parser(command))["_option_string_actions"]
         classes = class_of(options, self.named_classes.get)
-        check_known(options, actions, argument_names(classes))
+        check_known(options, actions, nested_names(actions), lambda: argument_names(classes))
         check_arguments(options, classes)
         check_fitted(options, self.checkpoint)
         options = with_flags(as_declared(options, actions), classes)

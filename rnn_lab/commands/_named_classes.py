@@ -1,24 +1,21 @@
 """The classes named on the command line, imported before the parser is built."""
 
 import inspect
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from lightning import LightningDataModule, LightningModule
 
 import rnn_lab.datamodules
 import rnn_lab.models  # noqa: F401  # classes of both can be named by their short names
 from rnn_lab.commands._checks import concrete_subclasses
+from rnn_lab.commands._class_paths import is_class_path, named_classes, named_in_configs
 from rnn_lab.commands._parsing import value_of
 from rnn_lab.core import trusted_imports
 from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
-
-CONFIG = ("-c", "--config")
 
 
 class NamedClasses:
@@ -42,8 +39,14 @@ class NamedClasses:
 
     def __init__(self, command: str, options: Sequence[list[str]]) -> None:
         trusted_imports.import_plugins()
-        self._classes = {key: _import_checked(key, path) for key, path in _paths(options)}
-        self._short_names = dict(_short_names(options))
+        self._classes = {
+            key: _import_checked(key, path)
+            for key, path in named_classes(options)
+            if is_class_path(path)
+        }
+        self._short_names = {
+            key: name for key, name in named_in_configs(options) if name.isidentifier()
+        }
         self.checkpoint = _named_checkpoint(command, options)
         if self.checkpoint is not None:
             model = self.checkpoint.model["class_path"]
@@ -71,19 +74,6 @@ class NamedClasses:
         return LabDataModule if is_lab else LightningDataModule
 
 
-def _paths(options: Sequence[list[str]]) -> Iterator[tuple[str, str]]:
-    """Yield the class paths of model and data, in config files first, then in options."""
-    for option in options:
-        if option[0].partition("=")[0] in CONFIG:
-            yield from _paths_in(value_of(option))
-    for option in options:
-        key = option[0].partition("=")[0].removesuffix(".class_path").removesuffix(".help")
-        if key in ("--model", "--data"):
-            path = value_of(option)
-            if _is_class_path(path):
-                yield key.removeprefix("--"), path
-
-
 def _import_checked(key: str, path: str) -> type:
     """Import a class and check that it can be used as `model` or `data`.
 
@@ -98,37 +88,6 @@ def _import_checked(key: str, path: str) -> type:
         missing = ", ".join(sorted(vars(cls)["__abstractmethods__"]))
         raise UserError(f"--{key}={path} is abstract: it does not define {missing}")
     return cls
-
-
-def _paths_in(config: str) -> Iterator[tuple[str, str]]:
-    """Yield class paths in a config file."""
-    return (pair for pair in _named_in(config) if _is_class_path(pair[1]))
-
-
-def _named_in(config: str) -> Iterator[tuple[str, str]]:
-    """Yield the classes that a config file names; the parser reports errors in the file."""
-    try:
-        content: Any = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return
-    sections = content if isinstance(content, dict) else {}
-    for key in ("model", "data"):
-        section = sections.get(key)
-        path = section.get("class_path") if isinstance(section, dict) else section
-        if isinstance(path, str):
-            yield key, path
-
-
-def _short_names(options: Sequence[list[str]]) -> Iterator[tuple[str, str]]:
-    """Yield the short names of model and data in config files."""
-    for option in options:
-        if option[0].partition("=")[0] in CONFIG:
-            names = _named_in(value_of(option))
-            yield from (pair for pair in names if pair[1].isidentifier())
-
-
-def _is_class_path(value: str) -> bool:
-    return bool(trusted_imports.CLASS_PATH.fullmatch(value)) and not Path(value).exists()
 
 
 def _named_checkpoint(command: str, options: Sequence[list[str]]) -> Checkpoint | None:

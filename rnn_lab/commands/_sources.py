@@ -102,6 +102,12 @@ class SourceClass:
                 return {each[0]: self._argument(each, cls.file) for each in parameters}
         return {}
 
+    def argument_names(self) -> list[str]:
+        """Return the names of the arguments of the constructor."""
+        found = (cls._constructor for cls in self.lineage)
+        constructor = next((each for each in found if each is not None), None)
+        return [] if constructor is None else [each[0] for each in _parameters(constructor.args)]
+
     def description(self, name: str) -> str:
         """Return the description of an argument, empty if no docstring has one."""
         for cls in self.lineage:
@@ -149,6 +155,17 @@ def public_class(kind: str, name: str) -> SourceClass | None:
         name: Name of the class.
     """
     return resolve(name, PACKAGE / f"{FACES[kind]}.py")
+
+
+def public_names(kind: str) -> list[str]:
+    """Return the short names of models or of data.
+
+    Args:
+        kind: `model` or `data`.
+    """
+    body = parse(PACKAGE / f"{FACES[kind]}.py").body
+    aliases = (node.names for node in body if isinstance(node, ast.ImportFrom))
+    return [alias.asname or alias.name for names in aliases for alias in names]
 
 
 def find_class(path: str) -> SourceClass | None:

@@ -76,47 +76,51 @@ def with_flags(options: Options, named_class: Callable[[str], type | None]) -> O
     ]
 
 
-def check_required(command: str, options: Options) -> None:
-    """Check that `test` and `validate` are given a checkpoint.
-
-    Args:
-        command: `fit`, `validate` or `test`.
-        options: Options with their values.
-
-    Raises:
-        UserError: If they are not; otherwise random weights would be evaluated.
-    """
-    keys = {option[0].partition("=")[0] for option in options}
-    if command != "fit" and not keys & {"--ckpt_path", "--help", "-h"}:
-        raise UserError(f"{command} requires --ckpt_path")
-
-
 def check_known(
-    options: Options, actions: Mapping[str, Action], arguments: Collection[str] = ()
+    options: Options,
+    names: Collection[str],
+    nested: Collection[str],
+    arguments: Callable[[], Collection[str]] = list,
 ) -> None:
     """Check that a parser has the options; suggest close matches otherwise.
 
     Args:
         options: Options with their values.
-        actions: The options of the parser by name.
-        arguments: Options of the chosen classes, such as `--model.hidden_dim`.
+        names: The options of the parser.
+        nested: Those of them whose value may be a class, which has options of its own.
+        arguments: Returns the options of the chosen classes, such as `--model.hidden_dim`.
 
     Raises:
         UserError: If it lacks one.
     """
     for option in options:
         key = option[0].partition("=")[0].removesuffix("+")
-        if not key.startswith("--") or key in actions or _is_nested(key, actions):
+        if not key.startswith("--") or key in names or _is_nested(key, nested):
             continue
         for old, new in MOVED.items():
-            if "--model" in actions and (key == old or key.startswith(f"{old}.")):
+            if "--model" in names and (key == old or key.startswith(f"{old}.")):
                 raise UserError(f"unknown option {key}: give {key.replace(old, new, 1)}")
-        names = [name for name in actions if name.startswith("--") and name != "--help"]
-        near = difflib.get_close_matches(key, names, 3, 0.8) or _near_ends(
-            key, [*names, *arguments]
-        )
+        near = _near_options(key, names, arguments)
         hint = f"did you mean {' or '.join(near)}?" if near else "`--help` shows the options"
         raise UserError(f"unknown option {key}: {hint}")
+
+
+def nested_names(actions: Mapping[str, Action]) -> list[str]:
+    """Return the options of a parser whose value may be a class; see `check_known`."""
+    from jsonargparse._typehints import ActionTypeHint  # its import is slow
+
+    return [name for name, action in actions.items() if isinstance(action, ActionTypeHint)]
+
+
+def _near_options(
+    key: str, names: Collection[str], arguments: Callable[[], Collection[str]]
+) -> list[str]:
+    """Return options with a name that is close to an unknown one."""
+    candidates = [
+        name for name in names if name.startswith("--") and not name.endswith(("help", "+"))
+    ]
+    near = difflib.get_close_matches(key, candidates, 3, 0.8)
+    return near or _near_ends(key, [*candidates, *arguments()])
 
 
 def _near_ends(key: str, names: Collection[str]) -> list[str]:
@@ -165,10 +169,7 @@ def _is_class_flag(key: str, named_class: Callable[[str], type | None]) -> bool:
         return False
 
 
-def _is_nested(key: str, actions: Mapping[str, Action]) -> bool:
+def _is_nested(key: str, names: Collection[str]) -> bool:
     """Return whether an option belongs to a class that another option chooses."""
-    from jsonargparse._typehints import ActionTypeHint
-
     parts = key.split(".")
-    prefixes = (".".join(parts[:n]) for n in range(1, len(parts)))
-    return any(isinstance(actions.get(prefix), ActionTypeHint) for prefix in prefixes)
+    return any(".".join(parts[:n]) in names for n in range(1, len(parts)))

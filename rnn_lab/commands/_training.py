@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 from rnn_lab import signals
+from rnn_lab.commands._early_checks import check_early
 from rnn_lab.commands._loading import loading
 from rnn_lab.commands._parsing import print_error
 
@@ -17,7 +18,11 @@ def run(command: str, options: Sequence[str]) -> int:
 
     Returns:
         0, or 128 + signal number if preempted.
+
+    Raises:
+        UserError: If the user input is invalid.
     """
+    check_early(command, options)
     with signals.handle_signals():
         try:
             with loading("loading torch and Lightning"):

@@ -14,7 +14,7 @@ from rnn_lab.__main__ import commands, main
 from rnn_lab.benchmarks import measure
 from rnn_lab.commands import _cli, _help
 from rnn_lab.commands._parsing import ConciseErrorsMixin, split_options
-from rnn_lab.commands._spelling import check_known
+from rnn_lab.commands._spelling import check_known, nested_names
 from rnn_lab.core.options import option_group
 from rnn_lab.core.task import Task
 
@@ -56,7 +56,7 @@ def test_every_option_in_the_help_of_training_exists(command, training_options):
     shown = options_in(_help.command_help(command))
     assert {"--ckpt_path", "--data.help", "--trainer.devices", "--print_config"} < shown
     for name in shown:
-        check_known([[name]], actions)
+        check_known([[name]], actions, nested_names(actions))
         if name not in actions:
             assert name.removeprefix("--model.") in inspect.signature(Task).parameters
 
@@ -110,7 +110,8 @@ def test_the_examples_parse(command, line, tmp_path, monkeypatch, capsys, traini
         assert "class_path: rnn_lab." in capsys.readouterr().out
         return
     if command in _help.TRAINING:
-        check_known(split_options(options), training_options[command])
+        actions = training_options[command]
+        check_known(split_options(options), actions, nested_names(actions))
     if command == "bench":
         monkeypatch.setattr(measure, "measure", all_alike)
     status = main([command, *options])

@@ -8,6 +8,7 @@ from rnn_lab.commands._spelling import (
     as_declared,
     check_aliases,
     check_known,
+    nested_names,
     with_flags,
     with_underscores,
 )
@@ -78,11 +79,12 @@ def test_flags_of_model_and_data_become_true(option, flag):
 )
 def test_an_unknown_option_is_refused_with_what_is_meant(option, hint):
     with pytest.raises(UserError, match=f"unknown option {option.partition('=')[0]}: {hint}"):
-        check_known([[option]], actions())
+        check_known([[option]], actions(), nested_names(actions()))
 
 
 def test_options_of_a_chosen_class_are_left_to_the_parser():
-    check_known([["--model.size=1"], ["--model.init_args.size=1"], ["-c", "x"]], actions())
+    options = [["--model.size=1"], ["--model.init_args.size=1"], ["-c", "x"]]
+    check_known(options, actions(), nested_names(actions()))
 
 
 def test_an_option_with_two_names_is_given_by_one():
@@ -110,4 +112,4 @@ def test_an_option_without_its_prefix_is_found(option, hint):
     parser.add_argument("--trainer.max_epochs", type=int)
     known = vars(parser)["_option_string_actions"]
     with pytest.raises(UserError, match=rf"did you mean {hint}\?"):
-        check_known([[option]], known, ["--model.hidden_dim", "--model.num_layers"])
+        check_known([[option]], known, [], lambda: ["--model.hidden_dim", "--model.num_layers"])

@@ -20,7 +20,7 @@ def _no_ranks(monkeypatch):
 @pytest.fixture
 def preempted(monkeypatch):
     def main(args):
-        assert args == ["fit", "--model=M"]
+        assert args == ["fit", "--model=PackedLSTM"]
         raise signals.Preempted(signal.SIGUSR1, "a.ckpt")
 
     monkeypatch.setattr(_cli, "main", main)
@@ -35,13 +35,13 @@ def test_the_rank_is_the_first_variable_that_is_set(monkeypatch):
 
 
 def test_a_preempted_command_exits_with_the_number_of_the_signal(preempted, capsys):
-    assert run("fit", ["--model=M"]) == 128 + signal.SIGUSR1
+    assert run("fit", ["--model=PackedLSTM"]) == 128 + signal.SIGUSR1
     assert "a.ckpt" in capsys.readouterr().err
 
 
 def test_only_the_main_process_reports_a_preemption(preempted, monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
-    assert run("fit", ["--model=M"]) == 0
+    assert run("fit", ["--model=PackedLSTM"]) == 0
     assert capsys.readouterr().err == ""
 
 
@@ -51,6 +51,6 @@ def test_a_command_that_succeeds_exits_with_zero_and_restores_the_signal_handler
     monkeypatch.setattr(
         _cli, "main", lambda args: handlers.append(signal.getsignal(signal.SIGTERM))
     )
-    assert run("test", []) == 0
+    assert run("test", ["--ckpt_path=a.ckpt"]) == 0
     assert handlers != [before]
     assert signal.getsignal(signal.SIGTERM) is before
