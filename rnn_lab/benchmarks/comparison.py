@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from rnn_lab.benchmarks.settings import TOLERANCE
 from rnn_lab.errors import UserError
 
 
@@ -87,7 +88,7 @@ class Comparison:
     equal: Sequence[Sequence[str]]
     unit: str
     threads: int = 1
-    tolerance: float = 1e-3
+    tolerance: float = TOLERANCE
 
 
 class Spread(NamedTuple):

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from rnn_lab.benchmarks.comparison import Comparison, Implementation, Sample, Variant
 from rnn_lab.benchmarks.lengths import length_batches
-from rnn_lab.benchmarks.machine import PLAIN
+from rnn_lab.benchmarks.machine import PLAIN, threads_title
 from rnn_lab.benchmarks.settings import Settings
 from rnn_lab.benchmarks.timing import timed
 from rnn_lab.errors import UserError
@@ -22,7 +22,7 @@ SAME_AS_TORCH = ("LSTM", "GRU", "RNN")
 VARYING = ("LSTM", "GRU")  # layers that are compared on sequences of unlike lengths
 SHAPES = ((32, 256, 128), (64, 20, 128), (32, 96, 256))  # batch, steps, units
 QUICK_SHAPES = ((32, 64, 128),)
-TOLERANCE, BFLOAT16_TOLERANCE = 1e-3, 5e-2
+TOLERANCE, BFLOAT16_TOLERANCE = 1e-4, 5e-2  # of outputs and gradients, relative to the largest
 MAX_VALUES = 64  # of an output or a gradient, compared between implementations
 TRAINING_PRODUCTS = 3  # forward, gradient of the input, gradient of the weights
 
@@ -159,7 +159,7 @@ def _equal_lengths(
     ours = [variant for name in names for variant in _with_plain(name, settings)]
     return Comparison(
         "layers",
-        f"{batch} x {steps} x {units}, {_threads(threads)}",
+        f"{batch} x {steps} x {units}, {threads_title(threads)}",
         _options(settings, units, [[steps] * batch]),
         [*(Variant(name, name) for name in REFERENCES), *ours],
         REFERENCES,
@@ -171,7 +171,7 @@ def _equal_lengths(
         ],
         "tokens",
         threads,
-        BFLOAT16_TOLERANCE if settings.bfloat16 else TOLERANCE,
+        _tolerance(settings),
     )
 
 
@@ -190,11 +190,9 @@ def _unlike_lengths(
         groups.append([packed.name, *(each.name for each in ours)])
         references += [packed.name, padded.name]
     options = _options(settings, units, batches) | {"bidirectional": True}
-    title = f"{where}, bidirectional, {units} units, {_threads(threads)}"
-    tolerance = BFLOAT16_TOLERANCE if settings.bfloat16 else TOLERANCE
-    return Comparison(
-        "layers", title, options, variants, references, groups, "tokens", threads, tolerance
-    )
+    title = f"{where}, bidirectional, {units} units, {threads_title(threads)}"
+    equality = groups, "tokens", threads, _tolerance(settings)
+    return Comparison("layers", title, options, variants, references, *equality)
 
 
 def _options(settings: Settings, units: int, batches: list[list[int]]) -> dict[str, Any]:
@@ -204,18 +202,17 @@ def _options(settings: Settings, units: int, batches: list[list[int]]) -> dict[s
     return {
         "units": units,
         "bidirectional": False,
-        "device": settings.device,
-        "bfloat16": settings.bfloat16,
+        **settings.computation(),
         "lengths": batches,
         "products": products,
     }
+
+
+def _tolerance(settings: Settings) -> float:
+    return BFLOAT16_TOLERANCE if settings.bfloat16 else TOLERANCE
 
 
 def _with_plain(name: str, settings: Settings) -> list[Variant]:
     """Return a layer, and the same without compiled kernels if that is wanted."""
     plain = [Variant(f"{name}, plain", name, PLAIN)] if settings.plain_too else []
     return [Variant(name, name), *plain]
-
-
-def _threads(number: int) -> str:
-    return "1 thread" if number == 1 else f"{number} threads"

@@ -9,8 +9,11 @@ from typing import Any
 import torch
 
 import rnn_lab
+from rnn_lab.core.cpu import KEEP_DENORMALS, RETURN_MEMORY
 
-PLAIN = {"RNN_LAB_NATIVE": "0"}  # environment variables that switch compiled kernels off
+# Environment variables of processes.
+PLAIN = {"RNN_LAB_NATIVE": "0"}  # without compiled kernels
+AS_SHIPPED = {KEEP_DENORMALS: "1", RETURN_MEMORY: "1"}  # with PyTorch's settings of the CPU
 
 
 def kernels() -> str:
@@ -36,6 +39,11 @@ def machine(device: str) -> dict[str, Any]:
         "device": device if device == "cpu" else torch.cuda.get_device_name(device),
         "kernels": kernels(),
     }
+
+
+def threads_title(number: int) -> str:
+    """Name a number of threads in the title of a comparison."""
+    return "1 thread" if number == 1 else f"{number} threads"
 
 
 def processor() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rnn_lab.benchmarks import layers
+from rnn_lab.benchmarks import forecasting, language, layers, text
 from rnn_lab.benchmarks.comparison import Comparison, Implementation
 from rnn_lab.benchmarks.settings import Settings
 
@@ -20,4 +20,9 @@ class Part(NamedTuple):
     build: Callable[[dict[str, Any], Sequence[str]], dict[str, Implementation]]
 
 
-PARTS = {"layers": Part(layers.comparisons, layers.build)}
+PARTS = {
+    "layers": Part(layers.comparisons, layers.build),
+    "text": Part(text.comparisons, text.build),
+    "forecasting": Part(forecasting.comparisons, forecasting.build),
+    "language": Part(language.comparisons, language.build),
+}

@@ -1,8 +1,11 @@
 """What the command line says about measurements."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from rnn_lab.errors import UserError
+
+TOLERANCE, BFLOAT16_TOLERANCE = 1e-5, 1e-2  # relative difference of equal losses
 
 
 @dataclass(frozen=True)
@@ -34,3 +37,12 @@ class Settings:
         for name, number in (("rounds", self.rounds), *(("threads", n) for n in self.threads)):
             if number < 1:
                 raise UserError(f"--{name} must be at least 1, got {number}")
+
+    @property
+    def tolerance(self) -> float:
+        """Relative difference up to which losses count as equal."""
+        return BFLOAT16_TOLERANCE if self.bfloat16 else TOLERANCE
+
+    def computation(self) -> dict[str, Any]:
+        """Return the options that every implementation needs."""
+        return {"device": self.device, "bfloat16": self.bfloat16}
