@@ -144,6 +144,42 @@ def test_public_modules_do_not_import_pandas_sacrebleu_and_wandb():
     check_imports("import rnn_lab.models, rnn_lab.datamodules", "pandas", "sacrebleu", "wandb")
 
 
+HEAVY = {"matplotlib", "nltk", "pandas", "pyarrow", "sacrebleu", "scipy", "sklearn", "wandb"}
+FITS = {  # per task a model and data that are generated
+    "text_classification": ("LSTMClassifier", "SyntheticReviews", "--data.train_size=64"),
+    "sequence_classification": ("GRUClassifier", "SyntheticChirps", "--data.train_size=64"),
+    "translation": ("AttentionTranslator", "SyntheticDates", "--data.train_size=64"),
+    "forecasting": ("LSTMForecaster", "SyntheticSeries"),
+    "language_modeling": ("LSTMLanguageModel", "SyntheticText"),
+    "regression": ("SequenceRegressor", "AddingProblem", "--data.length=9"),
+    "tagging": ("SequenceTagger", "CopyMemory", "--data.delay=9"),
+}
+FIRST_BATCHES = """
+import sys
+import lightning
+before = set(sys.modules)
+from rnn_lab.__main__ import main
+for task, (model, data, *options) in {fits}.items():
+    trial = ["--trainer.fast_dev_run=true", "--trainer.limit_val_batches=0"]
+    assert main(["fit", f"--model={{model}}", f"--data={{data}}", *options, *trial]) == 0, task
+    new = {{name for name in sys.modules.keys() - before if name.partition(".")[0] in {heavy}}}
+    assert not new, f"{{task}} imports {{sorted(new)}}"
+"""
+
+
+def test_every_task_has_a_fit_that_is_tested_below():
+    folders = {path.parent.name for path in (PACKAGE / "tasks").glob("*/__init__.py")}
+    assert FITS.keys() == folders
+
+
+@pytest.mark.slow
+def test_training_imports_no_package_that_its_first_batch_does_not_need(tmp_path):
+    code = FIRST_BATCHES.format(fits=FITS, heavy=HEAVY)
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 TEXTBOOK = [  # every class and function that the chapter on recurrent networks defines
     "Attention", "AttentionDecoder", "BiLSTMClassifier", "Decoder", "Encoder", "GRUClassifier",
     "LSTMClassifier", "LSTMForecaster", "LSTMWithLayerNorm", "PackedLSTM", "SentimentDataset",

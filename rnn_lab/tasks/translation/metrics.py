@@ -1,6 +1,7 @@
 """Metrics of translation: sacrebleu's scores, exact over batches and processes."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -9,6 +10,8 @@ from torchmetrics import Metric
 
 if TYPE_CHECKING:  # sacrebleu is imported only where scores are computed
     from sacrebleu.metrics.base import Metric as Scorer
+
+NUM_COUNTS = {"bleu": 10, "chrf": 18, "ter": 2, "bleu_tokenized": 10}  # behind a score of sacrebleu
 
 
 class TargetTokenizer(Protocol):
@@ -45,26 +48,33 @@ class TranslationScores(Metric):
     def __init__(self, tokenizer: TargetTokenizer | None = None, *, ter: bool = True) -> None:
         super().__init__()
         self.tokenizer = tokenizer
-        lowercase = tokenizer is not None and bool(tokenizer.settings.lowercase)
-        from sacrebleu.metrics import BLEU, CHRF, TER
-
-        # `force` suppresses a warning about text that looks tokenized.
-        self.scorers: dict[str, Scorer] = {
-            "bleu": BLEU(tokenize="13a", lowercase=lowercase, force=True),
-            "chrf": CHRF(lowercase=lowercase),
-        }
-        if ter:
-            self.scorers["ter"] = TER()
+        self._names = ["bleu", "chrf", *(["ter"] if ter else [])]
         settings = tokenizer.settings if tokenizer is not None else None
         if settings is not None and (settings.moses or settings.kind == "words"):
-            self.scorers["bleu_tokenized"] = BLEU(tokenize="none", lowercase=lowercase, force=True)
-        for name, scorer in self.scorers.items():
-            size = len(_statistics(scorer, [""], [""]))
-            self._add_counts(f"{name}_statistics", size)
+            self._names.append("bleu_tokenized")
+        for name in self._names:
+            self._add_counts(f"{name}_statistics", NUM_COUNTS[name])
         self._add_counts("exact_match_statistics", 2)
 
     def _add_counts(self, name: str, size: int) -> None:
         self.add_state(name, torch.zeros(size, dtype=torch.int64), dist_reduce_fx="sum")
+
+    @cached_property
+    def scorers(self) -> dict[str, "Scorer"]:
+        """Scorers of sacrebleu by name, which is imported for the first lines."""
+        from sacrebleu.metrics import BLEU, CHRF, TER
+
+        lowercase = self.tokenizer is not None and bool(self.tokenizer.settings.lowercase)
+        # `force` suppresses a warning about text that looks tokenized.
+        scorers: dict[str, Scorer] = {
+            "bleu": BLEU(tokenize="13a", lowercase=lowercase, force=True),
+            "chrf": CHRF(lowercase=lowercase),
+            "ter": TER(),
+            "bleu_tokenized": BLEU(tokenize="none", lowercase=lowercase, force=True),
+        }
+        for scorer in scorers.values():
+            _statistics(scorer, [""], [""])  # tells its signature that there is one reference
+        return {name: scorers[name] for name in self._names}
 
     def update(self, predictions: Sequence[str], targets: Sequence[str]) -> None:
         """Update the counts of all scores.
@@ -103,7 +113,7 @@ class TranslationScores(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Compute all scores."""
         matches, lines = self.exact_match_statistics.tolist()
-        scores = {name: self._score(name) if lines else torch.nan for name in self.scorers}
+        scores = {name: self._score(name) if lines else torch.nan for name in self._names}
         scores["exact_match"] = matches / lines if lines else torch.nan
         # Double precision, as sacrebleu's scores, except on Apple's devices, which lack float64.
         dtype = torch.float32 if self.device.type == "mps" else torch.float64

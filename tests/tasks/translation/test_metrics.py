@@ -10,7 +10,7 @@ import torch
 from sacrebleu.metrics import BLEU, CHRF, TER
 from torchmetrics import MetricCollection
 
-from rnn_lab.tasks.translation.metrics import TranslationScores
+from rnn_lab.tasks.translation.metrics import NUM_COUNTS, TranslationScores
 from rnn_lab.tasks.translation.tokenizer import SentenceTokenizer, SentenceTokenizerConfig
 
 TEXT = "a man in The red hat runs , and two dogs look at him . co-op isn't"
@@ -54,6 +54,14 @@ def test_scores_equal_those_of_sacrebleu_for_any_batch_size(size):
     assert scores == {
         name: scorer.corpus_score(PREDICTIONS, [TARGETS]).score for name, scorer in scorers.items()
     }
+
+
+def test_the_sizes_of_the_state_are_those_of_sacrebleu():
+    metric = TranslationScores(MosesTokenizer())
+    assert metric.scorers.keys() == NUM_COUNTS.keys()
+    for name, scorer in metric.scorers.items():
+        ((*counts,),) = scorer._extract_corpus_statistics(["a b"], [["a b"]])
+        assert len(counts) == NUM_COUNTS[name] == len(getattr(metric, f"{name}_statistics"))
 
 
 @pytest.mark.parametrize("size", [1, 7, 30])
