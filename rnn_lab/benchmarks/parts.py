@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rnn_lab.benchmarks import forecasting, language, layers, text
+from rnn_lab.benchmarks import forecasting, language, layers, text, translation
 from rnn_lab.benchmarks.comparison import Comparison, Implementation
 from rnn_lab.benchmarks.settings import Settings
 
@@ -23,6 +23,7 @@ class Part(NamedTuple):
 PARTS = {
     "layers": Part(layers.comparisons, layers.build),
     "text": Part(text.comparisons, text.build),
+    "translation": Part(translation.comparisons, translation.build),
     "forecasting": Part(forecasting.comparisons, forecasting.build),
     "language": Part(language.comparisons, language.build),
 }

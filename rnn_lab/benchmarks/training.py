@@ -15,6 +15,7 @@ from rnn_lab.benchmarks.comparison import Implementation, Sample, Variant
 from rnn_lab.benchmarks.machine import AS_SHIPPED, PLAIN
 from rnn_lab.benchmarks.settings import Settings
 from rnn_lab.benchmarks.timing import synchronize
+from rnn_lab.errors import UserError
 from rnn_lab.io.downloads import data_root
 
 CLIP = 1.0  # norm at which gradients are clipped, as `rnn-lab fit` does
@@ -99,7 +100,7 @@ class Fit(Loop):
 
     Args:
         workload: What is trained; its model is a `Task`.
-        loader: The data loader from which the Trainer reads.
+        loader: The data loader from which the Trainer reads at least one batch more than `steps`.
         steps: Timed steps of a round.
         device: Device of the model.
         bfloat16: Whether to train in `bf16-mixed` precision.
@@ -136,6 +137,8 @@ class Fit(Loop):
         assert isinstance(model, LightningModule)
         trainer.fit(model.train(), self.loader)
         model.to(self.device)
+        if not clock.seconds:
+            raise UserError(f"there are fewer than {self.steps + 1} batches to train on")
         return Sample(clock.seconds, clock.items)
 
 

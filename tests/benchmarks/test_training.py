@@ -3,21 +3,27 @@
 import pytest
 import torch
 
-from rnn_lab.benchmarks import forecasting, language, text
+from rnn_lab.benchmarks import forecasting, language, text, translation
 from rnn_lab.benchmarks.comparison import check_equal
 from rnn_lab.benchmarks.settings import Settings
 from rnn_lab.benchmarks.training import in_data_root, ways
+from rnn_lab.benchmarks.translation import POSITIONS
 
 TINY = {"hidden_dim": 8, "steps": 2, "num_layers": 1}
 PARTS = {
     text: {**TINY, "embedding_dim": 8, "batch_size": 16},
     forecasting: TINY,
     language: {**TINY, "num_layers": 2, "embedding_dim": 8, "hidden_dim": 8},
+    translation: {
+        **{**TINY, "embedding_dim": 8, "batch_size": 3, "length": 5},
+        **{"src_vocab_size": 20, "trg_vocab_size": 30},
+    },
 }
 ITEMS = {
     text: 2 * 16,
     forecasting: 2 * forecasting.BATCH,
     language: 2 * language.BATCH * language.STEPS_BACK,
+    translation: 2 * 3 * 5,
 }
 names = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__.rpartition(".")[2])
 
@@ -34,14 +40,18 @@ def test_all_ways_compute_the_same_losses(part):
     comparison, implementations = built(part)
     values = {each.name: implementations[each.implementation] for each in comparison.variants}
     check_equal(comparison, {name: each.values() for name, each in values.items()})
-    losses = [values[name].values()[0] for name in ("LSTM", "GRU")]
+    different = ("between", "after") if part is translation else ("LSTM", "GRU")
+    losses = [values[name].values()[0] for name in different]
     assert abs(losses[0] - losses[1]) > comparison.tolerance * losses[0]
 
 
 @names
 @pytest.mark.filterwarnings("ignore")  # of Lightning
 def test_all_ways_train_on_the_items_of_the_timed_steps(part):
-    _, implementations = built(part, ["reference GRU", "loop GRU", "GRU"])
+    names = ["reference GRU", "loop GRU", "GRU"]
+    _, implementations = built(
+        part, ["textbook", "loop", *POSITIONS] if part is translation else names
+    )
     for each in implementations.values():
         before = [weight.clone() for weight in each.workload.model.parameters()]
         seconds, items = each.run(1)
@@ -68,7 +78,9 @@ def test_datasets_are_used_where_they_are(monkeypatch, tmp_path):
         assert not in_data_root(name)
         (tmp_path / name).mkdir()
         assert in_data_root(name)
+    (tmp_path / "multi30k").mkdir()
     titles = [each.title for part in PARTS for each in part.comparisons(Settings())]
     assert [title.split(",")[0] for title in titles] == [
         "SyntheticReviews", "SST2", "SyntheticSeries", "ETTh1", "SyntheticText",
+        "random tokens 15 to 15", "random tokens 40 to 40", "Multi30k",
     ]  # fmt: skip
