@@ -38,7 +38,7 @@ def comparisons(
         settings: Options of the command line.
         shapes: Batch size, steps and units of each; by default those of the documentation.
     """
-    names = [_known(name) for name in settings.layers] or list(LAYERS)
+    names = [known(name) for name in settings.layers] or list(LAYERS)
     shapes = shapes or (QUICK_SHAPES if settings.quick else SHAPES)
     for threads in settings.threads:
         for shape in shapes:
@@ -146,7 +146,12 @@ def _sample(values: Tensor) -> list[float]:
     return flat[:: max(1, flat.numel() // MAX_VALUES)].tolist()
 
 
-def _known(name: str) -> str:
+def known(name: str) -> str:
+    """Return the name of a layer that exists.
+
+    Raises:
+        UserError: If there is none of this name.
+    """
     if name not in LAYERS:
         raise UserError(f"there is no recurrent layer {name}: use {', '.join(LAYERS)}")
     return name
@@ -171,7 +176,7 @@ def _equal_lengths(
         ],
         "tokens",
         threads,
-        _tolerance(settings),
+        tolerance(settings),
     )
 
 
@@ -191,7 +196,7 @@ def _unlike_lengths(
         references += [packed.name, padded.name]
     options = _options(settings, units, batches) | {"bidirectional": True}
     title = f"{where}, bidirectional, {units} units, {threads_title(threads)}"
-    equality = groups, "tokens", threads, _tolerance(settings)
+    equality = groups, "tokens", threads, tolerance(settings)
     return Comparison("layers", title, options, variants, references, *equality)
 
 
@@ -208,7 +213,8 @@ def _options(settings: Settings, units: int, batches: list[list[int]]) -> dict[s
     }
 
 
-def _tolerance(settings: Settings) -> float:
+def tolerance(settings: Settings) -> float:
+    """Return the difference up to which outputs and gradients count as equal."""
     return BFLOAT16_TOLERANCE if settings.bfloat16 else TOLERANCE
 
 

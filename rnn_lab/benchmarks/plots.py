@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from rnn_lab.benchmarks.comparison import Result, spread
+from rnn_lab.benchmarks.scaling import parse_name
 from rnn_lab.io.atomic import atomic_path
 
-WIDTH, ROW_HEIGHT, MARGIN = 8.0, 0.25, 1.2  # inches
+WIDTH, ROW_HEIGHT, MARGIN, LINES_HEIGHT = 8.0, 0.25, 1.2, 3.5  # inches
 
 
 def plot(results: Sequence[Result], path: Path) -> None:
-    """Draw the time ratios of each comparison as bars, with their quartiles.
+    """Draw the time ratios of each comparison as bars with quartiles, scaling as lines.
 
     Args:
         results: What was measured.
@@ -19,11 +20,13 @@ def plot(results: Sequence[Result], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    heights = [MARGIN + ROW_HEIGHT * len(each.variants) for each in results]
+    heights = [_height(each) for each in results]
     figure = Figure((WIDTH, sum(heights)), layout="constrained")
     axes = figure.subplots(len(results), 1, squeeze=False, height_ratios=heights)
     for result, (ax,) in zip(results, axes, strict=True):
-        _draw_bars(ax, result)
+        draw = _draw_lines if result.comparison.part == "scaling" else _draw_bars
+        draw(ax, result)
+        ax.set_title(f"{result.comparison.part}: {result.comparison.title}", fontsize="medium")
     with atomic_path(path) as part:
         figure.savefig(part, format=path.suffix.removeprefix(".") or "png")
 
@@ -41,4 +44,24 @@ def _draw_bars(ax: Any, result: Result) -> None:
     ax.axvline(1, color="black", linewidth=0.8)
     ax.invert_yaxis()
     ax.set_xlabel(f"time, {reference} = 1")
-    ax.set_title(f"{result.comparison.part}: {result.comparison.title}", fontsize="medium")
+
+
+def _draw_lines(ax: Any, result: Result) -> None:
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for each in result.variants:
+        layer, value = parse_name(each.name)
+        lines.setdefault(layer, []).append((value, 1e6 / each.per_second))
+    for layer, points in lines.items():
+        style = "--" if layer.startswith("nn.") else "-"
+        ax.plot(*zip(*points, strict=True), style, marker=".", label=layer)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.set_xlabel(result.comparison.options["axis"])
+    ax.set_ylabel("microseconds per token")
+    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _height(result: Result) -> float:
+    if result.comparison.part == "scaling":
+        return LINES_HEIGHT
+    return MARGIN + ROW_HEIGHT * len(result.variants)

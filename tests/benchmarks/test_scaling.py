@@ -1,0 +1,42 @@
+"""Time per token against sizes."""
+
+import pytest
+
+from rnn_lab.benchmarks import scaling
+from rnn_lab.benchmarks.comparison import check_equal
+from rnn_lab.benchmarks.settings import Settings
+
+AXES = {"length": (2, 5), "batch": (1, 3), "units": (4, 8)}
+SETTINGS = Settings(quick=True, layers=("GRU", "MinGRU"))
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_a_comparison_has_all_sizes_of_all_layers(axis, monkeypatch):
+    monkeypatch.setattr(scaling, "BASE", {"batch": 2, "length": 3, "units": 4})
+    comparison, *_ = scaling.comparisons(SETTINGS, {axis: AXES[axis]})
+    small, large = AXES[axis]
+    names = [each.name for each in comparison.variants]
+    assert names == [
+        f"nn.GRU, {small}", f"GRU, {small}", f"MinGRU, {small}",
+        f"nn.GRU, {large}", f"GRU, {large}", f"MinGRU, {large}",
+    ]  # fmt: skip
+    assert comparison.references == [f"nn.GRU, {small}"]
+    built = scaling.build(comparison.options, names)
+    check_equal(comparison, {name: each.values() for name, each in built.items()})
+    items = [built[f"GRU, {size}"].run(0).items for size in (small, large)]
+    sizes = {"length": [2 * 2, 2 * 5], "batch": [3, 9], "units": [6, 6]}
+    assert items == sizes[axis]
+
+
+def test_lengths_reach_from_50_to_4096_by_default():
+    lengths = next(scaling.comparisons(Settings()))
+    assert lengths.title == "length, 32 batch x 128 units, 1 thread"
+    values = {scaling.parse_name(each.name)[1] for each in lengths.variants}
+    assert min(values) == 50
+    assert max(values) == 4096
+
+
+def test_plain_kernels_take_part_if_wanted():
+    settings = Settings(quick=True, layers=("GRU",), plain_too=True)
+    comparison, *_ = scaling.comparisons(settings, {"batch": (1,)})
+    assert comparison.equal == [["nn.GRU, 1", "GRU, 1", "GRU plain, 1"]]
