@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rnn_lab.benchmarks.settings import TOLERANCE
+from rnn_lab.benchmarks.timing import peak_megabytes
 from rnn_lab.errors import UserError
 
 
@@ -47,6 +48,14 @@ class Implementation(ABC):
         Args:
             number: Number of the round, from 0; equal numbers mean equal items.
         """
+
+    def megabytes(self, device: str) -> float | None:
+        """Measure the additional memory of a round at its peak; None if it is not known.
+
+        Args:
+            device: Device whose memory is measured; on a CPU, that of this process.
+        """
+        return peak_megabytes(lambda: self.run(0), device)
 
 
 @dataclass(frozen=True)

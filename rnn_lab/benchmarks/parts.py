@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rnn_lab.benchmarks import forecasting, language, layers, scaling, text, translation
+from rnn_lab.benchmarks import forecasting, language, layers, scaling, text, trainer, translation
 from rnn_lab.benchmarks.comparison import Comparison, Implementation
 from rnn_lab.benchmarks.settings import Settings
 
@@ -26,5 +26,6 @@ PARTS = {
     "translation": Part(translation.comparisons, translation.build),
     "forecasting": Part(forecasting.comparisons, forecasting.build),
     "language": Part(language.comparisons, language.build),
+    "trainer": Part(trainer.comparisons, trainer.build),
     "scaling": Part(scaling.comparisons, scaling.build),
 }

@@ -17,7 +17,7 @@ import rnn_lab
 from rnn_lab.benchmarks.comparison import Implementation
 from rnn_lab.benchmarks.machine import kernels
 from rnn_lab.benchmarks.parts import PARTS
-from rnn_lab.benchmarks.timing import MatrixProducts, peak_megabytes
+from rnn_lab.benchmarks.timing import MatrixProducts
 from rnn_lab.errors import UserError
 
 
@@ -26,6 +26,8 @@ def answers(requests: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     remaining = iter(requests)
     comparison = next(remaining)
     part, options = PARTS[comparison["part"]], comparison["options"]
+    if options.get("configure_cpu", True):
+        rnn_lab.configure_cpu()  # unless environment variables prevent it
     built = part.build(options, comparison["names"])
     yield {"kernels": kernels()}
     device, bfloat16 = options["device"], options["bfloat16"]
@@ -46,7 +48,7 @@ def _answer(
         case {"flops": name}:
             return {"flops": built[name].flops}
         case {"megabytes": name}:
-            return {"megabytes": peak_megabytes(lambda: built[name].run(0), device)}
+            return {"megabytes": built[name].megabytes(device)}
         case {"run": name, "number": number}:
             return {"sample": built[name].run(number)}
         case {"gemm": True}:
@@ -72,7 +74,6 @@ def main() -> None:
     warnings.simplefilter("ignore")
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    rnn_lab.configure_cpu()
     serve(sys.stdin, output)
 
 
