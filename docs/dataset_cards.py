@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import yaml
@@ -67,12 +68,13 @@ def paragraphs(cls: type) -> list[str]:
 
 def configs_of(name: str) -> list[str]:
     """Return the shipped configs that train on a dataset."""
-    found = []
-    for config, path in shipped_configs().items():
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        if values.get("data", {}).get("class_path") == name:
-            found.append(config)
-    return found
+    return [config for config, data in _data_of_configs().items() if data == name]
+
+
+@cache
+def _data_of_configs() -> dict[str, str | None]:
+    configs = {name: yaml.safe_load(path.read_bytes()) for name, path in shipped_configs().items()}
+    return {name: values.get("data", {}).get("class_path") for name, values in configs.items()}
 
 
 def _commands(name: str) -> str:

@@ -12,6 +12,7 @@ from config_index import CONFIGS, header, index
 
 from rnn_lab import datamodules, models
 from rnn_lab.__main__ import main
+from rnn_lab.commands._build import build
 
 ALL = sorted(CONFIGS.glob("*/*.yaml"))
 EXPERIMENTS = [path for path in ALL if path.parent.name not in config_index.PROFILES]
@@ -26,7 +27,7 @@ DEMO = CONFIGS / "text_classification/demo.yaml"
 GENERATED = ("Synthetic", "AddingProblem", "CopyMemory")
 ON_GENERATED = [config for config in EXPERIMENTS if data_of(config).startswith(GENERATED)]
 UNAVAILABLE = ("gpu", "ddp", "slurm", "torchrun")  # need a GPU or a launcher of processes
-GENERATED_DATA = {data_of(config) for config in ON_GENERATED}
+GENERATED_DATA = sorted({data_of(config) for config in ON_GENERATED})
 ON_ANY_MACHINE = [profile for profile in PROFILES if profile.stem not in UNAVAILABLE]
 ON_REAL = [config for config in EXPERIMENTS if config not in ON_GENERATED]
 
@@ -103,13 +104,24 @@ def test_every_architecture_has_a_config():
     assert trained == set(models.__all__)
 
 
-@pytest.mark.parametrize("name", models.__all__)
-def test_model_and_data_need_no_further_options(name):
+def model_and_data(name):
     batch_type = getattr(models, name).batch_type
     data = next(
         data for data in GENERATED_DATA if getattr(datamodules, data).batch_type is batch_type
     )
-    assert one_step(f"--model={name}", f"--data={data}") == 0
+    return f"--model={name}", f"--data={data}"
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_model_and_data_are_built_without_further_options(name):
+    built = build([*model_and_data(name), "--trainer.accelerator=cpu"])
+    assert type(built.model) is getattr(models, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", models.__all__)
+def test_model_and_data_need_no_further_options(name):
+    assert one_step(*model_and_data(name)) == 0
 
 
 @pytest.mark.data

@@ -35,6 +35,20 @@ def probabilistic(tmp_path_factory):
     return train_model(tmp_path_factory.mktemp("distributions"), *PROBABILISTIC, *SYNTHETIC)
 
 
+def load_of(folder):
+    sizes = [f"--data.input_length={PAST}", f"--data.horizon={HORIZON}"]
+    few = ["--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1"]
+    return ["--data=ForecastingFiles", f"--data.file={folder}/load.csv", *sizes, *few]
+
+
+@pytest.fixture(scope="module")
+def of_a_file(tmp_path_factory):
+    """A folder with a table, and a checkpoint that was trained on it."""
+    folder = tmp_path_factory.mktemp("of_a_file")
+    frame().to_csv(folder / "load.csv", index=False)
+    return folder, train_model(folder, *SMALL, *load_of(folder))
+
+
 def run_of(checkpoint):
     return Path(checkpoint).parents[1]
 
@@ -112,19 +126,13 @@ def test_several_checkpoints_are_compared(checkpoint, probabilistic, tmp_path, c
         (["--data.targets=[y2,y1]"], "was trained with targets y2, y1, the data has y1, y2"),
     ],
 )
-def test_checkpoints_with_other_windows_or_columns_are_refused(tmp_path, capsys, options, message):
-    frame().to_csv(tmp_path / "load.csv", index=False)
-    file = [
-        "--data=ForecastingFiles",
-        f"--data.file={tmp_path}/load.csv",
-        f"--data.input_length={PAST}",
-        f"--data.horizon={HORIZON}",
-        "--trainer.limit_train_batches=1",
-    ]
-    one, other = (train_model(tmp_path / name, *SMALL, *file, *more)
-                  for name, more in (("one", []), ("other", options)))  # fmt: skip
+def test_checkpoints_with_other_windows_or_columns_are_refused(
+    of_a_file, tmp_path, capsys, options, message
+):
+    folder, one = of_a_file
+    other = train_model(tmp_path, *SMALL, *load_of(folder), *options)
     line = error_line(capsys, "backtest", "--ckpt_path", one, f"--compare=[{other}]",
-                   f"--data.file={tmp_path}/load.csv", f"--output={tmp_path}/out")  # fmt: skip
+                   f"--data.file={folder}/load.csv", f"--output={tmp_path}/out")  # fmt: skip
     assert line.startswith("rnn-lab: ")
     assert message in line
 

@@ -12,6 +12,7 @@ from random_layers import (
     build,
     every_layer,
     every_shape,
+    every_shape_with_zoneout,
     reachable_state,
     sequences,
     weighted_sum,
@@ -184,18 +185,17 @@ def test_bfloat16_autocast_runs(name: str, num_layers: int, bidirectional: bool)
 
 
 @every_layer
-@every_shape
-@pytest.mark.parametrize("zoneout", [0.0, 0.1])
+@every_shape_with_zoneout
 def test_the_meta_device_gives_the_shapes(
     name: str, num_layers: int, bidirectional: bool, zoneout: float
 ) -> None:
     layer = build(name, num_layers, bidirectional, zoneout=zoneout)
-    x = sequences()
+    x, some = sequences(time=3), torch.tensor([2, 3, 1, 3])
     with torch.device("meta"):
         options = {"zoneout": zoneout}
         empty = build_layer(name, INPUT, HIDDEN, num_layers, 0.0, bidirectional, options=options)
     assert all(tensor.is_meta for tensor in empty.state_dict().values())
-    for lengths in (None, LENGTHS):
+    for lengths in (None, some):
         output, state = empty(x.to("meta").requires_grad_(), lengths)
         weighted_sum(output, state).sum().backward()
         expected, expected_state = layer(x, lengths)
@@ -240,11 +240,10 @@ def test_single_steps_run_under_bfloat16_autocast(
 
 
 @every_layer
-@every_shape
+@every_shape_with_zoneout
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
-@pytest.mark.parametrize("zoneout", [0.0, 0.1])
 def test_weights_of_16_bits_run(
-    name: str, num_layers: int, bidirectional: bool, dtype: torch.dtype, zoneout: float
+    name: str, num_layers: int, bidirectional: bool, zoneout: float, dtype: torch.dtype
 ) -> None:
     options = {"zoneout": zoneout, "trainable_initial_state": True}
     layer, x = build(name, num_layers, bidirectional, **options).eval(), sequences()

@@ -14,6 +14,10 @@ every_layer = pytest.mark.parametrize("name", LAYERS)
 every_shape = pytest.mark.parametrize(
     ("num_layers", "bidirectional"), [(1, False), (2, False), (1, True), (2, True)]
 )
+every_shape_with_zoneout = pytest.mark.parametrize(  # with and without, but not all combinations
+    ("num_layers", "bidirectional", "zoneout"),
+    [(1, False, 0.0), (2, False, 0.1), (1, True, 0.1), (2, True, 0.0)],
+)
 
 
 def build(name: str, num_layers: int = 1, bidirectional: bool = False, **options: object) -> Layer:

@@ -18,9 +18,10 @@ from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.options import EncoderOptions
 from rnn_lab.tasks.sequence_classification.batch import SequenceBatch
 from rnn_lab.tasks.text_classification.batch import TextBatch
-from rnn_lab.tasks.translation.options import EncoderConfig
+from rnn_lab.tasks.translation.options import DecoderConfig, EncoderConfig
 
 VOCAB_SIZE, ROWS, TIME = 12, 8, 6
+FEW = 4  # rows for models that train longer
 LENGTHS = torch.tensor([6, 1, 4, 5, 2, 3, 6, 4])
 
 every_layer = pytest.mark.parametrize("layer", LAYERS)
@@ -70,29 +71,33 @@ def test_every_layer_memorizes_sequences_of_feature_vectors(layer):
 @every_layer
 def test_every_layer_encodes_sentences_for_translation(layer):
     torch.manual_seed(0)
-    model = Translator(VOCAB_SIZE, VOCAB_SIZE, 8, 16, 2, encoder=EncoderConfig(layer)).eval()
-    src = random_tokens()
-    src[torch.arange(ROWS), LENGTHS - 1] = EOS_ID
-    trg = torch.zeros(ROWS, TIME + 2, dtype=torch.long)
-    for row, n in enumerate(LENGTHS.tolist()):
+    decoder = DecoderConfig(attention_position="before")
+    model = Translator(
+        VOCAB_SIZE, VOCAB_SIZE, 8, 16, 1, encoder=EncoderConfig(layer), decoder=decoder
+    ).eval()
+    src, lengths = random_tokens()[:FEW], LENGTHS[:FEW]
+    src[torch.arange(FEW), lengths - 1] = EOS_ID
+    trg = torch.zeros(FEW, TIME + 2, dtype=torch.long)
+    for row, n in enumerate(lengths.tolist()):
         trg[row, 0], trg[row, n + 1] = BOS_ID, EOS_ID
         trg[row, 1 : n + 1] = 4 + (row + src[row, :n]) % 8
-    assert train(model, lambda: model.net.loss(src, trg, 1.0, LENGTHS), 120, 0.03) < 0.3
-    translations = [best.tokens for best, *_ in model.decode(src, LENGTHS, GREEDY)]
-    alone = model.decode(src[:1, : LENGTHS[0]], LENGTHS[:1], GREEDY)
+    train(model, lambda: model.net.loss(src, trg, 1.0, lengths), 50)
+    translations = [best.tokens for best, *_ in model.decode(src, lengths, GREEDY)]
+    alone = model.decode(src[:1, : lengths[0]], lengths[:1], GREEDY)
     assert alone[0][0].tokens == translations[0]
-    targets = [row[1 : n + 1].tolist() for row, n in zip(trg, LENGTHS.tolist(), strict=True)]
-    assert sum(a == b for a, b in zip(translations, targets, strict=True)) >= ROWS - 1
+    assert translations == [
+        row[1 : n + 1].tolist() for row, n in zip(trg, lengths.tolist(), strict=True)
+    ]
 
 
 def random_windows(horizon):
     torch.manual_seed(1)
-    past, future = torch.randn(ROWS, TIME, 2), torch.randn(ROWS, horizon, 2)
-    past_covariates, future_covariates = torch.zeros(ROWS, TIME, 0), torch.zeros(ROWS, horizon, 0)
-    static, categories = torch.zeros(ROWS, 0), torch.zeros(ROWS, 0, dtype=torch.long)
-    shift, scale = torch.zeros(ROWS, 2), torch.ones(ROWS, 2)
+    past, future = torch.randn(FEW, TIME, 2), torch.randn(FEW, horizon, 2)
+    past_covariates, future_covariates = torch.zeros(FEW, TIME, 0), torch.zeros(FEW, horizon, 0)
+    static, categories = torch.zeros(FEW, 0), torch.zeros(FEW, 0, dtype=torch.long)
+    shift, scale = torch.zeros(FEW, 2), torch.ones(FEW, 2)
     covariates = past_covariates, future_covariates, static, categories
-    return WindowBatch(past, future, *covariates, shift, scale, scale, torch.arange(ROWS))
+    return WindowBatch(past, future, *covariates, shift, scale, scale, torch.arange(FEW))
 
 
 @every_layer
@@ -104,8 +109,8 @@ def test_every_layer_forecasts(layer, decoding):
     model = Forecaster(2, 32, 1, 8, horizon=4, layer=layer, decoding=decoding, encoder=encoder)
     batch = random_windows(4)
     before = float(model.step(batch).loss.detach())
-    assert train(model, lambda: model.step(batch).loss, 150) < 0.5 * before
-    assert model.eval().forecast(batch).point.shape == (ROWS, 4, 2)
+    assert train(model, lambda: model.step(batch).loss, 40, 0.1) < 0.5 * before
+    assert model.eval().forecast(batch).point.shape == (FEW, 4, 2)
 
 
 @every_layer

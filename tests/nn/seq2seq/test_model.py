@@ -55,10 +55,10 @@ def test_dropout_is_active_in_training_only(name):
 @every_decoder
 def test_memorizes_a_reversal(name):
     model = build(name)
-    optimizer = torch.optim.Adam(model.parameters(), 0.03)
-    src = torch.stack([torch.arange(4, 8) + i for i in range(4)])
-    trg = torch.cat([torch.full((4, 1), 2), src.flip(1)], 1)
-    for _ in range(200):
+    optimizer = torch.optim.Adam(model.parameters(), 0.05)
+    src = torch.stack([torch.arange(4, 8) + i for i in range(3)])
+    trg = torch.cat([torch.full((3, 1), 2), src.flip(1)], 1)
+    for _ in range(100):
         optimizer.zero_grad()
         logits = model.logits(src, trg)
         nn.functional.cross_entropy(logits.flatten(0, 1), trg[:, 1:].flatten()).backward()

@@ -131,12 +131,18 @@ def reference_beam_search(
 @every_model
 @pytest.mark.parametrize("check_every", [1, 3])
 @pytest.mark.parametrize(("n_best", "alpha"), [(1, 0.0), (1, 1.0), (2, 2.0)])
+@pytest.mark.parametrize("seeds", [(0,), pytest.param((1, 2, 3), marks=pytest.mark.slow)])
 def test_batched_beam_search_equals_a_loop_over_single_hypotheses(
-    name: str, n_best: int, alpha: float, check_every: int, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    n_best: int,
+    alpha: float,
+    check_every: int,
+    seeds: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(CHECK_EVERY, "cpu", check_every)
     src, limits = sources(9), LENGTHS + 4
-    for seed in range(4):
+    for seed in seeds:
         model = with_bias(build(name, 9, seed), 1, EOS_ID)
         options = {"beam_size": 3, "n_best": n_best, "length_penalty": alpha}
         decoded = beam_search(model, src, LENGTHS, max_length=limits, **options)
