@@ -3,7 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rnn_lab.benchmarks import forecasting, language, layers, scaling, text, trainer, translation
+from rnn_lab.benchmarks import (
+    decode,
+    forecasting,
+    language,
+    layers,
+    scaling,
+    text,
+    trainer,
+    translation,
+)
 from rnn_lab.benchmarks.comparison import Comparison, Implementation
 from rnn_lab.benchmarks.settings import Settings
 
@@ -27,5 +36,6 @@ PARTS = {
     "forecasting": Part(forecasting.comparisons, forecasting.build),
     "language": Part(language.comparisons, language.build),
     "trainer": Part(trainer.comparisons, trainer.build),
+    "decode": Part(decode.comparisons, decode.build),
     "scaling": Part(scaling.comparisons, scaling.build),
 }

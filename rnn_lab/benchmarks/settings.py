@@ -20,6 +20,7 @@ class Settings:
         threads: Numbers of threads to measure with, one after the other.
         layers: Names of recurrent layers to measure; empty for all.
         plain_too: Whether implementations are also measured without compiled kernels.
+        ckpt_path: Checkpoint of a translator that decodes; None: an untrained one.
 
     Raises:
         UserError: If a number is not positive.
@@ -32,6 +33,7 @@ class Settings:
     threads: tuple[int, ...] = (1,)
     layers: tuple[str, ...] = ()
     plain_too: bool = False
+    ckpt_path: str | None = None
 
     def __post_init__(self) -> None:
         for name, number in (("rounds", self.rounds), *(("threads", n) for n in self.threads)):

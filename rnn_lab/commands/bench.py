@@ -88,6 +88,7 @@ def _parser() -> BenchParser:
         action="store_true",
         help="also measure without compiled kernels, in the same rounds",
     )
+    parser.add_argument("--ckpt_path", help="translator from English for decode, else untrained")
     parser.add_argument("--json", help="file for versions, settings, times and ratios")
     parser.add_argument("--plot", help="file for a figure of the ratios, such as bench.png")
     parser.add_argument("--baseline", help="file of ratios; deviations are reported with status 1")
@@ -114,6 +115,7 @@ def _settings(args: Namespace) -> "Settings":
         tuple(threads),
         tuple(args.layers or ()),
         args.plain_too,
+        args.ckpt_path,
     )
 
 
