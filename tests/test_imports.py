@@ -31,7 +31,7 @@ ALLOWED = {  # modules of rnn_lab that each part may import, besides itself and 
 CORE = {
     "__init__", "checkpoint", "checkpoint_pickle", "cpu", "datamodule", "epoch_meter", "generated",
     "half_precision", "loading", "options", "predictor", "public_paths", "samplers",
-    "task", "trusted_imports", "worker_processes",
+    "step_log", "task", "trusted_imports", "worker_processes",
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -276,6 +276,7 @@ class LabCLI(LightningCLI):
         config["logger"] = with_wandb(self.config[self.subcommand].wandb, config["logger"])
         if self.subcommand != "fit":  # the weights of a checkpoint are averaged already
             config["callbacks"] = without(WeightAveraging, config["callbacks"] or [])
+        config["profiler"] = config["profiler"] or training.NoProfiler()
         config["plugins"] = with_checkpoint_io(config["plugins"], self._checkpoint_io)
         self._completion, self._status_file = training.Completion(), training.StatusFile()
         callbacks = with_standard_callbacks(callbacks, config)

@@ -27,7 +27,7 @@ def with_standard_callbacks(
     chosen.append(training.SmallDataWarning())
     chosen += [training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
     chosen += [training.AccumulatedGradients(), training.ResumeSWA(), training.SWACheckpoint()]
-    return [*chosen, training.ResumePlateau()]
+    return [*chosen, training.ResumePlateau(), training.SkipUnusedHooks()]
 
 
 def without(

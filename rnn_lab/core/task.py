@@ -23,6 +23,7 @@ from rnn_lab.core.epoch_meter import EpochMeter
 from rnn_lab.core.half_precision import keep_batches_in_float32
 from rnn_lab.core.options import check_named_arguments, plain_options
 from rnn_lab.core.public_paths import public_path
+from rnn_lab.core.step_log import log_step
 from rnn_lab.errors import UserError
 
 DEFAULT_OPTIMIZER = "torch.optim.Adam"
@@ -168,7 +169,7 @@ class Task(LightningModule, ABC):
         output = self.step(batch)
         self._meter.update(output.loss, output.num_targets)
         if self.trainer._logger_connector.should_update_logs:
-            self.log("train/step_loss", output.loss, prog_bar=True)
+            log_step(self, "train/step_loss", output.loss, prog_bar=True)
         if self.trainer.is_last_batch:
             self._log_epoch()
         return output.loss

@@ -31,6 +31,7 @@ from rnn_lab.training.rng_state import RNGStateCheckpoint
 from rnn_lab.training.schedules import CosineDecay, LinearDecay
 from rnn_lab.training.small_data import SmallDataWarning
 from rnn_lab.training.status_file import StatusFile
+from rnn_lab.training.unused_hooks import NoProfiler, SkipUnusedHooks
 from rnn_lab.training.wandb_logger import OfflineWandbLogger
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "GradNormAndLRMonitor",
     "LearningCurves",
     "LinearDecay",
+    "NoProfiler",
     "OfflineWandbLogger",
     "Preemption",
     "RNGStateCheckpoint",
@@ -53,6 +55,7 @@ __all__ = [
     "ResumePlateau",
     "ResumeSWA",
     "SWACheckpoint",
+    "SkipUnusedHooks",
     "SmallDataWarning",
     "StatusFile",
     "TerminateOnNaN",

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
+from rnn_lab.core.step_log import log_step
 from rnn_lab.core.task import Monitored
 from rnn_lab.errors import UserError
 from rnn_lab.training.completion import Limit
@@ -290,13 +291,14 @@ class TerminateOnNaN(Callback):
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
+        if self._checks_at_once(trainer, loss):
+            if not math.isfinite(loss.item()):
+                raise _not_finite(trainer, _position(trainer))
+            return
         index, no_index = len(self._steps), self.every
-        batch = trainer.fit_loop.batch_idx + 1
-        self._steps.append((trainer.global_step, epoch_number(trainer), batch))
+        self._steps.append(_position(trainer))
         bad = torch.where(loss.detach().isfinite(), no_index, index)
         self._first_bad = bad if self._first_bad is None else torch.minimum(self._first_bad, bad)
-        if trainer.world_size == 1 and loss.device.type == "cpu":
-            self._check(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if len(self._steps) >= self.every:
@@ -315,6 +317,9 @@ class TerminateOnNaN(Callback):
             step = trainer.global_step
             raise UserError(f"val/loss is nan after step {step}: {_last_good(trainer)}")
 
+    def _checks_at_once(self, trainer: Trainer, loss: Tensor) -> bool:
+        return trainer.world_size == 1 and loss.device.type == "cpu"
+
     def _check(self, trainer: Trainer) -> None:
         if self._first_bad is None:
             return
@@ -323,9 +328,20 @@ class TerminateOnNaN(Callback):
         if trainer.world_size > 1:
             torch.distributed.all_reduce(first_bad, op=torch.distributed.ReduceOp.MIN)
         if (index := int(first_bad)) < len(steps):
-            step, epoch, batch = steps[index]
-            position = f"step {step} (epoch {epoch}, batch {batch})"
-            raise UserError(f"loss is nan at {position}: {_last_good(trainer)}")
+            raise _not_finite(trainer, steps[index])
+
+
+def _position(trainer: Trainer) -> tuple[int, int, int]:
+    """Return step, epoch and batch of the current step."""
+    return trainer.global_step, epoch_number(trainer), trainer.fit_loop.batch_idx + 1
+
+
+def _not_finite(trainer: Trainer, position: tuple[int, int, int]) -> UserError:
+    """Return the error of a loss that is not finite."""
+    step, epoch, batch = position
+    return UserError(
+        f"loss is nan at step {step} (epoch {epoch}, batch {batch}): {_last_good(trainer)}"
+    )
 
 
 def _last_good(trainer: Trainer) -> str:
@@ -351,5 +367,5 @@ class GradNormAndLRMonitor(Callback):
         if not trainer._logger_connector.should_update_logs:
             return
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        pl_module.log("train/gradient_norm", get_total_norm(gradients))
-        pl_module.log("train/lr", float(optimizer.param_groups[0]["lr"]))
+        log_step(pl_module, "train/gradient_norm", get_total_norm(gradients))
+        log_step(pl_module, "train/lr", float(optimizer.param_groups[0]["lr"]))

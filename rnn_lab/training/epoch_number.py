@@ -7,6 +7,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn, TrainerStatus
 
+from rnn_lab.core.step_log import log_step
+
 
 def epoch_number(trainer: Trainer) -> int:
     """Return the number of the epoch in training, counted from 1; else of epochs trained before."""
@@ -40,7 +42,7 @@ class EpochNumber(Callback):
         new = self._logged != epoch_number(trainer)
         if new or trainer._logger_connector.should_update_logs:
             self._logged = epoch_number(trainer)
-            pl_module.log("epoch", _number(trainer), on_step=True, on_epoch=False)
+            log_step(pl_module, "epoch", _number(trainer))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:

@@ -52,6 +52,8 @@ class Preemption(Callback):
 
         If validation or the end of the epoch is next, the run exits there instead.
         """
+        if trainer.world_size == 1 and not signals.received():
+            return
         loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
         assert fetcher is not None
         pending = loop.batch_progress.is_last_batch or loop._should_check_val_fx(fetcher)
