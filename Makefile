@@ -63,7 +63,10 @@ docs: $(READY)  ## Build the site in docs/_build/html, with warnings as errors
 	$(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 pictures: $(READY)  ## Train what the pictures of the site show, and draw them (ten minutes)
-	$(BIN)/rnn-lab fit -c demo --experiment=demo --name=first --overwrite --test
+	$(BIN)/python docs/terminal.py docs/images/first_run.svg \
+	  'rnn-lab fit -c demo --experiment=demo --name=first --overwrite --test' \
+	  "echo 'the plot was not bad at all .' > runs/new.txt" \
+	  'rnn-lab predict --experiment=demo --name=first --ckpt_path=best --input=runs/new.txt'
 	$(BIN)/rnn-lab fit -c patched_lstm_forecaster --experiment=pictures --name=forecast --overwrite --test
 	$(BIN)/rnn-lab fit -c attention_translator --experiment=pictures --name=dates --overwrite --test
 	$(BIN)/python docs/pictures.py runs

@@ -209,7 +209,50 @@ def house() -> Figure:
     return figure
 
 
-DIAGRAMS = (bucketing, lengths, state, teacher_forcing, windows, conformal, gradients, house)
+CONTENT = (  # of a checkpoint, and whether inference reads it
+    ("weights", True),
+    ("classes and arguments", True),
+    ("vocabulary, labels, scaling", True),
+    ("optimizer, schedule", False),
+    ("position and order in the epoch", False),
+    ("random states", False),
+)
+
+
+def checkpoints() -> Figure:
+    """Draw when the two checkpoints of a run are saved, and what is read from them."""
+    figure = Figure(figsize=(8, 3.1), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    scores, best, stop = (0.45, 0.68, 0.86, 0.79), 2, 4.6
+    left.plot(range(1, 5), scores, "o-", color=GRAY, linewidth=1.2, markersize=4)
+    left.plot([stop, stop], [0.36, 0.93], color=ORANGE, linestyle=":")
+    left.text(stop, 0.96, "preempted", color=ORANGE, ha="center")
+    left.plot([best + 1], [scores[best]], "o", color=GREEN, markersize=8)
+    left.text(best + 1, 0.93, "highest accuracy", color=GREEN, ha="center")
+    for x, top, name, color in (
+        (best + 1, 0.83, "best.ckpt", GREEN),
+        (stop, 0.36, "last.ckpt", BLUE),
+    ):
+        left.annotate("", (x, 0.12), (x, top), arrowprops=_arrow(color))
+        left.text(x, 0.05, name, color=color, ha="center", fontweight="bold")
+    left.set(xlim=(0.5, 5.6), ylim=(-0.02, 1.05), xticks=range(1, 6), yticks=[])
+    left.set(xlabel="epoch", title="when it is saved")
+    for x, name, color in ((3.4, "predict\ntest", GREEN), (4.4, "resume", BLUE)):
+        right.text(x, -0.2, name, color=color, ha="center", va="bottom")
+    for row, (name, inference) in enumerate(CONTENT, start=1):
+        right.text(0, row - 0.5, name, va="center")
+        right.plot([4.4], [row - 0.5], "o", color=BLUE, markersize=7)
+        if inference:
+            right.plot([3.4], [row - 0.5], "o", color=GREEN, markersize=7)
+    right.set(xlim=(-0.1, 4.9), ylim=(len(CONTENT), -1.3), title="what is read from it")
+    right.axis("off")
+    return figure
+
+
+DIAGRAMS = (
+    *(bucketing, lengths, state, teacher_forcing),
+    *(windows, conformal, gradients, house, checkpoints),
+)
 
 
 def draw(name: str, diagram: Callable[[], Figure]) -> None:
