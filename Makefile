@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 PARALLEL := -n auto --dist loadfile
 # The demo and the tests train tiny models: they gain nothing from a second thread.
-demo test test-slow drill check notebooks docs pictures: export OMP_NUM_THREADS := 1
+demo test test-slow test-kernels drill check notebooks docs pictures: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow drill check format lint types bench bench-check notebooks docs pictures figures clean
+.PHONY: help install kernels demo test test-slow test-kernels drill check format lint types bench bench-check notebooks docs pictures figures clean
 
 help:  ## Print these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,9 @@ $(READY): pyproject.toml
 	@touch $@
 
 install: $(READY)  ## Make .venv with everything in it
+
+kernels: $(READY)  ## Compile the kernels of recurrent layers into the cache of the user
+	$(BIN)/rnn-lab kernels build
 
 DEMO := runs/demo/first
 demo: $(READY)  ## Train on generated reviews, test, classify three sentences
@@ -33,10 +36,14 @@ test: $(READY)  ## Run the test suite, a process on each core
 test-slow: $(READY)  ## Run the tests that take longer, and those on real data
 	$(BIN)/python -m pytest -q $(PARALLEL) -m 'slow or data'
 
+test-kernels: $(READY)  ## Run the tests of all layers with compiled kernels
+	RNN_LAB_NATIVE=$$($(BIN)/rnn-lab kernels build) \
+	  $(BIN)/python -m pytest -q $(PARALLEL) tests/nn tests/test_textbook.py
+
 drill: $(READY)  ## Interrupt runs at random moments, 288 times (half an hour)
 	RNN_LAB_DRILL=12 $(BIN)/python -m pytest -q -s -m slow tests/cluster/test_drill.py
 
-check: lint types test test-slow  ## Everything that must pass before a commit
+check: lint types test test-slow test-kernels  ## Everything that must pass before a commit
 
 format: $(READY)  ## Format the sources
 	$(BIN)/ruff format .

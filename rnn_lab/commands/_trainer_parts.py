@@ -25,7 +25,7 @@ def with_standard_callbacks(
         chosen.append(training.BatchProgressBar())
     chosen += [training.EpochNumber(), training.GradNormAndLRMonitor(), training.TerminateOnNaN()]
     chosen.append(training.SmallDataWarning())
-    chosen += [training.RNGStateCheckpoint(), training.ResumeMidEpoch()]
+    chosen += [training.RNGStateCheckpoint(), training.ResumeMidEpoch(), training.KernelRecord()]
     chosen += [training.AccumulatedGradients(), training.ResumeSWA(), training.SWACheckpoint()]
     return [*chosen, training.ResumePlateau(), training.SkipUnusedHooks()]
 

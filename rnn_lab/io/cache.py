@@ -40,8 +40,8 @@ def get_or_build(folder: Path, key: Mapping[str, Any], build: Callable[[Path], N
     Raises:
         UserError: If the cache folder cannot be written, for example on a full disk.
     """
-    name = hashlib.sha256(json.dumps([FORMAT, key], sort_keys=True).encode()).hexdigest()[:24]
-    target, lock = folder / name, folder / f"{name}.lock"
+    target = entry_path(folder, key)
+    lock = target.with_name(f"{target.name}.lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with announced_lock(lock, "prepares the same data"):
@@ -56,6 +56,12 @@ def get_or_build(folder: Path, key: Mapping[str, Any], build: Callable[[Path], N
             f"the data cannot be prepared in {folder}: {error.strerror or error}"
         ) from error
     return target
+
+
+def entry_path(folder: Path, key: Mapping[str, Any]) -> Path:
+    """Return the folder of the entry of a key, which may not exist."""
+    name = hashlib.sha256(json.dumps([FORMAT, key], sort_keys=True).encode()).hexdigest()[:24]
+    return folder / name
 
 
 def _rebuild(target: Path, build: Callable[[Path], None]) -> None:

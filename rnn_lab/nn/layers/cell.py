@@ -20,10 +20,13 @@ class Cell(nn.Module, ABC):
     Attributes:
         weight_drop_params: Names of the parameters that weight drop applies to.
         num_states: Number of state tensors; the first one is the output.
+        native_kernel: Name of the compiled kernel of all steps, see `rnn_lab.nn.native`; empty if
+            there is none.
     """
 
     weight_drop_params: ClassVar[tuple[str, ...]] = ("weight_hh",)
     num_states: ClassVar[int] = 1
+    native_kernel: ClassVar[str] = ""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -75,6 +78,10 @@ class Cell(nn.Module, ABC):
             The states after all steps, each `(time, batch, hidden_size)`.
         """
         return None
+
+    def native_weights(self) -> list[Tensor]:
+        """Return the weights that a compiled kernel reads, in the order of `Recurrence`."""
+        raise NotImplementedError
 
     def zoneout(self, previous: LayerState, new: LayerState, p: float) -> LayerState:
         """Apply zoneout to one step, see `rnn_lab.nn.functional.state.zoneout`."""

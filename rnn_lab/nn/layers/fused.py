@@ -7,7 +7,7 @@ reversed within its length. On CUDA it is the other way round: cuDNN supports pa
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -17,8 +17,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnn_lab.nn.functional.linear import DeferredLinear, linear
 from rnn_lab.nn.functional.padding import PaddingInfo
-from rnn_lab.nn.functional.state import LayerState, State, zoneout
-from rnn_lab.nn.layers.stack import StackedRNN
+from rnn_lab.nn.functional.state import LayerState, State, as_tuple, zoneout
+from rnn_lab.nn.layers.stack import StackedRNN, reverse
+from rnn_lab.nn.native.recurrence import Recurrence, supports
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -43,11 +44,13 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
     Attributes:
         sequence_kernel: Torch's function for all steps of a layer.
         step_kernel: Torch's function for one step of a layer.
+        native_kernel: Name of the compiled kernel of a layer, see `rnn_lab.nn.native`.
         num_states: Number of state tensors.
     """
 
     sequence_kernel: Callable[..., tuple[Tensor, Tensor]]
     step_kernel: Callable[..., Any]
+    native_kernel: ClassVar[str]
     num_states: ClassVar[int] = 1
     parallel = False
 
@@ -79,6 +82,9 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
         if x.size(1) == 1 and not (self.bidirectional or x.is_cuda or x.requires_grad):
             output, state = self.step(x.squeeze(1), state)
             return output.unsqueeze(1), state
+        parts = () if state is None else as_tuple(state)
+        if supports(self.native_kernel, x, *parts, *self.weights(0)):
+            return None
         if lengths is not None and not x.is_cuda:
             return None
         if state is None and self.initial_state is not None:
@@ -117,15 +123,31 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
         new = zoneout(state, new, self.zoneout, self.training)
         return self._to_output(new[0]), new
 
-    def _run_layer(
-        self, index: int, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    def _run_direction(
+        self,
+        index: int,
+        x: Tensor,
+        state: LayerState,
+        padding: PaddingInfo | None,
+        backwards: bool,
     ) -> tuple[Tensor, LayerState]:
         layer, direction = divmod(index, self.directions)
         weights = self.weights(layer, "_reverse" if direction else "")
         if self.training and self.weight_drop:
             weights[1] = F.dropout(weights[1], self.weight_drop)
-        run = self._unroll if self.zoneout else self._run_kernel
-        return run(x, padding, state, weights)
+
+        def plain(
+            x: Tensor, state: LayerState, weights: Sequence[Tensor]
+        ) -> tuple[Tensor, LayerState]:
+            run = self._unroll if self.zoneout else self._run_kernel
+            if not backwards:
+                return run(x, padding, state, list(weights))
+            output, final = run(reverse(x, padding), padding, state, list(weights))
+            return reverse(output, padding), final
+
+        if self.zoneout or not supports(self.native_kernel, x, *state, *weights):
+            return plain(x, state, weights)
+        return Recurrence(self.native_kernel, padding, backwards, plain)(x, state, weights)
 
     def _run_kernel(
         self, x: Tensor, padding: PaddingInfo | None, state: LayerState, weights: list[Tensor]

@@ -35,6 +35,7 @@ class GRU(FusedRNN, nn.GRU):  # type: ignore[misc]  # lengths replace torch's hx
     year, cost = 2014, "3H(D+H)"
     sequence_kernel = torch.gru
     step_kernel = torch.gru_cell
+    native_kernel = "gru"
 
     def _update(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> LayerState:
         return (gru_gates(x_gates, h_gates, state[0]),)

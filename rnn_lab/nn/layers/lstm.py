@@ -40,6 +40,7 @@ class LSTM(FusedRNN, nn.LSTM):  # type: ignore[misc]  # lengths replace torch's 
 
     year, cost, num_states = 1997, "4H(D+H)", 2
     step_kernel = torch.lstm_cell
+    native_kernel = "lstm"
 
     def _update(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> LayerState:
         return lstm_gates(x_gates + h_gates, state[1])

@@ -32,7 +32,7 @@ class PeepholeLSTMCell(GatedCell):
     Source: Gers & Schmidhuber (2000), https://doi.org/10.1109/IJCNN.2000.861302.
     """
 
-    num_gates, num_states = 4, 2
+    num_gates, num_states, native_kernel = 4, 2, "peephole_lstm"
 
     def _create_weights(self) -> None:
         super()._create_weights()
@@ -50,6 +50,9 @@ class PeepholeLSTMCell(GatedCell):
         i, f, g, o = (projected + self.project_state(h)).chunk(4, -1)
         c = (f + p_f * c).sigmoid() * c + (i + p_i * c).sigmoid() * g.tanh()
         return (o + p_o * c).sigmoid() * c.tanh(), c
+
+    def native_weights(self) -> list[Tensor]:
+        return [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, self.weight_ch]
 
     def forward_sequence(self, x: Tensor, state: LayerState) -> LayerState:
         weights = self.weight_hh, self.bias_hh, self.weight_ch

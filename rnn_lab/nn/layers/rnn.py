@@ -31,6 +31,7 @@ class RNN(FusedRNN, nn.RNN):  # type: ignore[misc]  # lengths replace torch's hx
     year, cost = 1990, "H(D+H)"
     sequence_kernel = torch.rnn_tanh
     step_kernel = torch.rnn_tanh_cell
+    native_kernel = "rnn"
 
     def _update(self, x_gates: Tensor, h_gates: Tensor, *state: Tensor) -> LayerState:
         return (torch.tanh(x_gates + h_gates),)

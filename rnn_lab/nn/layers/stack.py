@@ -211,9 +211,8 @@ class StackedRNN(nn.Module):
             outputs = []
             for direction in range(self.directions):
                 index = len(final_states)
-                y = _reverse(x, padding) if direction else x
-                y, final = self._run_layer(index, y, states[index], padding)
-                outputs.append(_reverse(y, padding) if direction else y)
+                y, final = self._run_direction(index, x, states[index], padding, direction == 1)
+                outputs.append(y)
                 final_states.append(final)
             x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
         x = padding.zero_padding(x) if padding else x
@@ -243,6 +242,20 @@ class StackedRNN(nn.Module):
             x, new = self._step_layer(index, x, layer_state)
             new_states.append(new)
         return x, stack_state(new_states)
+
+    def _run_direction(
+        self,
+        index: int,
+        x: Tensor,
+        state: LayerState,
+        padding: PaddingInfo | None,
+        backwards: bool,
+    ) -> tuple[Tensor, LayerState]:
+        """Process all steps in one layer, forwards or backwards in time."""
+        if not backwards:
+            return self._run_layer(index, x, state, padding)
+        output, final = self._run_layer(index, reverse(x, padding), state, padding)
+        return reverse(output, padding), final
 
     def _run_layer(
         self, index: int, x: Tensor, state: LayerState, padding: PaddingInfo | None
@@ -338,7 +351,8 @@ def _run_in_float32(
     return output.to(half), state
 
 
-def _reverse(x: Tensor, padding: PaddingInfo | None) -> Tensor:
+def reverse(x: Tensor, padding: PaddingInfo | None) -> Tensor:
+    """Reverse sequences, `(time, batch, ...)`, within their lengths."""
     return padding.reverse(x) if padding else x.flip(0)
 
 

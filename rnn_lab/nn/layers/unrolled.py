@@ -9,6 +9,7 @@ from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.layers.cell import Cell
 from rnn_lab.nn.layers.stack import StackedRNN, UnidirectionalLayer
+from rnn_lab.nn.native.recurrence import Recurrence, supports
 
 
 class UnrolledLayer(UnidirectionalLayer):
@@ -37,6 +38,11 @@ class UnrolledLayer(UnidirectionalLayer):
         self, x: Tensor, state: LayerState, padding: PaddingInfo | None
     ) -> tuple[Tensor, LayerState]:
         use_kernel = self.use_kernel and not self.zoneout
+        name = self.cell.native_kernel
+        if use_kernel and name:
+            weights = self.cell.native_weights()
+            if supports(name, x, *state, *weights):
+                return Recurrence(name, padding, False, None)(x, state, weights)
         states = self.cell.forward_sequence(x, state) if use_kernel else None
         states = states or self._unroll(self.cell.project(x), state)
         final = tuple(padding.last_step(part) if padding else part[-1] for part in states)

@@ -12,7 +12,7 @@ from rnn_lab.nn.functional.linear import DeferredLinear, linear
 from rnn_lab.nn.functional.once_differentiable import once_differentiable
 
 REFUSED = "has no second derivative: create_graph=True"
-TWICE = {"_Linear"}  # their gradient is differentiable
+TWICE = {"_Linear", "_Recurrence"}  # their gradient is differentiable
 
 
 def functions(base=Function):

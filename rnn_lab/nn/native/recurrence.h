@@ -1,0 +1,158 @@
+// All steps of a recurrent layer in one direction, and their gradient, for any cell.
+//
+// A cell has these members; all vectors hold some units of one sequence.
+//
+//   gates, states    number of gates, and of states; the first state is the output, which is
+//                    multiplied by the recurrent weights
+//   has_saved        whether the backward pass needs one more value of each unit and step
+//   forward(j, u, sums, before, after, saved)
+//                    one step of the units from `j` on: `u` is the projected input, which becomes the
+//                    gates; `sums` the projected state; `before` and `after` are the states
+//   backward(j, gates, before, after, saved, grads)
+//                    its gradient: `grads` are those of the states after the step and become those of
+//                    the states before it, without the part through the recurrent weights; `gates`
+//                    become the gradients of the projected input; `saved` that of the projected state
+//                    of the last gate where this is not the same
+#pragma once
+
+#include "product.h"
+#include "sequences.h"
+
+namespace rnn_lab {
+
+constexpr int max_states = 4;
+
+// What Python passes: sizes, and the memory of tensors. Those of (steps) are in the order of
+// `Batch::input`, those of (time, batch) in that of `Batch::position`.
+template <class T> struct Layer {
+  int64_t units, threads;
+  int64_t keep;                     // whether gates and `saved` are stored for the backward pass
+  const T* weight;                  // recurrent weights, (gates * units, units)
+  const T* parameters;              // other weights of the cell
+  T* gates;                         // (steps, gates * units): projected input, gates, or gradients
+  T* saved;                         // (steps, units), see above
+  T* states[max_states];            // after all steps, (time, batch, units); null: not needed
+  const T* first[max_states];       // before the first step, (batch, units)
+  T* last[max_states];              // after the last step of each sequence
+  const T* grads[max_states];       // of `states`; null: zero
+  const T* grad_last[max_states];   // of `last`; null: zero
+  T* grad_first[max_states];        // of `first`
+};
+
+template <class T, class Cell> void forward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
+  constexpr int gates = Cell::gates, states = Cell::states;
+  const int64_t H = layer.units;
+  const Weights<T, gates, gates == 1 ? 3 : 1> weights(
+      H, H, [&](int64_t row, int64_t k) { return layer.weight[row * H + k]; });
+  in_threads(batch, layer.threads, [&](const std::vector<int64_t>& rows) {
+    int64_t active = rows.size();
+    std::vector<T> now[states], next(active * H);
+    for (int s = 0; s < states; s++) {
+      now[s].resize(active * H);
+      for (int64_t i = 0; i < active; i++) std::copy_n(layer.first[s] + rows[i] * H, H, &now[s][i * H]);
+    }
+    for (int64_t i = 0; i < active; i++)
+      for (int64_t t = batch.length(rows[i]); t < batch.time; t++)
+        for (int s = 0; s < states; s++)
+          if (layer.states[s]) std::fill_n(layer.states[s] + (t * batch.batch + rows[i]) * H, H, T(0));
+    for (int64_t step = 0; active > 0; step++) {
+      const auto prepare = [&](int64_t i, int64_t j) {
+        const T* u = layer.gates + batch.input(rows[i], step) * gates * H + j;
+        for (int gate = 0; gate < gates; gate++) __builtin_prefetch(u + gate * H, 1);
+      };
+      const auto finish = [&](int64_t i, int64_t j, Vec<T>* sums) __attribute__((always_inline)) {
+        const int64_t count = H - j, input = batch.input(rows[i], step), position = batch.position(rows[i], step);
+        T* to = layer.gates + input * gates * H + j;
+        Vec<T> u[gates], before[states], after[states], saved{};
+        for (int gate = 0; gate < gates; gate++) u[gate] = load(to + gate * H, count);
+        for (int s = 0; s < states; s++) before[s] = load(&now[s][i * H + j], count);
+        cell.forward(j, u, sums, before, after, saved);
+        store<T>(&next[i * H + j], after[0], count);
+        for (int s = 1; s < states; s++) store<T>(&now[s][i * H + j], after[s], count);
+        for (int s = 0; s < states; s++)
+          if (layer.states[s]) store<T>(layer.states[s] + position * H + j, after[s], count);
+        if (!layer.keep) return;
+        for (int gate = 0; gate < gates; gate++) store<T>(to + gate * H, u[gate], count);
+        if (Cell::has_saved) store<T>(layer.saved + input * H + j, saved, count);
+      };
+      multiply(weights, now[0].data(), H, active, prepare, finish);
+      now[0].swap(next);
+      for (; active > 0 && batch.length(rows[active - 1]) == step + 1; active--)
+        for (int s = 0; s < states; s++)
+          std::copy_n(&now[s][(active - 1) * H], H, layer.last[s] + rows[active - 1] * H);
+    }
+  });
+}
+
+template <class T, int vectors, class Cell>
+void backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
+  constexpr int gates = Cell::gates, states = Cell::states;
+  const int64_t H = layer.units;
+  const Weights<T, 1, vectors> weights(H, gates * H, [&](int64_t j, int64_t k) { return layer.weight[k * H + j]; });
+  in_threads(batch, layer.threads, [&](const std::vector<int64_t>& rows) {
+    const int64_t count = rows.size();
+    std::vector<T> carried[states], of_state(count * gates * H);
+    for (int s = 0; s < states; s++) carried[s].resize(count * H);
+    int64_t active = 0;
+    for (int64_t step = batch.length(rows[0]) - 1; step >= 0; step--) {
+      for (; active < count && batch.length(rows[active]) == step + 1; active++)
+        for (int s = 0; s < states; s++)
+          if (layer.grad_last[s]) std::copy_n(layer.grad_last[s] + rows[active] * H, H, &carried[s][active * H]);
+      for (int64_t i = 0; i < active; i++) {
+        const int64_t input = batch.input(rows[i], step), position = batch.position(rows[i], step) * H;
+        T* u = layer.gates + input * gates * H;
+        T* saved = layer.saved + input * H;
+        const T* previous[states];
+        for (int s = 0; s < states; s++)
+          previous[s] = step ? layer.states[s] + batch.position(rows[i], step - 1) * H : layer.first[s] + rows[i] * H;
+        for (int64_t j = 0; j < H; j += width<T>) {
+          const int64_t left = H - j;
+          Vec<T> gate_values[gates], before[states], after[states], grads[states], extra{};
+          for (int gate = 0; gate < gates; gate++) gate_values[gate] = load(u + gate * H + j, left);
+          for (int s = 0; s < states; s++) {
+            before[s] = load(previous[s] + j, left);
+            after[s] = load(layer.states[s] + position + j, left);
+            grads[s] = load(&carried[s][i * H + j], left);
+            if (layer.grads[s]) grads[s] += load(layer.grads[s] + position + j, left);
+          }
+          if (Cell::has_saved) extra = load(saved + j, left);
+          cell.backward(j, gate_values, before, after, extra, grads);
+          for (int gate = 0; gate < gates; gate++) {
+            store<T>(u + gate * H + j, gate_values[gate], left);
+            const bool last = Cell::has_saved && gate == gates - 1;
+            store<T>(&of_state[(i * gates + gate) * H + j], last ? extra : gate_values[gate], left);
+          }
+          if (Cell::has_saved) store<T>(saved + j, extra, left);
+          for (int s = 0; s < states; s++) store<T>(&carried[s][i * H + j], grads[s], left);
+        }
+      }
+      multiply(
+          weights, of_state.data(), gates * H, active, [](int64_t, int64_t) {},
+          [&](int64_t i, int64_t j, Vec<T>* sums) __attribute__((always_inline)) {
+            T* to = &carried[0][i * H + j];
+            store<T>(to, load(to, H - j) + sums[0], H - j);
+          });
+    }
+    for (int s = 0; s < states; s++)
+      for (int64_t i = 0; i < count; i++) std::copy_n(&carried[s][i * H], H, layer.grad_first[s] + rows[i] * H);
+  });
+}
+
+template <class T, class Cell> void backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
+  if (layer.units > 2 * width<T>)  // wide panels reuse each input more, narrow ones have less padding
+    backward<T, 4>(batch, layer, cell);
+  else
+    backward<T, 1>(batch, layer, cell);
+}
+
+}  // namespace rnn_lab
+
+// The functions of a cell that Python calls, `rnn_lab_<name>_forward_<dtype>` and `..._backward_...`.
+#define FUNCTIONS(name, Cell, T, dtype)                                                                         \
+  extern "C" void rnn_lab_##name##_forward_##dtype(const rnn_lab::Batch* batch, const rnn_lab::Layer<T>* layer) { \
+    rnn_lab::forward(*batch, *layer, rnn_lab::Cell<T>(*layer));                                                  \
+  }                                                                                                              \
+  extern "C" void rnn_lab_##name##_backward_##dtype(const rnn_lab::Batch* batch, const rnn_lab::Layer<T>* layer) { \
+    rnn_lab::backward(*batch, *layer, rnn_lab::Cell<T>(*layer));                                                 \
+  }
+#define CELL(name, Cell) FUNCTIONS(name, Cell, float, float32) FUNCTIONS(name, Cell, double, float64)

@@ -1,0 +1,287 @@
+"""All steps of a recurrent layer in one direction by a compiled kernel, and their gradient."""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from rnn_lab.nn.functional.linear import linear_nograd, weight_gradient
+from rnn_lab.nn.functional.padding import PaddingInfo
+from rnn_lab.nn.functional.precision import autocast_dtype
+from rnn_lab.nn.functional.state import LayerState
+from rnn_lab.nn.native.library import Batch, Layer, Pointers, function
+
+DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+RESET_AFTER = "gru"  # its reset gate applies to the projected state of n, with a bias of its own
+FEW_INPUTS = 32  # with fewer, a gradient of input weights is faster by oneDNN
+Plain = Callable[[Tensor, LayerState, Sequence[Tensor]], tuple[Tensor, LayerState]]
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """What a compiled kernel computes.
+
+    Attributes:
+        kernel: Name of the kernel, such as `gru`.
+        padding: Real steps of the sequences; None: no padding.
+        backwards: Whether each sequence is read from its last real step to its first.
+        plain: The same computation in PyTorch, which is differentiated for second derivatives;
+            None: these are refused.
+    """
+
+    kernel: str
+    padding: PaddingInfo | None
+    backwards: bool
+    plain: Plain | None
+
+    def __call__(
+        self, x: Tensor, state: LayerState, weights: Sequence[Tensor]
+    ) -> tuple[Tensor, LayerState]:
+        """Process all steps.
+
+        Args:
+            x: Right-padded sequences, `(time, batch, input_size)`.
+            state: Initial state, each tensor `(batch, hidden_size)`.
+            weights: Input weights, recurrent weights, their biases, and other weights of the cell.
+
+        Returns:
+            The output, `(time, batch, hidden_size)`, zero on padding, and the state after the last
+            real step of each sequence.
+        """
+        tensors = (x, *state, *weights)
+        keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+        output, *last = _Recurrence.apply(self, keep, len(state), *tensors)
+        return output, tuple(last)
+
+
+def supports(kernel: str, *tensors: Tensor) -> bool:
+    """Return whether there is a compiled kernel, and it supports these tensors here."""
+    dtype = tensors[0].dtype
+    return (
+        dtype in DTYPES
+        and function(f"{kernel}_forward_{DTYPES[dtype]}") is not None
+        and all(_is_plain(tensor) and tensor.dtype == dtype for tensor in tensors)
+        and autocast_dtype(tensors[0]) is None
+        and tensors[0].numel() > 0
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether a tensor has memory of its own on the CPU, unlike most subclasses."""
+    return tensor.device.type == "cpu" and type(tensor) in (Tensor, torch.nn.Parameter)
+
+
+class _Recurrence(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, recurrence: Recurrence, keep: bool, num_states: int, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        run = _Run.start(recurrence, keep, *_split(tensors, num_states))
+        last = run.forward()
+        ctx.recurrence, ctx.num_states, ctx.has_gates = recurrence, num_states, True
+        ctx.set_materialize_grads(False)
+        if keep:
+            ctx.save_for_backward(*tensors, run.inputs, run.gates, run.extra, *run.states)
+        return (run.states[0], *last)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        """Compute all gradients; the gates are replaced by their gradients in place."""
+        needed = ctx.needs_input_grad[3:]
+        count, recurrence, saved = len(needed), ctx.recurrence, ctx.saved_tensors
+        parts = _split(saved[:count], ctx.num_states)
+        if torch.is_grad_enabled():  # a graph of the gradient is requested
+            return (None,) * 3 + _plain_gradient(recurrence, parts, needed, grads)
+        if ctx.has_gates:
+            inputs, gates, extra, *states = saved[count:]
+            run = _Run(recurrence, True, *_contiguous(*parts), inputs, gates, extra, states)
+            ctx.has_gates = False
+        else:  # a backward pass before this one, with retain_graph=True, has replaced them
+            run = _Run.start(recurrence, True, *parts)
+            run.forward()
+        return (None,) * 3 + run.backward(grads, needed)
+
+
+Parts = tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]
+
+
+def _split(tensors: Sequence[Tensor], num_states: int) -> Parts:
+    """Split the inputs of the function into the sequences, the initial state and the weights."""
+    return tensors[0], tuple(tensors[1 : 1 + num_states]), tuple(tensors[1 + num_states :])
+
+
+def _contiguous(x: Tensor, first: LayerState, weights: Sequence[Tensor]) -> Parts:
+    return x, tuple(t.contiguous() for t in first), tuple(t.contiguous() for t in weights)
+
+
+def _plain_gradient(
+    recurrence: Recurrence,
+    parts: Parts,
+    needed: Sequence[bool],
+    grads: Sequence[Tensor | None],
+) -> tuple[Tensor | None, ...]:
+    """Compute the gradient with a graph of its own, by PyTorch."""
+    if recurrence.plain is None:
+        raise RuntimeError(
+            f"the compiled kernel {recurrence.kernel} has no second derivative: create_graph=True, "
+            "as for a gradient penalty, is not supported by this layer; use the layers of torch.nn"
+        )
+    x, first, weights = parts
+    output, last = recurrence.plain(x, first, weights)
+    pairs = [(y, g) for y, g in zip((output, *last), grads, strict=True) if g is not None]
+    inputs = [t for t, need in zip((x, *first, *weights), needed, strict=True) if need]
+    outputs, output_grads = zip(*pairs, strict=True)
+    found = iter(
+        torch.autograd.grad(outputs, inputs, output_grads, create_graph=True, allow_unused=True)
+    )
+    return tuple(next(found) if need else None for need in needed)
+
+
+@dataclass
+class _Run:
+    """One forward and backward pass, with the memory that the kernel reads and writes.
+
+    Attributes:
+        recurrence: What is computed.
+        keep: Whether a gradient is needed.
+        x: Sequences, `(time, batch, input_size)`.
+        first: Initial state, each tensor `(batch, hidden_size)`.
+        weights: Weights of the layer.
+        inputs: Real steps of the sequences, `(steps, input_size)`.
+        gates: Projected inputs, then gates, then their gradients, `(steps, gates * hidden_size)`.
+        extra: The projected state of a GRU's gate n, then its gradient, `(steps, hidden_size)`; for
+            other cells, and if no gradient is needed, it is empty.
+        states: States after all steps, `(time, batch, hidden_size)`, the output first; those that
+            only a gradient needs are omitted if there is none.
+    """
+
+    recurrence: Recurrence
+    keep: bool
+    x: Tensor
+    first: LayerState
+    weights: tuple[Tensor, ...]
+    inputs: Tensor
+    gates: Tensor
+    extra: Tensor
+    states: Sequence[Tensor]
+
+    @classmethod
+    def start(
+        cls,
+        recurrence: Recurrence,
+        keep: bool,
+        x: Tensor,
+        first: LayerState,
+        weights: Sequence[Tensor],
+    ) -> "_Run":
+        """Project the input and allocate the memory."""
+        x, first, weights = _contiguous(x, first, weights)
+        w_ih, _, b_ih, b_hh, *_ = weights
+        inputs, padding, size = x.flatten(0, 1), recurrence.padding, first[0].size(1)
+        if padding is not None:
+            inputs = inputs.index_select(0, padding.real_index)
+        bias = b_ih + b_hh
+        if recurrence.kernel == RESET_AFTER:
+            bias[2 * size :] = b_ih[2 * size :]
+        gates = linear_nograd(inputs, w_ih, bias)
+        extra = x.new_empty(len(inputs) if keep and recurrence.kernel == RESET_AFTER else 0, size)
+        states = [x.new_empty(*x.shape[:2], size) for _ in (first if keep else first[:1])]
+        return cls(recurrence, keep, x, first, weights, inputs, gates, extra, states)
+
+    def forward(self) -> list[Tensor]:
+        """Compute all steps; return the final state."""
+        last = [torch.empty_like(part) for part in self.first]
+        layer = self._layer(last=last)
+        self._call(f"{self.recurrence.kernel}_forward", self._batch(), layer)
+        return last
+
+    def backward(
+        self, grads: Sequence[Tensor | None], needed: Sequence[bool]
+    ) -> tuple[Tensor | None, ...]:
+        """Compute the gradients of the sequences, the initial state and the weights."""
+        grads = [None if grad is None else grad.contiguous() for grad in grads]
+        of_first, padding = [torch.empty_like(part) for part in self.first], self.recurrence.padding
+        batch = self._batch()
+        layer = self._layer(grads=grads[:1], grad_last=grads[1:], grad_first=of_first)
+        self._call(f"{self.recurrence.kernel}_backward", batch, layer)
+        of_x = None
+        if needed[0]:
+            of_x = linear_nograd(self.gates, self.weights[0].t())
+            if padding is not None:
+                real, of_x = of_x, self.x.new_zeros(self.x.shape)
+                of_x.flatten(0, 1).index_copy_(0, padding.real_index, real)
+        return (
+            None if of_x is None else of_x.view(self.x.shape),
+            *of_first,
+            *self._weight_gradients(batch, layer),
+        )
+
+    def _weight_gradients(self, batch: Batch, layer: Layer) -> list[Tensor]:
+        w_ih, w_hh, b_ih, _, *others = self.weights
+        of_w_ih, of_w_hh, of_b_ih = (torch.empty_like(w) for w in (w_ih, w_hh, b_ih))
+        (rows, size), columns = w_hh.shape, w_ih.size(1)
+        if columns < FEW_INPUTS:
+            of_w_ih, of_b_ih = weight_gradient(self.gates, self.inputs), self.gates.sum(0)
+        else:
+            self._call(
+                "input_gradient",
+                *map(ctypes.c_int64, (layer.threads, rows, columns, len(self.inputs), rows)),
+                *map(_pointer, (self.gates, self.inputs, of_w_ih, of_b_ih)),
+            )
+        of_b_hh = of_b_ih.clone()
+        blocks = [(0, rows, self.gates)]
+        if len(self.extra):
+            blocks = [(0, 2 * size, self.gates), (2 * size, size, self.extra)]
+        for start, count, values in blocks:
+            self._call(
+                *("state_gradient", batch, layer),
+                *map(ctypes.c_int64, (count, values.size(1))),
+                *map(_pointer, (values, of_w_hh[start:], of_b_hh[start:])),
+            )
+        of_others = [torch.empty_like(weight) for weight in others]
+        for gradient in of_others:
+            self._call(f"{self.recurrence.kernel}_parameters", batch, layer, _pointer(gradient))
+        return [of_w_ih, of_w_hh, of_b_ih, of_b_hh, *of_others]
+
+    def _batch(self) -> Batch:
+        time, batch = self.x.shape[:2]
+        padding = self.recurrence.padding
+        lengths, offsets = (None, None) if padding is None else (padding.lengths, padding.offsets)
+        backwards = int(self.recurrence.backwards)
+        return Batch(time, batch, _address(lengths), _address(offsets), backwards)
+
+    def _layer(self, **tensors: Sequence[Tensor | None]) -> Layer:
+        _, w_hh, _, b_hh, *others = self.weights
+        size = w_hh.size(1)
+        others = [b_hh[2 * size :]] if self.recurrence.kernel == RESET_AFTER else others
+        pointers = {"states": self.states, "first": self.first, **tensors}
+        return Layer(
+            size,
+            torch.get_num_threads(),
+            int(self.keep),
+            _address(w_hh),
+            _address(others[0]) if others else None,
+            _address(self.gates),
+            _address(self.extra),
+            **{name: Pointers(*map(_address, values)) for name, values in pointers.items()},
+        )
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        """Call a function of the library; structures are passed by their address."""
+        call = function(f"{name}_{DTYPES[self.x.dtype]}")
+        call(*(ctypes.byref(a) if isinstance(a, ctypes.Structure) else a for a in arguments))
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _pointer(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())

@@ -1,0 +1,27 @@
+// Elman's simple recurrent network.
+//
+// Elman (1990), https://doi.org/10.1207/s15516709cog1402_1.
+
+#include "recurrence.h"
+
+namespace rnn_lab {
+
+template <class T> struct RNN {
+  static constexpr int gates = 1, states = 1;
+  static constexpr bool has_saved = false;
+
+  explicit RNN(const Layer<T>&) {}
+
+  void forward(int64_t, Vec<T>* u, const Vec<T>* sums, const Vec<T>*, Vec<T>* after, Vec<T>&) const {
+    after[0] = u[0] = tangent(u[0] + sums[0]);
+  }
+
+  void backward(int64_t, Vec<T>* gates, const Vec<T>*, const Vec<T>*, Vec<T>&, Vec<T>* grads) const {
+    gates[0] = grads[0] * (T(1) - gates[0] * gates[0]);
+    grads[0] = Vec<T>{};
+  }
+};
+
+}  // namespace rnn_lab
+
+CELL(rnn, RNN)

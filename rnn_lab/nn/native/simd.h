@@ -1,0 +1,109 @@
+// Vectors of the widest registers that the compiler may use, and the functions of gates.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace rnn_lab {
+
+#if defined(__AVX512F__)
+constexpr int vector_bytes = 64, registers = 32;
+#elif defined(__AVX__)
+constexpr int vector_bytes = 32, registers = 16;
+#elif defined(__aarch64__)
+constexpr int vector_bytes = 16, registers = 32;
+#else
+constexpr int vector_bytes = 16, registers = 16;
+#endif
+
+template <class T> struct Simd;
+template <> struct Simd<float> {
+  typedef float Vector __attribute__((vector_size(vector_bytes)));
+  typedef int32_t Integers __attribute__((vector_size(vector_bytes)));
+};
+template <> struct Simd<double> {
+  typedef double Vector __attribute__((vector_size(vector_bytes)));
+  typedef int64_t Integers __attribute__((vector_size(vector_bytes)));
+};
+
+template <class T> using Vec = typename Simd<T>::Vector;
+template <class T> constexpr int width = vector_bytes / int(sizeof(T));
+
+// Read `count` values, at most a vector of them; the others are zero.
+template <class T> inline Vec<T> load(const T* from, int64_t count) {
+  Vec<T> x;
+  if (count >= width<T>) {
+    std::memcpy(&x, from, sizeof(x));
+  } else {
+    T part[width<T>] = {};
+    std::memcpy(part, from, count * sizeof(T));
+    std::memcpy(&x, part, sizeof(x));
+  }
+  return x;
+}
+
+template <class T> inline void store(T* to, Vec<T> x, int64_t count) {
+  if (count >= width<T>)
+    std::memcpy(to, &x, sizeof(x));
+  else
+    std::memcpy(to, &x, count * sizeof(T));
+}
+
+template <class T> inline Vec<T> clamp(Vec<T> x, T low, T high) {
+  const Vec<T> lowest = Vec<T>{} + low, highest = Vec<T>{} + high;
+  x = x < lowest ? lowest : x;  // comparisons with NaN are false: it stays
+  return x > highest ? highest : x;
+}
+
+// e^x with a relative error of about 1e-7: 2^n by the exponent, the rest by a polynomial
+// (coefficients of Cephes' expf, https://www.netlib.org/cephes).
+inline Vec<float> exponential(Vec<float> x) {
+  x = clamp<float>(x, -87.3f, 88.0f);
+  const float round = 12582912.0f;  // 1.5 * 2^23: the sum has the nearest integer in its low bits
+  const Vec<float> shifted = x * 1.44269504f + round, n = shifted - round;
+  const Vec<float> r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  Vec<float> p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  Simd<float>::Integers bits;
+  std::memcpy(&bits, &shifted, sizeof(bits));
+  bits = (bits << 23) + 0x3f800000;
+  Vec<float> scale;
+  std::memcpy(&scale, &bits, sizeof(scale));
+  return p * scale;
+}
+
+inline Vec<double> exponential(Vec<double> x) {
+  for (int i = 0; i < width<double>; i++) x[i] = std::exp(x[i]);
+  return x;
+}
+
+template <class T> inline Vec<T> sigmoid(Vec<T> x) { return T(1) / (T(1) + exponential(-x)); }
+
+// Rational approximation with an error of few units in the last place (coefficients of Eigen's
+// ptanh for floats, https://eigen.tuxfamily.org).
+inline Vec<float> tangent(Vec<float> x) {
+  x = clamp<float>(x, -7.90531110763549805f, 7.90531110763549805f);
+  const Vec<float> y = x * x;
+  Vec<float> p = y * -2.76076847742355e-16f + 2.00018790482477e-13f;
+  p = p * y - 8.60467152213735e-11f;
+  p = p * y + 5.12229709037114e-08f;
+  p = p * y + 1.48572235717979e-05f;
+  p = p * y + 6.37261928875436e-04f;
+  p = p * y + 4.89352455891786e-03f;
+  Vec<float> q = y * 1.19825839466702e-06f + 1.18534705686654e-04f;
+  q = q * y + 2.26843463243900e-03f;
+  q = q * y + 4.89352518554385e-03f;
+  return x * p / q;
+}
+
+inline Vec<double> tangent(Vec<double> x) {
+  for (int i = 0; i < width<double>; i++) x[i] = std::tanh(x[i]);
+  return x;
+}
+
+}  // namespace rnn_lab
