@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rnn_lab.benchmarks import (
+    data,
     decode,
     forecasting,
     language,
@@ -36,6 +37,7 @@ PARTS = {
     "forecasting": Part(forecasting.comparisons, forecasting.build),
     "language": Part(language.comparisons, language.build),
     "trainer": Part(trainer.comparisons, trainer.build),
+    "data": Part(data.comparisons, data.build),
     "decode": Part(decode.comparisons, decode.build),
     "scaling": Part(scaling.comparisons, scaling.build),
 }

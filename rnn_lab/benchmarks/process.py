@@ -16,6 +16,8 @@ from typing import Any
 from rnn_lab.benchmarks.comparison import Comparison
 from rnn_lab.errors import UserError
 
+PATIENCE = 5.0  # seconds in which a process may end by itself
+
 
 class Process:
     """A process that builds the implementations of a comparison and measures them on request.
@@ -74,11 +76,14 @@ class Process:
         """End the process."""
         assert self.child.stdin is not None
         assert self.child.stdout is not None
-        self.child.kill()
-        self.child.wait()
-        self.child.stdout.close()
         with suppress(BrokenPipeError):  # what is still to be written to an ended process
             self.child.stdin.close()
+        try:
+            self.child.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+        self.child.stdout.close()
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self.child.stdin is not None

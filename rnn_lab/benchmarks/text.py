@@ -144,7 +144,7 @@ def our_workload(model: TextClassifier, data: Any, steps: int) -> Workload:
 def textbook_workload(model: nn.Module, data: Any, options: dict[str, Any]) -> Workload:
     """Return the same examples in random order; padded while they are timed."""
     first, *rest = first_batches(data.train_dataloader(), options["steps"])
-    examples = [example for batch in rest for example in _rows(batch)]
+    examples = [example for batch in rest for example in textbook_rows(batch)]
 
     def loss(batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         tokens, labels, lengths = batch
@@ -169,6 +169,7 @@ def textbook_workload(model: nn.Module, data: Any, options: dict[str, Any]) -> W
     )
 
 
-def _rows(batch: TextBatch) -> Iterator[Example]:
+def textbook_rows(batch: TextBatch) -> Iterator[Example]:
+    """Yield the texts of a batch without padding, and their labels."""
     for row, label, length in zip(batch.tokens, batch.labels, batch.lengths, strict=True):
         yield row[:length].clone(), int(label)

@@ -5,6 +5,8 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event, Thread
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from torch import Tensor
 from rnn_lab.nn.functional.linear import linear_nograd
 
 MIN_SECONDS = 0.003  # of a timed product, which is repeated until then
+INTERVAL = 0.02  # seconds between two looks at the memory
 RESET_PEAK = "5"  # as /proc/PID/clear_refs expects it
 Run = Callable[[], object]
 
@@ -55,6 +58,43 @@ def peak_megabytes(run: Run, device: str = "cpu") -> float | None:
         return max(0, _status_bytes("VmHWM") - before) / 1e6
     except OSError:  # another system, or a container without these files
         return None
+
+
+class AnonymousMemory:
+    """Context that measures the additional anonymous memory of this process at its peak.
+
+    A thread looks at it at short intervals; pages of mapped files are not counted.
+
+    Attributes:
+        megabytes: The difference to the memory before; None where the system does not tell.
+    """
+
+    def __init__(self) -> None:
+        self.megabytes: float | None = None
+        self._ended = Event()
+        self._thread = Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        try:
+            self._before = _status_bytes("RssAnon")
+        except OSError:
+            return self
+        self.megabytes = 0.0
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        if self.megabytes is not None:
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            ended = self._ended.wait(INTERVAL)
+            now = (_status_bytes("RssAnon") - self._before) / 1e6
+            self.megabytes = max(self.megabytes or 0.0, now)
+            if ended:
+                return
 
 
 def _return_free_memory() -> None:

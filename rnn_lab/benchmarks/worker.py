@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, TextIO
 
 import rnn_lab
@@ -74,7 +75,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    serve(sys.stdin, output)
+    with suppress(KeyboardInterrupt, BrokenPipeError):  # which the parent process reports
+        serve(sys.stdin, output)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,13 @@ def _parser() -> BenchParser:
         "is checked first, take turns for some rounds; ratios of their times are printed with "
         "their quartiles. Run it on an idle machine.",
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="layers or all (default: all)")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="layers, text, translation, forecasting, language, trainer, data, decode, scaling or "
+        "all (default: all)",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer, smaller settings: minutes")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--precision", default="32-true", help="32-true or bf16-mixed")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rnn_lab.benchmarks import timing
-from rnn_lab.benchmarks.timing import MatrixProducts, peak_megabytes, timed
+from rnn_lab.benchmarks.timing import AnonymousMemory, MatrixProducts, peak_megabytes, timed
 
 
 def test_the_time_of_a_run_is_measured():
@@ -40,3 +40,12 @@ def test_a_product_is_repeated_and_its_best_time_counts(monkeypatch):
     times = iter([0.002, 0.001, 0.004])
     monkeypatch.setattr(timing, "timed", lambda run, device: next(times))
     assert MatrixProducts([(1, 1, 1)])._seconds(lambda: None) == 0.001
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the anonymous memory")
+def test_anonymous_memory_is_measured_while_it_is_held():
+    with AnonymousMemory() as memory:
+        held = torch.ones(8 << 20)
+        time.sleep(3 * timing.INTERVAL)
+        del held
+    assert 25 < memory.megabytes < 60

@@ -7,6 +7,7 @@ from measured import all_alike, result
 
 from rnn_lab.__main__ import main
 from rnn_lab.benchmarks import measure
+from rnn_lab.benchmarks.parts import PARTS
 
 QUICK = ["bench", "layers", "--quick", "--layers", "GRU", "--threads", "1"]
 
@@ -23,6 +24,12 @@ def test_a_table_is_printed_for_each_comparison(capsys):
     assert "float32, 5 rounds" in printed
     assert "\nlayers: 32 x 64 x 128, 1 thread; " in printed
     assert "\nlayers: generated lengths, bidirectional, 128 units, 2 threads; " in printed
+
+
+def test_the_help_names_all_parts(capsys):
+    assert main(["bench", "--help"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{', '.join(PARTS)} or all" in printed
 
 
 def test_results_and_a_figure_are_written(tmp_path):
