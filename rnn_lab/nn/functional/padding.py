@@ -41,9 +41,20 @@ class PaddingInfo:
     @cached_property
     def real_index(self) -> Tensor:
         """Flat indices of all real steps, one sequence after the other, `(steps,)`."""
-        rows = torch.arange(len(self.lengths)).repeat_interleave(self.lengths)
-        steps = torch.arange(len(rows)) - self.offsets.repeat_interleave(self.lengths)
+        rows, steps = self._real_steps
         return copy_to(steps * len(self.lengths) + rows, self.padding_mask.device)
+
+    @cached_property
+    def real_index_batch_first(self) -> Tensor:
+        """The same in sequences `(batch, time, features)`."""
+        rows, steps = self._real_steps
+        return copy_to(rows * len(self.padding_mask) + steps, self.padding_mask.device)
+
+    @cached_property
+    def _real_steps(self) -> tuple[Tensor, Tensor]:
+        """Sequence and time of every real step."""
+        rows = torch.arange(len(self.lengths)).repeat_interleave(self.lengths)
+        return rows, torch.arange(len(rows)) - self.offsets.repeat_interleave(self.lengths)
 
     def zero_padding(self, x: Tensor) -> Tensor:
         """Set padding to zero; with little padding many times faster than `masked_fill`."""

@@ -83,7 +83,7 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
             output, state = self.step(x.squeeze(1), state)
             return output.unsqueeze(1), state
         parts = () if state is None else as_tuple(state)
-        if supports(self.native_kernel, x, *parts, *self.weights(0)):
+        if self._skips_padding(x, *parts):
             return None
         if lengths is not None and not x.is_cuda:
             return None
@@ -95,6 +95,9 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         output, state = torch_forward(packed, state)
         return pad_packed_sequence(output, batch_first=True, total_length=x.size(1))[0], state
+
+    def _skips_padding(self, x: Tensor, *state: Tensor) -> bool:
+        return not self.zoneout and supports(self.native_kernel, x, *state, *self.weights(0))
 
     def cell_step(self, layer: int, x: Tensor, state: LayerState) -> LayerState:
         """Process one step in one layer, much faster than a call of torch's layer for one step.

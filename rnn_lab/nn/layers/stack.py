@@ -204,8 +204,9 @@ class StackedRNN(nn.Module):
         padding = None if lengths is None else PaddingInfo(lengths, x.size(1), x.device)
         states = unstack_state(self._initial_state(x) if state is None else state)
         final_states: list[LayerState] = []
-        x = x.transpose(0, 1).contiguous()
-        x = padding.zero_padding(x) if padding else x
+        x, is_clean = x.transpose(0, 1), self._skips_padding(x)
+        if not is_clean:
+            x = padding.zero_padding(x.contiguous()) if padding else x.contiguous()
         for layer in range(self.num_layers):
             x = self._inter_layer_dropout(x) if layer else x
             outputs = []
@@ -215,8 +216,12 @@ class StackedRNN(nn.Module):
                 outputs.append(y)
                 final_states.append(final)
             x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
-        x = padding.zero_padding(x) if padding else x
+        x = padding.zero_padding(x) if padding and not is_clean else x
         return x.transpose(0, 1), stack_state(final_states)
+
+    def _skips_padding(self, x: Tensor) -> bool:
+        """Return whether padding of the input is never read, and outputs are zero there."""
+        return False
 
     def step(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Process one step, without weight drop.

@@ -154,7 +154,8 @@ class _Run:
         x: Sequences, `(time, batch, input_size)`.
         first: Initial state, each tensor `(batch, hidden_size)`.
         weights: Weights of the layer.
-        inputs: Real steps of the sequences, `(steps, input_size)`.
+        inputs: Real steps of the sequences, `(steps, input_size)`: one sequence after the other if
+            there is padding or `x` lies so in memory, otherwise time first.
         gates: Projected inputs, then gates, then their gradients, `(steps, gates * hidden_size)`.
         extra: The projected state of a GRU's gate n, then its gradient, `(steps, hidden_size)`; for
             other cells, and if no gradient is needed, it is empty.
@@ -184,9 +185,7 @@ class _Run:
         """Project the input and allocate the memory."""
         x, first, weights = _contiguous(x, first, weights)
         w_ih, _, b_ih, b_hh, *_ = weights
-        inputs, padding, size = x.flatten(0, 1), recurrence.padding, first[0].size(1)
-        if padding is not None:
-            inputs = inputs.index_select(0, padding.real_index)
+        inputs, size = _real_inputs(x, recurrence.padding), first[0].size(1)
         bias = b_ih + b_hh
         if recurrence.kernel == RESET_AFTER:
             bias[2 * size :] = b_ih[2 * size :]
@@ -207,21 +206,23 @@ class _Run:
     ) -> tuple[Tensor | None, ...]:
         """Compute the gradients of the sequences, the initial state and the weights."""
         grads = [None if grad is None else grad.contiguous() for grad in grads]
-        of_first, padding = [torch.empty_like(part) for part in self.first], self.recurrence.padding
+        of_first = [torch.empty_like(part) for part in self.first]
         batch = self._batch()
         layer = self._layer(grads=grads[:1], grad_last=grads[1:], grad_first=of_first)
         self._call(f"{self.recurrence.kernel}_backward", batch, layer)
-        of_x = None
-        if needed[0]:
-            of_x = linear_nograd(self.gates, self.weights[0].t())
-            if padding is not None:
-                real, of_x = of_x, self.x.new_zeros(self.x.shape)
-                of_x.flatten(0, 1).index_copy_(0, padding.real_index, real)
-        return (
-            None if of_x is None else of_x.view(self.x.shape),
-            *of_first,
-            *self._weight_gradients(batch, layer),
-        )
+        of_x = self._input_gradient() if needed[0] else None
+        return (of_x, *of_first, *self._weight_gradients(batch, layer))
+
+    def _input_gradient(self) -> Tensor:
+        of_x = linear_nograd(self.gates, self.weights[0].t())
+        padding, batch_first = self.recurrence.padding, _is_batch_first(self.x)
+        time, batch, size = self.x.shape
+        if padding is not None:
+            index = padding.real_index_batch_first if batch_first else padding.real_index
+            of_x = of_x.new_zeros(time * batch, size).index_copy_(0, index, of_x)
+        if batch_first:
+            return of_x.view(batch, time, size).transpose(0, 1)
+        return of_x.view(time, batch, size)
 
     def _weight_gradients(self, batch: Batch, layer: Layer) -> list[Tensor]:
         w_ih, w_hh, b_ih, _, *others = self.weights
@@ -253,9 +254,13 @@ class _Run:
     def _batch(self) -> Batch:
         time, batch = self.x.shape[:2]
         padding = self.recurrence.padding
-        lengths, offsets = (None, None) if padding is None else (padding.lengths, padding.offsets)
+        lengths, self._offsets = None, None  # an attribute, so that the memory stays
+        if padding is not None:
+            lengths, self._offsets = padding.lengths, padding.offsets
+        elif _is_batch_first(self.x):
+            self._offsets = torch.arange(batch) * time
         backwards = int(self.recurrence.backwards)
-        return Batch(time, batch, _address(lengths), _address(offsets), backwards)
+        return Batch(time, batch, _address(lengths), _address(self._offsets), backwards)
 
     def _layer(self, **tensors: Sequence[Tensor | None]) -> Layer:
         _, w_hh, _, b_hh, *others = self.weights
@@ -277,6 +282,21 @@ class _Run:
         """Call a function of the library; structures are passed by their address."""
         call = function(f"{name}_{DTYPES[self.x.dtype]}")
         call(*(ctypes.byref(a) if isinstance(a, ctypes.Structure) else a for a in arguments))
+
+
+def _is_batch_first(x: Tensor) -> bool:
+    """Return whether sequences `(time, batch, features)` lie one after the other in memory."""
+    return not x.is_contiguous() and x.transpose(0, 1).is_contiguous()
+
+
+def _real_inputs(x: Tensor, padding: PaddingInfo | None) -> Tensor:
+    """Return the real steps of sequences, `(steps, features)`."""
+    batch_first = _is_batch_first(x)
+    inputs = (x.transpose(0, 1) if batch_first else x).flatten(0, 1)
+    if padding is None:
+        return inputs
+    index = padding.real_index_batch_first if batch_first else padding.real_index
+    return inputs.index_select(0, index)
 
 
 def _address(tensor: Tensor | None) -> int | None:
