@@ -52,7 +52,7 @@ from rnn_lab.commands._run_checkpoint import resolve_run_checkpoint
 from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.commands._run_dir import choose_run_dir
 from rnn_lab.commands._run_options import TRAINER_DEFAULTS, LabParser, add_run_options
-from rnn_lab.commands._spelling import as_declared, check_known, nested_names, with_flags
+from rnn_lab.commands._spelling import as_annotated, as_declared, check_known, nested_names
 from rnn_lab.commands._trainer_parts import with_checkpoint_io, with_standard_callbacks, without
 from rnn_lab.commands._wandb import with_wandb
 from rnn_lab.core.checkpoint import Checkpoint
@@ -151,7 +151,7 @@ class LabCLI(LightningCLI):
         check_known(options, actions, nested_names(actions), lambda: argument_names(classes))
         check_arguments(options, classes)
         check_fitted(options, self.checkpoint)
-        options = with_flags(as_declared(options, actions), classes)
+        options = as_annotated(as_declared(options, actions), classes)
         keys = {option[0].partition("=")[0] for option in options}
         no_optimizer = not base and not keys & {"-c", "--config", "--model.optimizer"}
         if no_optimizer and any(key.startswith("--model.optimizer.") for key in keys):

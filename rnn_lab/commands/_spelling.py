@@ -1,6 +1,7 @@
-"""Spelling of options: dashes or underscores, flags without a value, and unknown names."""
+"""Spelling of options: dashes or underscores, flags, lists of one name, and unknown names."""
 
 import difflib
+import json
 from argparse import Action
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
@@ -9,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 from rnn_lab.errors import UserError
 
 Options = list[list[str]]
+NONE = ("null", "None")  # values that stand for no value
 MOVED = {  # names that people know from other tools
     "--optimizer": "--model.optimizer",
     "--lr_scheduler": "--model.scheduler",
@@ -28,7 +30,7 @@ def with_underscores(options: Options) -> Options:
 
 
 def as_declared(options: Options, actions: Mapping[str, Action]) -> Options:
-    """Spell the names of options as a parser declares them, and set flags without a value to true.
+    """Spell options as a parser declares them: their names, flags, and lists of one name.
 
     Args:
         options: Options with their values, see `split_options`.
@@ -38,10 +40,7 @@ def as_declared(options: Options, actions: Mapping[str, Action]) -> Options:
     respelled = [
         _renamed(option, lambda key: declared.get(key.replace("-", "_"), key)) for option in options
     ]
-    return [
-        [f"{option[0]}=true"] if _is_bare(option) and _is_flag(actions.get(option[0])) else option
-        for option in respelled
-    ]
+    return [_completed(each, _hint_of(actions.get(_key(each)))) for each in respelled]
 
 
 def check_aliases(options: Options, actions: Mapping[str, Action]) -> None:
@@ -61,19 +60,14 @@ def check_aliases(options: Options, actions: Mapping[str, Action]) -> None:
             raise UserError(f"give {names[id(actions[key])]} or {key}, not both")
 
 
-def with_flags(options: Options, named_class: Callable[[str], type | None]) -> Options:
-    """Set flags of model and data without a value to true.
+def as_annotated(options: Options, named_class: Callable[[str], type | None]) -> Options:
+    """Spell the flags and lists of one name of model and data as their classes annotate them.
 
     Args:
         options: Options with their values.
         named_class: Returns the class of `model` or `data` if it is known.
     """
-    return [
-        [f"{option[0]}=true"]
-        if _is_bare(option) and _is_class_flag(option[0], named_class)
-        else option
-        for option in options
-    ]
+    return [_completed(option, _annotation(_key(option), named_class)) for option in options]
 
 
 def check_known(
@@ -137,36 +131,51 @@ def _renamed(option: list[str], rename: Callable[[str], str]) -> list[str]:
     return [rename(key) + equals + value, *option[1:]]
 
 
-def _is_bare(option: list[str]) -> bool:
-    return len(option) == 1 and option[0].startswith("--") and "=" not in option[0]
+def _key(option: list[str]) -> str:
+    return option[0].partition("=")[0]
 
 
-def _is_flag(action: Action | None) -> bool:
-    hint = None if action is None else vars(action).get("_typehint")  # of jsonargparse
-    return _accepts_bool(hint)
+def _completed(option: list[str], hint: Any) -> list[str]:
+    """Set a flag without a value to true, and put one name between the brackets of a list."""
+    key, equals, value = option[0].partition("=")
+    if len(option) == 1 and not equals:
+        return [f"{key}=true"] if key.startswith("--") and _accepts_bool(hint) else option
+    value = value if equals else option[1]
+    if not _is_list_of_names(hint) or len(option) > 2 or value[:1] in ("", "[") or value in NONE:
+        return option
+    return [f"{key}={json.dumps([value])}"]
 
 
 def _accepts_bool(hint: Any) -> bool:
     return bool in (hint, *get_args(hint))
 
 
-def _is_class_flag(key: str, named_class: Callable[[str], type | None]) -> bool:
+def _is_list_of_names(hint: Any) -> bool:
+    return hint in (list[str], list[str] | None)
+
+
+def _hint_of(action: Action | None) -> Any:
+    return None if action is None else vars(action).get("_typehint")  # of jsonargparse
+
+
+def _annotation(key: str, named_class: Callable[[str], type | None]) -> Any:
+    """Return the type of an option of model or data; None if it is not known."""
     head, _, rest = key.removeprefix("--").partition(".")
     cls = named_class(head) if head in ("model", "data") and rest else None
     if cls is None:
-        return False
+        return None
     name, _, field = rest.removeprefix("init_args.").partition(".")
     from rnn_lab.core.options import option_group  # `status` must not import torch
 
     group = option_group(cls, name)
     if group is not None and field:
-        hints = get_type_hints(group)
-        return field in {each.name for each in fields(group)} and _accepts_bool(hints[field])
+        is_field = field in {each.name for each in fields(group)}
+        return get_type_hints(group)[field] if is_field else None
     try:
         hints = get_type_hints(cls.__init__)  # type: ignore[misc]  # of exactly this class
-        return _accepts_bool(hints.get(name))
+        return hints.get(name)
     except (AttributeError, NameError, TypeError):
-        return False
+        return None
 
 
 def _is_nested(key: str, names: Collection[str]) -> bool:

@@ -5,11 +5,11 @@ from jsonargparse import ArgumentParser
 
 import rnn_lab
 from rnn_lab.commands._spelling import (
+    as_annotated,
     as_declared,
     check_aliases,
     check_known,
     nested_names,
-    with_flags,
     with_underscores,
 )
 from rnn_lab.errors import UserError
@@ -63,7 +63,30 @@ def test_options_are_spelled_as_declared_and_flags_become_true(option, declared)
 )
 def test_flags_of_model_and_data_become_true(option, flag):
     classes = {"model": rnn_lab.TextClassifier, "data": rnn_lab.TextFiles}
-    assert with_flags([[option]], classes.get) == [[f"{option}=true" if flag else option]]
+    assert as_annotated([[option]], classes.get) == [[f"{option}=true" if flag else option]]
+
+
+@pytest.mark.parametrize(
+    ("option", "spelled"),
+    [
+        (["--data.targets=price, net"], '--data.targets=["price, net"]'),
+        (["--data.calendar", "hour"], '--data.calendar=["hour"]'),
+        (["--data.columns.future_covariates=1"], '--data.columns.future_covariates=["1"]'),
+        (["--data.targets=[a,b]"], "--data.targets=[a,b]"),
+        (["--data.targets=null"], "--data.targets=null"),
+        (["--data.file=load.csv"], "--data.file=load.csv"),
+        (["--data.split=[0.7,0.1,0.2]"], "--data.split=[0.7,0.1,0.2]"),
+    ],
+)
+def test_one_name_is_a_list_where_names_are_expected(option, spelled):
+    assert as_annotated([option], {"data": rnn_lab.ForecastingFiles}.get) == [[spelled]]
+
+
+def test_one_name_is_a_list_in_options_of_commands():
+    parser = ArgumentParser()
+    parser.add_argument("--compare", type=list[str] | None)
+    actions = vars(parser)["_option_string_actions"]
+    assert as_declared([["--compare=a.ckpt"]], actions) == [['--compare=["a.ckpt"]']]
 
 
 @pytest.mark.parametrize(
