@@ -120,15 +120,31 @@ def plot_residuals(histograms: Mapping[str, np.ndarray], edges: np.ndarray) -> F
     """
     figure = Figure(figsize=(6.0, 3.4), dpi=150, layout="constrained")
     axes = figure.subplots()
+    limits = _central_range(histograms, edges)
+    histograms, edges = _merge_bins(histograms, edges, limits)
     for number, (name, counts) in enumerate(histograms.items()):
         density = counts / max(counts.sum(), 1) / np.diff(edges)
         axes.stairs(density, edges, color=COLORS[number % len(COLORS)], label=name)
     axes.axvline(0, color=GRAY, linewidth=0.6)
     axes.set(xlabel="residual: observed - forecast (in training std)", ylabel="density")
-    axes.set_xlim(*_central_range(histograms, edges))
+    axes.set_xlim(*limits)
     despine(axes)
     axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _merge_bins(
+    histograms: Mapping[str, np.ndarray], edges: np.ndarray, limits: tuple[float, float]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Merge bins until as many are visible as the square root of the number of residuals."""
+    residuals = max(int(counts.sum()) for counts in histograms.values())
+    visible = int(np.searchsorted(edges, limits[1]) - np.searchsorted(edges, limits[0]))
+    bins = len(edges) - 1
+    width = next(
+        n for n in range(1, bins + 1) if bins % n == 0 and visible / n <= max(residuals, 1) ** 0.5
+    )
+    merged = {name: counts.reshape(-1, width).sum(1) for name, counts in histograms.items()}
+    return merged, edges[::width]
 
 
 def _central_range(histograms: Mapping[str, np.ndarray], edges: np.ndarray) -> tuple[Any, Any]:

@@ -48,3 +48,17 @@ def test_residuals_are_shown_where_nearly_all_of_them_are():
     (axes,) = plot_residuals({"step 1": counts}, edges).axes
     low, high = axes.get_xlim()
     assert -2.5 <= low <= -2 < 2 <= high <= 2.5
+
+
+@pytest.mark.parametrize(("residuals", "bins"), [(9, 3), (100, 10), (90_000, 160)])
+def test_few_residuals_have_few_bins(residuals, bins):
+    edges = np.linspace(-6, 6, 241)
+    counts, _ = np.histogram(np.linspace(-4, 4, residuals), edges)
+    (axes,) = plot_residuals({"step 1": counts, "step 2": counts}, edges).axes
+    first, _ = axes.patches
+    values, used, _ = first.get_data()
+    low, high = axes.get_xlim()
+    assert len([edge for edge in used if low < edge <= high]) <= bins + 1
+    assert (values * np.diff(used)).sum() == pytest.approx(1)
+    assert used[0] == edges[0]
+    assert used[-1] == edges[-1]
