@@ -1,5 +1,6 @@
 """Baselines: naive forecasts and linear models."""
 
+import logging
 from abc import abstractmethod
 from typing import Any
 
@@ -18,6 +19,8 @@ from rnn_lab.tasks.forecasting.normalization import (
 )
 from rnn_lab.tasks.forecasting.outputs import DistributionParams
 from rnn_lab.tasks.forecasting.task import ForecastTask, split_output_dim
+
+log = logging.getLogger(__name__)
 
 
 class DLinearForecaster(ForecastTask):
@@ -86,6 +89,15 @@ class NaiveForecaster(ForecastTask):
     def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch, see `Task`; its gradient is zero."""
         return super().training_step(batch, batch_idx) + self.unused
+
+    def on_train_epoch_end(self) -> None:
+        """End training after the first validation, as further epochs would be equal."""
+        super().on_train_epoch_end()
+        epochs, trainer = self.current_epoch + 1, self.trainer
+        is_validated = epochs % (trainer.check_val_every_n_epoch or 1) == 0
+        if is_validated and not trainer.should_stop and epochs != trainer.max_epochs:
+            trainer.should_stop = True
+            log.info("%s has nothing to train: further epochs would be equal", type(self).__name__)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map windows `(batch, time, channels)` to forecasts `(batch, output_dim)`."""

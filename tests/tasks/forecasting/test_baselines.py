@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from forecast_runs import SYNTHETIC
 
+from rnn_lab.__main__ import main
 from rnn_lab.errors import UserError
 from rnn_lab.models import (
     DLinearForecaster,
@@ -17,6 +19,7 @@ from rnn_lab.tasks.forecasting.baselines import (
     extend_line,
     repeat_season,
 )
+from rnn_lab.training import read_metrics
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,20 @@ def test_a_season_longer_than_the_window_is_refused_before_training():
         model.check_data(SimpleNamespace(input_length=12))
     model.check_data(SimpleNamespace(input_length=24))
     model.check_data(None)
+
+
+@pytest.mark.parametrize("every", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_forecaster_without_parameters_is_validated_once(every, tmp_path, caplog):
+    line = [*SYNTHETIC, "--model=LastValueForecaster", "--trainer.accelerator=cpu"]
+    line += ["--trainer.max_epochs=5", f"--trainer.check_val_every_n_epoch={every}"]
+    line += [f"--trainer.default_root_dir={tmp_path}", "--trainer.limit_train_batches=1"]
+    for _ in range(2):  # the second run is complete
+        assert main(["fit", *line, "--ckpt_path=last"]) == 0
+        losses = read_metrics(tmp_path / "metrics.csv")["val/loss"]
+        assert len([loss for loss in losses if loss is not None]) == 1
+        last = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
+        assert last["epoch"] == every - 1
+    assert caplog.text.count("has nothing to train") == 1
 
 
 NAN = torch.nan
