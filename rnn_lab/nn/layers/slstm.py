@@ -47,7 +47,7 @@ class SLSTMCell(Cell):
             later layers forget more.
     """
 
-    num_states = 4
+    num_states, native_kernel = 4, "slstm"
 
     def __init__(
         self, input_size: int, hidden_size: int, *, heads: int = 1, depth: float = 0.0
@@ -80,6 +80,8 @@ class SLSTMCell(Cell):
 
     def recurrent_weight(self) -> Tensor:
         """Return the weights of all heads as one matrix, `(4 * hidden_size, hidden_size)`."""
+        if self.heads == 1:
+            return self.weight_hh.squeeze(0)
         blocks = self.weight_hh.unflatten(1, (4, -1))  # (heads, 4, size, size)
         diagonal = torch.diag_embed(blocks.permute(1, 2, 3, 0), 0, 1, 3)
         return diagonal.reshape(-1, self.hidden_size)
@@ -92,6 +94,10 @@ class SLSTMCell(Cell):
         f, i = (f - m).clamp(max=0).exp(), (i - m).exp()
         c, n = f * c + i * z.tanh(), f * n + i
         return o.sigmoid() * c / n, c, n, m
+
+    def native_weights(self) -> list[Tensor]:
+        no_bias = torch.zeros_like(self.bias_ih)
+        return [self.weight_ih, self.recurrent_weight(), self.bias_ih, no_bias]
 
     def forward_sequence(self, x: Tensor, state: LayerState) -> LayerState:
         return run_kernel(SLSTMFunction, self.project(x), *state, self.recurrent_weight())

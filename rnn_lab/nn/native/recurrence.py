@@ -16,6 +16,7 @@ from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.native.library import Batch, Layer, Pointers, function
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+WITH_EXTRA = {"gru", "slstm"}  # their backward pass needs one more value of each unit and step
 RESET_AFTER = "gru"  # its reset gate applies to the projected state of n, with a bias of its own
 FEW_INPUTS = 32  # with fewer, a gradient of input weights is faster by oneDNN
 Plain = Callable[[Tensor, LayerState, Sequence[Tensor]], tuple[Tensor, LayerState]]
@@ -157,8 +158,9 @@ class _Run:
         inputs: Real steps of the sequences, `(steps, input_size)`: one sequence after the other if
             there is padding or `x` lies so in memory, otherwise time first.
         gates: Projected inputs, then gates, then their gradients, `(steps, gates * hidden_size)`.
-        extra: The projected state of a GRU's gate n, then its gradient, `(steps, hidden_size)`; for
-            other cells, and if no gradient is needed, it is empty.
+        extra: One more value of each unit and step, such as the projected state of a GRU's gate n,
+            then its gradient, `(steps, hidden_size)`; empty for cells without it, and if no
+            gradient is needed.
         states: States after all steps, `(time, batch, hidden_size)`, the output first; those that
             only a gradient needs are omitted if there is none.
     """
@@ -190,7 +192,7 @@ class _Run:
         if recurrence.kernel == RESET_AFTER:
             bias[2 * size :] = b_ih[2 * size :]
         gates = linear_nograd(inputs, w_ih, bias)
-        extra = x.new_empty(len(inputs) if keep and recurrence.kernel == RESET_AFTER else 0, size)
+        extra = x.new_empty(len(inputs) if keep and recurrence.kernel in WITH_EXTRA else 0, size)
         states = [x.new_empty(*x.shape[:2], size) for _ in (first if keep else first[:1])]
         return cls(recurrence, keep, x, first, weights, inputs, gates, extra, states)
 
@@ -238,7 +240,7 @@ class _Run:
             )
         of_b_hh = of_b_ih.clone()
         blocks = [(0, rows, self.gates)]
-        if len(self.extra):
+        if self.recurrence.kernel == RESET_AFTER:
             blocks = [(0, 2 * size, self.gates), (2 * size, size, self.extra)]
         for start, count, values in blocks:
             self._call(

@@ -15,7 +15,7 @@ from rnn_lab.nn.native.recurrence import supports
 
 pytestmark = pytest.mark.slow
 LENGTHS = torch.tensor([4, 9, 1, 7, 9, 2])
-every_layer = pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM", "PeepholeLSTM"])
+every_layer = pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM", "PeepholeLSTM", "SLSTM"])
 
 
 def build(name: str, inputs: int = 5, units: int = 6, *, seed: int = 0, **options) -> nn.Module:
