@@ -58,7 +58,7 @@ types: $(READY)  ## Check types
 BENCH := runs/bench
 bench: $(READY)  ## Measure speed in turns, write runs/bench/bench.json and bench.png (hours)
 	mkdir -p $(BENCH)
-	$(BIN)/rnn-lab bench --threads 1 2 --json $(BENCH)/bench.json --plot $(BENCH)/bench.png
+	$(BIN)/rnn-lab bench --threads 1 2 --plain_too --json $(BENCH)/bench.json --plot $(BENCH)/bench.png
 
 bench-check: $(READY)  ## Compare time ratios of layers with tests/benchmarks/baseline.json
 	$(BIN)/rnn-lab bench layers --quick --threads 1 --rounds 15 --baseline tests/benchmarks/baseline.json

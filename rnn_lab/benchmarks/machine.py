@@ -10,15 +10,18 @@ import torch
 
 import rnn_lab
 from rnn_lab.core.cpu import KEEP_DENORMALS, RETURN_MEMORY
+from rnn_lab.nn.native import library
 
 # Environment variables of processes.
-PLAIN = {"RNN_LAB_NATIVE": "0"}  # without compiled kernels
+PLAIN = {library.VARIABLE: "0"}  # without compiled kernels
 AS_SHIPPED = {KEEP_DENORMALS: "1", RETURN_MEMORY: "1"}  # with PyTorch's settings of the CPU
 
 
 def kernels() -> str:
-    """Name the kernels that recurrent layers use in this process."""
-    return "PyTorch"
+    """Name the kernels that recurrent layers use in this process, or why none are compiled."""
+    if library.load() is not None:
+        return library.kernel_version()
+    return f"plain PyTorch: {library.find().reason}"
 
 
 def machine(device: str) -> dict[str, Any]:

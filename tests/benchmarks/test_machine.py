@@ -2,7 +2,8 @@
 
 import json
 
-from rnn_lab.benchmarks.machine import machine
+from rnn_lab.benchmarks.machine import kernels, machine
+from rnn_lab.nn.native import library
 
 
 def test_versions_and_hardware_are_described():
@@ -11,3 +12,11 @@ def test_versions_and_hardware_are_described():
     assert described["torch"].startswith("2.")
     assert described["cores"] >= 1
     assert described["kernels"]
+
+
+def test_the_kernels_in_use_are_named(monkeypatch):
+    monkeypatch.setattr(library, "load", lambda: None)
+    monkeypatch.setattr(library, "find", lambda: library.Status(None, "they are not built"))
+    assert kernels() == "plain PyTorch: they are not built"
+    monkeypatch.setattr(library, "load", lambda: object())
+    assert kernels().startswith("compiled ")
