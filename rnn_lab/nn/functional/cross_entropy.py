@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from rnn_lab.nn.functional.linear import linear_nograd, weight_gradient
+from rnn_lab.nn.functional.linear import linear_nograd, prepacked_linear, weight_gradient
 from rnn_lab.nn.functional.once_differentiable import once_differentiable
 from rnn_lab.nn.functional.precision import autocast_dtype, no_autocast
 
 CHUNK_LOGITS = {"cpu": 1 << 19, "cuda": 1 << 26}  # logits in memory at a time
+MIN_ROWS = 64  # of a chunk, for which the whole weight is read
 
 
 def linear_cross_entropy(
@@ -74,10 +75,11 @@ class _SummedCrossEntropy(Function):
         grad_logits = rows.new_empty(len(rows), len(weight)) if needs_grad else None
         total = bias.new_zeros(())
         chunk = CHUNK_LOGITS.get(rows.device.type, CHUNK_LOGITS["cpu"])
-        size = max(1, chunk // len(weight))
+        size = max(MIN_ROWS, chunk // len(weight))
+        product = prepacked_linear(weight, size)  # else oneDNN reorders the weight for each chunk
         for i in range(0, len(rows), size):
             part = slice(i, i + size)
-            logits = linear_nograd(rows[part], weight).to(bias.dtype).add_(bias)
+            logits = product(rows[part]).to(bias.dtype).add_(bias)
             target = targets[part].unsqueeze(1)
             expected = logits.gather(1, target).squeeze(1) * (1 - smoothing)
             if smoothing:

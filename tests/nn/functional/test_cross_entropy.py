@@ -30,6 +30,7 @@ def reference(features, weight, bias, targets, smoothing):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_loss_and_gradients_equal_those_of_torch(smoothing, chunk_logits, monkeypatch):
     monkeypatch.setitem(module.CHUNK_LOGITS, "cpu", chunk_logits)
+    monkeypatch.setattr(module, "MIN_ROWS", 1)
     *ours, targets = inputs()
     *theirs, _ = inputs()
     loss = linear_cross_entropy(*ours, targets, ignore_index=0, label_smoothing=smoothing)
@@ -39,6 +40,31 @@ def test_loss_and_gradients_equal_those_of_torch(smoothing, chunk_logits, monkey
     (3 * expected).backward()
     for tensor, torch_tensor in zip(ours, theirs, strict=True):
         torch.testing.assert_close(tensor.grad, torch_tensor.grad)
+
+
+def test_the_gradients_do_not_depend_on_the_size_of_chunks(monkeypatch):
+    gradients = []
+    for rows in (1, 4, module.MIN_ROWS):
+        monkeypatch.setitem(module.CHUNK_LOGITS, "cpu", 1)
+        monkeypatch.setattr(module, "MIN_ROWS", rows)
+        *ours, targets = inputs()
+        linear_cross_entropy(*ours, targets, ignore_index=0).backward()
+        gradients.append([tensor.grad for tensor in ours])
+    for others in gradients[1:]:
+        torch.testing.assert_close(others, gradients[0])
+
+
+def test_the_weight_is_reordered_once_for_all_chunks(monkeypatch):
+    sizes = []
+    prepacked = module.prepacked_linear
+    monkeypatch.setattr(module, "MIN_ROWS", 2)
+    monkeypatch.setitem(module.CHUNK_LOGITS, "cpu", 1)
+    monkeypatch.setattr(
+        module, "prepacked_linear", lambda *args: sizes.append(args[1]) or prepacked(*args)
+    )
+    *ours, targets = inputs()
+    linear_cross_entropy(*ours, targets, ignore_index=0)
+    assert sizes == [2]
 
 
 def test_ignored_targets_give_no_gradient():
