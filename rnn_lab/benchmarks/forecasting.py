@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from rnn_lab.benchmarks.comparison import Comparison, Implementation
 from rnn_lab.benchmarks.machine import threads_title
 from rnn_lab.benchmarks.settings import Settings
+from rnn_lab.benchmarks.timing import training_flops
 from rnn_lab.benchmarks.training import Fit, Loop, Workload, first_batches, in_data_root, ways
 from rnn_lab.datamodules import ETTh1, SyntheticSeries
 from rnn_lab.models import Forecaster
@@ -41,7 +42,10 @@ def _comparison(settings: Settings, name: str, threads: int) -> Comparison:
         "forecasting",
         f"{name}, {PAST} to {HORIZON} steps, {sizes['num_layers']} x {sizes['hidden_dim']}, "
         f"batches of {BATCH}, {threads_title(threads)}",
-        {"data": name, **sizes, **settings.computation()},
+        {
+            **{"data": name, **sizes, **settings.computation()},
+            "products": [(BATCH, sizes["hidden_dim"], 4 * sizes["hidden_dim"])],
+        },
         [variant for group in groups for variant in group],
         ["textbook LSTM, as shipped", "textbook LSTM", "LSTM"],
         [[each.name for each in group] for group in groups],
@@ -155,10 +159,11 @@ def our_workload(model: Forecaster, data: Any, steps: int) -> Workload:
         lambda number: first_batches(data.train_dataloader(), steps),
         lambda: islice(data.train_dataloader(), CHECKED),
         lambda batch: len(batch.rows),
+        PAST * training_flops(model.recurrent),
     )
 
 
-def textbook_workload(model: nn.Module, data: Any, steps: int) -> Workload:
+def textbook_workload(model: TextbookForecaster, data: Any, steps: int) -> Workload:
     """Return as many batches of the textbook's windows; checks are on the windows of ours."""
     windows = TextbookWindows(data)
 
@@ -174,7 +179,8 @@ def textbook_workload(model: nn.Module, data: Any, steps: int) -> Workload:
     def checks() -> Iterable[Any]:
         return (_stack(windows, each) for each in islice(data.train_dataloader(), CHECKED))
 
-    return Workload(model, loss, batches, checks, lambda batch: len(batch[0]))
+    flops = PAST * training_flops(model.recurrent)
+    return Workload(model, loss, batches, checks, lambda batch: len(batch[0]), flops)
 
 
 def _stack(windows: TextbookWindows, batch: WindowBatch) -> tuple[Tensor, Tensor]:

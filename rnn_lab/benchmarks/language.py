@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from rnn_lab.benchmarks.comparison import Comparison, Implementation
 from rnn_lab.benchmarks.machine import threads_title
 from rnn_lab.benchmarks.settings import Settings
+from rnn_lab.benchmarks.timing import training_flops
 from rnn_lab.benchmarks.training import Fit, Loop, Workload, first_batches, in_data_root, ways
 from rnn_lab.datamodules import SyntheticText, WikiText2
 from rnn_lab.models import LanguageModel
@@ -40,7 +41,13 @@ def _comparison(settings: Settings, name: str, threads: int) -> Comparison:
         "language",
         f"{name}, {sizes['num_layers']} x {sizes['hidden_dim']}, vocabulary of {VOCABULARY:,}, "
         f"{BATCH} x {STEPS_BACK} tokens, {threads_title(threads)}",
-        {"data": name, **sizes, **settings.computation()},
+        {
+            **{"data": name, **sizes, **settings.computation()},
+            "products": [
+                (BATCH * STEPS_BACK, sizes["hidden_dim"], columns)
+                for columns in (4 * sizes["hidden_dim"], VOCABULARY)
+            ],
+        },
         [variant for group in groups for variant in group],
         ["nn.LSTM, as shipped", "nn.LSTM", "LSTM"],
         [[each.name for each in group] for group in groups],
@@ -124,11 +131,14 @@ def _implementation(name: str, data: Any, options: dict[str, Any]) -> Implementa
     return Fit(workload, data.train_dataloader(), steps, device, bfloat16)
 
 
-def _workload(model: nn.Module, loss: Any, data: Any, steps: int) -> Workload:
+def _workload(
+    model: PlainLanguageModel | LanguageModel, loss: Any, data: Any, steps: int
+) -> Workload:
     return Workload(
         model,
         loss,
         lambda number: first_batches(data.train_dataloader(), steps),
         lambda: islice(data.train_dataloader(), CHECKED),
         lambda batch: batch.targets.numel(),
+        training_flops(model) - training_flops(model.embedding),  # which is no product
     )

@@ -11,7 +11,7 @@ from rnn_lab.benchmarks.comparison import Comparison, Implementation, Sample, Va
 from rnn_lab.benchmarks.lengths import length_batches
 from rnn_lab.benchmarks.machine import PLAIN, threads_title
 from rnn_lab.benchmarks.settings import Settings
-from rnn_lab.benchmarks.timing import timed
+from rnn_lab.benchmarks.timing import timed, training_flops
 from rnn_lab.errors import UserError
 from rnn_lab.nn import LAYERS, build_layer
 from rnn_lab.nn.functional.padding import lengths_to_mask
@@ -24,7 +24,6 @@ SHAPES = ((32, 256, 128), (64, 20, 128), (32, 96, 256))  # batch, steps, units
 QUICK_SHAPES = ((32, 64, 128),)
 TOLERANCE, BFLOAT16_TOLERANCE = 1e-4, 5e-2  # of outputs and gradients, relative to the largest
 MAX_VALUES = 64  # of an output or a gradient, compared between implementations
-TRAINING_PRODUCTS = 3  # forward, gradient of the input, gradient of the weights
 
 LayerOutput = tuple[Tensor, Any]
 
@@ -127,17 +126,6 @@ def make_layer(name: str, units: int, bidirectional: bool = False) -> nn.Module:
     if name in SAME_AS_TORCH:
         layer.load_state_dict(make_layer(f"nn.{name}", units, bidirectional).state_dict())
     return layer
-
-
-def training_flops(layer: nn.Module) -> float:
-    """Return the floating-point operations of one step of one sequence in training.
-
-    They are those of the products with weight matrices in forward and backward pass: each weight is
-    multiplied and added once in each of three products. Elementwise operations and the products
-    of `MLSTM` with its memory are not counted.
-    """
-    weights = sum(each.numel() for each in layer.parameters() if each.dim() > 1)
-    return 2.0 * TRAINING_PRODUCTS * weights
 
 
 def _sample(values: Tensor) -> list[float]:

@@ -13,6 +13,7 @@ from rnn_lab import datamodules
 from rnn_lab.benchmarks.comparison import Comparison, Implementation
 from rnn_lab.benchmarks.machine import threads_title
 from rnn_lab.benchmarks.settings import Settings
+from rnn_lab.benchmarks.timing import training_flops
 from rnn_lab.benchmarks.training import Fit, Loop, Workload, first_batches, in_data_root, ways
 from rnn_lab.models import TextClassifier
 from rnn_lab.tasks.text_classification.batch import TextBatch
@@ -44,7 +45,10 @@ def _comparison(settings: Settings, name: str, sizes: dict[str, int], threads: i
     return Comparison(
         "text",
         f"{name}, {shape}, batches of {sizes['batch_size']}, {threads_title(threads)}",
-        {**sizes, "data": name, "steps": steps, **settings.computation()},
+        {
+            **{**sizes, "data": name, "steps": steps, **settings.computation()},
+            "products": [(sizes["batch_size"], sizes["hidden_dim"], 4 * sizes["hidden_dim"])],
+        },
         [variant for group in groups for variant in group],
         ["textbook LSTM, as shipped", "textbook LSTM", "LSTM"],
         [[each.name for each in group] for group in groups],
@@ -138,10 +142,11 @@ def our_workload(model: TextClassifier, data: Any, steps: int) -> Workload:
         lambda number: first_batches(data.train_dataloader(), steps),
         lambda: islice(data.train_dataloader(), CHECKED),
         lambda batch: len(batch.lengths),
+        training_flops(model.recurrent) * _mean_length(data, steps),
     )
 
 
-def textbook_workload(model: nn.Module, data: Any, options: dict[str, Any]) -> Workload:
+def textbook_workload(model: TextbookClassifier, data: Any, options: dict[str, Any]) -> Workload:
     """Return the same examples in random order; padded while they are timed."""
     first, *rest = first_batches(data.train_dataloader(), options["steps"])
     examples = [example for batch in rest for example in textbook_rows(batch)]
@@ -166,7 +171,14 @@ def textbook_workload(model: nn.Module, data: Any, options: dict[str, Any]) -> W
         batches,
         lambda: map(tuple, islice(data.train_dataloader(), CHECKED)),
         lambda batch: len(batch[1]),
+        training_flops(model.recurrent) * _mean_length(data, options["steps"]),
     )
+
+
+def _mean_length(data: Any, steps: int) -> float:
+    """Return the mean number of tokens of a text in the timed steps."""
+    _, *batches = first_batches(data.train_dataloader(), steps)
+    return float(torch.cat([batch.lengths for batch in batches]).double().mean())
 
 
 def textbook_rows(batch: TextBatch) -> Iterator[Example]:

@@ -9,13 +9,14 @@ from threading import Event, Thread
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnn_lab.nn.functional.linear import linear_nograd
 
 MIN_SECONDS = 0.003  # of a timed product, which is repeated until then
 INTERVAL = 0.02  # seconds between two looks at the memory
 RESET_PEAK = "5"  # as /proc/PID/clear_refs expects it
+TRAINING_PRODUCTS = 3  # forward, gradient of the input, gradient of the weights
 Run = Callable[[], object]
 
 
@@ -154,3 +155,14 @@ def _ways_to_multiply(x: Tensor, weight: Tensor) -> list[Run]:
         return linear_nograd(x, weight)
 
     return [multiply, multiply_by_onednn]
+
+
+def training_flops(layer: nn.Module) -> float:
+    """Return the floating-point operations of a layer in training, per step of a sequence.
+
+    They are those of the products with weight matrices in forward and backward pass: each weight is
+    multiplied and added once in each of three products. Elementwise operations and the products
+    of `MLSTM` with its memory are not counted.
+    """
+    weights = sum(each.numel() for each in layer.parameters() if each.dim() > 1)
+    return 2.0 * TRAINING_PRODUCTS * weights

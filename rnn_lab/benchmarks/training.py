@@ -31,6 +31,7 @@ class Workload:
         batches: Creates the batches of a round from its number, while they are timed.
         checks: Batches on which the losses of equal models must be equal.
         count: Returns the items of a batch.
+        flops: Floating-point operations per item in products with weights; 0 if not counted.
     """
 
     model: nn.Module
@@ -38,6 +39,7 @@ class Workload:
     batches: Callable[[int], Iterable[Any]]
     checks: Callable[[], Iterable[Any]]
     count: Callable[[Any], float]
+    flops: float = 0.0
 
 
 class Loop(Implementation):
@@ -60,6 +62,7 @@ class Loop(Implementation):
     ) -> None:
         self.workload, self.device, self.bfloat16 = workload, device, bfloat16
         workload.model.to(device)
+        self.flops = workload.flops
         parameters = workload.model.parameters()
         self.optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=fused)
 

@@ -18,7 +18,9 @@ def test_the_textbook_trains_on_the_same_examples_in_another_order():
     ]
     data = SimpleNamespace(train_dataloader=lambda: batches)
     options = {"steps": 2, "batch_size": 2}
-    workload = text.textbook_workload(torch.nn.Linear(1, 1), data, options)
+    model = SimpleNamespace(recurrent=torch.nn.GRU(2, 2))
+    workload = text.textbook_workload(model, data, options)
+    assert workload.flops == 2.5 * 3 * 2 * 24  # words, products, multiply and add, weights
     first, *rest = workload.batches(0)
     assert first == tuple(batches[0])
     rows = sorted(

@@ -5,9 +5,18 @@ import time
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from rnn_lab.benchmarks import timing
+from rnn_lab.benchmarks.layers import make_layer
 from rnn_lab.benchmarks.timing import AnonymousMemory, MatrixProducts, peak_megabytes, timed
+from rnn_lab.nn import LAYERS
+from rnn_lab.nn.functional import linear
+from rnn_lab.nn.layers.fused import FusedRNN
+from rnn_lab.nn.native import library
+
+UNITS, BATCH, STEPS = 16, 4, 10
+UNCOUNTED = {"MLSTM": 1.5}  # times the counted operations, with those on its memory
 
 
 def test_the_time_of_a_run_is_measured():
@@ -49,3 +58,18 @@ def test_anonymous_memory_is_measured_while_it_is_held():
         time.sleep(3 * timing.INTERVAL)
         del held
     assert 25 < memory.megabytes < 60
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_operations_of_a_layer_are_those_that_torch_counts(name, monkeypatch):
+    monkeypatch.setattr(linear, "_onednn", None)  # whose products torch does not count
+    layer = make_layer(name, UNITS)
+    for module in layer.modules():
+        if isinstance(module, FusedRNN):
+            module.zoneout = 1e-9  # computed step by step
+    x = torch.randn(BATCH, STEPS, UNITS, requires_grad=True)
+    with library.disabled(), FlopCounterMode(display=False) as counter:
+        layer(x)[0].sum().backward()
+    counted = counter.get_total_flops() / (BATCH * STEPS)
+    expected = timing.training_flops(layer)
+    assert expected * 0.98 <= counted <= expected * UNCOUNTED.get(name, 1.02)
