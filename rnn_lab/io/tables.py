@@ -1,6 +1,5 @@
 """Tables read in chunks: CSV, TSV and Parquet as data frames, with typed access to columns."""
 
-import re
 import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.archives import open_bytes
+from rnn_lab.io.dates import parse_timestamps
 from rnn_lab.io.lines import LimitedFile, format_names
 from rnn_lab.io.numerals import is_numeral, misfit
 from rnn_lab.io.parquet import ParquetReader, parquet_errors_named, rows_per_chunk
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 30  # of the text of a chunk
 MAX_COLUMNS = 100_000
-DOTTED_DATE = re.compile(r"\s*\d{1,2}\.\d{1,2}\.\d")
 SEPARATORS = {"csv": None, "tsv": "\t", "txt": None}  # by format; None: inferred
 FORMATS = (*SEPARATORS, "parquet")
 
@@ -314,7 +313,7 @@ def read_times(chunk: Chunk, column: str) -> tuple[np.ndarray, bool]:
         raise UserError(f"{chunk.where(bad[0])}: the time in {column!r} is missing")
     if types.is_integer_dtype(values.dtype):
         return values.to_numpy(np.int64), True
-    timestamps = _parse_timestamps(values)
+    timestamps = parse_timestamps(values)
     bad = np.flatnonzero(timestamps.isna().to_numpy())
     if len(bad):
         raise UserError(
@@ -328,25 +327,4 @@ def starts_with_timestamp(chunk: Chunk, column: str) -> bool:
     """Return whether the first value of a column, missing ones aside, is a timestamp."""
     first = chunk.frame[column].dropna()[:1]
     is_number = first.dtype.kind in "biufc"
-    return len(first) > 0 and not is_number and not bool(_parse_timestamps(first).isna().any())
-
-
-def _parse_timestamps(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Parse timestamps in the format of the first one; other values become missing."""
-    import pandas as pd
-    from pandas.api import types
-
-    if types.is_datetime64_any_dtype(values.dtype):
-        has_zone = getattr(values.dt, "tz", None) is not None
-        return values.dt.tz_convert("UTC").dt.tz_localize(None) if has_zone else values
-    if types.is_float_dtype(values.dtype) or types.is_bool_dtype(values.dtype):
-        return pd.Series(pd.NaT, index=values.index)
-    text = values.astype(str)
-    parsed = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    if parsed.isna().iloc[0]:
-        day_first = DOTTED_DATE.match(text.iloc[0]) is not None  # 31.01.2024 wherever it is written
-        format = pd.tseries.api.guess_datetime_format(text.iloc[0], dayfirst=day_first)
-        if format is not None:
-            parsed = pd.to_datetime(text, format=format, errors="coerce", utc=True)
-    bounds = pd.Timestamp.min.tz_localize("UTC"), pd.Timestamp.max.tz_localize("UTC")
-    return parsed.where(parsed.between(*bounds)).dt.tz_localize(None)
+    return len(first) > 0 and not is_number and not bool(parse_timestamps(first).isna().any())

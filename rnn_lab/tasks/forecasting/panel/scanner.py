@@ -1,5 +1,6 @@
 """First pass over a table of series: find its series, their time ranges and their frequency."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnn_lab.errors import UserError
+from rnn_lab.io.dates import is_regular_only_day_first
 from rnn_lab.io.lines import format_names
 from rnn_lab.io.tables import (
     Chunk,
@@ -19,6 +21,8 @@ from rnn_lab.io.tables import (
 )
 from rnn_lab.tasks.forecasting.panel.frequency import Frequency, FrequencyInference
 from rnn_lab.tasks.forecasting.panel.panel import PanelConfig
+
+log = logging.getLogger(__name__)
 
 
 class SortedRows(NamedTuple):
@@ -123,6 +127,12 @@ class PanelScanner:
         time = config.time_column
         self.numbered = time is None or read_times(first, time)[1]
         self._check_times()
+        if time is not None and is_regular_only_day_first(first.frame[time]):
+            log.warning(
+                "%s: the dates in %r are read with the month first; only with the day first they "
+                "would have equal steps: write them as 2024-01-31 if the day comes first",
+                *(self.source, time),
+            )
         covariates = (*config.future_covariates, *config.static_covariates)
         self._texts: dict[str, set[str]] = {c: set() for c in covariates if self._is_text(first, c)}
         self.ids: dict[str, int] = {}

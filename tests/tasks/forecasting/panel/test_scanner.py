@@ -11,9 +11,10 @@ from panel_tables import LONG, WIDE, long, panel_of, wide
 
 from rnn_lab.errors import UserError
 from rnn_lab.io import parquet
-from rnn_lab.io.tables import read_frames
+from rnn_lab.io.tables import Chunk, read_frames
 from rnn_lab.tasks.forecasting.panel.builder import read_panel
 from rnn_lab.tasks.forecasting.panel.panel import PanelConfig
+from rnn_lab.tasks.forecasting.panel.scanner import PanelScanner
 
 
 def changed(frame: pd.DataFrame, row: int, column: str, value: Any) -> pd.DataFrame:
@@ -66,6 +67,13 @@ def test_invalid_times_are_refused() -> None:
     )
     assert_refused(frame, "unknown freq 'often'", **WIDE, freq="often")
     assert_refused(frame, "freq must be a positive multiple, got '0h'", **WIDE, freq="0h")
+
+
+def test_dates_that_may_start_with_the_day_are_announced(caplog) -> None:
+    months = pd.date_range("2021-01-01", periods=24, freq="MS").strftime("%d/%m/%Y")
+    chunk = Chunk(pd.DataFrame({"date": months, "y": 1.0}), "table", 1)
+    PanelScanner(chunk, PanelConfig("date"), None)
+    assert "table: the dates in 'date' are read with the month first; only with" in caplog.text
 
 
 def test_series_of_different_frequencies_are_refused() -> None:
