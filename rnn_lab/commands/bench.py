@@ -35,10 +35,11 @@ def main(options: Sequence[str]) -> int:
         options: Command-line arguments after `bench`.
 
     Returns:
-        0, or 1 if a ratio deviates from the baseline.
+        0, or 1 if a ratio deviates from the baseline, or a comparison failed, for example because
+        implementations that must be equal are not.
 
     Raises:
-        UserError: If an option is invalid, or implementations that must be equal are not.
+        UserError: If an option is invalid.
     """
     args = _parser().parse_args(list(options))
     settings = _settings(args)
@@ -52,10 +53,10 @@ def main(options: Sequence[str]) -> int:
     expected = baseline.read_baseline(Path(args.baseline)) if args.baseline else None
     with waiting("preparing"):
         planned = list(_comparisons(args.parts, settings))
-    results = _measure(planned, settings)
+    results, failures = _measure(planned, settings)
     _write(args, settings, results)
-    if expected is None:
-        return 0
+    if expected is None or failures:
+        return min(failures, 1)
     lines = list(baseline.deviations(baseline.ratios_of(results), expected, args.tolerance))
     for line in lines:
         print_error(line)
@@ -148,8 +149,8 @@ def _comparisons(parts: Sequence[str], settings: "Settings") -> Iterator["Compar
             yield from part.comparisons(settings)
 
 
-def _measure(planned: Sequence["Comparison"], settings: "Settings") -> "list[Result]":
-    """Measure all comparisons and print a table after each."""
+def _measure(planned: Sequence["Comparison"], settings: "Settings") -> "tuple[list[Result], int]":
+    """Measure all comparisons and print a table after each; also return how many failed."""
     from rnn_lab.benchmarks import report
     from rnn_lab.benchmarks.machine import machine
     from rnn_lab.benchmarks.measure import measure
@@ -158,10 +159,14 @@ def _measure(planned: Sequence["Comparison"], settings: "Settings") -> "list[Res
     print(report.header(machine(settings.device), settings))
     results = []
     for number, comparison in enumerate(planned, start=1):
-        with waiting(f"measuring {number} of {len(planned)}: {comparison.title}"):
-            results.append(measure(comparison, settings.rounds))
+        try:
+            with waiting(f"measuring {number} of {len(planned)}: {comparison.title}"):
+                results.append(measure(comparison, settings.rounds))
+        except UserError as error:  # others may succeed, and have taken long
+            print_error(" ".join(str(error).split()))
+            continue
         print(f"\n{report.table(results[-1])}", flush=True)
-    return results
+    return results, len(planned) - len(results)
 
 
 def _write(args: Namespace, settings: "Settings", results: "Sequence[Result]") -> None:
@@ -174,6 +179,6 @@ def _write(args: Namespace, settings: "Settings", results: "Sequence[Result]") -
     if args.write_baseline:
         content = {"time_ratios": baseline.ratios_of(results)}
         Path(args.write_baseline).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    if args.plot:
+    if args.plot and results:
         plots.plot(results, Path(args.plot))
     sys.stdout.flush()

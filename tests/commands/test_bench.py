@@ -8,6 +8,7 @@ from measured import all_alike, result
 from rnn_lab.__main__ import main
 from rnn_lab.benchmarks import measure
 from rnn_lab.benchmarks.parts import PARTS
+from rnn_lab.errors import UserError
 
 QUICK = ["bench", "layers", "--quick", "--layers", "GRU", "--threads", "1"]
 
@@ -56,6 +57,20 @@ def test_ratios_are_compared_with_those_written_before(capsys, monkeypatch):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2  # of equal and of unlike lengths
     assert all("slower by more than 25%" in line for line in lines)
+
+
+def test_a_comparison_that_fails_does_not_lose_the_others(capsys, monkeypatch, tmp_path):
+    def fail_once(comparison, rounds):
+        if comparison.references[0] == "nn.LSTM":
+            raise UserError("the losses differ")
+        return all_alike(comparison, rounds)
+
+    monkeypatch.setattr(measure, "measure", fail_once)
+    assert main([*QUICK, "--json", "bench.json"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == "rnn-lab: the losses differ\n"
+    assert "generated lengths" in printed.out
+    assert len(json.loads((tmp_path / "bench.json").read_text())["comparisons"]) == 1
 
 
 @pytest.mark.parametrize(
