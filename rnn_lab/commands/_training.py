@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 
 from rnn_lab import signals
-from rnn_lab.commands._early_checks import check_early
 from rnn_lab.commands._loading import loading
 from rnn_lab.commands._parsing import print_error
 
@@ -22,6 +21,8 @@ def run(command: str, options: Sequence[str]) -> int:
     Raises:
         UserError: If the user input is invalid.
     """
+    from rnn_lab.commands._early_checks import check_early  # other commands do not need it
+
     check_early(command, options)
     with signals.handle_signals():
         try:
