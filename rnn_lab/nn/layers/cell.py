@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.state import LayerState, State, as_tuple, from_tuple, zoneout
+from rnn_lab.nn.native.recurrence import Run
 
 
 class Cell(nn.Module, ABC):
@@ -22,11 +23,13 @@ class Cell(nn.Module, ABC):
         num_states: Number of state tensors; the first one is the output.
         native_kernel: Name of the compiled kernel of all steps, see `rnn_lab.nn.native`; empty if
             there is none.
+        native_run: Which memory that kernel reads and writes.
     """
 
     weight_drop_params: ClassVar[tuple[str, ...]] = ("weight_hh",)
     num_states: ClassVar[int] = 1
     native_kernel: ClassVar[str] = ""
+    native_run: ClassVar[type[Run]] = Run
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from rnn_lab.nn.functional.linear import DeferredLinear, linear
 from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.state import LayerState, State, as_tuple, zoneout
 from rnn_lab.nn.layers.stack import StackedRNN, reverse
-from rnn_lab.nn.native.recurrence import Recurrence, supports
+from rnn_lab.nn.native.recurrence import Recurrence, Run, supports
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -150,7 +150,8 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
 
         if self.zoneout or not supports(self.native_kernel, x, *state, *weights):
             return plain(x, state, weights)
-        return Recurrence(self.native_kernel, padding, backwards, plain)(x, state, weights)
+        recurrence = Recurrence(self.native_kernel, padding, backwards, plain, Run)
+        return recurrence(x, state, weights)
 
     def _run_kernel(
         self, x: Tensor, padding: PaddingInfo | None, state: LayerState, weights: list[Tensor]

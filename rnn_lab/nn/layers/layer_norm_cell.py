@@ -1,6 +1,6 @@
 """Base class of cells with layer normalization inside their gates."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.layers.cell import GatedCell
+from rnn_lab.nn.native.layer_norm import NormRun
 
 
 class LayerNormCell(GatedCell):
@@ -17,7 +18,13 @@ class LayerNormCell(GatedCell):
         input_size: Number of input features.
         hidden_size: Number of units.
         norm: `all` normalizes the pre-activations of all gates together, `gate` each gate's own.
+
+    Attributes:
+        native_name: Start of the name of the compiled kernel, which ends with `norm`.
     """
+
+    native_name: ClassVar[str]
+    native_run = NormRun
 
     def __init__(
         self, input_size: int, hidden_size: int, *, norm: Literal["all", "gate"] = "all"
@@ -54,6 +61,14 @@ class LayerNormCell(GatedCell):
     def project_state(self, h: Tensor) -> Tensor:
         product = linear(h, self.weight_hh).to(h.dtype)
         return self._normalize(product, self.gain_hh, self.bias_hh)
+
+    @property
+    def native_kernel(self) -> str:  # type: ignore[override]  # one for each kind of norm
+        return f"{self.native_name}_{self.norm}"
+
+    def native_weights(self) -> list[Tensor]:
+        biases = self.bias_ih, self.bias_hh
+        return [self.weight_ih, self.weight_hh, *biases, self.gain_ih, self.gain_hh]
 
     @property
     def num_groups(self) -> int:

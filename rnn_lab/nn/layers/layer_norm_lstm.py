@@ -40,7 +40,7 @@ class LayerNormLSTMCell(LayerNormCell):
     Source: Ba et al. (2016), https://arxiv.org/abs/1607.06450, equations 20 to 22.
     """
 
-    num_gates, num_states = 4, 2
+    num_gates, num_states, native_name = 4, 2, "layer_norm_lstm"
 
     def _create_weights(self) -> None:
         super()._create_weights()
@@ -59,6 +59,9 @@ class LayerNormLSTMCell(LayerNormCell):
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         normed_c = F.layer_norm(c, c.shape[-1:], self.gain_c, self.bias_c)
         return o.sigmoid() * normed_c.tanh(), c
+
+    def native_weights(self) -> list[Tensor]:
+        return [*super().native_weights(), self.gain_c, self.bias_c]
 
     def forward_sequence(self, x: Tensor, state: LayerState) -> LayerState:
         double_g = torch.ones_like(self.gain_hh.detach())

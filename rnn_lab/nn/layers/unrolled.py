@@ -42,7 +42,8 @@ class UnrolledLayer(UnidirectionalLayer):
         if use_kernel and name:
             weights = self.cell.native_weights()
             if supports(name, x, *state, *weights):
-                return Recurrence(name, padding, False, None)(x, state, weights)
+                recurrence = Recurrence(name, padding, False, None, self.cell.native_run)
+                return recurrence(x, state, weights)
         states = self.cell.forward_sequence(x, state) if use_kernel else None
         states = states or self._unroll(self.cell.project(x), state)
         final = tuple(padding.last_step(part) if padding else part[-1] for part in states)

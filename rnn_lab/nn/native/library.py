@@ -56,6 +56,7 @@ class Layer(ctypes.Structure):
         ("grads", Pointers),
         ("grad_last", Pointers),
         ("grad_first", Pointers),
+        ("grad_parameters", ctypes.c_void_p),
     ]
 
 

@@ -37,7 +37,45 @@ template <class T> struct Layer {
   const T* grads[max_states];       // of `states`; null: zero
   const T* grad_last[max_states];   // of `last`; null: zero
   T* grad_first[max_states];        // of `first`
+  T* grad_parameters;               // of `parameters`, where the kernel of all steps computes it
 };
+
+// Copy the initial states of some sequences, and set their states on padding to zero.
+template <class T>
+void start(const Batch& batch, const Layer<T>& layer, const std::vector<int64_t>& rows, int states,
+           std::vector<T>* now) {
+  const int64_t H = layer.units, active = rows.size();
+  for (int s = 0; s < states; s++) {
+    now[s].resize(active * H);
+    for (int64_t i = 0; i < active; i++) {
+      std::copy_n(layer.first[s] + rows[i] * H, H, &now[s][i * H]);
+      for (int64_t t = batch.length(rows[i]); t < batch.time && layer.states[s]; t++)
+        std::fill_n(layer.states[s] + (t * batch.batch + rows[i]) * H, H, T(0));
+    }
+  }
+}
+
+// Copy the states of sequences that end with a step; return the number of those that continue.
+template <class T>
+int64_t end(const Batch& batch, const Layer<T>& layer, const std::vector<int64_t>& rows, int states, int64_t step,
+            int64_t active, const std::vector<T>* now) {
+  for (; active > 0 && batch.length(rows[active - 1]) == step + 1; active--)
+    for (int s = 0; s < states; s++)
+      std::copy_n(&now[s][(active - 1) * layer.units], layer.units, layer.last[s] + rows[active - 1] * layer.units);
+  return active;
+}
+
+// Copy the gradients of final states of sequences that end with a step; return the number of those that
+// have this step.
+template <class T>
+int64_t start_backward(const Batch& batch, const Layer<T>& layer, const std::vector<int64_t>& rows, int states,
+                       int64_t step, int64_t active, std::vector<T>* carried) {
+  const int64_t H = layer.units, count = rows.size();
+  for (; active < count && batch.length(rows[active]) == step + 1; active++)
+    for (int s = 0; s < states; s++)
+      if (layer.grad_last[s]) std::copy_n(layer.grad_last[s] + rows[active] * H, H, &carried[s][active * H]);
+  return active;
+}
 
 template <class T, class Cell> void forward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
   constexpr int gates = Cell::gates, states = Cell::states;
@@ -47,14 +85,7 @@ template <class T, class Cell> void forward(const Batch& batch, const Layer<T>& 
   in_threads(batch, layer.threads, [&](const std::vector<int64_t>& rows) {
     int64_t active = rows.size();
     std::vector<T> now[states], next(active * H);
-    for (int s = 0; s < states; s++) {
-      now[s].resize(active * H);
-      for (int64_t i = 0; i < active; i++) std::copy_n(layer.first[s] + rows[i] * H, H, &now[s][i * H]);
-    }
-    for (int64_t i = 0; i < active; i++)
-      for (int64_t t = batch.length(rows[i]); t < batch.time; t++)
-        for (int s = 0; s < states; s++)
-          if (layer.states[s]) std::fill_n(layer.states[s] + (t * batch.batch + rows[i]) * H, H, T(0));
+    start(batch, layer, rows, states, now);
     for (int64_t step = 0; active > 0; step++) {
       const auto prepare = [&](int64_t i, int64_t j) {
         const T* u = layer.gates + batch.input(rows[i], step) * gates * H + j;
@@ -77,9 +108,7 @@ template <class T, class Cell> void forward(const Batch& batch, const Layer<T>& 
       };
       multiply(weights, now[0].data(), H, active, prepare, finish);
       now[0].swap(next);
-      for (; active > 0 && batch.length(rows[active - 1]) == step + 1; active--)
-        for (int s = 0; s < states; s++)
-          std::copy_n(&now[s][(active - 1) * H], H, layer.last[s] + rows[active - 1] * H);
+      active = end(batch, layer, rows, states, step, active, now);
     }
   });
 }
@@ -95,9 +124,7 @@ void backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
     for (int s = 0; s < states; s++) carried[s].resize(count * H);
     int64_t active = 0;
     for (int64_t step = batch.length(rows[0]) - 1; step >= 0; step--) {
-      for (; active < count && batch.length(rows[active]) == step + 1; active++)
-        for (int s = 0; s < states; s++)
-          if (layer.grad_last[s]) std::copy_n(layer.grad_last[s] + rows[active] * H, H, &carried[s][active * H]);
+      active = start_backward(batch, layer, rows, states, step, active, carried);
       for (int64_t i = 0; i < active; i++) {
         const int64_t input = batch.input(rows[i], step), position = batch.position(rows[i], step) * H;
         T* u = layer.gates + input * gates * H;

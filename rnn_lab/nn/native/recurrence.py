@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -32,12 +33,14 @@ class Recurrence:
         backwards: Whether each sequence is read from its last real step to its first.
         plain: The same computation in PyTorch, which is differentiated for second derivatives;
             None: these are refused.
+        run: Which memory the kernel reads and writes.
     """
 
     kernel: str
     padding: PaddingInfo | None
     backwards: bool
     plain: Plain | None
+    run: "type[Run]"
 
     def __call__(
         self, x: Tensor, state: LayerState, weights: Sequence[Tensor]
@@ -84,7 +87,7 @@ class _Recurrence(Function):
     def forward(
         ctx: Any, recurrence: Recurrence, keep: bool, num_states: int, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        run = _Run.start(recurrence, keep, *_split(tensors, num_states))
+        run = recurrence.run.start(recurrence, keep, *_split(tensors, num_states))
         last = run.forward()
         ctx.recurrence, ctx.num_states, ctx.has_gates = recurrence, num_states, True
         ctx.set_materialize_grads(False)
@@ -102,10 +105,11 @@ class _Recurrence(Function):
             return (None,) * 3 + _plain_gradient(recurrence, parts, needed, grads)
         if ctx.has_gates:
             inputs, gates, extra, *states = saved[count:]
-            run = _Run(recurrence, True, *_contiguous(*parts), inputs, gates, extra, states)
+            parts = _contiguous(*parts)
+            run = recurrence.run(recurrence, True, *parts, inputs, gates, extra, states)
             ctx.has_gates = False
         else:  # a backward pass before this one, with retain_graph=True, has replaced them
-            run = _Run.start(recurrence, True, *parts)
+            run = recurrence.run.start(recurrence, True, *parts)
             run.forward()
         return (None,) * 3 + run.backward(grads, needed)
 
@@ -146,7 +150,7 @@ def _plain_gradient(
 
 
 @dataclass
-class _Run:
+class Run:
     """One forward and backward pass, with the memory that the kernel reads and writes.
 
     Attributes:
@@ -183,24 +187,31 @@ class _Run:
         x: Tensor,
         first: LayerState,
         weights: Sequence[Tensor],
-    ) -> "_Run":
+    ) -> "Run":
         """Project the input and allocate the memory."""
         x, first, weights = _contiguous(x, first, weights)
-        w_ih, _, b_ih, b_hh, *_ = weights
         inputs, size = _real_inputs(x, recurrence.padding), first[0].size(1)
-        bias = b_ih + b_hh
-        if recurrence.kernel == RESET_AFTER:
-            bias[2 * size :] = b_ih[2 * size :]
-        gates = linear_nograd(inputs, w_ih, bias)
-        extra = x.new_empty(len(inputs) if keep and recurrence.kernel in WITH_EXTRA else 0, size)
+        gates, extra = cls.project(recurrence, keep, inputs, weights)
         states = [x.new_empty(*x.shape[:2], size) for _ in (first if keep else first[:1])]
         return cls(recurrence, keep, x, first, weights, inputs, gates, extra, states)
+
+    @staticmethod
+    def project(
+        recurrence: Recurrence, keep: bool, inputs: Tensor, weights: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the projected input, and memory for what else the backward pass needs."""
+        w_ih, w_hh, b_ih, b_hh, *_ = weights
+        size, bias = w_hh.size(1), b_ih + b_hh
+        if recurrence.kernel == RESET_AFTER:
+            bias[2 * size :] = b_ih[2 * size :]
+        steps = len(inputs) if keep and recurrence.kernel in WITH_EXTRA else 0
+        return linear_nograd(inputs, w_ih, bias), inputs.new_empty(steps, size)
 
     def forward(self) -> list[Tensor]:
         """Compute all steps; return the final state."""
         last = [torch.empty_like(part) for part in self.first]
-        layer = self._layer(last=last)
-        self._call(f"{self.recurrence.kernel}_forward", self._batch(), layer)
+        layer = self.layer(last=last)
+        self.call(f"{self.recurrence.kernel}_forward", self._batch(), layer)
         return last
 
     def backward(
@@ -210,10 +221,10 @@ class _Run:
         grads = [None if grad is None else grad.contiguous() for grad in grads]
         of_first = [torch.empty_like(part) for part in self.first]
         batch = self._batch()
-        layer = self._layer(grads=grads[:1], grad_last=grads[1:], grad_first=of_first)
-        self._call(f"{self.recurrence.kernel}_backward", batch, layer)
+        layer = self.layer(grads=grads[:1], grad_last=grads[1:], grad_first=of_first)
+        self.call(f"{self.recurrence.kernel}_backward", batch, layer)
         of_x = self._input_gradient() if needed[0] else None
-        return (of_x, *of_first, *self._weight_gradients(batch, layer))
+        return (of_x, *of_first, *self.weight_gradients(batch, layer))
 
     def _input_gradient(self) -> Tensor:
         of_x = linear_nograd(self.gates, self.weights[0].t())
@@ -226,32 +237,40 @@ class _Run:
             return of_x.view(batch, time, size).transpose(0, 1)
         return of_x.view(time, batch, size)
 
-    def _weight_gradients(self, batch: Batch, layer: Layer) -> list[Tensor]:
-        w_ih, w_hh, b_ih, _, *others = self.weights
-        of_w_ih, of_w_hh, of_b_ih = (torch.empty_like(w) for w in (w_ih, w_hh, b_ih))
-        (rows, size), columns = w_hh.shape, w_ih.size(1)
-        if columns < FEW_INPUTS:
-            of_w_ih, of_b_ih = weight_gradient(self.gates, self.inputs), self.gates.sum(0)
-        else:
-            self._call(
-                "input_gradient",
-                *map(ctypes.c_int64, (layer.threads, rows, columns, len(self.inputs), rows)),
-                *map(_pointer, (self.gates, self.inputs, of_w_ih, of_b_ih)),
-            )
+    def weight_gradients(self, batch: Batch, layer: Layer) -> list[Tensor]:
+        _, w_hh, b_ih, _, *others = self.weights
+        rows, size = w_hh.shape
+        of_b_ih, of_w_hh = torch.empty_like(b_ih), torch.empty_like(w_hh)
+        of_w_ih = self.input_weight_gradient(layer, of_b_ih)
         of_b_hh = of_b_ih.clone()
         blocks = [(0, rows, self.gates)]
         if self.recurrence.kernel == RESET_AFTER:
             blocks = [(0, 2 * size, self.gates), (2 * size, size, self.extra)]
         for start, count, values in blocks:
-            self._call(
+            self.call(
                 *("state_gradient", batch, layer),
                 *map(ctypes.c_int64, (count, values.size(1))),
-                *map(_pointer, (values, of_w_hh[start:], of_b_hh[start:])),
+                *map(pointer, (values, of_w_hh[start:], of_b_hh[start:])),
             )
         of_others = [torch.empty_like(weight) for weight in others]
         for gradient in of_others:
-            self._call(f"{self.recurrence.kernel}_parameters", batch, layer, _pointer(gradient))
+            self.call(f"{self.recurrence.kernel}_parameters", batch, layer, pointer(gradient))
         return [of_w_ih, of_w_hh, of_b_ih, of_b_hh, *of_others]
+
+    def input_weight_gradient(self, layer: Layer, of_bias: Tensor | None) -> Tensor:
+        """Compute the gradient of the input weights, and that of their bias in `of_bias`."""
+        of_weight = torch.empty_like(self.weights[0])
+        rows, columns = of_weight.shape
+        if columns < FEW_INPUTS:
+            if of_bias is not None:
+                torch.sum(self.gates, 0, out=of_bias)
+            return weight_gradient(self.gates, self.inputs)
+        self.call(
+            "input_gradient",
+            *map(ctypes.c_int64, (layer.threads, rows, columns, len(self.inputs), rows)),
+            *map(pointer, (self.gates, self.inputs, of_weight, of_bias)),
+        )
+        return of_weight
 
     def _batch(self) -> Batch:
         time, batch = self.x.shape[:2]
@@ -262,25 +281,30 @@ class _Run:
         elif _is_batch_first(self.x):
             self._offsets = torch.arange(batch) * time
         backwards = int(self.recurrence.backwards)
-        return Batch(time, batch, _address(lengths), _address(self._offsets), backwards)
+        return Batch(time, batch, address(lengths), address(self._offsets), backwards)
 
-    def _layer(self, **tensors: Sequence[Tensor | None]) -> Layer:
-        _, w_hh, _, b_hh, *others = self.weights
-        size = w_hh.size(1)
-        others = [b_hh[2 * size :]] if self.recurrence.kernel == RESET_AFTER else others
+    def layer(self, **tensors: Sequence[Tensor | None]) -> Layer:
         pointers = {"states": self.states, "first": self.first, **tensors}
         return Layer(
-            size,
+            self.weights[1].size(1),
             torch.get_num_threads(),
             int(self.keep),
-            _address(w_hh),
-            _address(others[0]) if others else None,
-            _address(self.gates),
-            _address(self.extra),
-            **{name: Pointers(*map(_address, values)) for name, values in pointers.items()},
+            address(self.weights[1]),
+            address(self.parameters),
+            address(self.gates),
+            address(self.extra),
+            **{name: Pointers(*map(address, values)) for name, values in pointers.items()},
         )
 
-    def _call(self, name: str, *arguments: Any) -> None:
+    @cached_property
+    def parameters(self) -> Tensor | None:
+        """Return other weights that the kernel reads."""
+        _, w_hh, _, b_hh, *others = self.weights
+        if self.recurrence.kernel == RESET_AFTER:
+            return b_hh[2 * w_hh.size(1) :]
+        return others[0] if others else None
+
+    def call(self, name: str, *arguments: Any) -> None:
         """Call a function of the library; structures are passed by their address."""
         call = function(f"{name}_{DTYPES[self.x.dtype]}")
         call(*(ctypes.byref(a) if isinstance(a, ctypes.Structure) else a for a in arguments))
@@ -301,9 +325,9 @@ def _real_inputs(x: Tensor, padding: PaddingInfo | None) -> Tensor:
     return inputs.index_select(0, index)
 
 
-def _address(tensor: Tensor | None) -> int | None:
+def address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _pointer(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
+def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(address(tensor))

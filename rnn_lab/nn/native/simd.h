@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace rnn_lab {
 
@@ -48,6 +49,38 @@ template <class T> inline void store(T* to, Vec<T> x, int64_t count) {
     std::memcpy(to, &x, sizeof(x));
   else
     std::memcpy(to, &x, count * sizeof(T));
+}
+
+// Call `work(j, count)` for each vector of `units` values, which starts at j; `count` is a constant but
+// for the last values if they do not fill a vector.
+template <class T, class Work> inline void each_vector(int64_t units, Work work) {
+  int64_t j = 0;
+  for (; j + width<T> <= units; j += width<T>) work(j, std::integral_constant<int64_t, width<T>>{});
+  if (j < units) work(j, units - j);
+}
+
+// Set the values from `count` on to zero.
+template <class T> inline Vec<T> first_lanes(Vec<T> x, int64_t count) {
+  if (count < width<T>)
+    for (int i = 0; i < width<T>; i++)
+      if (i >= count) x[i] = 0;
+  return x;
+}
+
+// Add the values of a vector, in pairs.
+template <class T, int lanes = width<T>> inline T sum_of_lanes(const T* x) {
+  if constexpr (lanes == 1) {
+    return *x;
+  } else {
+    typedef T Half __attribute__((vector_size(lanes / 2 * sizeof(T))));
+    Half low, high;
+    std::memcpy(&low, x, sizeof(low));
+    std::memcpy(&high, x + lanes / 2, sizeof(high));
+    low += high;
+    T part[lanes / 2];
+    std::memcpy(part, &low, sizeof(low));
+    return sum_of_lanes<T, lanes / 2>(part);
+  }
 }
 
 template <class T> inline Vec<T> clamp(Vec<T> x, T low, T high) {

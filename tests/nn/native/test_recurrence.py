@@ -174,9 +174,9 @@ def test_what_the_kernels_do_not_support_is_computed_by_pytorch():
 
 @pytest.mark.usefixtures("compiled")
 def test_without_gradients_nothing_is_kept_for_them(monkeypatch):
-    kept, start = [], recurrence._Run.start.__func__
+    kept, start = [], recurrence.Run.start.__func__
     monkeypatch.setattr(
-        recurrence._Run,
+        recurrence.Run,
         "start",
         classmethod(lambda cls, *args: kept.append(run := start(cls, *args)) or run),
     )
