@@ -216,7 +216,13 @@ OPTIONS = {  # of the Trainer, and the moments of interruptions
 }
 
 
-@pytest.mark.parametrize("case", OPTIONS)
+FAST = ("max_steps", "accumulation_over_validation", "plateau")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case if case in FAST else pytest.param(case, marks=pytest.mark.slow) for case in OPTIONS],
+)
 def test_a_preempted_run_reaches_the_same_weights_with_options_of_the_trainer(case, monkeypatch):
     options, moments = OPTIONS[case]
     options = [f"{SCHEDULER}=null", *options]
@@ -240,7 +246,10 @@ def test_the_last_checkpoint_of_a_finished_run_has_all_steps(often):
         assert digest("whole")["step"] == 3 * LAST
 
 
-@pytest.mark.parametrize("step", [1, 3, LAST - 1, LAST, LAST + 2])
+@pytest.mark.parametrize(
+    "step",
+    [1, LAST, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, LAST - 1, LAST + 2))],
+)
 def test_a_run_that_ended_in_mid_epoch_can_be_resumed(step, whole):
     plain = "--model.scheduler=null"  # otherwise the schedule would depend on max_steps
     whole("labels", plain)
