@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from rnn_lab.nn.functional.linear import linear
+from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.state import LayerState, State, as_tuple, from_tuple, zoneout
-from rnn_lab.nn.native.recurrence import Run
+from rnn_lab.nn.native.recurrence import Recurrence, Run, supports
 
 
 class Cell(nn.Module, ABC):
@@ -22,14 +23,21 @@ class Cell(nn.Module, ABC):
         weight_drop_params: Names of the parameters that weight drop applies to.
         num_states: Number of state tensors; the first one is the output.
         native_kernel: Name of the compiled kernel of all steps, see `rnn_lab.nn.native`; empty if
-            there is none.
+            there is none. Subclasses with a step of their own do not inherit it.
         native_run: Which memory that kernel reads and writes.
     """
 
     weight_drop_params: ClassVar[tuple[str, ...]] = ("weight_hh",)
     num_states: ClassVar[int] = 1
-    native_kernel: ClassVar[str] = ""
+    native_kernel: str = ""
     native_run: ClassVar[type[Run]] = Run
+
+    def __init_subclass__(cls) -> None:
+        """Use the kernel of a base class only if the step is that of the base class."""
+        super().__init_subclass__()
+        own = vars(cls)
+        if "native_kernel" not in own and {"project", "update", "forward_sequence"} & own.keys():
+            cls.native_kernel = ""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -81,6 +89,29 @@ class Cell(nn.Module, ABC):
             The states after all steps, each `(time, batch, hidden_size)`.
         """
         return None
+
+    def has_native(self, x: Tensor, *state: Tensor) -> bool:
+        """Return whether there is a compiled kernel for an input and a state like these."""
+        return bool(self.native_kernel) and supports(
+            self.native_kernel, x, *state, *self.parameters()
+        )
+
+    def native_sequence(
+        self, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    ) -> tuple[Tensor, LayerState]:
+        """Compute all steps by a compiled kernel, if `has_native` is true of these tensors.
+
+        Args:
+            x: Right-padded sequences, `(time, batch, input_size)`.
+            state: Initial state, each tensor `(batch, hidden_size)`.
+            padding: Real steps of the sequences; None: no padding.
+
+        Returns:
+            The output, `(time, batch, hidden_size)`, and the state after the last real step of each
+            sequence.
+        """
+        recurrence = Recurrence(self.native_kernel, padding, False, None, self.native_run)
+        return recurrence(x, state, self.native_weights())
 
     def native_weights(self) -> list[Tensor]:
         """Return the weights that a compiled kernel reads, in the order of `Recurrence`."""

@@ -9,6 +9,7 @@ from torch.autograd import Function
 
 from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.once_differentiable import once_differentiable
+from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.functional.step_kernels import (
     Grad,
@@ -21,6 +22,7 @@ from rnn_lab.nn.functional.step_kernels import (
 from rnn_lab.nn.layers.cell import Cell
 from rnn_lab.nn.layers.stack import UnidirectionalLayer
 from rnn_lab.nn.layers.unrolled import UnrolledLayer, UnrolledRNN
+from rnn_lab.nn.native.scan import Scan
 
 
 class IndRNNCell(Cell):
@@ -36,7 +38,7 @@ class IndRNNCell(Cell):
             None: no clipping.
     """
 
-    weight_drop_params = ("weight_ih",)
+    weight_drop_params, native_kernel = ("weight_ih",), "indrnn"
 
     def __init__(
         self, input_size: int, hidden_size: int, *, max_seq_len: int | None = None
@@ -83,6 +85,14 @@ class IndRNNCell(Cell):
     def update(self, projected: Tensor, state: LayerState) -> LayerState:
         (h,) = state
         return (torch.relu(projected + self.weight_hh * h),)
+
+    def native_sequence(
+        self, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    ) -> tuple[Tensor, LayerState]:
+        self.clip_recurrent_weights()
+        weights = self.weight_ih, self.bias_ih, self.weight_hh
+        output, final = Scan(self.native_kernel, padding)(x, state[0], *weights)
+        return output, (final,)
 
     def forward_sequence(self, x: Tensor, state: LayerState) -> LayerState:
         return (run_kernel(IndRNNFunction, self.project(x), *state, self.weight_hh),)

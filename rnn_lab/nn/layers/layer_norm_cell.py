@@ -1,6 +1,6 @@
 """Base class of cells with layer normalization inside their gates."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +18,8 @@ class LayerNormCell(GatedCell):
         input_size: Number of input features.
         hidden_size: Number of units.
         norm: `all` normalizes the pre-activations of all gates together, `gate` each gate's own.
-
-    Attributes:
-        native_name: Start of the name of the compiled kernel, which ends with `norm`.
     """
 
-    native_name: ClassVar[str]
     native_run = NormRun
 
     def __init__(
@@ -33,6 +29,8 @@ class LayerNormCell(GatedCell):
             raise ValueError(f"norm must be all or gate, got {norm!r}")
         super().__init__(input_size, hidden_size)
         self.norm = norm
+        if self.native_kernel:  # there is one for each kind of norm
+            self.native_kernel = f"{self.native_kernel}_{norm}"
 
     def _create_weights(self) -> None:
         super()._create_weights()
@@ -61,10 +59,6 @@ class LayerNormCell(GatedCell):
     def project_state(self, h: Tensor) -> Tensor:
         product = linear(h, self.weight_hh).to(h.dtype)
         return self._normalize(product, self.gain_hh, self.bias_hh)
-
-    @property
-    def native_kernel(self) -> str:  # type: ignore[override]  # one for each kind of norm
-        return f"{self.native_name}_{self.norm}"
 
     def native_weights(self) -> list[Tensor]:
         biases = self.bias_ih, self.bias_hh

@@ -39,7 +39,7 @@ class LayerNormGRUCell(LayerNormCell):
     Source: Ba et al. (2016), https://arxiv.org/abs/1607.06450, equations 26 to 28.
     """
 
-    num_gates, native_name = 3, "layer_norm_gru"
+    num_gates, native_kernel = 3, "layer_norm_gru"
     update = GRUCell.update
 
     def forward_sequence(self, x: Tensor, state: LayerState) -> LayerState:

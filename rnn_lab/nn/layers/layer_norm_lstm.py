@@ -40,7 +40,7 @@ class LayerNormLSTMCell(LayerNormCell):
     Source: Ba et al. (2016), https://arxiv.org/abs/1607.06450, equations 20 to 22.
     """
 
-    num_gates, num_states, native_name = 4, 2, "layer_norm_lstm"
+    num_gates, num_states, native_kernel = 4, 2, "layer_norm_lstm"
 
     def _create_weights(self) -> None:
         super()._create_weights()

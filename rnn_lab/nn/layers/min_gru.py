@@ -10,7 +10,7 @@ from rnn_lab.nn.layers.stack import StackedRNN
 class MinGRULayer(GatedScanLayer):
     """One layer and direction of a `MinGRU`."""
 
-    num_projections = 2
+    num_projections, native_kernel = 2, "min_gru"
 
     def gates(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """Compute decay and candidate, see `GatedScanLayer`."""

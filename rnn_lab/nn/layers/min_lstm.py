@@ -17,7 +17,7 @@ class MinLSTMLayer(GatedScanLayer):
         forget_bias: Initial bias of the forget gates; larger values give longer memory.
     """
 
-    num_projections = 3
+    num_projections, native_kernel = 3, "min_lstm"
 
     def __init__(self, input_size: int, hidden_size: int, *, forget_bias: float = 1.0) -> None:
         self.forget_bias = forget_bias

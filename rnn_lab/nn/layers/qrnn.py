@@ -15,6 +15,7 @@ from rnn_lab.nn.functional.scan import lerp_scan
 from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.layers.scan_layer import ScanLayer
 from rnn_lab.nn.layers.stack import StackedRNN
+from rnn_lab.nn.native.scan import Scan
 
 
 class QRNNLayer(ScanLayer):
@@ -26,7 +27,7 @@ class QRNNLayer(ScanLayer):
         window: Width of the convolution in steps, 1 or 2.
     """
 
-    weight_drop_params = ("weight",)
+    weight_drop_params, native_kernel = ("weight",), "qrnn"
 
     def __init__(self, input_size: int, hidden_size: int, *, window: int = 2) -> None:
         super().__init__(input_size, hidden_size)
@@ -56,14 +57,24 @@ class QRNNLayer(ScanLayer):
     ) -> tuple[Tensor, LayerState]:
         """Process all steps, see `UnidirectionalLayer`."""
         windows, carry = (x, None) if self.window == 1 else (_Windows.apply(x), state[1])
+        output, final = self._pool(windows, state[0], carry, padding)
+        if self.window == 1:
+            return output, (final,)
+        last_input = padding.last_step(x) if padding else x[-1]
+        return output, (final, self._project_previous(last_input))
+
+    def _pool(
+        self, windows: Tensor, state: Tensor, carry: Tensor | None, padding: PaddingInfo | None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute output and final cell state from the windows of the input."""
+        if self.skips_padding(windows, state, *(() if carry is None else (carry,))):
+            scan = Scan(self.native_kernel, padding, has_output=True)
+            return scan(windows, state, self.weight, self.bias, first_step=carry)
         projected = at_least_float32(linear(windows, self.weight, self.bias))
         candidate, decay, out = activate(projected, ("tanh", "sigmoid", "sigmoid"), carry)
-        decay, state_in = self.apply_zoneout(decay), state[0].to(candidate)
+        decay, state_in = self.apply_zoneout(decay), state.to(candidate)
         c, final = lerp_scan(decay, candidate, state_in, padding)
-        if self.window == 1:
-            return out * c, (final,)
-        last_input = padding.last_step(x) if padding else x[-1]
-        return out * c, (final, self._project_previous(last_input))
+        return out * c, final
 
     def _project_previous(self, x: Tensor) -> Tensor:
         """Compute what an input adds to the pre-activations of the next step."""

@@ -16,6 +16,7 @@ from rnn_lab.nn.functional.scan import scan
 from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.layers.scan_layer import ScanLayer
 from rnn_lab.nn.layers.stack import StackedRNN
+from rnn_lab.nn.native.scan import Scan
 
 
 class RGLRULayer(ScanLayer):
@@ -27,6 +28,7 @@ class RGLRULayer(ScanLayer):
     def build(self) -> None:
         """Create the weights of projections and gates, and the decay of each unit."""
         self.num_projections = 2 if self.input_size == self.hidden_size else 3
+        self.native_kernel = "rg_lru" if self.num_projections == 2 else "projected_rg_lru"
         size = self.num_projections * self.hidden_size
         self.weight = nn.Parameter(torch.empty(size, self.input_size))
         self.bias = nn.Parameter(torch.empty(size))
@@ -45,18 +47,26 @@ class RGLRULayer(ScanLayer):
         self, x: Tensor, state: LayerState, padding: PaddingInfo | None
     ) -> tuple[Tensor, LayerState]:
         """Process all steps, see `UnidirectionalLayer`."""
+        if self.skips_padding(x, *state):
+            kernel = Scan(self.native_kernel, padding, reads_x=self.num_projections == 2)
+            weights = self.weight, self.bias, self.log_decay()
+            output, final = kernel(x, state[0], *weights)
+            return output, (final,)
         projected = at_least_float32(linear(x, self.weight, self.bias))
         kinds: tuple[Activation, ...] = ("sigmoid", "sigmoid", "identity")
         gates = activate(projected, kinds[: self.num_projections])
         recurrence_gate, input_gate, *projected_x = gates
         x = projected_x[0] if projected_x else x.to(projected)
-        log_decay = self.sharpness * F.logsigmoid(self.decay)  # negative, for an open gate
-        a, b = _GatedDecay.apply(recurrence_gate, input_gate, x, log_decay)
+        a, b = _GatedDecay.apply(recurrence_gate, input_gate, x, self.log_decay())
         if self.zoneout:
             rate = self.update_rate(a)
             a, b = 1 - rate * (1 - a), rate * b
         output, final = scan(a, b, state[0].to(b), padding)
         return output, (final,)
+
+    def log_decay(self) -> Tensor:
+        """Return the logarithms of the decay factors with an open gate, which are negative."""
+        return self.sharpness * F.logsigmoid(self.decay)
 
 
 class RGLRU(StackedRNN):

@@ -12,10 +12,23 @@ from rnn_lab.nn.functional.precision import at_least_float32
 from rnn_lab.nn.functional.scan import lerp_scan
 from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.layers.stack import UnidirectionalLayer
+from rnn_lab.nn.native.recurrence import supports
+from rnn_lab.nn.native.scan import Scan
 
 
 class ScanLayer(UnidirectionalLayer):
-    """A layer whose recurrence is linear in its state; a step is a sequence of length one."""
+    """A layer whose recurrence is linear in its state; a step is a sequence of length one.
+
+    Attributes:
+        native_kernel: Name of the compiled kernel, see `rnn_lab.nn.native`; empty if there is none.
+    """
+
+    native_kernel: str = ""
+
+    def skips_padding(self, x: Tensor, *state: Tensor) -> bool:
+        """Return whether `forward` runs on a compiled kernel, see `UnidirectionalLayer`."""
+        may_run = bool(self.native_kernel) and not self.zoneout
+        return may_run and supports(self.native_kernel, x, *state, *self.parameters())
 
     def step(self, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """Compute one step, see `UnidirectionalLayer`."""
@@ -34,7 +47,11 @@ class ScanLayer(UnidirectionalLayer):
 
 
 class GatedScanLayer(ScanLayer):
-    """A layer that interpolates between state and candidate: `h' = a h + (1 - a) x`."""
+    """A layer that interpolates between state and candidate: `h' = a h + (1 - a) x`.
+
+    Attributes:
+        num_projections: Number of projections of the input.
+    """
 
     weight_drop_params = ("weight",)
     num_projections: ClassVar[int]
@@ -60,6 +77,9 @@ class GatedScanLayer(ScanLayer):
         self, x: Tensor, state: LayerState, padding: PaddingInfo | None
     ) -> tuple[Tensor, LayerState]:
         """Process all steps, see `UnidirectionalLayer`."""
+        if self.skips_padding(x, *state):
+            output, final = Scan(self.native_kernel, padding)(x, state[0], self.weight, self.bias)
+            return output, (final,)
         decay, candidate = self.gates(at_least_float32(linear(x, self.weight, self.bias)))
         decay, state_in = self.apply_zoneout(decay), state[0].to(candidate)
         output, final = lerp_scan(decay, candidate, state_in, padding)

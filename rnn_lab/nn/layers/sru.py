@@ -9,6 +9,7 @@ from torch.autograd import Function
 
 from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.once_differentiable import once_differentiable
+from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.functional.step_kernels import (
     Grad,
@@ -21,6 +22,7 @@ from rnn_lab.nn.functional.step_kernels import (
 )
 from rnn_lab.nn.layers.cell import Cell
 from rnn_lab.nn.layers.unrolled import UnrolledRNN
+from rnn_lab.nn.native.scan import Scan
 
 
 class SRUCell(Cell):
@@ -39,14 +41,16 @@ class SRUCell(Cell):
             input pass through the highway.
     """
 
-    num_states = 2
+    num_states, native_kernel = 2, "sru"
     weight_drop_params = ("weight_ih",)
 
     def __init__(self, input_size: int, hidden_size: int, *, highway_bias: float = 0.0) -> None:
         super().__init__(input_size, hidden_size)
         self.highway_bias = highway_bias
         self.scale = math.sqrt(1 + 2 * math.exp(highway_bias))
-        num_projections = 3 if input_size == hidden_size else 4
+        num_projections = 4 if self._projects_highway else 3
+        if self.native_kernel and self._projects_highway:
+            self.native_kernel = "projected_sru"
         self.weight_ih = nn.Parameter(torch.empty(num_projections * hidden_size, input_size))
         self.weight_ch = nn.Parameter(torch.empty(2 * hidden_size))
         self.bias_ih = nn.Parameter(torch.empty(2 * hidden_size))
@@ -67,11 +71,19 @@ class SRUCell(Cell):
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the projected input and, if that does not contain it, the highway input."""
+        bias = self._bias()
+        projected = linear(x, self.weight_ih, bias).to(bias.dtype)
+        return projected, None if self._projects_highway else x.to(bias.dtype)
+
+    @property
+    def _projects_highway(self) -> bool:
+        return self.input_size != self.hidden_size
+
+    def _bias(self) -> Tensor:
+        """Return the biases of all projections; candidates and highway have none."""
         size = self.hidden_size
         rest = self.bias_ih.new_zeros(len(self.weight_ih) - 3 * size)
-        bias = torch.cat([torch.zeros_like(self.bias_ih[:size]), self.bias_ih, rest])
-        projected = linear(x, self.weight_ih, bias).to(bias.dtype)
-        return projected, None if rest.numel() else x.to(bias.dtype)
+        return torch.cat([torch.zeros_like(self.bias_ih[:size]), self.bias_ih, rest])
 
     def update(self, projected: Tensor, state: LayerState) -> LayerState:
         c = state[1]
@@ -80,6 +92,13 @@ class SRUCell(Cell):
         f, r = (f + v_f * c).sigmoid(), (r + v_r * c).sigmoid()
         c = f * c + (1 - f) * candidate
         return r * c + (1 - r) * self.scale * highway, c
+
+    def native_sequence(
+        self, x: Tensor, state: LayerState, padding: PaddingInfo | None
+    ) -> tuple[Tensor, LayerState]:
+        scan = Scan(self.native_kernel, padding, True, not self._projects_highway, self.scale)
+        output, c = scan(x, state[1], self.weight_ih, self._bias(), self.weight_ch)
+        return output, (padding.last_step(output) if padding else output[-1], c)
 
     def forward_sequence(self, x: Tensor, state: LayerState) -> LayerState:
         return run_kernel(SRUFunction, *self._project(x), state[1], self.weight_ch, self.scale)

@@ -69,6 +69,14 @@ class UnidirectionalLayer(nn.Module, ABC):
             the state after the last real step of each sequence.
         """
 
+    def skips_padding(self, x: Tensor, *state: Tensor) -> bool:
+        """Return whether `forward` runs on a compiled kernel for an input and a state like these.
+
+        Then padding of the input is never read, its steps may be in any order in memory, and the
+        output is zero on padding.
+        """
+        return False
+
     @abstractmethod
     def step(self, x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """Process one step, `(batch, input_size)`: its output and the new state."""
@@ -202,9 +210,9 @@ class StackedRNN(nn.Module):
     ) -> tuple[Tensor, State]:
         """Process each layer and direction by one call."""
         padding = None if lengths is None else PaddingInfo(lengths, x.size(1), x.device)
-        states = unstack_state(self._initial_state(x) if state is None else state)
-        final_states: list[LayerState] = []
-        x, is_clean = x.transpose(0, 1), self._skips_padding(x)
+        state = self._initial_state(x) if state is None else state
+        states, final_states = unstack_state(state), list[LayerState]()
+        x, is_clean = x.transpose(0, 1), self._skips_padding(x, *as_tuple(state))
         if not is_clean:
             x = padding.zero_padding(x.contiguous()) if padding else x.contiguous()
         for layer in range(self.num_layers):
@@ -219,9 +227,9 @@ class StackedRNN(nn.Module):
         x = padding.zero_padding(x) if padding and not is_clean else x
         return x.transpose(0, 1), stack_state(final_states)
 
-    def _skips_padding(self, x: Tensor) -> bool:
+    def _skips_padding(self, x: Tensor, *state: Tensor) -> bool:
         """Return whether padding of the input is never read, and outputs are zero there."""
-        return False
+        return all(layer.skips_padding(x, *state) for layer in self.layers)
 
     def step(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Process one step, without weight drop.

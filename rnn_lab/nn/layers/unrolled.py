@@ -9,7 +9,6 @@ from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.layers.cell import Cell
 from rnn_lab.nn.layers.stack import StackedRNN, UnidirectionalLayer
-from rnn_lab.nn.native.recurrence import Recurrence, supports
 
 
 class UnrolledLayer(UnidirectionalLayer):
@@ -37,17 +36,16 @@ class UnrolledLayer(UnidirectionalLayer):
     def forward(
         self, x: Tensor, state: LayerState, padding: PaddingInfo | None
     ) -> tuple[Tensor, LayerState]:
+        if self.skips_padding(x, *state):
+            return self.cell.native_sequence(x, state, padding)
         use_kernel = self.use_kernel and not self.zoneout
-        name = self.cell.native_kernel
-        if use_kernel and name:
-            weights = self.cell.native_weights()
-            if supports(name, x, *state, *weights):
-                recurrence = Recurrence(name, padding, False, None, self.cell.native_run)
-                return recurrence(x, state, weights)
         states = self.cell.forward_sequence(x, state) if use_kernel else None
         states = states or self._unroll(self.cell.project(x), state)
         final = tuple(padding.last_step(part) if padding else part[-1] for part in states)
         return states[0], final
+
+    def skips_padding(self, x: Tensor, *state: Tensor) -> bool:
+        return self.use_kernel and not self.zoneout and self.cell.has_native(x, *state)
 
     def _unroll(self, projected: Tensor, state: LayerState) -> LayerState:
         """Compute the states after all steps, each `(time, batch, ...)`."""

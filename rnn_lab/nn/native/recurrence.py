@@ -228,7 +228,7 @@ class Run:
 
     def _input_gradient(self) -> Tensor:
         of_x = linear_nograd(self.gates, self.weights[0].t())
-        padding, batch_first = self.recurrence.padding, _is_batch_first(self.x)
+        padding, batch_first = self.recurrence.padding, is_batch_first(self.x)
         time, batch, size = self.x.shape
         if padding is not None:
             index = padding.real_index_batch_first if batch_first else padding.real_index
@@ -278,7 +278,7 @@ class Run:
         lengths, self._offsets = None, None  # an attribute, so that the memory stays
         if padding is not None:
             lengths, self._offsets = padding.lengths, padding.offsets
-        elif _is_batch_first(self.x):
+        elif is_batch_first(self.x):
             self._offsets = torch.arange(batch) * time
         backwards = int(self.recurrence.backwards)
         return Batch(time, batch, address(lengths), address(self._offsets), backwards)
@@ -310,14 +310,14 @@ class Run:
         call(*(ctypes.byref(a) if isinstance(a, ctypes.Structure) else a for a in arguments))
 
 
-def _is_batch_first(x: Tensor) -> bool:
+def is_batch_first(x: Tensor) -> bool:
     """Return whether sequences `(time, batch, features)` lie one after the other in memory."""
     return not x.is_contiguous() and x.transpose(0, 1).is_contiguous()
 
 
 def _real_inputs(x: Tensor, padding: PaddingInfo | None) -> Tensor:
     """Return the real steps of sequences, `(steps, features)`."""
-    batch_first = _is_batch_first(x)
+    batch_first = is_batch_first(x)
     inputs = (x.transpose(0, 1) if batch_first else x).flatten(0, 1)
     if padding is None:
         return inputs

@@ -224,3 +224,16 @@ def test_a_state_of_another_shape_is_refused(
     for wrong in (state[0][:1], (*state, state[0]), tuple(part[:1] for part in state)):
         with pytest.raises(ValueError, match="the state must have the shapes"):
             cell(x, wrong)
+
+
+@pytest.mark.parametrize("base", [layers.SRUCell, layers.LayerNormGRUCell, layers.PeepholeLSTMCell])
+def test_a_subclass_with_a_step_of_its_own_does_not_inherit_a_compiled_kernel(base: type) -> None:
+    class Renamed(base):
+        pass
+
+    class Own(base):
+        def update(self, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return super().update(projected / 2, state)
+
+    assert base(3, 4).native_kernel == Renamed(3, 4).native_kernel != ""
+    assert Own(3, 4).native_kernel == ""
