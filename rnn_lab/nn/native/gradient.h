@@ -17,7 +17,7 @@ template <class T, class A, class B>
 void rows_of_outer_product(int64_t from, int64_t to, int64_t columns, int64_t steps, A a, B b, T* result, T* sums) {
   constexpr int panel = outer_vectors * width<T>;
   const int64_t blocks = (to - from + outer_rows - 1) / outer_rows, panels = (columns + panel - 1) / panel;
-  std::vector<T> left(blocks * chunk * outer_rows), right(panels * chunk * panel), total(to - from);
+  Memory<T> left(blocks * chunk * outer_rows), right(panels * chunk * panel), total(to - from);
   for (int64_t start = 0; start < steps; start += chunk) {
     const int64_t count = std::min(chunk, steps - start);
     for (int64_t k = 0; k < count; k++) {

@@ -135,7 +135,7 @@ template <class T, class Cell> void norm_forward(const Batch& batch, const Layer
   const Weights<T, gates, 1> weights(H, H, [&](int64_t row, int64_t k) { return layer.weight[row * H + k]; });
   in_threads(batch, layer.threads, [&](const std::vector<int64_t>& rows) {
     int64_t active = rows.size();
-    std::vector<T> now[states], products(layer.keep ? 0 : active * all);
+    Memory<T> now[states], products(layer.keep ? 0 : active * all);
     start(batch, layer, rows, states, now);
     for (int64_t step = 0; active > 0; step++) {
       const auto product = [&](int64_t i) {
@@ -145,7 +145,7 @@ template <class T, class Cell> void norm_forward(const Batch& batch, const Layer
         T* to = product(i) + j;
         for (int gate = 0; gate < gates; gate++) store<T>(to + gate * H, sums[gate], H - j);
       };
-      multiply(weights, now[0].data(), H, active, [](int64_t, int64_t) {}, finish);
+      multiply(weights, now[0].data(), H, active, finish);
       for (int64_t i = 0; i < active; i++) {
         T* state[states];
         for (int s = 0; s < states; s++) state[s] = &now[s][i * H];
@@ -163,10 +163,10 @@ void norm_backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) 
   constexpr int gates = Cell::gates, states = Cell::states;
   const int64_t H = layer.units, all = gates * H, parameters = (4 * gates + Cell::own) * H;
   const Weights<T, 1, vectors> weights(H, all, [&](int64_t j, int64_t k) { return layer.weight[k * H + j]; });
-  std::vector<T> sums(batch.batch * parameters);  // of each sequence, so that threads change no result
+  Memory<T> sums(batch.batch * parameters);  // of each sequence, so that threads change no result
   in_threads(batch, layer.threads, [&](const std::vector<int64_t>& rows) {
     const int64_t count = rows.size();
-    std::vector<T> carried[states], of_state(count * all), scratch((gates + 2) * H);
+    Memory<T> carried[states], of_state(count * all), scratch((gates + 2) * H);
     for (auto& part : carried) part.resize(count * H);
     int64_t active = 0;
     for (int64_t step = batch.length(rows[0]) - 1; step >= 0; step--) {
@@ -191,7 +191,7 @@ void norm_backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) 
         T* to = &carried[0][i * H + j];
         store<T>(to, load(to, H - j) + products[0], H - j);
       };
-      multiply(weights, of_state.data(), all, active, [](int64_t, int64_t) {}, finish);
+      multiply(weights, of_state.data(), all, active, finish);
     }
     for (int s = 0; s < states; s++)
       for (int64_t i = 0; i < count; i++) std::copy_n(&carried[s][i * H], H, layer.grad_first[s] + rows[i] * H);

@@ -20,7 +20,7 @@ namespace rnn_lab {
 template <class T, int gates, int vectors> struct Weights {
   static constexpr int per_panel = vectors * width<T>;
   int64_t units, inputs, panels;
-  std::vector<T> values;
+  Memory<T> values;
 
   // `at(row, column)` returns a weight.
   template <class At> Weights(int64_t units, int64_t inputs, At at) : units(units), inputs(inputs) {
@@ -76,13 +76,11 @@ inline void add_products(int64_t rows, const T* x, int64_t row_stride, int64_t s
 }
 
 // Compute the product of `x`, (rows, inputs), with the transposed weights. `finish(row, unit, sums)`
-// receives a vector of sums of each gate for the units from `unit` on; `prepare(row, unit)` is called
-// before these are computed.
+// receives a vector of sums of each gate for the units from `unit` on.
 //
 // The order in which a row's products are added does not depend on the other rows.
-template <class T, int gates, int vectors, class Prepare, class Finish>
-void multiply(const Weights<T, gates, vectors>& weights, const T* x, int64_t stride, int64_t rows, Prepare prepare,
-              Finish finish) {
+template <class T, int gates, int vectors, class Finish>
+void multiply(const Weights<T, gates, vectors>& weights, const T* x, int64_t stride, int64_t rows, Finish finish) {
   constexpr int columns = gates * vectors, most = max_rows<columns>;
   const int64_t blocks = (rows + most - 1) / most;
   Vec<T> sums[most * columns];
@@ -91,7 +89,6 @@ void multiply(const Weights<T, gates, vectors>& weights, const T* x, int64_t str
     const int64_t unit = panel * weights.per_panel;
     for (int64_t b = 0; b < blocks; b++) {
       const int64_t first = b * rows / blocks, last = (b + 1) * rows / blocks;
-      for (int64_t row = first; row < last; row++) prepare(row, unit);
       add_products<T, columns, most>(last - first, x + first * stride, stride, 1, values, weights.inputs, sums);
       for (int64_t row = first; row < last; row++)
         for (int v = 0; v < vectors; v++) {

@@ -43,7 +43,7 @@ template <class T> struct Layer {
 // Copy the initial states of some sequences, and set their states on padding to zero.
 template <class T>
 void start(const Batch& batch, const Layer<T>& layer, const std::vector<int64_t>& rows, int states,
-           std::vector<T>* now) {
+           Memory<T>* now) {
   const int64_t H = layer.units, active = rows.size();
   for (int s = 0; s < states; s++) {
     now[s].resize(active * H);
@@ -58,7 +58,7 @@ void start(const Batch& batch, const Layer<T>& layer, const std::vector<int64_t>
 // Copy the states of sequences that end with a step; return the number of those that continue.
 template <class T>
 int64_t end(const Batch& batch, const Layer<T>& layer, const std::vector<int64_t>& rows, int states, int64_t step,
-            int64_t active, const std::vector<T>* now) {
+            int64_t active, const Memory<T>* now) {
   for (; active > 0 && batch.length(rows[active - 1]) == step + 1; active--)
     for (int s = 0; s < states; s++)
       std::copy_n(&now[s][(active - 1) * layer.units], layer.units, layer.last[s] + rows[active - 1] * layer.units);
@@ -69,7 +69,7 @@ int64_t end(const Batch& batch, const Layer<T>& layer, const std::vector<int64_t
 // have this step.
 template <class T>
 int64_t start_backward(const Batch& batch, const Layer<T>& layer, const std::vector<int64_t>& rows, int states,
-                       int64_t step, int64_t active, std::vector<T>* carried) {
+                       int64_t step, int64_t active, Memory<T>* carried) {
   const int64_t H = layer.units, count = rows.size();
   for (; active < count && batch.length(rows[active]) == step + 1; active++)
     for (int s = 0; s < states; s++)
@@ -84,13 +84,9 @@ template <class T, class Cell> void forward(const Batch& batch, const Layer<T>& 
       H, H, [&](int64_t row, int64_t k) { return layer.weight[row * H + k]; });
   in_threads(batch, layer.threads, [&](const std::vector<int64_t>& rows) {
     int64_t active = rows.size();
-    std::vector<T> now[states], next(active * H);
+    Memory<T> now[states], next(active * H);
     start(batch, layer, rows, states, now);
     for (int64_t step = 0; active > 0; step++) {
-      const auto prepare = [&](int64_t i, int64_t j) {
-        const T* u = layer.gates + batch.input(rows[i], step) * gates * H + j;
-        for (int gate = 0; gate < gates; gate++) __builtin_prefetch(u + gate * H, 1);
-      };
       const auto finish = [&](int64_t i, int64_t j, Vec<T>* sums) __attribute__((always_inline)) {
         const int64_t count = H - j, input = batch.input(rows[i], step), position = batch.position(rows[i], step);
         T* to = layer.gates + input * gates * H + j;
@@ -106,7 +102,7 @@ template <class T, class Cell> void forward(const Batch& batch, const Layer<T>& 
         for (int gate = 0; gate < gates; gate++) store<T>(to + gate * H, u[gate], count);
         if (Cell::has_saved) store<T>(layer.saved + input * H + j, saved, count);
       };
-      multiply(weights, now[0].data(), H, active, prepare, finish);
+      multiply(weights, now[0].data(), H, active, finish);
       now[0].swap(next);
       active = end(batch, layer, rows, states, step, active, now);
     }
@@ -120,7 +116,7 @@ void backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
   const Weights<T, 1, vectors> weights(H, gates * H, [&](int64_t j, int64_t k) { return layer.weight[k * H + j]; });
   in_threads(batch, layer.threads, [&](const std::vector<int64_t>& rows) {
     const int64_t count = rows.size();
-    std::vector<T> carried[states], of_state(count * gates * H);
+    Memory<T> carried[states], of_state(count * gates * H);
     for (int s = 0; s < states; s++) carried[s].resize(count * H);
     int64_t active = 0;
     for (int64_t step = batch.length(rows[0]) - 1; step >= 0; step--) {
@@ -132,8 +128,7 @@ void backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
         const T* previous[states];
         for (int s = 0; s < states; s++)
           previous[s] = step ? layer.states[s] + batch.position(rows[i], step - 1) * H : layer.first[s] + rows[i] * H;
-        for (int64_t j = 0; j < H; j += width<T>) {
-          const int64_t left = H - j;
+        each_vector<T>(H, [&](int64_t j, auto left) {
           Vec<T> gate_values[gates], before[states], after[states], grads[states], extra{};
           for (int gate = 0; gate < gates; gate++) gate_values[gate] = load(u + gate * H + j, left);
           for (int s = 0; s < states; s++) {
@@ -151,10 +146,10 @@ void backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
           }
           if (Cell::has_saved) store<T>(saved + j, extra, left);
           for (int s = 0; s < states; s++) store<T>(&carried[s][i * H + j], grads[s], left);
-        }
+        });
       }
       multiply(
-          weights, of_state.data(), gates * H, active, [](int64_t, int64_t) {},
+          weights, of_state.data(), gates * H, active,
           [&](int64_t i, int64_t j, Vec<T>* sums) __attribute__((always_inline)) {
             T* to = &carried[0][i * H + j];
             store<T>(to, load(to, H - j) + sums[0], H - j);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <new>
+#include <vector>
 #include <type_traits>
 
 namespace rnn_lab {
@@ -30,6 +32,19 @@ template <> struct Simd<double> {
 
 template <class T> using Vec = typename Simd<T>::Vector;
 template <class T> constexpr int width = vector_bytes / int(sizeof(T));
+
+// Memory whose first value is at the start of a cache line.
+template <class T> struct Aligned {
+  typedef T value_type;
+  static constexpr std::align_val_t line{64};
+  Aligned() = default;
+  template <class U> Aligned(const Aligned<U>&) {}
+  T* allocate(size_t count) { return static_cast<T*>(operator new(count * sizeof(T), line)); }
+  void deallocate(T* memory, size_t) { operator delete(memory, line); }
+  template <class U> bool operator==(const Aligned<U>&) const { return true; }
+  template <class U> bool operator!=(const Aligned<U>&) const { return false; }
+};
+template <class T> using Memory = std::vector<T, Aligned<T>>;
 
 // Read `count` values, at most a vector of them; the others are zero.
 template <class T> inline Vec<T> load(const T* from, int64_t count) {

@@ -74,7 +74,7 @@ template <class T> struct SLSTM {
 template <class T> void slstm_backward(const Batch& batch, Layer<T> layer) {
   const int64_t H = layer.units;
   const T* const* given = layer.grad_last;
-  std::vector<T> of_m(batch.batch * H);
+  Memory<T> of_m(batch.batch * H);
   for (int64_t row = 0; row < batch.batch; row++) {
     const int64_t last = batch.position(row, batch.length(row) - 1);
     for (int64_t j = 0; j < H; j++) {
