@@ -3,9 +3,10 @@
 import ctypes
 import logging
 import os
-from pathlib import Path
 
 import torch
+
+from rnn_lab.nn.native.openmp import find_openmp
 
 KEEP_DENORMALS = "RNN_LAB_KEEP_DENORMALS"
 RETURN_MEMORY = "RNN_LAB_RETURN_MEMORY"
@@ -58,18 +59,14 @@ def _flush_in_threads() -> bool:
 
     GNU OpenMP runs `fesetenv` in each thread, with the floating-point environment of this one.
     """
-    maps = Path("/proc/self/maps")
-    lines = maps.read_text().splitlines() if maps.exists() else []
-    paths = {line.split()[-1] for line in lines if "libgomp" in line and "torch" in line}
-    for path in paths:  # other packages may bring an OpenMP of their own, with its own threads
-        gomp, libc = ctypes.CDLL(path), ctypes.CDLL(None)
+    openmp = find_openmp()
+    if openmp is not None:
+        libc = ctypes.CDLL(None)
         environment = ctypes.create_string_buffer(FENV_BYTES)
         libc.fegetenv(environment)
-        sizes = ctypes.c_uint, ctypes.c_uint
-        gomp.GOMP_parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *sizes]
         function = ctypes.cast(libc.fesetenv, ctypes.c_void_p)
         pointer = ctypes.cast(environment, ctypes.c_void_p)
-        gomp.GOMP_parallel(function, pointer, torch.get_num_threads(), 0)
+        openmp.GOMP_parallel(function, pointer, torch.get_num_threads(), 0)
     numbers = torch.full((2 * GRAIN * torch.get_num_threads(),), 1e-30)
     return not (numbers * 1e-10).count_nonzero()
 

@@ -67,10 +67,7 @@ void outer_product(int64_t threads, int64_t rows, int64_t columns, int64_t steps
     const int64_t from = i * blocks / threads * outer_rows, to = (i + 1) * blocks / threads * outer_rows;
     rows_of_outer_product(from, std::min(to, rows), columns, steps, a, b, result, sums);
   };
-  std::vector<std::thread> others;
-  for (int64_t i = 1; i < threads; i++) others.emplace_back(work, i);
-  work(0);
-  for (auto& thread : others) thread.join();
+  in_parallel(threads, work);
 }
 
 }  // namespace rnn_lab

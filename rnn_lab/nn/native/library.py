@@ -16,6 +16,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from rnn_lab.io.cache import entry_path, find_damage
+from rnn_lab.nn.native.openmp import find_openmp
 
 log = logging.getLogger(__name__)
 SOURCES = Path(__file__).parent
@@ -145,10 +146,14 @@ def load() -> ctypes.CDLL | None:
     if path is None:
         return None
     try:
-        return ctypes.CDLL(str(path))
+        library = ctypes.CDLL(str(path))
     except OSError as error:
         _warned(f"{path} cannot be loaded: {error}")
         return None
+    openmp = find_openmp()
+    if openmp is not None:
+        library.rnn_lab_set_openmp(openmp.GOMP_parallel)
+    return library
 
 
 _enabled = [True]

@@ -57,10 +57,7 @@ template <class T, class Work> void in_parts(const Batch& batch, const Scan<T>& 
     const auto part = [&](int64_t i) {
       work(rows, i * blocks / parts * width<T>, std::min((i + 1) * blocks / parts * width<T>, scan.units));
     };
-    std::vector<std::thread> others;
-    for (int64_t i = 1; i < parts; i++) others.emplace_back(part, i);
-    part(0);
-    for (auto& thread : others) thread.join();
+    in_parallel(parts, part);
   });
 }
 

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
-#include <thread>
 #include <vector>
+
+#include "threads.h"
 
 namespace rnn_lab {
 
@@ -38,10 +39,7 @@ template <class Work> void in_threads(const Batch& batch, int64_t threads, Work 
   threads = std::max<int64_t>(1, std::min(threads, batch.batch));
   std::vector<std::vector<int64_t>> rows(threads);
   for (int64_t i = 0; i < batch.batch; i++) rows[i % threads].push_back(order[i]);
-  std::vector<std::thread> others;
-  for (int64_t i = 1; i < threads; i++) others.emplace_back([&, i] { work(rows[i]); });
-  work(rows[0]);
-  for (auto& thread : others) thread.join();
+  in_parallel(threads, [&](int64_t i) { work(rows[i]); });
 }
 
 }  // namespace rnn_lab
