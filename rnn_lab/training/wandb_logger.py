@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -101,6 +102,10 @@ class OfflineWandbLogger(WandbLogger):
         return self._experiment
 
     def _start_run(self) -> None:
+        if (
+            "wandb" not in sys.modules
+        ):  # a service of the process that started this one ends with it
+            os.environ.pop("WANDB_SERVICE", None)
         import wandb
 
         # Absolute: a wandb service that another process has started has its own working directory.

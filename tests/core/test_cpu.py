@@ -40,8 +40,8 @@ trainer.fit(rnn_lab.LSTMClassifier(data.vocab_size, 4, 4), data)
 print((torch.full((1_000_000,), 1e-30) * 1e-10).count_nonzero().item())
 """
 HIDE = """
-import rnn_lab.core.cpu as cpu, pathlib
-cpu.Path = lambda name: pathlib.Path("/absent")
+import rnn_lab.core.cpu as cpu
+cpu.find_openmp = lambda: None
 """
 CALL = "rnn_lab.configure_cpu()"
 

@@ -127,13 +127,16 @@ subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.slow
-def test_a_run_with_a_relative_folder_is_recorded_by_the_service_of_another_process(
+def test_a_run_is_recorded_whole_if_another_process_has_started_a_wandb_service(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     Path("b").mkdir()
     subprocess.run([sys.executable, "-c", SERVICE], check=True, capture_output=True)
-    assert len(list(Path("b/run/wandb").glob("offline-run-*/*.wandb"))) == 1
+    (record,) = Path("b/run/wandb").glob("offline-run-*/*.wandb")
+    inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(record)]
+    content = subprocess.run(inspect, check=True, capture_output=True, text=True).stdout
+    assert '"type":"history"' in content.replace(" ", "")
 
 
 class FakeRun:
