@@ -22,7 +22,8 @@ SAME_AS_TORCH = ("LSTM", "GRU", "RNN")
 VARYING = ("LSTM", "GRU")  # layers that are compared on sequences of unlike lengths
 SHAPES = ((32, 256, 128), (64, 20, 128), (32, 96, 256))  # batch, steps, units
 QUICK_SHAPES = ((32, 64, 128),)
-TOLERANCE, BFLOAT16_TOLERANCE = 1e-4, 5e-2  # of outputs and gradients, relative to the largest
+# Relative difference of outputs and gradients; layer norm magnifies rounding over the steps.
+TOLERANCE, BFLOAT16_TOLERANCE = 1e-3, 5e-2
 MAX_VALUES = 64  # of an output or a gradient, compared between implementations
 
 LayerOutput = tuple[Tensor, Any]
