@@ -114,8 +114,11 @@ class Cell(nn.Module, ABC):
         return recurrence(x, state, self.native_weights())
 
     def native_weights(self) -> list[Tensor]:
-        """Return the weights that a compiled kernel reads, in the order of `Recurrence`."""
-        raise NotImplementedError
+        """Return the weights that a compiled kernel reads, in the order of `Recurrence`.
+
+        By default these are all parameters, in the order in which they were created.
+        """
+        return list(self.parameters())
 
     def zoneout(self, previous: LayerState, new: LayerState, p: float) -> LayerState:
         """Apply zoneout to one step, see `rnn_lab.nn.functional.state.zoneout`."""
