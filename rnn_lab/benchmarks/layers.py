@@ -19,7 +19,7 @@ from rnn_lab.nn.functional.padding import lengths_to_mask
 TORCH_LAYERS = {"nn.LSTM": nn.LSTM, "nn.GRU": nn.GRU, "nn.RNN": nn.RNN}
 REFERENCES = ("nn.LSTM", "nn.GRU", "nn.RNN")
 SAME_AS_TORCH = ("LSTM", "GRU", "RNN")
-VARYING = ("LSTM", "GRU")  # layers that are compared on sequences of unlike lengths
+VARYING = ("LSTM", "GRU")  # layers that are compared on sequences of different lengths
 SHAPES = ((32, 256, 128), (64, 20, 128), (32, 96, 256))  # batch, steps, units
 QUICK_SHAPES = ((32, 64, 128),)
 # Relative difference of outputs and gradients; layer norm magnifies rounding over the steps.

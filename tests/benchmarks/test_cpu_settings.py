@@ -9,7 +9,7 @@ OPTIONS = {"length": 5, "batch_size": 3, "hidden_dim": 4, "steps": 2}
 OPTIONS |= {"device": "cpu", "bfloat16": False}
 
 
-@pytest.mark.filterwarnings("ignore")  # of Lightning
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 def test_all_ways_train_the_same(monkeypatch):
     called = []
     monkeypatch.setattr(cpu_settings.rnn_lab, "configure_cpu", lambda: called.append(1))

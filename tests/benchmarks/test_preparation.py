@@ -38,15 +38,15 @@ def test_all_ways_prepare_the_same(kind, monkeypatch, tmp_path):
 def test_a_process_tells_seconds_memory_and_counts(monkeypatch, capsys):
     monkeypatch.setitem(WAYS, "texts", lambda path: [len(path)])
     preparation.main(["texts", "abc"])
-    told = Prepared(**json.loads(capsys.readouterr().out))
-    assert told.seconds > 0
-    assert told.counts == [3]
+    prepared = Prepared(**json.loads(capsys.readouterr().out))
+    assert prepared.seconds > 0
+    assert prepared.counts == [3]
 
 
 def test_the_first_process_gives_values_and_memory(monkeypatch):
     (way, _) = built("table").values()
-    told = iter([Prepared(1.0, 5.0, [7]), Prepared(2.0, 6.0, [7])])
-    monkeypatch.setattr(way, "_prepare", lambda: next(told))
+    results = iter([Prepared(1.0, 5.0, [7]), Prepared(2.0, 6.0, [7])])
+    monkeypatch.setattr(way, "_prepare", lambda: next(results))
     assert way.values() == [7.0]
     assert way.megabytes("cpu") == 5.0
     assert way.run(0) == (2.0, 2000)

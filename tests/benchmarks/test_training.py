@@ -46,7 +46,7 @@ def test_all_ways_compute_the_same_losses(part):
 
 
 @names
-@pytest.mark.filterwarnings("ignore")  # of Lightning
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 def test_all_ways_train_on_the_items_of_the_timed_steps(part):
     names = ["reference GRU", "loop GRU", "GRU"]
     _, implementations = built(

@@ -55,7 +55,7 @@ def test_ratios_are_compared_with_those_written_before(capsys, monkeypatch):
     monkeypatch.setattr(measure, "measure", slower)
     assert main([*QUICK, "--baseline", "ratios.json"]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2  # of equal and of unlike lengths
+    assert len(lines) == 2  # of equal and of different lengths
     assert all("slower by more than 25%" in line for line in lines)
 
 
