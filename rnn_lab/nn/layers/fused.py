@@ -150,7 +150,17 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
 
         if self.zoneout or not supports(self.native_kernel, x, *state, *weights):
             return plain(x, state, weights)
-        recurrence = Recurrence(self.native_kernel, padding, backwards, plain, Run)
+
+        def exact(
+            x: Tensor, state: LayerState, weights: Sequence[Tensor]
+        ) -> tuple[Tensor, LayerState]:
+            """Compute what the kernel computes: padding is not read, and zero in the output."""
+            if padding is None:
+                return plain(x, state, weights)
+            output, final = plain(padding.zero_padding(x.contiguous()), state, weights)
+            return padding.zero_padding(output), final
+
+        recurrence = Recurrence(self.native_kernel, padding, backwards, exact, Run)
         return recurrence(x, state, weights)
 
     def _run_kernel(
