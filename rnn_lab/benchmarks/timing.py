@@ -76,6 +76,7 @@ class AnonymousMemory:
         self._thread = Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
+        _return_free_memory()
         try:
             self._before = _status_bytes("RssAnon")
         except OSError:

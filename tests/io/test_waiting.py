@@ -15,6 +15,13 @@ class Terminal(io.StringIO):
     def isatty(self):
         return True
 
+    def wait(self):
+        """Wait until something is written."""
+        end = time.monotonic() + 60
+        while not self.getvalue():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
@@ -27,7 +34,7 @@ def test_a_terminal_shows_what_takes_long_on_one_line_and_then_nothing(monkeypat
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     with suppress(KeyError), waiting("a very long description of the work"):
-        time.sleep(0.1)
+        screen.wait()
         raise KeyError
     assert sys.stderr is screen
     *lines, end = screen.getvalue().split("\r")[1:]
@@ -41,7 +48,7 @@ def test_what_is_written_meanwhile_has_lines_of_its_own(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     with waiting("work"):
-        time.sleep(0.1)
+        screen.wait()
         print("a notice", file=sys.stderr)
     assert sys.stderr is screen
     assert "\r\x1b[2Ka notice\n" in screen.getvalue()
