@@ -1,5 +1,6 @@
 """Base classes of predictors, which run inference on raw input."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
@@ -144,9 +145,18 @@ class RecordPredictor(Predictor):
         return f"{value:.6g}" if isinstance(value, float) else value or ""
 
     def predict(self, texts: Iterable[Any]) -> list[Answer]:
-        """Return the answers to texts, see `answers`."""
-        if isinstance(texts, str):
-            raise UserError("predict takes a list of texts, got one string")
+        """Return the answers to texts, in their order; `answers` yields them one by one.
+
+        Args:
+            texts: Raw texts, such as a list or a column of a table, or the records that the
+                subclass documents.
+
+        Returns:
+            One answer per text, see the subclass.
+
+        Raises:
+            UserError: If `texts` is a single text or a whole table, or a text is invalid.
+        """
         return list(self.answers(texts))
 
     def answers(
@@ -164,6 +174,7 @@ class RecordPredictor(Predictor):
         Yields:
             One answer per text, see the subclass.
         """
+        _check_collection(texts)
         for chunk in chunks(map(self._checked, texts), CHUNK_SIZE, ready):
             with self.precision.forward_context():
                 answers = self._answer(chunk)
@@ -182,6 +193,20 @@ class RecordPredictor(Predictor):
     @abstractmethod
     def _answer(self, raw: list[Any]) -> list[Answer]:
         """Return the answers to a list of records, in their order."""
+
+
+def _check_collection(texts: Iterable[Any]) -> None:
+    """Refuse a single text and tables, whose iteration yields characters or names of columns.
+
+    Raises:
+        UserError: If `texts` is one of them.
+    """
+    if isinstance(texts, str):
+        raise UserError("predict takes a list of texts, got one string")
+    pandas = sys.modules.get("pandas")  # a DataFrame exists only after its import
+    if isinstance(texts, Mapping) or (pandas and isinstance(texts, pandas.DataFrame)):
+        kind = type(texts).__name__
+        raise UserError(f"predict takes a list of texts, got a {kind}: give one of its columns")
 
 
 def check_data_sizes(task: Any, **stored: Sized) -> None:

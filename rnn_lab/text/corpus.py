@@ -22,7 +22,7 @@ from rnn_lab.io.progress import progress
 from rnn_lab.io.ragged import RaggedArrayWriter, TextStore, open_memmap
 from rnn_lab.text.padding import gather_padded
 
-FORMAT = 1  # increase it when a change of this file or of a task changes the written files
+FORMAT = 2  # increase it when a change of this file or of a task changes the written files
 Sources = Mapping[str, Callable[[], Iterable[Any]]]
 Row = tuple[list[int], ...]  # token ids of each column
 
@@ -320,10 +320,6 @@ class RecordDataset:
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def number(self, row: int) -> int:
-        """Return the number, counted from 1, of a row among the records of its source."""
-        return int(self._rows[row]) + 1
 
     def raw_text(self, row: int, column: int = 0) -> str:
         """Return the raw text of a row."""

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -49,6 +50,8 @@ def test_answers_are_lazy(monkeypatch):
     ("texts", "message"),
     [
         ("one text", "takes a list of texts, got one string"),
+        ({"text": ["a"]}, "takes a list of texts, got a dict: give one of its columns"),
+        (pd.DataFrame({"text": ["a"]}), "got a DataFrame: give one of its columns"),
         (["a", 3], "texts must be strings, got 3"),
         (["\udce9"], "a text is not utf-8"),
     ],
@@ -56,6 +59,11 @@ def test_answers_are_lazy(monkeypatch):
 def test_records_that_are_no_text_are_refused(texts, message):
     with pytest.raises(UserError, match=message):
         LengthPredictor().predict(texts)
+
+
+def test_a_column_of_a_table_is_answered_like_a_list():
+    answers = LengthPredictor().predict(pd.DataFrame({"text": ["a", "bcd"]})["text"])
+    assert [answer["length"] for answer in answers] == [1, 3]
 
 
 def test_rows_have_the_columns_of_the_header():

@@ -1,5 +1,6 @@
 """Corpus of labeled texts."""
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
@@ -52,6 +53,7 @@ class TextDataset(RecordDataset):
         self.labels = open_memmap(folder / f"{name}.labels.bin", "u1" if multi_label else "<i8")
         if multi_label:
             self.labels = self.labels.reshape(-1, num_classes)
+        self._numbers = open_memmap(folder / f"{name}.numbers.bin", "<i8")
 
     @property
     def lengths(self) -> np.ndarray:
@@ -68,6 +70,10 @@ class TextDataset(RecordDataset):
     def text(self, row: int) -> str:
         """Return the raw text of a row."""
         return self.raw_text(row)
+
+    def number(self, row: int) -> int:
+        """Return the number, counted from 1, of a row among all records of its source."""
+        return int(self._numbers[row])
 
     def __getitem__(self, rows: np.ndarray) -> TextBatch:
         """Gather rows into a padded batch."""
@@ -128,6 +134,7 @@ class TextCorpusBuilder(RecordCorpusBuilder):
         self.settings = settings
         self.labels = labels
         self.multi_label = multi_label
+        self._numbers: dict[str, array[int]] = {}  # of the labeled records, if others are skipped
 
     @property
     def key(self) -> dict[str, Any]:
@@ -155,12 +162,14 @@ class TextCorpusBuilder(RecordCorpusBuilder):
         return splits
 
     def _labeled(self, name: str, read: Callable[[], Iterable[Record]]) -> Iterator[Record]:
-        """Skip the records without a label, and count them."""
-        skipped = 0
-        for record in read():
-            skipped += not record.labels
+        """Skip the records without a label, count them, and keep the numbers of the others."""
+        number, numbers = 0, array("q")
+        self._numbers[name] = numbers
+        for number, record in enumerate(read(), 1):
             if record.labels:
+                numbers.append(number)
                 yield record
+        skipped = number - len(numbers)
         if skipped:
             self.notices.append(f"{skipped} texts of the {name} split have no label: skipped")
 
@@ -194,6 +203,9 @@ class TextCorpusBuilder(RecordCorpusBuilder):
         rows = super().write_split(folder, name, split)
         labels = targets[split.store.stratum[rows]]
         labels.tofile(folder / f"{name}.labels.bin")
+        numbers = self._numbers.get(split.store.name)
+        numbers_of_rows = rows + 1 if numbers is None else np.frombuffer(numbers, np.int64)[rows]
+        numbers_of_rows.tofile(folder / f"{name}.numbers.bin")
         if name == "train":
             lengths = np.diff(open_memmap(folder / f"{name}.text.offsets.bin", "<i8"))
             self.notices += [self._describe_classes(labels), describe_lengths("text", lengths)]

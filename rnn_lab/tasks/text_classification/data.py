@@ -138,7 +138,7 @@ class TextDataModule(CorpusDataModule):
         return self._restored.class_counts if self._restored else self.split("train").class_counts
 
     def describe_row(self, name: str, row: int) -> dict[str, Any]:
-        """Return the number of a row among the labeled rows of its file, and its text."""
+        """Return the number of a row in its file, without the header, and its text."""
         split = self.split(name)
         return {"row": split.number(row), "text": split.text(row)}
 

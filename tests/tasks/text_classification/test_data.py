@@ -347,6 +347,18 @@ def test_rows_without_a_label_are_skipped_and_counted_on_request(tmp_path: Path)
     assert "6 texts of the train split have no label: skipped" in data.corpus().notices
 
 
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_row_is_described_by_its_number_in_the_file(tmp_path: Path, skip: bool) -> None:
+    labels = [" " if skip and i % 4 == 1 else "xy"[i % 2] for i in range(40)]
+    rows = [f"text {i},{label}\n" for i, label in enumerate(labels)]
+    path = written(tmp_path / "a.csv", "text,label\n" + "".join(rows))
+    data = TextFiles(train=path, test=path, columns=TextColumns(skip_unlabeled=skip))
+    for name in ("train", "valid", "test"):
+        for row in range(len(data.split(name))):
+            described = data.describe_row(name, row)
+            assert described["text"] == f"text {described['row'] - 1}"
+
+
 def test_classes_and_lengths_of_the_training_texts_are_described(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "text,label\n" + "a b,x\na,x \na b c,y\nd d d,y\n" * 5)
     data = TextFiles(train=path, valid=path)
