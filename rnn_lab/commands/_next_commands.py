@@ -51,10 +51,11 @@ def _paths_of_test(data: Any, arguments: Mapping[str, Any]) -> Iterator[tuple[st
     """Yield name and value of the arguments that a test needs besides the checkpoint."""
     if not isinstance(data, LabDataModule):
         return
-    needless = {data.checkpoint_argument, *(FIT_ONLY if data.checkpoint_argument else ())}
+    unused = {data.checkpoint_argument, *(FIT_ONLY if data.checkpoint_argument else ())}
+    needless = unused - {data.test_argument}
     for name in data.machine_specific:
         value = arguments.get(name)
-        if name not in needless and (value is not None or name == "test"):
+        if name not in needless and (value is not None or name == data.test_argument):
             yield name, FILE if value is None else value
 
 

@@ -134,6 +134,11 @@ class LabDataModule(LightningDataModule, ABC):
         """Open a split, `train`, `valid` or `test`."""
 
     @property
+    def test_argument(self) -> str:
+        """Name of the argument whose files contain the test split, if an argument has files."""
+        return "test"
+
+    @property
     def label_names(self) -> list[str]:
         """Labels in the order of their ids; empty if rows have no labels."""
         return []

@@ -236,6 +236,11 @@ class RecordCorpusBuilder(CorpusBuilder):
             for name, read in sources.items()
         }
         self.notices += self._count_duplicates(stores)
+        if self.drawn.test_fraction and {"train", "test"} <= stores.keys():
+            raise UserError(
+                "split.test_fraction has no effect if there is a test split: remove it, or the "
+                "test split"
+            )
         splits = {name: RecordSplit(s, np.arange(len(s))) for name, s in stores.items()}
         fractions = {"test": self.drawn.test_fraction, "valid": self.drawn.valid_fraction}
         for name, fraction in fractions.items():

@@ -8,8 +8,9 @@ import pytest
 from command_line import BEST, OWN, REVIEWS, SIZES, run
 
 from rnn_lab.commands._next_commands import next_commands, status_command
-from rnn_lab.datamodules import SyntheticReviews, TextFiles
+from rnn_lab.datamodules import ParallelFiles, SyntheticReviews, TextFiles
 from rnn_lab.models import LSTMClassifier, SequenceTagger
+from rnn_lab.text.split import SplitConfig
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 TINY = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--model.hidden_dim=8"]
@@ -20,6 +21,7 @@ SERIES = "time,value\n" + "".join(
 )
 FITS = {  # model, data, options, content of the file
     "text": ("LSTMClassifier", "TextFiles", {"train": "own.csv"}, OWN),
+    "drawn": ("LSTMClassifier", "TextFiles", {"train": "own.csv", "split.test_fraction": 0.2}, OWN),
     "pairs": ("Seq2SeqTranslator", "ParallelFiles", {"train": "own.txt", "test": "own.txt"}, PAIRS),
     "lines": ("LSTMLanguageModel", "LanguageModelingFiles", {"train": "own.txt", "bptt": 8}, LINES),
     "series": ("LSTMForecaster", "ForecastingFiles",
@@ -47,7 +49,8 @@ def test_every_command_works_as_it_is_written(kind, caplog, monkeypatch, capsys)
     commands = named(caplog)
     assert commands[0].startswith("rnn-lab test --ckpt_path=runs/")
     assert commands[-1] == "rnn-lab status"
-    assert not [command for command in commands if "train" in command]
+    assert ("data.train=" in commands[0]) == ("split.test_fraction" in options)
+    assert not [command for command in commands[1:] if "train" in command]
     for command in commands:
         monkeypatch.setattr("sys.stdin", io.StringIO("one two\n"))
         words = [word.replace("FILE", str(next(folder.iterdir()))) for word in shlex.split(command)]
@@ -81,6 +84,14 @@ def test_paths_that_a_checkpoint_does_not_store_are_given_and_quoted(tmp_path):
     ]  # fmt: skip
     command, *_ = next_commands(task, data, {**arguments, "test": None}, "best.ckpt", False)
     assert command == "rnn-lab test --ckpt_path=best.ckpt --data.test=FILE"
+
+
+@pytest.mark.parametrize("cls", [TextFiles, ParallelFiles])
+def test_a_test_split_that_is_drawn_needs_the_training_files(cls):
+    arguments = {"train": "a.csv", "valid": None, "test": None}
+    data = cls(**arguments, split=SplitConfig(test_fraction=0.2))
+    command, *_ = next_commands(LSTMClassifier(10, 2), data, arguments, "best.ckpt", False)
+    assert command == "rnn-lab test --ckpt_path=best.ckpt --data.train=a.csv"
 
 
 def test_generated_data_needs_no_options():

@@ -105,6 +105,11 @@ class TestDrawnSplits:
         )
         assert len(set.union(*parts.values())) == 200
 
+    def test_a_fraction_and_a_test_split_exclude_each_other(self, tmp_path: Path) -> None:
+        sources = {"train": [("a", "x"), ("b", "y")], "test": [("a", "z")]}
+        with pytest.raises(UserError, match=r"split\.test_fraction has no effect if there is a"):
+            build(tmp_path / "c", sources, drawn=DrawnSplits(test_fraction=0.1))
+
 
 class TestCache:
     """Building a corpus in the cache."""

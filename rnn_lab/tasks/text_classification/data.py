@@ -50,8 +50,8 @@ class TextDataModule(CorpusDataModule):
         batch_size: Texts per batch of one process.
         root: Folder of datasets; None: `RNN_LAB_DATA`, or else the user's cache folder.
         tokenizer: Options of the tokenizer, the vocabulary and the truncation of long texts.
-        split: How a validation split is drawn from the training split if there is none; it is
-            stratified by label.
+        split: How validation and test splits are drawn from the training split if there are none;
+            they are stratified by label.
         vectors: File of word vectors in text format (GloVe, fastText) that initialize the
             embeddings.
         vocab_from_checkpoint: Checkpoint whose vocabulary and labels are used instead of new ones.
@@ -102,7 +102,7 @@ class TextDataModule(CorpusDataModule):
             multi_label=self.multi_label,
             drawn=DrawnSplits(
                 self.split_options.valid_fraction or self.default_valid_fraction,
-                self.test_fraction,
+                self.split_options.test_fraction or self.test_fraction,
                 self.split_options.seed,
             ),
         )
@@ -211,7 +211,7 @@ class TextFiles(TextDataModule):
     Args:
         train: Training file or folder, also as `.gz`.
         valid: Validation file or folder; None: a fraction of `train`, see `split`.
-        test: Test file or folder.
+        test: Test file or folder; None: a fraction of `train` if `split.test_fraction` is set.
         format: `csv`, `tsv`, `jsonl`, `parquet`, `txt` (label, space or tab, text), `folder` or
             `archive`; None: inferred from the name.
         columns: Where texts and labels are.
@@ -296,9 +296,14 @@ class TextFiles(TextDataModule):
         format = infer_format(path, self.read_options["format"])
         return [file_sha256(path), format, self.read_options]
 
+    @property
+    def test_argument(self) -> str:
+        """See `LabDataModule`."""
+        return self.split_options.test_argument
+
     def missing_split_hint(self, split: str) -> str:
-        """Name the option that sets the split."""
-        return f"set --data.{split}=FILE"
+        """Name the options that set the split."""
+        return self.split_options.missing_split_hint(split, "FILE")
 
 
 class SyntheticReviews(TextDataModule):

@@ -47,8 +47,8 @@ class PairDataModule(CorpusDataModule):
         tokenizer: Options of the tokenizers and vocabularies.
         max_length: Limit on the tokens of a side in training; longer pairs are left out. None for
             no limit. Evaluation uses all pairs.
-        split: How a validation split is drawn if there is none; all pairs with the same source
-            are in the same split.
+        split: How validation and test splits are drawn if there are none; all pairs with the same
+            source are in the same split.
         vocab_from_checkpoint: Checkpoint whose vocabulary is used instead of learning one.
 
     Attributes:
@@ -122,7 +122,7 @@ class PairDataModule(CorpusDataModule):
             max_length=self.max_length,
             drawn=DrawnSplits(
                 self.split_options.valid_fraction or self.default_valid_fraction,
-                self.test_fraction,
+                self.split_options.test_fraction or self.test_fraction,
                 self.split_options.seed,
             ),
         )
@@ -171,7 +171,7 @@ class ParallelFiles(PairDataModule):
         train: Training files: `[FILE,FILE]` of sources and targets, one file with source, tab and
             target per line, or one table; also `.gz`.
         valid: Validation files; None: a fraction of `train`, see `split`.
-        test: Test files.
+        test: Test files; None: a fraction of `train` if `split.test_fraction` is set.
         encoding: Text encoding, such as `utf-8` or `cp1252`.
         batch_size: See `PairDataModule`, also for the following arguments.
     """
@@ -243,9 +243,14 @@ class ParallelFiles(PairDataModule):
         where = {"text_column": self.column_names[0]} if has_table else {}
         return {**super().build_spec(), **where}
 
+    @property
+    def test_argument(self) -> str:
+        """See `LabDataModule`."""
+        return self.split_options.test_argument
+
     def missing_split_hint(self, split: str) -> str:
-        """Name the option that sets the split."""
-        return f"set --data.{split}='[SOURCES,TARGETS]'"
+        """Name the options that set the split."""
+        return self.split_options.missing_split_hint(split, "'[SOURCES,TARGETS]'")
 
 
 def _is_table(paths: tuple[Path, ...]) -> bool:

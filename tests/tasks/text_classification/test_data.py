@@ -280,6 +280,22 @@ class TestFromCheckpoint:
         assert batch.tokens.tolist() == trained.tokenizer.encode(["new text 0 is read"])
         assert batch.labels.tolist() == [1]
 
+    def test_the_test_split_that_was_drawn_is_drawn_again(self, tmp_path: Path) -> None:
+        split = SplitConfig(test_fraction=0.3, seed=3)
+        train = as_csv(tmp_path / "texts")["train"]
+        data = TextFiles(train=train, split=split)
+        checkpoint = handmade.write(tmp_path / "drawn.ckpt", data=data.build_spec())
+        again = TextFiles(train=train, split=split, vocab_from_checkpoint=checkpoint)
+        texts = [
+            {each.split(name).text(row) for row in range(len(each.split(name)))}
+            for each in (data, again)
+            for name in ("test", "train", "valid")
+        ]
+        assert texts[:3] == texts[3:]
+        assert [len(part) for part in texts[:3]] == [9, 19, 2]
+        with pytest.raises(UserError, match=r"set --data\.train=FILE, from which it is drawn"):
+            TextFiles(vocab_from_checkpoint=checkpoint, split=split).split("test")
+
     def test_only_the_requested_split_is_read(
         self, tmp_path: Path, lines: str, checkpoint: str
     ) -> None:
