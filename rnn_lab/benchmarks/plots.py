@@ -57,7 +57,9 @@ def _draw_lines(ax: Any, result: Result) -> None:
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xlabel(result.comparison.options["axis"])
-    ax.set_ylabel("microseconds per token")
+    ax.set_ylabel(f"microseconds per {result.comparison.unit.removesuffix('s')}")
+    ticks = sorted({value for points in lines.values() for value, _ in points})
+    ax.set_xticks(ticks, [str(value) for value in ticks])
     ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
 
 

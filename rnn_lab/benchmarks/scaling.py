@@ -1,9 +1,13 @@
-"""Time per token of layers against length, batch size and number of units."""
+"""Time per token of layers against length, batch size and number of units, and over processes."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from rnn_lab.benchmarks import layers
+import torch
+
+from rnn_lab.benchmarks import layers, trainer
 from rnn_lab.benchmarks.comparison import Comparison, Implementation, Variant
 from rnn_lab.benchmarks.layers import SAME_AS_TORCH, LayerStep
 from rnn_lab.benchmarks.machine import PLAIN, threads_title
@@ -16,6 +20,8 @@ AXES = {
     "batch": (1, 4, 16, 64, 256),
     "units": (32, 64, 128, 256, 512),
 }
+PROCESSES = (1, 2)
+TRAINED_LAYERS = ("LSTM", "GRU")  # in several processes
 QUICK_AXES = {"length": (50, 200), "batch": (4, 32), "units": (64, 128)}
 
 
@@ -24,13 +30,23 @@ def comparisons(
 ) -> Iterator[Comparison]:
     """Yield a comparison for each axis, in which all sizes of all layers take turns.
 
+    Where the machine has cores or GPUs for them, training in several processes follows.
+
     Args:
         settings: Options of the command line.
         axes: Values of each key of `BASE`.
     """
-    for axis, values in (axes or (QUICK_AXES if settings.quick else AXES)).items():
+    if axes is None:
+        axes = QUICK_AXES if settings.quick else AXES
+    for axis, values in axes.items():
         for threads in settings.threads:
             yield _comparison(settings, axis, values, threads)
+    for threads in settings.threads:
+        available = (os.cpu_count() or 1) // threads
+        if settings.device != "cpu":
+            available = torch.cuda.device_count()
+        if available >= max(PROCESSES):
+            yield _over_processes(settings, threads)
 
 
 def _comparison(settings: Settings, axis: str, values: Sequence[int], threads: int) -> Comparison:
@@ -61,6 +77,27 @@ def _comparison(settings: Settings, axis: str, values: Sequence[int], threads: i
     )
 
 
+def _over_processes(settings: Settings, threads: int) -> Comparison:
+    """Compare `rnn-lab fit` in one process and in several, each of which has batches of its own."""
+    names = [layers.known(name) for name in settings.layers] or TRAINED_LAYERS
+    variants = [_name(layer, count) for layer in names for count in PROCESSES]
+    options = {
+        **{"axis": "processes", "data": "SyntheticReviews", **trainer.SIZES},
+        "steps": trainer.QUICK_STEPS if settings.quick else trainer.STEPS,
+        **settings.computation(),
+    }
+    return Comparison(
+        "scaling",
+        f"processes, text classifier, {trainer.BATCH} texts in each, {threads_title(threads)}",
+        options,
+        [Variant(name, name) for name in variants],
+        variants[:1],
+        [],  # each process has batches of its own, so losses differ
+        "texts",
+        threads,
+    )
+
+
 def _products(axis: str, values: Sequence[int]) -> list[tuple[int, int, int]]:
     """Return the shapes of the products of an LSTM, of all steps and of one."""
     widths = values if axis == "units" else [BASE["units"]]
@@ -88,6 +125,10 @@ def build(options: dict[str, Any], names: Sequence[str]) -> dict[str, Implementa
     built: dict[str, Implementation] = {}
     for name in names:
         layer, value = parse_name(name)
+        if options["axis"] == "processes":
+            train = partial(trainer.fit_by_command, options | {"layer": layer, "processes": value})
+            built[name] = trainer.Training(train, options["steps"], trainer.BATCH * value)
+            continue
         sizes = BASE | {options["axis"]: value}
         own = {
             "units": sizes["units"],

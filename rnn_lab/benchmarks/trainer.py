@@ -90,10 +90,11 @@ class Training(Implementation):
     Args:
         train: Trains for a number of steps.
         steps: Number of timed steps.
+        items: Items of a step.
     """
 
-    def __init__(self, train: Callable[[int], Steps], steps: int) -> None:
-        self.train, self.steps = train, steps
+    def __init__(self, train: Callable[[int], Steps], steps: int, items: int = 1) -> None:
+        self.train, self.steps, self.items = train, steps, items
 
     def values(self) -> list[float]:
         return [self.train(CHECKED_STEPS).loss]
@@ -101,7 +102,7 @@ class Training(Implementation):
     def run(self, number: int) -> Sample:
         begins = self.train(WARM_UP + self.steps + 1).begins
         seconds = [end - begin for begin, end in pairwise(begins)][WARM_UP:]
-        return Sample(self.steps * statistics.mean(seconds), self.steps)
+        return Sample(self.steps * statistics.mean(seconds), self.steps * self.items)
 
     def megabytes(self, device: str) -> float | None:
         return None  # the command runs in a process of its own
@@ -136,7 +137,9 @@ class StepTimes(Callback):
         self.loss = outputs["loss"]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file."""
+        """Write the file, in the first of several processes."""
+        if not trainer.is_global_zero:
+            return
         content = {"begins": self.begins, "loss": float(self.loss)}
         Path(self.path).write_text(json.dumps(content), encoding="ascii")
 
@@ -145,9 +148,11 @@ def fit_by_command(options: dict[str, Any], steps: int) -> Steps:
     """Train by `rnn-lab fit`, with its checkpoints, monitors and metrics.csv.
 
     Args:
-        options: Data, sizes and device.
+        options: Data, sizes and device; `layer` and the number of `processes` if they differ from
+            an LSTM in one process.
         steps: Number of steps.
     """
+    processes = options.get("processes", 1)
     callback = "--trainer.callbacks"
     with tempfile.TemporaryDirectory(prefix="rnn-lab-") as folder:
         path = Path(folder) / "steps.json"
@@ -160,6 +165,9 @@ def fit_by_command(options: dict[str, Any], steps: int) -> Steps:
             *("--trainer.max_epochs=1", f"--trainer.limit_train_batches={steps}"),
             *("--trainer.limit_val_batches=1", f"--trainer.default_root_dir={folder}"),
             f"--trainer.accelerator={'cpu' if options['device'] == 'cpu' else 'gpu'}",
+            f"--model.layer={options.get('layer', 'LSTM')}",
+            f"--trainer.devices={processes}",
+            f"--trainer.strategy={'ddp' if processes > 1 else 'auto'}",
             f"--trainer.precision={'bf16-mixed' if options['bfloat16'] else '32-true'}",
             f"--seed_everything={SEED}",
         ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rnn_lab.benchmarks import scaling
+from rnn_lab.benchmarks import scaling, trainer
 from rnn_lab.benchmarks.comparison import check_equal
 from rnn_lab.benchmarks.settings import Settings
 
@@ -40,3 +40,25 @@ def test_plain_kernels_take_part_if_wanted():
     settings = Settings(quick=True, layers=("GRU",), plain_too=True)
     comparison, *_ = scaling.comparisons(settings, {"batch": (1,)})
     assert comparison.equal == [["nn.GRU, 1", "GRU, 1", "GRU plain, 1"]]
+
+
+def test_processes_take_part_where_there_are_cores_for_them(monkeypatch):
+    monkeypatch.setattr(scaling.os, "cpu_count", lambda: 4)
+    settings = Settings(quick=True, threads=(1, 2, 4))
+    found = [each for each in scaling.comparisons(settings, {}) if "processes" in each.title]
+    assert [each.threads for each in found] == [1, 2]
+    assert found[0].unit == "texts"
+    names = [each.name for each in found[0].variants]
+    assert names == ["LSTM, 1", "LSTM, 2", "GRU, 1", "GRU, 2"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_twice_as_many_texts(monkeypatch):
+    monkeypatch.setattr(scaling.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(trainer, "QUICK_STEPS", 3)
+    monkeypatch.setattr(trainer, "SIZES", {"embedding_dim": 4, "hidden_dim": 8})
+    (comparison,) = scaling.comparisons(Settings(quick=True, layers=("GRU",)), {})
+    built = scaling.build(comparison.options, ["GRU, 1", "GRU, 2"])
+    (seconds, items), (seconds_of_two, items_of_two) = (each.run(0) for each in built.values())
+    assert min(seconds, seconds_of_two) > 0
+    assert (items, items_of_two) == (3 * trainer.BATCH, 2 * 3 * trainer.BATCH)

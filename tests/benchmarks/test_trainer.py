@@ -1,6 +1,7 @@
 """What the Trainer costs."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -48,7 +49,10 @@ def test_times_and_loss_are_written(tmp_path):
     for number in range(2):
         times.on_train_batch_start(None, None, None, number)
         times.on_train_batch_end(None, None, {"loss": torch.tensor(float(number))}, None, number)
-    times.on_train_end(None, None)
+    other, first = (SimpleNamespace(is_global_zero=zero) for zero in (False, True))
+    times.on_train_end(other, None)
+    assert not (tmp_path / "steps.json").exists()
+    times.on_train_end(first, None)
     written = json.loads((tmp_path / "steps.json").read_text())
     assert written == {"begins": times.begins, "loss": 1.0}
     assert times.begins[0] < times.begins[1]
