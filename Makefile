@@ -70,6 +70,7 @@ notebooks: $(READY)  ## Execute every notebook
 docs: $(READY)  ## Build the site in docs/_build/html, with warnings as errors
 	$(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 
+DARK := MATPLOTLIBRC=docs/dark.mplstyle
 pictures: $(READY)  ## Train what the pictures of the site show, and draw them (ten minutes)
 	$(BIN)/python docs/terminal.py docs/images/first_run.svg \
 	  'rnn-lab fit -c demo --experiment=demo --name=first --overwrite --test' \
@@ -77,6 +78,11 @@ pictures: $(READY)  ## Train what the pictures of the site show, and draw them (
 	  'rnn-lab predict --experiment=demo --name=first --ckpt_path=best --input=runs/new.txt'
 	$(BIN)/rnn-lab fit -c patched_lstm_forecaster --experiment=pictures --name=forecast --overwrite --test
 	$(BIN)/rnn-lab fit -c attention_translator --experiment=pictures --name=dates --overwrite --test
+	$(DARK) $(BIN)/rnn-lab fit -c demo --experiment=demo --name=first_dark --overwrite --test
+	for run in forecast dates; do \
+	  $(DARK) $(BIN)/rnn-lab test --ckpt_path=runs/pictures/$$run/checkpoints/best.ckpt \
+	    --experiment=pictures --name=$${run}_dark || exit; \
+	done
 	$(BIN)/python docs/pictures.py runs
 
 figures: $(READY)  ## Train what the tables of the site show (hours; caches, resumes)

@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
@@ -59,6 +60,21 @@ def _relocate(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = re.sub(r"\((\.\./)?\.\./notebooks/", r"(\1notebooks/", source[0])
 
 
+def _show_dark_pictures(app: Sphinx, doctree: nodes.document) -> None:
+    """Show the dark version of a picture, where there is one, while the page is dark."""
+    folder = Path(app.env.doc2path(app.env.docname)).parent
+    for image in list(doctree.findall(nodes.image)):
+        path = Path(image["uri"])
+        dark = path.with_stem(f"{path.stem}_dark")
+        if (folder / dark).exists():
+            copy = image.deepcopy()
+            copy["uri"] = dark.as_posix()
+            copy["classes"].append("only-dark")
+            image["classes"].append("only-light")
+            image.parent.insert(image.parent.index(image) + 1, copy)
+
+
 def setup(app: Sphinx) -> None:
-    """Register the event handler above."""
+    """Register the event handlers above."""
     app.connect("source-read", _relocate)
+    app.connect("doctree-read", _show_dark_pictures, priority=100)  # before images are collected

@@ -5,6 +5,7 @@ transparent background in colors that can be read on white and on black.
 """
 
 import argparse
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,20 +24,22 @@ from rnn_lab.training.plots import plot_gradient_decay
 
 IMAGES = Path(__file__).parent / "images"
 BLUE, ORANGE, GREEN, GRAY = "#3b82f6", "#f97316", "#22a06b", "#8b8f98"
-COPIES = {  # picture: figure of a run, and the part of its height that is shown
-    "demo_curves": ("demo/first/curves.png", 1.0),
-    "demo_confusion": ("demo/first/confusion_matrix.png", 1.0),
-    "forecasts": ("pictures/forecast/forecasts.png", 0.36),
-    "attention": ("pictures/dates/attention/test-0.png", 1.0),
+COPIES = {  # picture: folder of a run, figure in it, and the part of its height that is shown
+    "demo_curves": ("demo/first", "curves.png", 1.0),
+    "demo_confusion": ("demo/first", "confusion_matrix.png", 1.0),
+    "forecasts": ("pictures/forecast", "forecasts.png", 0.36),
+    "attention": ("pictures/dates", "attention/test-0.png", 1.0),
 }
+SUFFIXES = ("", "_dark")  # of runs and pictures: on a light background, and on a dark one
 
 
 def copy_figures(runs: Path) -> None:
     """Copy figures of runs, cropped and with a palette of 64 colors."""
-    for name, (path, height) in COPIES.items():
-        image = Image.open(runs / path).convert("RGB")
+    for (name, (run, path, height)), suffix in itertools.product(COPIES.items(), SUFFIXES):
+        image = Image.open(runs / (run + suffix) / path).convert("RGB")
         image = image.crop((0, 0, image.width, round(image.height * height)))
-        image.quantize(64, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
+        colors = image.quantize(64, dither=Image.Dither.NONE)
+        colors.save(IMAGES / f"{name}{suffix}.png", optimize=True)
 
 
 def bucketing() -> Figure:

@@ -1,6 +1,7 @@
 """Fixtures for all tests: each test has its own cache, and no data root unless it is marked."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from lightning.pytorch import Trainer
 from tiny import TinyData, TinyTask
 
 from rnn_lab.training import CSVMetricsLogger, OfflineWandbLogger, configure_loggers
+
+# A shell that starts the tests in the background may let them ignore Ctrl-C, which some press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rnn_lab.training.plots import GRAY
+from rnn_lab.training.plots import label_color
 
 
 def confusion_matrix(matrix: Sequence[Sequence[int]] | np.ndarray, labels: Sequence[str]) -> Figure:
@@ -39,7 +39,9 @@ def confusion_matrix(matrix: Sequence[Sequence[int]] | np.ndarray, labels: Seque
     bar.set_label("fraction of the true class")
     bar.outline.set_visible(False)
     accuracy = np.trace(counts) / max(counts.sum(), 1)
-    axes.set_title(f"accuracy {accuracy:.1%} (n = {counts.sum():,})", fontsize=10, color=GRAY)
+    axes.set_title(
+        f"accuracy {accuracy:.1%} (n = {counts.sum():,})", fontsize=10, color=label_color()
+    )
     return figure
 
 
@@ -85,7 +87,7 @@ def confusion_matrices(matrices: np.ndarray, labels: Sequence[str]) -> Figure:
     right = np.trace(matrices.sum(0)) / max(matrices.sum(), 1)
     of = "" if len(shown) == len(labels) else f", {len(shown)} of {len(labels)} labels"
     title = f"{right:.1%} of decisions are right (n = {matrices[0].sum():,}{of})"
-    figure.suptitle(title, fontsize=10, color=GRAY)
+    figure.suptitle(title, fontsize=10, color=label_color())
     return figure
 
 
@@ -115,7 +117,7 @@ def _label_axes(axes: Axes, labels: Sequence[str]) -> None:
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_xticks(np.arange(len(names) - 1) + 0.5, minor=True)
     axes.set_yticks(np.arange(len(names) - 1) + 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.grid(which="minor", color=axes.get_facecolor(), linewidth=1.5)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
 

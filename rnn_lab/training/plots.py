@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 # Okabe & Ito (2008): distinguishable with color vision deficiency.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-GRAY = "#595959"
 LINE_STYLES = ("-", "--", ":")
 SAME_SCALE = 8.0  # largest ratio of the medians of metrics that share a panel
 Column = Sequence[float | None]
@@ -77,7 +78,7 @@ def _draw_curves(axes: Axes, panel: Mapping[str, Curve], ylabel: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     despine(axes)
-    axes.grid(color="#E5E5E5", linewidth=0.8)
+    axes.grid(color=grid_color(), linewidth=0.8)
     if panel:
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
 
@@ -85,6 +86,24 @@ def _draw_curves(axes: Axes, panel: Mapping[str, Curve], ylabel: str) -> None:
 def _running_mean(x: np.ndarray, y: np.ndarray, width: int) -> Curve:
     kernel = np.ones(width) / width
     return np.convolve(x, kernel, "valid"), np.convolve(y, kernel, "valid")
+
+
+def label_color() -> str:
+    """Return the color of titles: gray on white, or by the style that matplotlib is set to."""
+    return _mixed(0.65)
+
+
+def grid_color() -> str:
+    """Return the color of grid lines, by the style that matplotlib is set to."""
+    return _mixed(0.1)
+
+
+def _mixed(share: float) -> str:
+    """Mix the color of text with that of the background."""
+    text, background = (
+        np.array(to_rgb(rcParams[name])) for name in ("text.color", "figure.facecolor")
+    )
+    return to_hex(share * text + (1 - share) * background)
 
 
 def despine(axes: Axes) -> None:
@@ -114,6 +133,6 @@ def plot_gradient_decay(curves: Mapping[str, Sequence[float] | np.ndarray]) -> F
     axes.set(yscale="log", xlim=(0, None))
     axes.set_ylim(bottom=MIN_NORM)
     despine(axes)
-    axes.grid(color="#E5E5E5", linewidth=0.8)
+    axes.grid(color=grid_color(), linewidth=0.8)
     axes.legend(frameon=False, loc="lower left", fontsize=8)
     return figure

@@ -1,8 +1,9 @@
 import io
 
 import pytest
+from matplotlib import rc_context
 
-from rnn_lab.training.plots import plot_learning_curves
+from rnn_lab.training.plots import grid_color, label_color, plot_learning_curves
 
 
 def render(figure):
@@ -74,3 +75,9 @@ def test_one_epoch_is_plotted_as_a_point(value):
     columns = {"train/loss": [0.5], "val/loss": [value], "val/bleu": [value]}
     for axes in render(plot_learning_curves({"step": [100], **columns})).axes:
         assert {line.get_marker() for line in axes.get_lines()} == {"o"}
+
+
+def test_colors_follow_the_style_of_matplotlib():
+    assert (label_color(), grid_color()) == ("#595959", "#e6e6e6")
+    with rc_context({"text.color": "white", "figure.facecolor": "black"}):
+        assert (label_color(), grid_color()) == ("#a6a6a6", "#1a1a1a")

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from rnn_lab.training.plots import COLORS, GRAY, despine
+from rnn_lab.training.plots import COLORS, despine, grid_color, label_color
 
 CLIPPED = 0.002  # fraction of residuals outside the plot, on each side
 
@@ -62,7 +62,7 @@ def _plot_panel(axes: Axes, panel: ForecastPanel) -> None:
     # One line for past and future, so that it has no gap at the origin.
     times = np.concatenate([panel.past_times[shown], panel.times])
     observed = np.concatenate([panel.past[shown], panel.future])
-    axes.plot(times, observed, color=GRAY, linewidth=1.0, label="observed")
+    axes.plot(times, observed, color=label_color(), linewidth=1.0, label="observed")
     for coverage, (low, high) in sorted(panel.bands.items(), reverse=True):
         alpha = 0.32 if coverage == min(panel.bands) else 0.16
         axes.fill_between(
@@ -70,8 +70,8 @@ def _plot_panel(axes: Axes, panel: ForecastPanel) -> None:
             label=f"{coverage:.0%} prediction interval",
         )  # fmt: skip
     axes.plot(panel.times, panel.point, color=COLORS[0], linewidth=1.4, label="forecast")
-    axes.axvline(panel.times[0], color=GRAY, linewidth=0.6, linestyle=":")
-    axes.set_title(panel.title, fontsize=9, color=GRAY)
+    axes.axvline(panel.times[0], color=label_color(), linewidth=0.6, linestyle=":")
+    axes.set_title(panel.title, fontsize=9, color=label_color())
     if np.issubdtype(times.dtype, np.datetime64):
         locator = AutoDateLocator(minticks=3, maxticks=8)
         axes.xaxis.set_major_locator(locator)
@@ -102,7 +102,7 @@ def plot_errors_by_step(errors: Mapping[str, np.ndarray], metric: str = "MSE") -
         axes.plot(steps, values, style, color=color, linewidth=width, marker=marker, label=name)
     axes.set(xlabel="forecast step", ylabel=f"{metric} (scaled values)")
     axes.set_ylim(bottom=0)
-    axes.grid(color="#E5E5E5", linewidth=0.8)
+    axes.grid(color=grid_color(), linewidth=0.8)
     despine(axes)
     axes.legend(frameon=False, fontsize=8)
     return figure
@@ -125,7 +125,7 @@ def plot_residuals(histograms: Mapping[str, np.ndarray], edges: np.ndarray) -> F
     for number, (name, counts) in enumerate(histograms.items()):
         density = counts / max(counts.sum(), 1) / np.diff(edges)
         axes.stairs(density, edges, color=COLORS[number % len(COLORS)], label=name)
-    axes.axvline(0, color=GRAY, linewidth=0.6)
+    axes.axvline(0, color=label_color(), linewidth=0.6)
     axes.set(xlabel="residual: observed - forecast (in training std)", ylabel="density")
     axes.set_xlim(*limits)
     despine(axes)

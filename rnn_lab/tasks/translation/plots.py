@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 from matplotlib.ticker import MaxNLocator
 
-from rnn_lab.training.plots import GRAY
+from rnn_lab.training.plots import label_color
 
 # Fonts with Chinese, Japanese, Korean, Hindi ..., used after matplotlib's own font.
 FONTS = (
@@ -62,7 +62,7 @@ def attention_map(
     needed = width + margins[0] + max(1.2, margins[1]) + 0.3, height + margins[1] + 1.0
     size = max(needed[0], 0.08 * len(title)), needed[1]
     figure = Figure(size, dpi=150, layout="compressed")
-    figure.suptitle(title, fontsize=10, color=GRAY)
+    figure.suptitle(title, fontsize=10, color=label_color())
     axes = figure.subplots()
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=values.max() or 1)
     _label_steps(axes, top, left, fontsize=min(9.0, 42 * cell), family=fonts)
@@ -77,7 +77,7 @@ def attention_map(
             shrink=min(1, 2 / height),
             aspect=16,
         )
-        bar.set_label("weight", fontsize=8, color=GRAY)
+        bar.set_label("weight", fontsize=8, color=label_color())
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=7, length=2)
     return figure
@@ -98,7 +98,7 @@ def _label_steps(axes: Axes, top: list[str], left: list[str], **font: Any) -> No
             tick.set(rotation=90)
     axes.set_xticks(np.arange(len(top) - 1) + 0.5, minor=True)
     axes.set_yticks(np.arange(len(left) - 1) + 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=0.5)
+    axes.grid(which="minor", color=axes.get_facecolor(), linewidth=0.5)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
 
