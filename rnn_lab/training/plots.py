@@ -103,7 +103,8 @@ def _mixed(share: float) -> str:
     text, background = (
         np.array(to_rgb(rcParams[name])) for name in ("text.color", "figure.facecolor")
     )
-    return to_hex(share * text + (1 - share) * background)
+    red, green, blue = share * text + (1 - share) * background
+    return to_hex((red, green, blue))
 
 
 def despine(axes: Axes) -> None:
