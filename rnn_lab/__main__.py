@@ -37,10 +37,11 @@ def main(args: Sequence[str] | None = None) -> int:
         return status
     except UserError as error:
         return _fail(error, str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if args is None:  # a second one would show a traceback while the program exits
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print_error("interrupted")
+        resume = str(interrupt)  # the command that resumes a training, if a checkpoint was saved
+        print_error(f"interrupted; resume with: {resume}" if resume else "interrupted")
         return 130
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         _discard_output()

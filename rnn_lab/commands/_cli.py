@@ -41,7 +41,7 @@ from rnn_lab.commands._failures import FirstFailure, failures_named
 from rnn_lab.commands._finders import check_finders, reuse_found
 from rnn_lab.commands._logging import configure_logging
 from rnn_lab.commands._named_classes import NamedClasses
-from rnn_lab.commands._next_commands import next_commands, status_command
+from rnn_lab.commands._next_commands import next_commands, resume_command, status_command
 from rnn_lab.commands._parsing import (
     sort_by_precedence,
     split_options,
@@ -258,7 +258,8 @@ class LabCLI(LightningCLI):
         except SystemExit as stop:  # Lightning exits when interrupted
             if not self.trainer.interrupted:
                 raise
-            raise KeyboardInterrupt from stop
+            folder = Path(self.trainer.default_root_dir)
+            raise KeyboardInterrupt(resume_command(folder) * (subcommand == "fit")) from stop
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Instantiate the Trainer with the standard callbacks and loggers."""

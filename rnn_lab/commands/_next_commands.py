@@ -1,4 +1,4 @@
-"""The commands that one is likely to type after `fit` and `test`."""
+"""The commands that one is likely to type after `fit` and `test`, or after an interruption."""
 
 import json
 import shlex
@@ -69,9 +69,28 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, str | Path) else json.dumps(value)
 
 
+def resume_command(folder: Path) -> str:
+    """Return the command that resumes a run from its folder; empty if nothing was saved.
+
+    The config in the folder has all options of the run.
+    """
+    if not (folder / "checkpoints/last.ckpt").exists() or not (folder / "config.yaml").exists():
+        return ""
+    path = _relative(folder)
+    place = [f"--trainer.default_root_dir={path}"]
+    if path.parts[0] == "runs" and len(path.parts) == 3:
+        place = [f"--experiment={path.parts[1]}", f"--name={path.parts[2]}"]
+    config = ["-c", str(path / "config.yaml")]
+    return shlex.join(["rnn-lab", "fit", *config, *place, "--ckpt_path=last"])
+
+
 def status_command(folder: Path) -> str:
     """Return the command that shows a run among others, or alone if it is not in `runs/`."""
-    inside = folder.is_absolute() and folder.is_relative_to(Path.cwd())
-    path = folder.relative_to(Path.cwd()) if inside else folder
+    path = _relative(folder)
     is_named = path.parts[:1] == ("runs",)
     return shlex.join(["rnn-lab", "status", *([] if is_named else [str(path)])])
+
+
+def _relative(folder: Path) -> Path:
+    inside = folder.is_absolute() and folder.is_relative_to(Path.cwd())
+    return folder.relative_to(Path.cwd()) if inside else folder

@@ -11,6 +11,7 @@ from rnn_lab.errors import UserError
 
 KEYWORDS = ("best", "last")
 RUN_OPTIONS = ("--name", "--experiment")
+CHOOSE_DATA = {"--data", "-c", "--config"}
 
 
 def add_run_name_options(parser: ArgumentParser) -> None:
@@ -59,12 +60,14 @@ def resolve_run_checkpoint(command: str, options: list[list[str]]) -> list[list[
     if "--ckpt_path" not in keys:
         return options
     kind = value_of(keys["--ckpt_path"])
-    if kind not in KEYWORDS or (command == "fit" and kind == "last"):
-        return options
     name, experiment, folder, data = (
         value_of(keys[key]) if key in keys else None
         for key in (*RUN_OPTIONS, "--trainer.default_root_dir", "--data")
     )
+    if command == "fit" and kind == "last" and not keys.keys() & CHOOSE_DATA:
+        _require_config(name, experiment)
+    if kind not in KEYWORDS or (command == "fit" and kind == "last"):
+        return options
     path = (
         _in_folder(kind, Path(folder)) if folder else run_checkpoint(kind, name, experiment, data)
     )
@@ -99,6 +102,18 @@ def run_checkpoint(
         names = " or ".join(f"--experiment={each.parent.name}" for each in folders)
         raise UserError(f"several runs are named {name}: give {names}")
     return _in_folder(kind, (preferred or folders)[0])
+
+
+def _require_config(name: str | None, experiment: str | None) -> None:
+    """Ask for the config of a run that is resumed without its options, if there is one run.
+
+    Raises:
+        UserError: If there is.
+    """
+    parent = glob.escape(experiment) if experiment else "*"
+    configs = list(Path("runs").glob(f"{parent}/{glob.escape(name)}/config.yaml")) if name else []
+    if len(configs) == 1:
+        raise UserError(f"--ckpt_path=last needs the options of the run: add -c {configs[0]}")
 
 
 def _in_folder(kind: str, folder: Path) -> str:

@@ -1,6 +1,7 @@
 """Ctrl-C at any moment: status 130, one line, and no half-written file."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -57,6 +58,30 @@ def test_an_interrupted_command_ends_with_one_line(
     assert not Path("runs/SyntheticReviews/b").exists()
 
 
+@pytest.mark.parametrize("folder", [["--name=a"], ["--trainer.default_root_dir=here"]])
+def test_an_interrupted_training_names_the_command_that_resumes_it(
+    folder, empty_folder, capsys, monkeypatch
+):
+    original = Task.validation_step
+    epochs = []
+
+    def interrupt_second_epoch(self, batch, index):
+        if not epochs or self.trainer.current_epoch > epochs[-1]:
+            epochs.append(self.trainer.current_epoch)
+        if len(epochs) == 2:
+            press()
+        return original(self, batch, index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Task, "validation_step", interrupt_second_epoch)
+        assert run("fit", *REVIEWS, *SIZES, "--trainer.max_epochs=2", *folder) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("rnn-lab: interrupted; resume with: rnn-lab fit -c ")
+    _, *words = shlex.split(last.partition("resume with: ")[2])
+    assert run(*words) == 0
+    assert torch.load(next(Path().rglob("last.ckpt")))["epoch"] == 1
+
+
 def test_an_interrupted_backtest_ends_with_one_line(empty_folder, capsys, monkeypatch):
     assert run("fit", *SERIES, *SHORT, "--name=a") == 0
     monkeypatch.setattr(backtest, "_scores", press)
@@ -98,7 +123,7 @@ def test_two_interrupts_during_a_save_leave_the_previous_checkpoint(empty_folder
     line = [sys.executable, "press.py", "fit", *REVIEWS, *SIZES, "--trainer.max_epochs=4"]
     result = subprocess.run([*line, "--name=a"], capture_output=True, text=True, check=False)
     assert result.returncode == 130
-    assert result.stderr.splitlines()[-1] == "rnn-lab: interrupted"
+    assert result.stderr.splitlines()[-1].startswith("rnn-lab: interrupted; resume with: ")
     assert "Traceback" not in result.stderr
     assert {path.name for path in (RUN / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert torch.load(RUN / "checkpoints/last.ckpt")["global_step"] > 0

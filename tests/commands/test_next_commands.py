@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from command_line import BEST, OWN, REVIEWS, SIZES, run
 
-from rnn_lab.commands._next_commands import next_commands, status_command
+from rnn_lab.commands._next_commands import next_commands, resume_command, status_command
 from rnn_lab.datamodules import ParallelFiles, SyntheticReviews, TextFiles
 from rnn_lab.models import LSTMClassifier, SequenceTagger
 from rnn_lab.text.split import SplitConfig
@@ -108,3 +108,20 @@ def test_status_names_a_run_outside_the_usual_folder():
     assert status_command(Path("runs/e/a")) == "rnn-lab status"
     assert status_command(Path("runs/e/a").resolve()) == "rnn-lab status"
     assert status_command(Path("my runs/a")) == "rnn-lab status 'my runs/a'"
+
+
+def test_a_run_is_resumed_by_its_config_and_name_or_folder():
+    for folder in (Path("runs/e/a b"), Path("elsewhere")):
+        assert resume_command(folder) == ""
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / "config.yaml").touch()
+        assert resume_command(folder) == ""
+        (folder / "checkpoints/last.ckpt").touch()
+    expected = (
+        "rnn-lab fit -c 'runs/e/a b/config.yaml' --experiment=e '--name=a b' --ckpt_path=last"
+    )
+    assert resume_command(Path("runs/e/a b")) == expected
+    assert resume_command(Path("runs/e/a b").resolve()) == expected
+    assert resume_command(Path("elsewhere")) == (
+        "rnn-lab fit -c elsewhere/config.yaml --trainer.default_root_dir=elsewhere --ckpt_path=last"
+    )

@@ -85,3 +85,14 @@ def test_each_command_reads_the_best_checkpoint_of_a_run(trained, capsys):
 def test_training_resumes_from_the_best_checkpoint_of_a_run(trained):
     assert run("fit", "--ckpt_path=best", "--name=a", "--trainer.max_epochs=2") == 0
     assert not (RUN.parent / "LSTMClassifier-1").exists()
+
+
+@pytest.mark.parametrize("run_options", [["--name=a"], ["--name=b", "--experiment=x"]])
+def test_a_resume_without_options_is_answered_by_the_config_of_the_run(run_options):
+    save("runs/x/a/config.yaml", "runs/x/b/config.yaml", "runs/y/b/config.yaml")
+    options = [[each] for each in ("--ckpt_path=last", *run_options)]
+    with pytest.raises(UserError, match=r"needs the options of the run: add -c runs/x/./config"):
+        resolve_run_checkpoint("fit", options)
+    for more in (["--data=IMDB"], ["-c", "imdb"]):
+        assert resolve_run_checkpoint("fit", [*options, more]) == [*options, more]
+    assert resolve_run_checkpoint("fit", options[:1]) == options[:1]
