@@ -14,12 +14,10 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import yaml
+from timed_fit import fit
 
 from rnn_lab import datamodules as data
 
@@ -50,7 +48,7 @@ def row(name: str, runs: list[dict], baselines: list[dict]) -> str:
     per_seed = " ".join(f"{100 * run['accuracy']:.2f}" for run in runs)
     mean, f1 = (100 * statistics.mean(run[key] for run in runs) for key in ("accuracy", "f1"))
     baseline = 100 * statistics.mean(result["accuracy"] for result in baselines)
-    minutes = statistics.mean(run["seconds"] for run in runs) / 60
+    minutes = statistics.mean(run["minutes"] for run in runs)
     numbers = f"{mean:.2f} | {f1:.1f} | {baseline:.1f} | {minutes:.1f}"
     return f"| {CONFIGS[name]} | {per_seed} | {numbers} |"
 
@@ -67,24 +65,10 @@ def cached(path: Path, compute, name: str, seed: int) -> dict:
 def train(name: str, seed: int) -> dict:
     """Train a config, test its best checkpoint, and read its metrics."""
     run = RUNS / f"{name}-{seed}"
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "rnn_lab",
-            "fit",
-            "-c",
-            f"configs/text_classification/{name}.yaml",
-            "--test=true",
-        ),
-        *(f"--seed_everything={seed}", "--experiment=accuracy", f"--name={name}-{seed}"),
-        "--ckpt_path=last",
-    ]
+    options = ["-c", f"configs/text_classification/{name}.yaml"]
     if name == "mr":
-        command.append(f"--data.split.seed={seed}")
-    started = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    seconds = time.monotonic() - started
+        options.append(f"--data.split.seed={seed}")
+    minutes = fit(options, RUNS.name, run.name, seed)
     with open(run / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     test = [row for row in rows if row.get("test/accuracy")][-1]
@@ -92,7 +76,7 @@ def train(name: str, seed: int) -> dict:
         "accuracy": float(test["test/accuracy"]),
         "f1": float(test["test/f1"]),
         "validation": max(float(row["val/accuracy"]) for row in rows if row["val/accuracy"]),
-        "seconds": seconds,
+        "minutes": minutes,
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }
 

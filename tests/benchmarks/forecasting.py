@@ -14,10 +14,9 @@ import csv
 import json
 import os
 import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
+
+from timed_fit import fit
 
 RUNS = Path("runs/forecasting")
 ONE_EPOCH = ["--data=ETTh1", "--trainer.max_epochs=1"]
@@ -86,22 +85,9 @@ def run(name: str, seed: int, options: list[str]) -> dict:
     path, folder = RUNS / f"{name}.json", RUNS / name
     if path.exists():
         return json.loads(path.read_text())
-    command = [
-        *(sys.executable, "-m", "rnn_lab", "fit", *options, "--test=true", "--ckpt_path=last"),
-        *(f"--seed_everything={seed}", "--experiment=forecasting", f"--name={name}"),
-    ]
-    minutes = RUNS / f"{name}.minutes"  # of all attempts together
-    spent = float(minutes.read_text()) if minutes.exists() else 0.0
-    started = time.monotonic()
-    try:
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    finally:
-        RUNS.mkdir(parents=True, exist_ok=True)
-        minutes.write_text(str(spent + (time.monotonic() - started) / 60))
-    result = read_run(folder) | {
-        "minutes": float(minutes.read_text()),
-        "threads": os.environ.get("OMP_NUM_THREADS"),
-    }
+    minutes = fit(options, RUNS.name, name, seed)
+    threads = os.environ.get("OMP_NUM_THREADS")
+    result = read_run(folder) | {"minutes": minutes, "threads": threads}
     path.write_text(json.dumps(result))
     return result
 

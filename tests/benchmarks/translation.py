@@ -14,12 +14,11 @@ import argparse
 import csv
 import json
 import os
-import shutil
 import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
+
+from timed_fit import fit
 
 RUNS = Path("runs/translation")
 CONFIG = ["-c", "configs/translation/multi30k.yaml"]
@@ -78,26 +77,10 @@ def trained(name: str, seed: int, options: list[str]) -> dict:
     path, folder = RUNS / f"{name}.json", RUNS / name
     if path.exists():
         return json.loads(path.read_text())
-    timed = "--trainer.max_time=00:00:10:00" in options
-    if timed and folder.exists():
-        shutil.rmtree(folder)  # a run of ten minutes is repeated instead of resumed
-    command = [
-        *(sys.executable, "-m", "rnn_lab", "fit", *CONFIG, "--test=true", *options),
-        *(f"--seed_everything={seed}", "--experiment=translation", f"--name={name}"),
-        *([] if timed else ["--ckpt_path=last"]),
-    ]
-    duration_file = RUNS / f"{name}.minutes"  # of all attempts together
-    minutes = float(duration_file.read_text()) if duration_file.exists() and not timed else 0.0
-    start = time.monotonic()
-    try:
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    finally:
-        RUNS.mkdir(parents=True, exist_ok=True)
-        duration_file.write_text(str(minutes + (time.monotonic() - start) / 60))
-    result = read(folder) | {
-        "minutes": float(duration_file.read_text()),
-        "threads": os.environ.get("OMP_NUM_THREADS"),
-    }
+    # A run of ten minutes is repeated instead of resumed.
+    minutes = fit([*CONFIG, *options], RUNS.name, name, seed, resume=BUDGET[0] not in options)
+    threads = os.environ.get("OMP_NUM_THREADS")
+    result = read(folder) | {"minutes": minutes, "threads": threads}
     path.write_text(json.dumps(result))
     return result
 

@@ -10,10 +10,9 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
+
+from timed_fit import fit
 
 from rnn_lab.training import read_metrics
 
@@ -56,22 +55,8 @@ def cached(name: str, seed: int) -> dict:
 
 def train(name: str, seed: int) -> dict:
     """Train a config, test its last epoch, and read its metrics."""
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "rnn_lab",
-            "fit",
-            "-c",
-            f"configs/sequence_classification/{name}.yaml",
-            "--test=true",
-        ),
-        *(f"--seed_everything={seed}", "--experiment=vowels", f"--name={name}-{seed}"),
-        "--overwrite=true",  # of an interrupted run
-    ]
-    started = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    seconds = time.monotonic() - started
+    options = ["-c", f"configs/sequence_classification/{name}.yaml"]
+    seconds = 60 * fit(options, RUNS.name, f"{name}-{seed}", seed)
     metrics = read_metrics(RUNS / f"{name}-{seed}/metrics.csv")
     test = {
         key: next(value for value in reversed(metrics[f"test/{key}"]) if value is not None)
