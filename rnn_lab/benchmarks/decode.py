@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rnn_lab.benchmarks.comparison import Comparison, Implementation, Sample, Variant
 from rnn_lab.benchmarks.machine import PLAIN, threads_title
 from rnn_lab.benchmarks.settings import Settings
-from rnn_lab.benchmarks.timing import timed
+from rnn_lab.benchmarks.timing import counted_flops, timed
 from rnn_lab.core.loading import load
 from rnn_lab.datamodules import Multi30k, SyntheticDates
 from rnn_lab.errors import UserError
@@ -25,6 +25,7 @@ from rnn_lab.tasks.translation.predictor import TranslationPredictor
 
 BEAM_SIZE, SENTENCES, QUICK_SENTENCES, HIDDEN = 5, 100, 10, 256
 BATCH_SIZE = 64  # sentences
+PRODUCTS = [(BATCH_SIZE * BEAM_SIZE, 2 * HIDDEN, 8 * HIDDEN)]  # such as those of a step
 END_BIAS = 0.0  # of the end token in untrained weights, with which the lengths vary
 TOLERANCE, BFLOAT16_TOLERANCE = 1e-4, 5e-2  # of scores
 
@@ -49,7 +50,10 @@ def comparisons(settings: Settings) -> Iterator[Comparison]:
         yield Comparison(
             "decode",
             f"{source}, beam of {BEAM_SIZE}, {count} sentences, {threads_title(threads)}",
-            {"ckpt_path": settings.ckpt_path, "count": count, **settings.computation()},
+            {
+                **{"ckpt_path": settings.ckpt_path, "count": count, "products": PRODUCTS},
+                **settings.computation(),
+            },
             variants,
             ["textbook", "one sentence at a time"],
             [[each.name for each in variants]],
@@ -110,6 +114,7 @@ class Decoding(Implementation):
 
     def __init__(self, scores: Scores, count: int, device: str) -> None:
         self.scores, self.count, self.device = scores, count, device
+        self.flops = counted_flops(scores) / count
 
     def values(self) -> list[float]:
         return self.scores()

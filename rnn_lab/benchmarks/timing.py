@@ -1,6 +1,7 @@
 """Time, peak memory, and the rate at which a machine multiplies matrices."""
 
 import ctypes
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,8 +11,10 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from rnn_lab.nn.functional.linear import linear_nograd
+from rnn_lab.nn.native import library
 
 MIN_SECONDS = 0.003  # of a timed product, which is repeated until then
 INTERVAL = 0.02  # seconds between two looks at the memory
@@ -156,6 +159,27 @@ def _ways_to_multiply(x: Tensor, weight: Tensor) -> list[Run]:
         return linear_nograd(x, weight)
 
     return [multiply, multiply_by_onednn]
+
+
+def counted_flops(run: Run) -> int:
+    """Count the floating-point operations in the matrix products of a run, without kernels."""
+    mapping = {torch.ops.aten.mkldnn_rnn_layer: _layer_flops}
+    onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if onednn is not None:
+        mapping[onednn] = _linear_flops
+    with library.disabled(), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def _linear_flops(x: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
+    return 2 * math.prod(x) * weight[0]
+
+
+def _layer_flops(
+    x: Sequence[int], w_ih: Sequence[int], w_hh: Sequence[int], *_: object, **__: object
+) -> int:
+    return 2 * math.prod(x[:2]) * (math.prod(w_ih) + math.prod(w_hh))
 
 
 def training_flops(layer: nn.Module) -> float:

@@ -6,15 +6,19 @@ import time
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from rnn_lab.benchmarks import timing
 from rnn_lab.benchmarks.layers import make_layer
-from rnn_lab.benchmarks.timing import AnonymousMemory, MatrixProducts, peak_megabytes, timed
+from rnn_lab.benchmarks.timing import (
+    AnonymousMemory,
+    MatrixProducts,
+    counted_flops,
+    peak_megabytes,
+    timed,
+)
 from rnn_lab.nn import LAYERS
-from rnn_lab.nn.functional import linear
+from rnn_lab.nn.functional.linear import linear_nograd
 from rnn_lab.nn.layers.fused import FusedRNN
-from rnn_lab.nn.native import library
 
 UNITS, BATCH, STEPS = 16, 4, 10
 UNCOUNTED = {"MLSTM": 1.5}  # times the counted operations, with those on its memory
@@ -65,15 +69,20 @@ def test_anonymous_memory_is_measured_while_it_is_held():
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_operations_of_a_layer_are_those_that_torch_counts(name, monkeypatch):
-    monkeypatch.setattr(linear, "_onednn", None)  # whose products torch does not count
+def test_the_operations_of_a_layer_are_those_that_torch_counts(name):
     layer = make_layer(name, UNITS)
     for module in layer.modules():
         if isinstance(module, FusedRNN):
             module.zoneout = 1e-9  # computed step by step
     x = torch.randn(BATCH, STEPS, UNITS, requires_grad=True)
-    with library.disabled(), FlopCounterMode(display=False) as counter:
-        layer(x)[0].sum().backward()
-    counted = counter.get_total_flops() / (BATCH * STEPS)
+    counted = counted_flops(lambda: layer(x)[0].sum().backward()) / (BATCH * STEPS)
     expected = timing.training_flops(layer)
     assert expected * 0.98 <= counted <= expected * UNCOUNTED.get(name, 1.02)
+
+
+def test_products_by_onednn_and_in_layers_of_torch_are_counted():
+    x, weight = torch.ones(2, 3), torch.ones(4, 3)
+    assert counted_flops(lambda: linear_nograd(x, weight)) == 2 * 2 * 3 * 4
+    layer = torch.nn.LSTM(3, 4)
+    with torch.no_grad():
+        assert counted_flops(lambda: layer(torch.ones(5, 2, 3))) == 5 * 2 * 2 * 16 * (3 + 4)
