@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event, Thread
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -163,13 +163,13 @@ def _ways_to_multiply(x: Tensor, weight: Tensor) -> list[Run]:
 
 def counted_flops(run: Run) -> int:
     """Count the floating-point operations in the matrix products of a run, without kernels."""
-    mapping = {torch.ops.aten.mkldnn_rnn_layer: _layer_flops}
+    mapping: dict[Any, Any] = {torch.ops.aten.mkldnn_rnn_layer: _layer_flops}
     onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     if onednn is not None:
         mapping[onednn] = _linear_flops
     with library.disabled(), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         run()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def _linear_flops(x: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
