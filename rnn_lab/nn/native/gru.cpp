@@ -2,7 +2,7 @@
 //
 // Cho et al. (2014), https://arxiv.org/abs/1406.1078.
 
-#include "recurrence.h"
+#include "decoder.h"
 
 namespace rnn_lab {
 
@@ -36,3 +36,4 @@ template <class T> struct GRU {
 }  // namespace rnn_lab
 
 CELL(gru, GRU)
+DECODER(gru, GRU)

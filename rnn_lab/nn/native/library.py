@@ -61,6 +61,50 @@ class Layer(ctypes.Structure):
     ]
 
 
+class Attention(ctypes.Structure):
+    """The structure of that name in attention.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("time", "steps", "size", "features")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in (
+                *("lengths", "keys", "values", "weight", "bias", "v"),
+                *("queries", "weights", "contexts", "of_weights", "of_queries", "of_scores"),
+                *("of_contexts", "of_keys", "of_values", "of_v"),
+            )
+        ),
+    ]
+
+
+class DecoderLayer(ctypes.Structure):
+    """The structure of that name in decoder.h."""
+
+    _fields_ = [
+        ("layer", Layer),
+        ("inputs", ctypes.c_int64),
+        ("stride", ctypes.c_int64),
+        ("weight", ctypes.c_void_p),
+        ("mask", ctypes.c_void_p),
+    ]
+
+
+class Decoder(ctypes.Structure):
+    """The structure of that name in decoder.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("batch", "threads", "depth")),
+        ("attention", Attention),
+        ("layers", ctypes.POINTER(DecoderLayer)),
+        ("fed", ctypes.c_int64),
+        ("stride", ctypes.c_int64),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("readout_weight", "first", "grad_last", "grad_first", "readouts")
+        ),
+    ]
+
+
 @dataclass(frozen=True)
 class Status:
     """Which kernels this process uses.

@@ -3,7 +3,7 @@
 // Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735; forget gate: Gers et al.
 // (2000); peepholes: Gers & Schmidhuber (2000), https://doi.org/10.1109/IJCNN.2000.861302.
 
-#include "recurrence.h"
+#include "decoder.h"
 
 namespace rnn_lab {
 
@@ -79,4 +79,5 @@ template <class T> void peephole_gradient(const Batch& batch, const Layer<T>& la
 PEEPHOLES(float, float32)
 PEEPHOLES(double, float64)
 CELL(lstm, LSTM)
+DECODER(lstm, LSTM)
 CELL(peephole_lstm, PeepholeLSTM)

@@ -2,7 +2,7 @@
 //
 // Elman (1990), https://doi.org/10.1207/s15516709cog1402_1.
 
-#include "recurrence.h"
+#include "decoder.h"
 
 namespace rnn_lab {
 
@@ -25,3 +25,4 @@ template <class T> struct RNN {
 }  // namespace rnn_lab
 
 CELL(rnn, RNN)
+DECODER(rnn, RNN)

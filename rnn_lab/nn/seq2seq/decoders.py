@@ -25,6 +25,7 @@ from rnn_lab.nn.layers.gru import GRU
 from rnn_lab.nn.layers.lstm import LSTM
 from rnn_lab.nn.layers.rnn import RNN
 from rnn_lab.nn.seq2seq.attention import ATTENTIONS, AttentionLayer, Memory
+from rnn_lab.nn.seq2seq.compiled_loop import run_compiled
 from rnn_lab.nn.seq2seq.dropouts import NO_DROPOUT, Seq2SeqDropouts
 from rnn_lab.nn.seq2seq.embeddings import Embeddings
 from rnn_lab.nn.seq2seq.stepper import Stepper
@@ -228,6 +229,9 @@ class AttentionDecoder(AttentiveDecoder):
     def run_layers(
         self, embedded: Tensor, state: State, memory: Memory | None
     ) -> tuple[Tensor, Tensor | None, State, Tensor | None]:
+        compiled = run_compiled(self.recurrent, self.attention, embedded, state, memory)
+        if compiled is not None:
+            return compiled
         stepper, states = Stepper(self.recurrent, embedded), unstack_state(state)
         steps = []
         for t in range(embedded.size(1)):
@@ -310,6 +314,11 @@ class LuongDecoder(AttentiveDecoder):
     ) -> tuple[Tensor, Tensor | None, State, Tensor | None]:
         """Run step by step: the readout of each step is an input of the next."""
         assert self.readout is not None  # the constructor builds one
+        if isinstance(self.readout.norm, nn.Identity):
+            recurrent, attention, linear = self.recurrent, self.attention, self.readout.linear
+            compiled = run_compiled(recurrent, attention, embedded, state, memory, linear)
+            if compiled is not None:
+                return compiled
         stepper, steps = Stepper(self.recurrent, embedded), []
         states, fed = unstack_state(state[:-1]), state[-1][0]
         for t, token in enumerate(embedded.unbind(1)):

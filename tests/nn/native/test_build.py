@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ from rnn_lab.nn.native.build import build, check_library, compile_library
 from rnn_lab.nn.native.library import SOURCES, cache_folder, find
 
 pytestmark = pytest.mark.usefixtures("unset")
+LIMIT = 1800  # seconds: a minute of computing may take many on a machine with other work
+
+
+def compiles(test: Callable) -> Callable:
+    """Mark a test that compiles all kernels."""
+    return pytest.mark.slow(pytest.mark.timeout(LIMIT)(test))
 
 
 def compiler(path: Path, script: str) -> str:
@@ -71,7 +78,7 @@ def test_a_folder_that_others_can_write_gets_no_library(tmp_path):
         build(folder=tmp_path / "open")
 
 
-@pytest.mark.slow
+@compiles
 def test_two_builds_at_once_give_one_library(library_path):
     assert library_path.exists()  # a compiler exists
     command = [sys.executable, "-m", "rnn_lab", "kernels", "build"]
@@ -81,7 +88,7 @@ def test_two_builds_at_once_give_one_library(library_path):
     assert len(entries()) == 1
 
 
-@pytest.mark.slow
+@compiles
 def test_kernels_that_differ_from_pytorch_are_not_kept(library_path, tmp_path, monkeypatch):
     sources = shutil.copytree(SOURCES, tmp_path / "sources")
     text = (sources / "gru.cpp").read_text()
@@ -92,7 +99,7 @@ def test_kernels_that_differ_from_pytorch_are_not_kept(library_path, tmp_path, m
     assert [p for p in (tmp_path / "wrong").iterdir() if p.suffix != ".lock"] == []
 
 
-@pytest.mark.slow
+@compiles
 def test_the_kernels_have_no_memory_errors(library_path, tmp_path):
     gcc = shutil.which("g++")
     if gcc is None:
