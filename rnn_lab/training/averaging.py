@@ -2,13 +2,14 @@
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 
 from rnn_lab.errors import UserError
 from rnn_lab.training.callbacks import BestCheckpoint, checkpoint_callback_of
+from rnn_lab.training.monitor import Mode, mode_of
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ class NTASGD(WeightAveraging):
         interval: Non-monotone interval in validations: averaging starts when the metric is worse
             than its best value, the last `interval` validations excluded.
         monitor: Metric to monitor; None for that of the task.
-        mode: Whether lower (`min`) or higher (`max`) values are better; None for that of the task.
+        mode: Whether lower (`min`) or higher (`max`) values are better; None to determine it, see
+            `rnn_lab.training.monitor.mode_of`.
 
     Raises:
         UserError: If `interval` is less than one.
@@ -36,7 +38,7 @@ class NTASGD(WeightAveraging):
         self,
         interval: int = 5,
         monitor: str | None = None,
-        mode: Literal["min", "max"] | None = None,
+        mode: Mode | None = None,
     ) -> None:
         if interval < 1:
             raise UserError(f"NTASGD: interval must be at least 1, got {interval}")
@@ -62,7 +64,7 @@ class NTASGD(WeightAveraging):
         if self.averaging or trainer.sanity_checking or self._average_model is None:
             return
         name = self.monitor or str(pl_module.monitor)
-        mode = self.mode or str(pl_module.mode)
+        mode = mode_of(pl_module, name, self.mode, "mode of NTASGD")
         value = float(trainer.callback_metrics[name]) * (1 if mode == "min" else -1)
         earlier = self._history[: -self.interval]
         self._history.append(value)

@@ -4,7 +4,7 @@ import logging
 import math
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -20,10 +20,9 @@ from rnn_lab.errors import UserError
 from rnn_lab.training.completion import Limit
 from rnn_lab.training.epoch_number import epoch_number
 from rnn_lab.training.mid_epoch import step_plateau_schedules
+from rnn_lab.training.monitor import Mode, mode_of
 
 log = logging.getLogger(__name__)
-
-Mode = Literal["min", "max"]
 
 
 def validation_loss(trainer: Trainer) -> float:
@@ -44,7 +43,8 @@ class BestCheckpoint(ModelCheckpoint):
 
     Args:
         monitor: Metric to monitor; None for that of the task.
-        mode: Whether lower (`min`) or higher (`max`) values are better; None for that of the task.
+        mode: Whether lower (`min`) or higher (`max`) values are better; None to determine it, see
+            `rnn_lab.training.monitor.mode_of`.
         dirpath: Folder of the checkpoints; None for `checkpoints` in the run folder.
 
     Attributes:
@@ -62,11 +62,11 @@ class BestCheckpoint(ModelCheckpoint):
         self.best_metrics: dict[str, float] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        default_monitor, default_mode = "epoch", "max"
+        default_monitor = "epoch"
         if trainer.limit_val_batches != 0 and isinstance(pl_module, Monitored):
-            default_monitor, default_mode = pl_module.monitor, pl_module.mode
+            default_monitor = pl_module.monitor
         self.monitor = self._custom_monitor or default_monitor
-        self.mode = self._custom_mode or default_mode
+        self.mode = mode_of(pl_module, self.monitor, self._custom_mode, "--checkpoint.mode")
         self.kth_value = torch.tensor(math.inf if self.mode == "min" else -math.inf)
         self.dirpath = self.dirpath or str(Path(trainer.default_root_dir, "checkpoints"))
         with warnings.catch_warnings():  # a resumed run has its own files there
@@ -169,7 +169,8 @@ class ValidationEarlyStopping(EarlyStopping, Limit):
     Args:
         patience: Number of validations without improvement after which training stops.
         monitor: Metric to monitor; None for that of the task.
-        mode: Whether lower (`min`) or higher (`max`) values are better; None for that of the task.
+        mode: Whether lower (`min`) or higher (`max`) values are better; None to determine it, see
+            `rnn_lab.training.monitor.mode_of`.
         min_delta: Minimum change that counts as an improvement.
         patience_steps: Minimum number of optimizer steps without improvement before training
             stops, so that small data, with few steps between validations, is not stopped early.
@@ -198,12 +199,11 @@ class ValidationEarlyStopping(EarlyStopping, Limit):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if isinstance(pl_module, Monitored):
             self.monitor = self.monitor or pl_module.monitor
-            self.mode = self._custom_mode or pl_module.mode
-        elif self.monitor:
-            self.mode = self._custom_mode or "min"
-        else:
+        if not self.monitor:
             name = type(pl_module).__name__
             raise UserError(f"ValidationEarlyStopping needs a monitor, as {name} declares none")
+        option = "--early_stopping.mode"
+        self.mode = mode_of(pl_module, self.monitor, self._custom_mode, option)
         sign = 1 if self.mode == "max" else -1
         self.min_delta = sign * self._min_change
         if math.isinf(self.best_score):  # no validation yet, in this run or the resumed one

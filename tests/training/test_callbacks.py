@@ -233,6 +233,17 @@ def test_ties_of_the_monitor_are_broken_by_the_loss(make_trainer, accuracies, lo
     assert trainer.current_epoch == epochs
 
 
+@pytest.mark.parametrize("monitor", ["val/loss", "val/accuracy"])
+def test_the_best_value_of_another_monitor_is_that_in_its_own_direction(make_trainer, monitor):
+    accuracies, losses = [0.5, 0.6, 0.7, 0.8], [0.4, 0.3, 0.5, 0.6]
+    stopping = ValidationEarlyStopping(2, monitor, patience_steps=0)
+    trainer = make_trainer(max_epochs=4, callbacks=[BestCheckpoint(monitor), stopping])
+    trainer.fit(Accuracies(accuracies, losses), TinyData())
+    best = {"val/loss": 1, "val/accuracy": 3}[monitor]
+    assert epoch_of(trainer.checkpoint_callback.best_model_path) == best
+    assert trainer.current_epoch == 4
+
+
 def test_a_resumed_run_breaks_ties_as_the_uninterrupted_one(make_trainer):
     accuracies, losses = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0], [0.9, 0.3, 0.5, 0.4, 0.2, 0.1]
     whole = fit_accuracies(make_trainer, accuracies, losses, "whole")
