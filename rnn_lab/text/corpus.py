@@ -228,6 +228,15 @@ class RecordCorpusBuilder(CorpusBuilder):
     def describe(self, name: str, problem: str, count: int) -> str:
         """Return the message on the number of rows with a problem."""
 
+    def empty_split_hint(self, name: str, store: RecordStore) -> str:
+        """Return what is recommended if a drawn split is empty.
+
+        Args:
+            name: The split.
+            store: The records that it was drawn from.
+        """
+        return f"set --data.{name}, or provide more {self.records_name}"
+
     def open_sources(self, folder: Path, sources: Sources) -> dict[str, RecordSplit]:
         """Store the records of all sources, and draw missing splits from the training split."""
         columns = (*self.columns, *self.temporary_columns)
@@ -254,7 +263,7 @@ class RecordCorpusBuilder(CorpusBuilder):
         if "train" not in stores or "test" not in stores:
             return []
         count = int(np.isin(stores["test"].hashes, stores["train"].hashes).sum())
-        return [f"{count} {self.compared} also occur in the training split"] if count else []
+        return [f"{self.compared} that also occur in training: {count:,}"] if count else []
 
     def build(self, folder: Path, sources: Sources) -> None:
         """See `CorpusBuilder`."""
@@ -290,9 +299,8 @@ class RecordCorpusBuilder(CorpusBuilder):
                     writer.append(column_ids)
                 written.append(row)
         if not written:
-            drawn = name != split.store.name
-            hint = f": set --data.{name}, or provide more {self.records_name}" if drawn else ""
-            raise UserError(f"the {name} split is empty{hint}")
+            hint = self.empty_split_hint(name, split.store) if name != split.store.name else ""
+            raise UserError(f"the {name} split is empty{hint and ': '}{hint}")
         rows = np.frombuffer(written, np.int64)
         rows.tofile(folder / f"{name}.rows.bin")
         (folder / f"{name}.source").write_text(split.store.name)

@@ -5,6 +5,7 @@ import logging
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from rnn_lab.core.datamodule import LabDataModule
+from rnn_lab.io.summaries import format_count
 from rnn_lab.training.reports import get_datamodule, should_write
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ class SmallDataWarning(Callback):
         log.warning(
             "an epoch has only %s: consider more epochs (--trainer.max_epochs) or a smaller "
             "--data.batch_size",
-            _count(int(steps), "optimizer step"),
+            format_count(int(steps), "optimizer step"),
         )
 
     def _check_validation(self, trainer: Trainer) -> None:
@@ -40,9 +41,5 @@ class SmallDataWarning(Callback):
             log.warning(
                 "the validation split has only %s: its metrics are coarse, and so is the choice of "
                 "the best checkpoint",
-                _count(rows, "row"),
+                format_count(rows, "row"),
             )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

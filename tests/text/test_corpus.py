@@ -58,7 +58,7 @@ def test_a_store_returns_its_texts_and_strata(tmp_path: Path) -> None:
 
 def test_an_empty_drawn_split_asks_for_a_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"the valid split is empty: set --data\.valid"):
-        build(tmp_path / "c", {"train": [("a", "x"), ("b", "y")]}, drawn=DrawnSplits(0.01))
+        build(tmp_path / "c", {"train": [("a", "x"), ("a", "y")]}, drawn=DrawnSplits(0.01))
 
 
 class TestDrawnSplits:

@@ -14,7 +14,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.progress import progress
 from rnn_lab.io.ragged import open_memmap
 from rnn_lab.io.records import Record
-from rnn_lab.io.summaries import describe_lengths, format_counts
+from rnn_lab.io.summaries import describe_lengths, describe_outlier, format_count, format_counts
 from rnn_lab.special_tokens import UNK_ID
 from rnn_lab.tasks.text_classification.batch import TextBatch
 from rnn_lab.tasks.text_classification.tokenizer import (
@@ -133,6 +133,7 @@ class TextCorpusBuilder(RecordCorpusBuilder):
         self.drawn = drawn
         self.settings = settings
         self.labels = labels
+        self._collects_labels = labels is None
         self.multi_label = multi_label
         self._numbers: dict[str, array[int]] = {}  # of the labeled records, if others are skipped
 
@@ -171,7 +172,15 @@ class TextCorpusBuilder(RecordCorpusBuilder):
                 yield record
         skipped = number - len(numbers)
         if skipped:
-            self.notices.append(f"{skipped} texts of the {name} split have no label: skipped")
+            texts = format_count(skipped, "text")
+            self.notices.append(f"skipped {texts} of the {name} split without a label")
+
+    def empty_split_hint(self, name: str, store: RecordStore) -> str:
+        """See `RecordCorpusBuilder`; name the column of the labels if no label occurs twice."""
+        hint = super().empty_split_hint(name, store)
+        if len(store.strata) < len(store):
+            return hint
+        return f"no two texts have the same label, see --data.columns.label; {hint}"
 
     def learn(self, train: RecordSplit) -> TruncatingTokenizer:
         """Learn a tokenizer from the training split."""
@@ -194,8 +203,10 @@ class TextCorpusBuilder(RecordCorpusBuilder):
 
     def describe(self, name: str, problem: str, count: int) -> str:
         """Return the message on the number of empty texts."""
-        action = "are left out" if name == "train" else "are read as one unknown word"
-        return f"{count} {problem} texts of the {name} split {action}"
+        texts = format_count(count, f"{problem} text")
+        if name == "train":
+            return f"left out {texts} of the train split"
+        return f"read {texts} of the {name} split as an unknown word"
 
     def write_split(self, folder: Path, name: str, split: RecordSplit) -> np.ndarray:
         """Encode and write the texts and labels of a split."""
@@ -206,19 +217,24 @@ class TextCorpusBuilder(RecordCorpusBuilder):
         numbers = self._numbers.get(split.store.name)
         numbers_of_rows = rows + 1 if numbers is None else np.frombuffer(numbers, np.int64)[rows]
         numbers_of_rows.tofile(folder / f"{name}.numbers.bin")
+        if name == "train" or self._collects_labels:
+            self.notices.append(self._describe_classes(name, labels))
         if name == "train":
             lengths = np.diff(open_memmap(folder / f"{name}.text.offsets.bin", "<i8"))
-            self.notices += [self._describe_classes(labels), describe_lengths("text", lengths)]
+            remedy = "--data.tokenizer.max_length truncates texts"
+            outlier = describe_outlier("text", lengths, remedy)
+            self.notices += [describe_lengths("text", lengths), *([outlier] if outlier else [])]
         return rows
 
-    def _describe_classes(self, labels: np.ndarray) -> str:
-        """Return the message on the number of training texts of each label."""
+    def _describe_classes(self, name: str, labels: np.ndarray) -> str:
+        """Return the message on the number of texts of each label."""
         names = self.labels or []
         multi = self.multi_label
         counts = (
             labels.sum(0, dtype=np.int64) if multi else np.bincount(labels, minlength=len(names))
         )
-        return f"the train split has {len(labels):,} texts: {format_counts(names, counts.tolist())}"
+        texts = format_count(len(labels), "text")
+        return f"the {name} split has {texts}: {format_counts(names, counts.tolist())}"
 
     def _targets(self, name: str, store: RecordStore) -> np.ndarray:
         """Return the target of each combination of labels that occurs in a store."""

@@ -91,7 +91,7 @@ def test_empty_training_texts_are_left_out_and_counted(tmp_path: Path) -> None:
     corpus = build(tmp_path / "c", {"train": rows, "valid": VALID[:1]}, labels=["a", "b", "neg"])
     assert texts(corpus, "train") == ["good", "bad"]
     assert corpus.splits["train"].class_counts == [1, 1, 0]
-    assert corpus.notices[:1] == ["2 empty texts of the train split are left out"]
+    assert corpus.notices[:1] == ["left out 2 empty texts of the train split"]
 
 
 @pytest.mark.parametrize("name", ["valid", "test"])
@@ -103,15 +103,13 @@ def test_empty_evaluation_texts_are_one_unknown_word_and_counted(tmp_path: Path,
     assert split.lengths.tolist() == [1, 1]
     assert split[np.array([1])].tokens.tolist() == [[UNK_ID]]
     assert split.text(1) == "<br />"
-    assert corpus.notices[-1:] == [
-        f"1 empty texts of the {name} split are read as one unknown word"
-    ]
+    assert f"read 1 empty text of the {name} split as an unknown word" in corpus.notices
 
 
 def test_test_texts_that_occur_in_training_are_counted(tmp_path: Path) -> None:
     test = [*TEST, ("neg", "a good film"), ("neg", "A good film")]
     corpus = build(tmp_path / "c", {"train": TRAIN, "valid": VALID, "test": test})
-    assert corpus.notices[:1] == ["2 test texts also occur in the training split"]
+    assert corpus.notices[:1] == ["test texts that also occur in training: 2"]
     assert len(corpus.splits["test"]) == len(test)
 
 

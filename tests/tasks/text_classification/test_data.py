@@ -1,6 +1,7 @@
 import gzip
 import json
 import logging
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -138,10 +139,9 @@ def test_notices_are_logged(tmp_path: Path, lines: str, caplog: pytest.LogCaptur
         TextFiles(train=lines, test=test).split("test")
     messages = [record.getMessage() for record in caplog.records]
     assert messages[1].startswith("TextFiles: the train split has 27 texts: bad 18, good 9")
-    assert [messages[0], messages[-1]] == [
-        "TextFiles: 1 test texts also occur in the training split",
-        "TextFiles: 1 empty texts of the test split are read as one unknown word",
-    ]
+    assert messages[0] == "TextFiles: test texts that also occur in training: 1"
+    assert "TextFiles: read 1 empty text of the test split as an unknown word" in messages
+    assert messages[-1].startswith("TextFiles: the valid split has 3 texts: ")
 
 
 def test_other_encodings_can_be_set(tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_rows_without_a_label_are_skipped_and_counted_on_request(tmp_path: Path)
     data = TextFiles(train=path, columns=TextColumns(skip_unlabeled=True))
     assert sum(data.class_counts) + len(data.split("valid")) == 24
     assert data.label_names == ["bad", "good"]
-    assert "6 texts of the train split have no label: skipped" in data.corpus().notices
+    assert "skipped 6 texts of the train split without a label" in data.corpus().notices
 
 
 @pytest.mark.parametrize("skip", [False, True])
@@ -378,10 +378,29 @@ def test_a_row_is_described_by_its_number_in_the_file(tmp_path: Path, skip: bool
 def test_classes_and_lengths_of_the_training_texts_are_described(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "text,label\n" + "a b,x\na,x \na b c,y\nd d d,y\n" * 5)
     data = TextFiles(train=path, valid=path)
-    assert data.corpus().notices[:2] == [
+    assert data.corpus().notices == [
         "the train split has 20 texts: x 10, y 10",
         "tokens per text: median 2, 5 % have at most 1 and 5 % at least 3 (shortest 1, longest 3)",
+        "the valid split has 20 texts: x 10, y 10",
     ]
+
+
+def test_a_text_of_many_times_the_usual_length_is_named(tmp_path: Path) -> None:
+    rows = "".join(f"a {i},{'xy'[i % 2]}\n" for i in range(60))
+    path = written(tmp_path / "a.csv", f"text,label\n{rows}{'a ' * 1000},x\n")
+    hint = "the longest text has 1,000 tokens, .*: --data.tokenizer.max_length truncates texts"
+    for max_length, count in ((None, 1), (100, 0)):
+        options = TruncatingTokenizerConfig(max_length=max_length)
+        notices = TextFiles(train=path, valid=path, tokenizer=options).corpus().notices
+        assert len([notice for notice in notices if re.fullmatch(hint, notice)]) == count
+
+
+def test_a_column_whose_values_are_all_different_is_questioned_as_label(tmp_path: Path) -> None:
+    rows = "".join(f"a {i},{i}\n" for i in range(30))
+    path = written(tmp_path / "a.csv", f"text,label\n{rows}")
+    message = r"the valid split is empty: no two texts have the same label, see --data\.columns"
+    with pytest.raises(UserError, match=message):
+        TextFiles(train=path).split("train")
 
 
 def test_the_columns_are_stored_for_prediction(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_labels_have_the_names_and_order_of_the_class(tiny: Path) -> None:
     data = Tiny(root=str(tiny))
     assert data.label_names == ["negative", "positive"]
     assert data.split("test").labels.tolist() == [1, 0]
-    assert data.corpus().notices[:1] == ["1 test texts also occur in the training split"]
+    assert data.corpus().notices[:1] == ["test texts that also occur in training: 1"]
 
 
 def test_the_argument_root_takes_precedence_over_the_environment(
@@ -87,7 +87,7 @@ class Expected:
 
 
 def notice(count: int) -> str:
-    return f"{count} test texts also occur in the training split"
+    return f"test texts that also occur in training: {count}"
 
 
 @pytest.mark.data

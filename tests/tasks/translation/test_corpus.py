@@ -181,7 +181,7 @@ def test_pairs_are_encoded_in_order_over_several_chunks(
 
 
 def test_test_sources_that_occur_in_training_are_counted(given: PairCorpus) -> None:
-    assert "1 test sources also occur in the training split" in given.notices
+    assert "test sources that also occur in training: 1" in given.notices
 
 
 def test_a_given_tokenizer_encodes_all_splits(given: PairCorpus, tmp_path: Path) -> None:
