@@ -83,7 +83,9 @@ def _directives(args: Namespace, plan: Plan) -> Iterator[str]:
         yield _directive("array", f"0-{len(plan.runs) - 1}{limit}")
     yield _directive("nodes", args.nodes)
     yield _directive("ntasks-per-node", args.tasks_per_node)
-    yield from (_directive("gpus-per-node", n) for n in [args.gpus_per_node] if n)
+    if args.gpus_per_node and not args.gpus_by_sbatch:
+        gpu_type = [args.gpu_type] if args.gpu_type else []
+        yield _directive("gpus-per-node", ":".join([*gpu_type, str(args.gpus_per_node)]))
     for option in ("cpus-per-task", "mem", "partition", "account", "qos", "time"):
         value = vars(args)[option.replace("-", "_")]
         if value is not None:

@@ -7,15 +7,25 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser
+
 from rnn_lab.commands import _grid as grid
-from rnn_lab.commands._checks import chosen_class
+from rnn_lab.commands._checks import argument_names, chosen_class, class_of
 from rnn_lab.commands._cli import LabCLI
-from rnn_lab.commands._parsing import value_of
+from rnn_lab.commands._declared_options import declared_options
+from rnn_lab.commands._help import COMMANDS
+from rnn_lab.commands._parsing import split_options, value_of
+from rnn_lab.commands._spelling import check_known, nested_names
 from rnn_lab.errors import UserError
 from rnn_lab.training.runs import RUN_DIR_ENV, create_next_run_dir, next_run_name
 
 # Arguments of data modules that are paths of files.
 FILES = ("train", "valid", "test", "file", "vocab_from_checkpoint")
+UNKNOWN = (
+    "`rnn-lab submit --help` and `rnn-lab fit --help` show the options; "
+    "those of sbatch follow --sbatch, as in --sbatch=--exclusive"
+)
+ACTIONS = "_option_string_actions"  # attribute of a parser
 Options = list[list[str]]  # options of `fit` with their values
 
 
@@ -68,6 +78,16 @@ class FitDryRun(LabCLI):
         self.suffix, self._reserved = suffix, reserved
         self.base: str | None = None
         super().__init__(["fit", *(arg for option in options for arg in option)])
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Report options that neither `submit` nor `fit` has, then parse."""
+        assert isinstance(args, Sequence)
+        options, actions = split_options(args[1:]), vars(self._parser(args[0]))[ACTIONS]
+        classes = class_of(options, self.named_classes.get)
+        own = [name for each in declared_options(COMMANDS / "submit.py") for name in each.names]
+        nested = nested_names(actions)
+        check_known(options, [*actions, *own], nested, lambda: argument_names(classes), UNKNOWN)
+        super().parse_arguments(parser, args)
 
     def before_instantiate_classes(self) -> None:
         """Validate as `fit` does, for a run that the same command can resume."""
@@ -145,6 +165,7 @@ def make_plan(args: Namespace, options: Options, reserved: ExitStack | None = No
         check_consistent(args, [*options, *own])
         dry_run = FitDryRun([*options, *own, *names], suffix, reserved)
         config = dry_run.config["fit"]
+        _check_accelerator(args, config.trainer.accelerator)
         run_dir = Path(config.trainer.default_root_dir)
         folder = run_dir
         if dry_run.base is not None:
@@ -180,17 +201,40 @@ def check_consistent(args: Namespace, options: Options) -> None:
     Raises:
         UserError: If options of `fit` contradict those of `submit`.
     """
-    allowed: dict[str, Sequence[str]] = {
-        "--trainer.num_nodes": [str(args.nodes)],
-        "--trainer.devices": [str(args.tasks_per_node)],
-        "--trainer.accelerator": ["gpu", "cuda", "auto"] if args.gpus_per_node else ["cpu", "auto"],
+    processes = "gpus" if args.gpus_per_node else "tasks"
+    determined: dict[str, tuple[str, Sequence[str]]] = {
+        "--trainer.num_nodes": (f"--nodes={args.nodes}", [str(args.nodes)]),
+        "--trainer.devices": (
+            f"--{processes}-per-node={args.tasks_per_node}",
+            [str(args.tasks_per_node)],
+        ),
+        "--trainer.accelerator": (f"--gpus-per-node={args.gpus_per_node}", _accelerators(args)),
     }
     for option in options:
-        key = key_of(option)
-        if key in allowed and value_of(option) not in allowed[key]:
-            size = f"--nodes={args.nodes} --gpus-per-node={args.gpus_per_node}"
-            size += f" --tasks-per-node={args.tasks_per_node}"
-            raise UserError(f"{key}={value_of(option)} contradicts {size}: remove it")
+        own, allowed = determined.get(key_of(option), ("", []))
+        if own and value_of(option) not in allowed:
+            raise UserError(
+                f"{key_of(option)}={value_of(option)} contradicts {own}: remove it, or set "
+                f"{own.partition('=')[0]}"
+            )
+
+
+def _accelerators(args: Namespace) -> Sequence[str]:
+    return ["gpu", "cuda", "auto"] if args.gpus_per_node else ["cpu", "auto"]
+
+
+def _check_accelerator(args: Namespace, accelerator: object) -> None:
+    """Check that a config file does not choose another accelerator than the job has.
+
+    Raises:
+        UserError: If it does.
+    """
+    if accelerator not in _accelerators(args):
+        hint = "remove it" if args.gpus_per_node else "give --gpus-per-node=NUMBER"
+        raise UserError(
+            f"trainer.accelerator={accelerator} of a config contradicts "
+            f"--gpus-per-node={args.gpus_per_node}: {hint}"
+        )
 
 
 def key_of(option: list[str]) -> str:

@@ -10,12 +10,14 @@ from typing import Any, get_args, get_type_hints
 from rnn_lab.errors import UserError
 
 Options = list[list[str]]
+HELP_HINT = "`--help` shows the options"
 NONE = ("null", "None")  # values that stand for no value
 MOVED = {  # names that people know from other tools
     "--optimizer": "--model.optimizer",
     "--lr_scheduler": "--model.scheduler",
     "--lr": "--model.optimizer.lr",
     "--epochs": "--trainer.max_epochs",
+    "--seed": "--seed_everything",
 }
 
 
@@ -75,6 +77,7 @@ def check_known(
     names: Collection[str],
     nested: Collection[str],
     arguments: Callable[[], Collection[str]] = list,
+    hint: str = HELP_HINT,
 ) -> None:
     """Check that a parser has the options; suggest close matches otherwise.
 
@@ -83,6 +86,7 @@ def check_known(
         names: The options of the parser.
         nested: Those of them whose value may be a class, which has options of its own.
         arguments: Returns the options of the chosen classes, such as `--model.hidden_dim`.
+        hint: What the message advises if no option is a close match.
 
     Raises:
         UserError: If it lacks one.
@@ -95,8 +99,8 @@ def check_known(
             if "--model" in names and (key == old or key.startswith(f"{old}.")):
                 raise UserError(f"unknown option {key}: give {key.replace(old, new, 1)}")
         near = _near_options(key, names, arguments)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`--help` shows the options"
-        raise UserError(f"unknown option {key}: {hint}")
+        advice = f"did you mean {' or '.join(near)}?" if near else hint
+        raise UserError(f"unknown option {key}: {advice}")
 
 
 def nested_names(actions: Mapping[str, Action]) -> list[str]:

@@ -21,13 +21,14 @@ from rnn_lab.commands import _batch_script as batch_script
 from rnn_lab.commands._concise_parser import ConciseParser
 from rnn_lab.commands._dry_run import Run, make_plan
 from rnn_lab.commands._parsing import split_options
+from rnn_lab.commands._sbatch_options import check_sbatch_options, gpus_of
 from rnn_lab.commands.status import SUBMISSION, check_not_running
 from rnn_lab.errors import UserError
 from rnn_lab.training.runs import prepare_run_dir
 
 OPTIONS = {
     "nodes": (int, "number of nodes"),
-    "gpus-per-node": (int, "GPUs per node; 0 trains on the CPU"),
+    "gpus-per-node": (str, "GPUs per node, such as 4 or a100:4; 0 trains on the CPU"),
     "tasks-per-node": (int, "processes per node (default: one per GPU, or one without GPUs)"),
     "cpus-per-task": (int, "CPU cores per process"),
     "mem": (str, "memory per node, such as 32G"),
@@ -47,8 +48,8 @@ REPEATABLE = {
     "setup": "shell command to run first, such as 'module load cuda'; can be repeated",
     "sbatch": "further option of sbatch, such as --exclusive; can be repeated",
 }
-DEFAULTS = {"nodes": 1, "gpus-per-node": 0, "signal-before": 120, "retries": 3}
-MINIMUM = {"gpus-per-node": 0, "retries": 0}  # 1 for all other numbers
+DEFAULTS = {"nodes": 1, "gpus-per-node": "0", "signal-before": 120, "retries": 3}
+MINIMUM = {"retries": 0}  # 1 for all other numbers
 
 
 def main(options: Sequence[str]) -> None:
@@ -98,12 +99,13 @@ def split_submit_options(args: Sequence[str]) -> tuple[list[str], list[str]]:
     fit: list[str] = []
     remaining = iter(args)
     for arg in remaining:
-        key, equals, _ = arg.partition("=")
-        takes_value = key.startswith("--") and key[2:] in {*OPTIONS, *REPEATABLE}
-        if takes_value and not equals:
-            own.append("=".join([arg, *(value for value in [next(remaining, None)] if value)]))
-        elif takes_value or arg in ("-h", "--help", "--dry-run"):
-            own.append(arg)
+        written, equals, value = arg.partition("=")
+        key = written.replace("_", "-")
+        if key.startswith("--") and key[2:] in {*OPTIONS, *REPEATABLE}:
+            following = [value] if equals else [text for text in [next(remaining, None)] if text]
+            own.append("=".join([key, *following]))
+        elif key in ("-h", "--help", "--dry-run"):
+            own.append(key + equals + value)
         else:
             fit.append(arg)
     return own, fit
@@ -134,6 +136,8 @@ def _validate(args: Namespace) -> Namespace:
         value, minimum = vars(args)[name.replace("-", "_")], MINIMUM.get(name, 1)
         if kind is int and value is not None and value < minimum:
             raise UserError(f"--{name} must be at least {minimum}, got {value}")
+    args.gpus_per_node, args.gpu_type = gpus_of(args.gpus_per_node)
+    args.gpus_by_sbatch = check_sbatch_options(args.sbatch, args.gpus_per_node)
     args.tasks_per_node = args.tasks_per_node or args.gpus_per_node or 1
     if args.gpus_per_node not in (0, args.tasks_per_node):
         raise UserError("each GPU has one process: remove --tasks-per-node")

@@ -17,6 +17,7 @@ ODD = [["--a", "b c"], ["--d=$HOME `date` 'x' \"y\""], ["--e=*"]]
 def arguments(**options):
     fixed = dict.fromkeys(["array", "at_once", "cpus_per_task", "mem", "partition", "account"])
     fixed |= dict(qos=None, time=None, nodes=1, tasks_per_node=1, gpus_per_node=0)
+    fixed |= dict(gpu_type="", gpus_by_sbatch=False)
     fixed |= dict(signal_before=120, retries=3, setup=[], sbatch=[])
     return Namespace(**(fixed | options))
 
@@ -48,6 +49,8 @@ def test_options_are_quoted():
         ({"signal_before": 60}, "#SBATCH --signal=USR1@60"),
         ({"account": "a b"}, '#SBATCH --account="a b"'),
         ({"sbatch": ["--exclusive"]}, "#SBATCH --exclusive"),
+        ({"gpus_per_node": 4}, "#SBATCH --gpus-per-node=4"),
+        ({"gpus_per_node": 4, "gpu_type": "a100"}, "#SBATCH --gpus-per-node=a100:4"),
     ],
 )
 def test_options_become_directives(options, line):

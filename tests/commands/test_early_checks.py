@@ -30,6 +30,7 @@ MISTAKES = [
     ["fit", *REVIEWS, "--trainer.max_epoch=3"],
     ["fit", *REVIEWS, "--trainer.callback=3"],
     ["fit", *REVIEWS, "--optimizer=Adam"],
+    ["fit", *REVIEWS, "--seed=3"],
     ["fit", *REVIEWS, "--hidden_dim=3"],
     ["fit", *REVIEWS, "--hiden_dim=3"],
     ["fit", *REVIEWS, "--model.hiden_dim=3"],

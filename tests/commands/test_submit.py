@@ -131,6 +131,9 @@ def test_a_dry_run_writes_and_submits_nothing(script):
     [
         ([], "1 1 cpu -"),
         (["--gpus-per-node=1"], "1 1 gpu -"),
+        (["--gpus_per_node", "a100:2"], "1 2 gpu ddp"),
+        (["--gpus-per-node=2", "--sbatch=--gres=gpu:a100:2"], "1 2 gpu ddp"),
+        (["-c", "slurm"], "1 1 cpu -"),
         (["--nodes=2"], "2 1 cpu ddp"),
         (["--nodes=2", "--gpus-per-node=4"], "2 4 gpu ddp"),
         (["--tasks-per-node=3", "--trainer.devices=3"], "1 3 cpu ddp"),
@@ -284,6 +287,26 @@ def test_a_run_with_init_from_can_be_resumed():
     assert json.loads((RUN / "state.json").read_text())["epoch"] == 2
 
 
+@pytest.mark.parametrize(
+    ("args", "gpus"),
+    [
+        (["--gpus-per-node=4"], {"gpus-per-node": "4"}),
+        (["--gpus-per-node=a100:4"], {"gpus-per-node": "a100:4"}),
+        (["--gpus-per-node=4", "--sbatch", "--gres gpu:4"], {"gres": "gpu:4"}),
+        ([], {}),
+    ],
+)
+def test_gpus_are_requested_once(args, gpus, script):
+    options = sbatch_options(script(*args).replace("--gres gpu", "--gres=gpu"))
+    assert {name: options[name] for name in ("gpus-per-node", "gres") if name in options} == gpus
+
+
+def test_options_of_submit_may_be_spelled_with_underscores(capsys):
+    assert submit(*REVIEWS, "--tasks_per_node=2", "--signal_before", 60, "--dry_run") == 0
+    options = sbatch_options(capsys.readouterr().out)
+    assert (options["ntasks-per-node"], options["signal"]) == ("2", "USR1@60")
+
+
 @pytest.mark.parametrize("job", ["7 PENDING", "7 RUNNING"])
 def test_a_run_with_a_queued_or_running_job_is_not_submitted(job, error_of):
     assert submit(*REVIEWS, "--name=a") == 0
@@ -332,6 +355,14 @@ def test_job_names_that_disable_slurm_are_avoided(script):
         ([*REVIEWS, "--node=2"], "node"),
         ([*REVIEWS, "--nodes"], "--nodes"),
         ([*REVIEWS, "--gpus-per-node=2", "--tasks-per-node=1"], "remove --tasks-per-node"),
+        ([*REVIEWS, "--gpus-per-node=many"], "--gpus-per-node must be a number such as 4"),
+        ([*REVIEWS, "--sbatch=--gres=gpu:2"], "the job would train on CPUs"),
+        ([*REVIEWS, "--sbatch", "-t 1"], "--sbatch=-t 1: give --time to submit instead"),
+        ([*REVIEWS, "-c", "gpu"], "contradicts --gpus-per-node=0: give --gpus-per-node=NUMBER"),
+        ([*REVIEWS, "-c", "cpu", "--gpus-per-node=2"], "contradicts --gpus-per-node=2: remove it"),
+        ([*REVIEWS, "--tim=10"], "unknown option --tim: did you mean --time?"),
+        ([*REVIEWS, "--dependency=afterok:1"], "those of sbatch follow --sbatch"),
+        ([*REVIEWS, "--seed=3"], "unknown option --seed: give --seed_everything"),
         ([*REVIEWS, "--at-once=2"], "give --array=FILE"),
         ([*REVIEWS, "--time=1:00"], "--time=1:00 are 60 s, but training ends 120 s before"),
         ([*REVIEWS, "--time=soon"], "--time=soon is no time limit such as 90 (minutes)"),
