@@ -40,6 +40,7 @@ status=$?
 job={job}
 if [ "$status" -ge 128 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {retries} ] &&
   scontrol show job "$job" 2>/dev/null | grep -q JobState=RUNNING; then
+  echo "A process was killed (status $status), requeueing job $job."
   scontrol requeue "$job" >/dev/null 2>&1
   sleep 60  # SLURM terminates this script meanwhile
 fi

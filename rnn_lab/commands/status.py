@@ -16,7 +16,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.commands._status_table import table
@@ -33,6 +33,18 @@ TYPES = {"state": str, "step": int, "epoch": int, "host": str, "pid": int, "bega
 START_TOLERANCE = 60.0  # seconds by which two clocks may differ on the start of a process
 
 Record = dict[str, Any]
+
+
+class Job(NamedTuple):
+    """A job in the SLURM queue.
+
+    Attributes:
+        state: Its state, such as `PENDING`.
+        reason: Why it waits, such as `Priority`; empty if it does not wait.
+    """
+
+    state: str
+    reason: str = ""
 
 
 class StatusParser(ConciseErrorsMixin, ArgumentParser):
@@ -53,8 +65,8 @@ def main(options: Sequence[str]) -> None:
         description="Show runs with their state, progress, the metric of the best checkpoint and "
         "that of the last test. A run itself reports "
         "running, finished, preempted (by a signal), interrupted or failed. The SLURM queue and "
-        "local processes add submitted, queued, starting, killed, and lost (running, but its job "
-        "is gone). ? = state unknown.",
+        "local processes add submitted, queued (with SLURM's reason), starting, killed, cancelled "
+        "(before it started), and lost (running, but its job is gone). ? = state unknown.",
     )
     parser.add_argument(
         "folders", nargs="*", metavar="FOLDER", help="folders to search for runs (default: runs)"
@@ -94,25 +106,51 @@ def describe(folders: Iterable[Path]) -> list[Record]:
 
 
 def _describe(
-    folder: Path, record: Record, submission: Record, jobs: dict[str, str] | None
+    folder: Path, record: Record, submission: Record, jobs: dict[str, Job] | None
 ) -> Record:
     written = record or _from_metrics(folder / "metrics.csv")
     written = written | _later_test(folder, written.get("test_metric"))
-    state = _state(record, submission, jobs)
+    state, reason = _state(record, submission, jobs), written.get("reason")
+    job_ids = jobs_of(submission, record)
+    queued = [jobs[job] for job in job_ids if job in jobs] if jobs else []
     if state in ("submitted", "lost") and not record and (folder / STATE).exists():
         state = "?"  # it has started, but its state file is damaged
-    job = next(iter(jobs_of(submission, record)), None)
+    elif queued:
+        reason = queued[0].reason if state == "queued" else reason
+    elif jobs is not None and isinstance(submission.get("log"), str):
+        state, reason = _without_job(state, reason, folder, record, submission)
     shown = {name: written.get(name) for name in COLUMNS}
-    return {"run": str(folder), **shown, "state": state, "job": job}
+    job = next(iter(job_ids), None)
+    return {"run": str(folder), **shown, "state": state, "reason": reason or None, "job": job}
 
 
-def _state(record: Record, submission: Record, jobs: dict[str, str] | None) -> str:
+def _without_job(
+    state: str, reason: str | None, folder: Path, record: Record, submission: Record
+) -> tuple[str, str | None]:
+    """Return state and reason of a run whose submitted job has left the queue.
+
+    The job may have ended before training, for example in a command of `--setup`. If it has no log,
+    it was cancelled before it started.
+    """
+    log = Path(os.path.normpath(folder / submission["log"]))
+    if record.get("job") == submission["job"]:
+        return state, f"see {log}" if state == "lost" else reason
+    if record and record["heartbeat"] >= submission["submitted"]:  # trained without that job
+        return state, reason
+    if not log.exists():
+        reason = f"job {submission['job']} left the queue before it started"
+        return state if record else "cancelled", reason
+    reason = f"job {submission['job']} ended before training, see {log}"
+    return state if record else "failed", reason
+
+
+def _state(record: Record, submission: Record, jobs: dict[str, Job] | None) -> str:
     """Return the state of a run, from SLURM, local processes and what the run wrote.
 
     Args:
         record: The state file; empty if there is none.
         submission: The record of a submitted job; empty if there is none.
-        jobs: States of jobs in the SLURM queue; None without SLURM.
+        jobs: Jobs in the SLURM queue; None without SLURM.
     """
     written = record.get("state", "?")
     killed = written == "running" and _on_this_host(record) and not _alive(record)
@@ -120,9 +158,11 @@ def _state(record: Record, submission: Record, jobs: dict[str, str] | None) -> s
         match (jobs or {}).get(job):
             case None:
                 continue
-            case "PENDING":
+            case Job("PENDING"):
                 return "queued"
-            case "RUNNING" if killed or written in ("?", "preempted") or job != record.get("job"):
+            case Job("RUNNING") if (
+                killed or written in ("?", "preempted") or job != record.get("job")
+            ):
                 return "starting"
         return written
     if killed:
@@ -140,23 +180,26 @@ def jobs_of(*records: Record) -> list[str]:
     return list(dict.fromkeys(job for job in job_ids if isinstance(job, str)))
 
 
-def queue(jobs: Iterable[str]) -> dict[str, str] | None:
-    """Return the states of jobs in the SLURM queue by job ID; None if squeue is not available.
+def queue(jobs: Iterable[str]) -> dict[str, Job] | None:
+    """Return the jobs in the SLURM queue by job ID; None if squeue is not available.
 
     Finished jobs are omitted.
     """
     job_ids = sorted(set(jobs))
     if not job_ids:
         return {}
-    command = ["squeue", "--noheader", "--array", "--format=%i %T", f"--jobs={','.join(job_ids)}"]
+    jobs_option = f"--jobs={','.join(job_ids)}"
+    command = ["squeue", "--noheader", "--array", "--format=%i %T %r", jobs_option]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if result.returncode:  # squeue fails for a single finished job
         return {} if "Invalid job id" in result.stderr else None
-    lines = [line.split() for line in result.stdout.splitlines()]
-    return {line[0]: line[1] for line in lines if len(line) == 2}
+    lines = [
+        [*line.split(maxsplit=2), "", ""] for line in result.stdout.splitlines() if line.strip()
+    ]
+    return {job: Job(state, "" if reason == "None" else reason) for job, state, reason, *_ in lines}
 
 
 def check_not_running(folder: Path) -> None:
@@ -170,9 +213,8 @@ def check_not_running(folder: Path) -> None:
     queued = queue(job_ids) or {}
     for job in job_ids:
         if job in queued:
-            raise UserError(
-                f"{folder} has job {job} ({queued[job].lower()}): cancel it with scancel {job}"
-            )
+            state = queued[job].state.lower()
+            raise UserError(f"{folder} has job {job} ({state}): cancel it with scancel {job}")
     if record.get("state") == "running" and _on_this_host(record) and _alive(record):
         raise UserError(f"{folder} is being trained by process {record['pid']}")
 

@@ -83,7 +83,8 @@ def main(options: Sequence[str]) -> None:
         path = _write(plan.folder / "submit.sh", script)
     job = _submit(path)  # which may start at once, and locks the folder itself
     for number, run in enumerate(plan.runs):
-        _write_submission(run.folder, f"{job}_{number}" if args.array else job)
+        job_of_run = f"{job}_{number}" if args.array else job
+        _write_submission(run.folder, job_of_run, plan.folder / f"slurm-{job_of_run}.log")
     log = f"slurm-{job}_*.log" if args.array else f"slurm-{job}.log"
     _print_summary(job, plan.folder, log, plan.runs)
 
@@ -198,6 +199,9 @@ def _write(path: Path, script: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(script, encoding="utf-8")
     except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)  # empty on a full disk
+            path.parent.rmdir()
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
     return path
 
@@ -225,10 +229,11 @@ def _submit(path: Path) -> str:
     return finished.stdout.strip().partition(";")[0]  # the cluster name may follow
 
 
-def _write_submission(folder: Path, job: str) -> None:
-    """Save the job ID in the run directory, for `rnn-lab status`."""
+def _write_submission(folder: Path, job: str, log: Path) -> None:
+    """Save job ID and path of the log in the run directory, for `rnn-lab status`."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"job": job, "submitted": int(time.time())})
+    record = {"job": job, "submitted": int(time.time()), "log": os.path.relpath(log, folder)}
+    text = json.dumps(record)
     (folder / SUBMISSION).write_text(text + "\n", encoding="utf-8")
 
 

@@ -42,8 +42,17 @@ def run(name, text=None, submitted=None, **facts):
     if facts or text is not None:
         (folder / "state.json").write_text(text or json.dumps({**RUNNING, **facts}))
     if submitted:
-        (folder / "submit.json").write_text(json.dumps({"job": submitted, "submitted": NOW}))
+        log = os.path.relpath(f"runs/logs/slurm-{submitted}.log", folder)
+        submission = {"job": submitted, "submitted": NOW, "log": log}
+        (folder / "submit.json").write_text(json.dumps(submission))
     return folder
+
+
+def log_of(job):
+    path = Path(f"runs/logs/slurm-{job}.log")
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return path
 
 
 @pytest.fixture(autouse=True)
@@ -128,13 +137,52 @@ def test_a_zombie_process_counts_as_killed(capsys):
         ("", {"state": "running"}, "lost"),
         ("", {"state": "preempted"}, "preempted"),
         ("", {"state": "finished"}, "finished"),
-        ("", {}, "lost"),
+        ("", {}, "failed"),
     ],
 )
 def test_the_slurm_queue_takes_precedence(queue, facts, expected, capsys):
     run("e/a", submitted="7", **({"job": "7", **facts} if facts else {}))
+    log_of(7)
     slurm(*[queue] * bool(queue))
     assert state(capsys) == expected
+
+
+def described(capsys):
+    (only,) = json.loads(status(capsys, "--json"))
+    return only["state"], only["reason"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("7 PENDING Priority", ("queued", "Priority")),
+        ("7 PENDING Nodes required are DOWN", ("queued", "Nodes required are DOWN")),
+        ("7 PENDING None", ("queued", None)),
+        ("7 PENDING", ("queued", None)),
+        ("7 RUNNING None", ("starting", "SIGUSR1")),
+    ],
+)
+def test_a_queued_run_shows_why_it_waits(line, expected, capsys):
+    run("e/a", submitted="7", job="7", state="preempted", reason="SIGUSR1")
+    slurm(line)
+    assert described(capsys) == expected
+
+
+def test_a_run_whose_job_ended_before_training_names_the_log(capsys):
+    folder = run("e/a", submitted="7")
+    slurm()
+    assert described(capsys) == ("cancelled", "job 7 left the queue before it started")
+    log = log_of(7)
+    assert described(capsys) == ("failed", f"job 7 ended before training, see {log}")
+    assert status(capsys).splitlines()[1].endswith(f"see {log}")
+    run("e/a", state="finished", job="6")
+    assert described(capsys) == ("finished", f"job 7 ended before training, see {log}")
+    run("e/a", state="running", job="7")
+    assert described(capsys) == ("lost", f"see {log}")
+    run("e/a", state="finished", job=None, heartbeat=NOW + 1)  # trained without a job afterwards
+    assert described(capsys) == ("finished", None)
+    (folder / "state.json").write_text("{")
+    assert described(capsys)[0] == "?"
 
 
 def test_squeue_is_called_once_for_all_jobs(capsys):
@@ -146,12 +194,19 @@ def test_squeue_is_called_once_for_all_jobs(capsys):
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"), [("Invalid job id specified", "lost"), ("no controller", "running")]
+    ("error", "expected"),
+    [("Invalid job id specified", "lost"), ("no controller", "running")],
 )
 def test_a_failing_squeue_is_ignored(error, expected, capsys):
     run("e/a", submitted="7", job="7")
     slurm(status=1, error=error)
     assert state(capsys) == expected
+
+
+def test_a_submission_without_a_log_is_listed(capsys):
+    (run("e/a") / "submit.json").write_text(json.dumps({"job": "7", "submitted": NOW}))
+    slurm()
+    assert described(capsys) == ("lost", None)
 
 
 def test_a_submitted_run_is_listed_without_slurm(capsys):

@@ -88,6 +88,7 @@ def executed(script, **environment):
         ["bash", "-c", script], env=os.environ | environment, capture_output=True, check=False
     )
     assert result.stderr == b""
+    Path("stdout.log").write_bytes(result.stdout)
     return result.returncode, Path("srun.log").read_text().splitlines()
 
 
@@ -183,8 +184,11 @@ def test_a_killed_job_is_requeued_a_limited_number_of_times(
     status, restarts, state, requeues, script
 ):
     environment = {"STATUS": str(status), "SLURM_RESTART_COUNT": str(restarts), "STATE": state}
-    assert executed(script("--name=a"), **environment)[0] == status
+    text = script("--name=a")
+    message = f"A process was killed (status {status}), requeueing job 7."
+    assert executed(text, **environment)[0] == status
     assert requeued() == ["requeue 7"] * requeues
+    assert Path("stdout.log").read_text().splitlines() == [message] * requeues
 
 
 def test_without_retries_nothing_is_requeued(script):
@@ -224,7 +228,8 @@ def test_script_and_job_id_are_saved_with_the_run(capsys):
     assert f"{RUN}/submit.sh" in output
     assert f"{RUN}/slurm-7.log" in output
     assert {path.name for path in RUN.iterdir()} == {"submit.sh", "submit.json"}
-    assert json.loads((RUN / "submit.json").read_text())["job"] == "7"
+    submission = json.loads((RUN / "submit.json").read_text())
+    assert (submission["job"], submission["log"]) == ("7", "slurm-7.log")
     assert (RUN / "submit.sh").read_text() in Path("sbatch.log").read_text()
 
 
@@ -232,7 +237,8 @@ def test_the_job_ids_of_an_array_are_saved_with_their_runs():
     assert submit(*REVIEWS, "--name=a", grid({"model.hidden_dim": [8, 16]})) == 0
     assert {path.name for path in RUN.iterdir()} == {"submit.sh"}
     second = Path("runs/SyntheticReviews/a-hidden_dim=16/submit.json")
-    assert json.loads(second.read_text())["job"] == "7_1"
+    submission = json.loads(second.read_text())
+    assert (submission["job"], submission["log"]) == ("7_1", "../a/slurm-7_1.log")
 
 
 def test_runs_without_a_name_are_numbered_even_inside_a_job(monkeypatch):
