@@ -108,7 +108,8 @@ def unknown_configs(name: str) -> list[str]:
     configs = {c for line in commands for c in re.findall(r" -c (\w[\w./]*)", line)}
     written = {block.note for block in blocks(name) if block.mark == "file"}
     written |= {file for line in commands for file in re.findall(r" > (\S+)", line)}
-    return sorted(configs - shipped_configs().keys() - written - {"config.yaml"})  # of a run
+    unknown = configs - shipped_configs().keys() - written
+    return sorted(name for name in unknown if Path(name).name != "config.yaml")  # of a run
 
 
 def unknown_commands(name: str) -> list[str]:
