@@ -58,6 +58,19 @@ def format_scores(scores: Sequence[ClassScores]) -> str:
     return "\n".join(aligned(rows, left=1))
 
 
+def describe_baseline(scores: Sequence[ClassScores]) -> str:
+    """Describe the accuracy of predicting the most frequent class for every row.
+
+    Example:
+        >>> describe_baseline([ClassScores("a", 1, 1, 1, 3), ClassScores("b", 1, 1, 1, 1)])
+        "predicting 'a', the most frequent class, for every row has an accuracy of 0.7500"
+    """
+    most = max(scores, key=lambda each: each.support)
+    accuracy = most.support / max(sum(each.support for each in scores), 1)
+    name = f"{most.label!r}, the most frequent class,"
+    return f"predicting {name} for every row has an accuracy of {accuracy:.4f}"
+
+
 def _cell(value: str | float | None) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"

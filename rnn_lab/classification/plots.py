@@ -1,6 +1,7 @@
 """Plots of confusion matrices."""
 
 from collections.abc import Sequence
+from os.path import commonprefix
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -106,8 +107,30 @@ def _shortened(label: str) -> str:
     return label if len(label) <= 18 else label[:17] + "…"
 
 
-def _label_axes(axes: Axes, labels: Sequence[str]) -> None:
+def short_names(labels: Sequence[str]) -> list[str]:
+    """Shorten labels for the axes of a plot, so that they remain distinct.
+
+    Of labels that are equal after that, the words that all of them start with are left out; if
+    that is not sufficient, all labels are numbered.
+
+    Example:
+        >>> short_names(["sports", "news of the world: 1", "news of the world: 2"])
+        ['sports', '…1', '…2']
+    """
     names = [_shortened(label) for label in labels]
+    for name in {name for name in names if names.count(name) > 1}:
+        members = [i for i, each in enumerate(names) if each == name]
+        prefix = commonprefix([labels[i] for i in members])
+        start = prefix.rfind(" ") + 1
+        for i in members if start else ():
+            names[i] = "…" + _shortened(labels[i][start:])
+    if len(set(names)) < len(names):
+        names = [_shortened(f"{i}: {label}") for i, label in enumerate(labels, 1)]
+    return names
+
+
+def _label_axes(axes: Axes, labels: Sequence[str]) -> None:
+    names = short_names(labels)
     rotated = max(map(len, names)) > (4 if len(names) > 3 else 9)
     axes.set_xticks(range(len(names)), names, rotation=45 if rotated else 0)
     if rotated:

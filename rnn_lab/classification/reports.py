@@ -10,7 +10,12 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from rnn_lab.classification.per_class import ClassScores, format_scores, scores_per_class
+from rnn_lab.classification.per_class import (
+    ClassScores,
+    describe_baseline,
+    format_scores,
+    scores_per_class,
+)
 from rnn_lab.classification.predictions import (
     COLUMNS,
     MULTI_LABEL_COLUMNS,
@@ -84,7 +89,8 @@ class ConfusionPlot(Callback):
 def _write_scores(trainer: Trainer, counts: np.ndarray, labels: Sequence[str]) -> None:
     """Log the scores of each class, and write them to `per_class.csv`."""
     scores = scores_per_class(counts, labels)
-    log.info("scores of each class in the test split:\n%s", format_scores(scores))
+    lines = [format_scores(scores), *([describe_baseline(scores)] if counts.ndim == 2 else [])]
+    log.info("scores of each class in the test split:\n%s", "\n".join(lines))
     with atomic_write(report_path(trainer, "per_class.csv")) as file:
         csv.writer(file).writerows([ClassScores._fields, *scores])
 

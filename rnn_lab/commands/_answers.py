@@ -43,9 +43,14 @@ class _FormulaEscaper:
 
 
 class InputColumns:
-    """The other columns of input rows, kept until the answers to the rows are written."""
+    """The other columns of input rows, kept until the answers to the rows are written.
+
+    Attributes:
+        num_answers: Number of answers that were joined with the columns of their rows.
+    """
 
     def __init__(self) -> None:
+        self.num_answers = 0
         self._waiting: deque[Mapping[str, Any]] = deque()
 
     def records(self, rows: Iterable[InputRow]) -> Iterator[Any]:
@@ -57,6 +62,7 @@ class InputColumns:
     def join(self, answers: Iterable[Answer]) -> Iterator[tuple[Mapping[str, Any], Answer]]:
         """Yield answers, in the order of the rows, with the columns of their rows."""
         for answer in answers:
+            self.num_answers += 1
             yield (self._waiting.popleft() if self._waiting else {}), answer
 
 

@@ -47,6 +47,7 @@ from rnn_lab.io.progress import progress
 from rnn_lab.io.records import read_records
 from rnn_lab.io.separators import SEPARATORS
 from rnn_lab.io.standard_input import standard_input
+from rnn_lab.io.summaries import format_count
 from rnn_lab.io.waiting import waiting
 from rnn_lab.tasks.forecasting.predictor import ForecastPredictor
 from rnn_lab.tasks.translation.predictor import TranslationPredictor
@@ -107,11 +108,22 @@ def main(options: Sequence[str]) -> None:
     )
     if path is None:
         write(sys.stdout, flush=args.input == "-")
+        _report(columns.num_answers, args)
         return
     if path.exists() and args.input != "-" and path.samefile(args.input):
         raise UserError(f"{path} is the input: give another --output")
     with atomic_write(path) as file:
         write(file)
+    _report(columns.num_answers, args)
+
+
+def _report(number: int, args: Namespace) -> None:
+    """Tell on standard error how many answers a file contains, or that the input had no rows."""
+    if not number:
+        source = "standard input" if args.input == "-" else args.input
+        sys.stderr.write(f"{source} has no rows: there are no predictions\n")
+    elif args.output is not None:
+        sys.stderr.write(f"{format_count(number, 'prediction')} -> {args.output}\n")
 
 
 def _with_progress(answers: Iterator[Answer], *, typed: bool, shown: bool) -> Iterator[Answer]:

@@ -15,7 +15,7 @@ from rnn_lab.core.checkpoint import Checkpoint
 from rnn_lab.core.half_precision import inference_precision
 from rnn_lab.errors import UserError
 from rnn_lab.io.chunks import chunks
-from rnn_lab.io.records import FORMAT_BY_SUFFIX, read_records
+from rnn_lab.io.records import FORMAT_BY_SUFFIX, SPREADSHEETS, read_records
 from rnn_lab.special_tokens import PAD_ID
 
 CHUNK_SIZE = 2048  # records that are sorted together, so that similar lengths share a batch
@@ -118,7 +118,7 @@ class RecordPredictor(Predictor):
             separator: Separator of the fields of CSV; None to infer it.
         """
         suffix = Path(source.removesuffix(".gz")).suffix.lower()
-        known_suffix = source == "-" or suffix in FORMAT_BY_SUFFIX
+        known_suffix = source == "-" or suffix in (*FORMAT_BY_SUFFIX, *SPREADSHEETS)
         records = read_records(
             source,
             format=format or (None if known_suffix else "txt"),

@@ -16,6 +16,7 @@ from rnn_lab.io.standard_input import standard_input
 
 SPACE_OR_TAB = re.compile("[ \t]")
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "txt", "folder", "archive")
+SPREADSHEETS = (".xlsx", ".xls", ".ods")
 FORMAT_BY_SUFFIX = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -138,6 +139,8 @@ def infer_format(path: str | Path, format: str | None = None) -> str:
     if Path(path).is_dir():
         return "folder"
     suffix = Path(str(path).removesuffix(".gz")).suffix.lower()
+    if suffix in SPREADSHEETS:
+        raise UserError(f"{path} is a spreadsheet: save it as CSV in UTF-8, and give that file")
     if suffix not in FORMAT_BY_SUFFIX:
         raise UserError(f"cannot infer the format of {path}: give one of {', '.join(FORMATS)}")
     return FORMAT_BY_SUFFIX[suffix]

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from rnn_lab.classification.plots import confusion_matrices, confusion_matrix
+from rnn_lab.classification.plots import confusion_matrices, confusion_matrix, short_names
 
 
 def render(figure):
@@ -54,3 +54,19 @@ def test_each_label_of_multi_label_data_has_a_matrix(labels):
 def test_one_matrix_for_two_labels_is_refused():
     with pytest.raises(ValueError, match=r"expected shape \(2, 2, 2\), got \(1, 2, 2\)"):
         confusion_matrices(np.zeros((1, 2, 2), int), "ab")
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["a class of many words", "b"], ["a class of many w…", "b"]),
+        (
+            [f"a class of many words, number {i}: and more words" for i in range(2)] + ["b"],
+            ["…0: and more words", "…1: and more words", "b"],
+        ),
+        (["x" * 30 + "y", "x" * 30 + "z"], ["1: xxxxxxxxxxxxxx…", "2: xxxxxxxxxxxxxx…"]),
+    ],
+)
+def test_shortened_names_of_classes_are_distinct(labels, expected):
+    assert short_names(labels) == expected

@@ -120,9 +120,11 @@ class PlainData(LightningDataModule):
         return TinyData().test_dataloader()
 
 
-def test_plain_data_has_numbered_classes_and_no_list_of_errors(task, make_trainer):
+def test_plain_data_has_numbered_classes_and_no_list_of_errors(task, make_trainer, caplog):
     trainer = make_trainer(callbacks=[ConfusionPlot(), PredictionReport()])
-    trainer.test(task(), PlainData(), verbose=False)
+    with caplog.at_level("INFO", "rnn_lab"):
+        trainer.test(task(), PlainData(), verbose=False)
+    assert "the most frequent class, for every row has an accuracy of 0." in caplog.text
     folder = Path(trainer.default_root_dir)
     lines = folder.joinpath("per_class.csv").read_text().splitlines()
     assert [line.partition(",")[0] for line in lines] == ["label", "0", "1"]

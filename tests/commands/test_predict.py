@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from command_line import BEST, run
 
 from rnn_lab.commands import predict
 from rnn_lab.commands.predict import _in_order, _output_format
@@ -85,3 +86,17 @@ def test_progress_changes_no_answer_and_is_never_on_standard_output(
     shown = predict._with_progress(iter(answers), typed=typed, shown=True)
     assert list(shown) == answers
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id;text\n7;fine\n", "1 prediction -> answers.csv"),
+        ("id;text\n", "new.csv has no rows: there are no predictions"),
+    ],
+    ids=["a row", "only a header"],
+)
+def test_the_number_of_predictions_is_told(content, message, trained, capsys):
+    Path("new.csv").write_text(content)
+    assert run("predict", "--ckpt_path", BEST, "--input=new.csv", "--output=answers.csv") == 0
+    assert capsys.readouterr().err.splitlines()[-1] == message

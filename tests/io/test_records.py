@@ -327,6 +327,8 @@ def test_invalid_paths_and_formats_are_refused_immediately(tmp_path: Path) -> No
         read_records(tmp_path / "gone.csv")
     with pytest.raises(UserError, match=r"cannot infer the format of .*a\.dat: give one of csv, "):
         read_records(written(tmp_path, "a.dat", ""))
+    with pytest.raises(UserError, match=r"a\.XLSX is a spreadsheet: save it as CSV in UTF-8"):
+        read_records(written(tmp_path, "a.XLSX", ""))
     with pytest.raises(UserError, match="format 'xml' is unknown: give one of csv, "):
         read_records(written(tmp_path, "a.csv", CSV), format="xml")
     with pytest.raises(UserError, match=r"empty contains no file <label>/\*\.txt"):
