@@ -73,6 +73,8 @@ def run_compiled(
     if readout is not None:
         parts, fed = parts[:-1], parts[-1][0]
         projection = readout.weight, readout.bias
+    if len(parts) != net.num_states:
+        return None  # PyTorch reports the error
     layers = tuple(tuple(net.weights(layer)) for layer in range(net.num_layers))
     source = embedded, memory.values, memory.keys
     inputs = Inputs(*source, *score(attention), *projection, fed, parts, layers)
@@ -95,7 +97,9 @@ def _fits(inputs: Inputs) -> bool:
     shape, hidden = inputs.values.shape[:2], inputs.layers[0][1].size(1)
     fed, size = inputs.values.size(2), hidden
     if inputs.query_weight is not None:
-        size = inputs.query_weight.size(0)
+        size = inputs.keys.size(2)
+        if inputs.query_weight.shape != (size, hidden) or inputs.query_bias is None:
+            return False
     if inputs.readout_weight is not None and inputs.fed is not None:
         fed = inputs.readout_weight.size(0)
         columns = hidden + inputs.values.size(2) + embedding_dim

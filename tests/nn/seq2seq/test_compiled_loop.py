@@ -105,3 +105,15 @@ def test_what_the_kernels_do_not_support_is_computed_by_pytorch(cls, monkeypatch
 def test_without_attention_there_is_no_loop():
     net = decoder()
     assert run_compiled(net.recurrent, net.attention, torch.zeros(3, 4, 4), STATE, None) is None
+
+
+@pytest.mark.parametrize("cls", [AttentionDecoder, InputFeedingDecoder])
+@pytest.mark.parametrize(("layer", "parts"), [("LSTM", 1), ("LSTM", 3), ("GRU", 0), ("RNN", 2)])
+def test_a_state_of_another_layer_is_computed_by_pytorch(runs, cls, layer, parts):
+    net, states = decoder(cls, layer), [STATE] * (parts + (cls is InputFeedingDecoder))
+    prepared = net.prepare(MEMORY, MASK)
+    embedded = net.embedding(TOKENS)
+    readout = net.readout.linear if net.readout else None
+    given = net.recurrent, net.attention, embedded, tuple(states), prepared, readout
+    assert run_compiled(*given) is None
+    assert runs == []
