@@ -52,7 +52,7 @@ def main(options: Sequence[str]) -> int:
 
     expected = baseline.read_baseline(Path(args.baseline)) if args.baseline else None
     with waiting("preparing"):
-        planned = list(_comparisons(args.parts, settings))
+        planned = _chosen(list(_comparisons(args.parts, settings)), args.only)
     results, failures = _measure(planned, settings)
     _write(args, settings, results)
     if expected is None or failures:
@@ -78,6 +78,13 @@ def _parser() -> BenchParser:
         metavar="PART",
         help="layers, text, translation, forecasting, language, trainer, data, decode, scaling or "
         "all (default: all)",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="WORDS",
+        help="measure only tables whose title contains one of these, such as SST2 or '64 x 20'",
     )
     parser.add_argument("--quick", action="store_true", help="fewer, smaller settings: minutes")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -147,6 +154,15 @@ def _comparisons(parts: Sequence[str], settings: "Settings") -> Iterator["Compar
     for name, part in PARTS.items():
         if not parts or name in parts or "all" in parts:
             yield from part.comparisons(settings)
+
+
+def _chosen(planned: Sequence["Comparison"], words: Sequence[str]) -> Sequence["Comparison"]:
+    """Return the comparisons whose title contains one of the words; all if there are none."""
+    chosen = [each for each in planned if any(word in each.title for word in words)]
+    if words and not chosen:
+        titles = "; ".join(each.title for each in planned)
+        raise UserError(f"no table has {' or '.join(words)} in its title: {titles}")
+    return chosen or planned
 
 
 def _measure(planned: Sequence["Comparison"], settings: "Settings") -> "tuple[list[Result], int]":

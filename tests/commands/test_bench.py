@@ -27,6 +27,13 @@ def test_a_table_is_printed_for_each_comparison(capsys):
     assert "\nlayers: generated lengths, bidirectional, 128 units, 2 threads; " in printed
 
 
+def test_tables_are_chosen_by_words_of_their_titles(capsys):
+    assert main([*QUICK, "--only", "generated lengths", "none"]) == 0
+    printed = capsys.readouterr().out
+    assert "generated lengths" in printed
+    assert "32 x 64 x 128" not in printed
+
+
 def test_the_help_names_all_parts(capsys):
     assert main(["bench", "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
@@ -76,6 +83,10 @@ def test_a_comparison_that_fails_does_not_lose_the_others(capsys, monkeypatch, t
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            [*QUICK[1:], "--only", "SST2"],
+            "no table has SST2 in its title: 32 x 64 x 128, 1 thread; generated lengths",
+        ),
         (["walking"], "there is no part walking: choose from layers"),
         (["--precision=8"], "precision must be 32-true or bf16-mixed, got 8"),
         (["--rounds=0"], "--rounds must be at least 1, got 0"),
