@@ -5,6 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from rnn_lab.core.predictor import Answer, RecordPredictor
+from rnn_lab.io.lines import format_names
 
 
 @runtime_checkable
@@ -27,6 +28,9 @@ class LabelPredictor(RecordPredictor):
     task_type = Classifying
     line = "label"
     labels: list[str]
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__().removesuffix(')')}, labels: {format_names(self.labels)})"
 
     def header(self) -> list[str]:
         """Return the names of the columns; each label has a column for its probability."""

@@ -11,6 +11,11 @@ from typing import Any, NoReturn
 from rnn_lab.errors import UserError
 
 DEBUG = "RNN_LAB_DEBUG"  # environment variable with which an error is shown with its traceback
+MISSING_HINTS = {  # what a required option is set to
+    "model": "=NAME, see `rnn-lab list` for the names",
+    "data": "=NAME, see `rnn-lab list` for the names",
+    "ckpt_path": "=FILE, or --ckpt_path=best with the --name of a run",
+}
 CLASS_OPTIONS = ("--model", "--data", "--model.optimizer", "--model.scheduler")
 
 
@@ -127,8 +132,7 @@ def explain(
         return _explain_unknown(unknown[1], line, accepted)
     missing = re.search(r"required: (?:fit\.|validate\.|test\.)?(\w+)", message)
     if missing:
-        takes_name = missing[1] in ("model", "data")
-        hint = "=NAME, see `rnn-lab list` for the names" if takes_name else ""
+        hint = MISSING_HINTS.get(missing[1], "")
         return f"give --{_owner(line)}{missing[1]}{hint}"
     unrecognized = re.search(r"unrecognized arguments: (--[\w.-]+)", message)
     near = get_close_matches(unrecognized[1][2:], accepted, 1, 0.8) if unrecognized else []

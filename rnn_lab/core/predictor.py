@@ -51,6 +51,9 @@ class Predictor(ABC):
             UserError: If task and data do not match.
         """
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({type(self.task).__name__})"
+
     def use_precision(self, name: str) -> None:
         """Run inference in another precision than float32.
 

@@ -34,3 +34,9 @@ def test_an_answer_without_label_has_empty_cells() -> None:
     answer = {"text": "", "label": None, "probabilities": None}
     assert Echo().row(answer) == ["", None, None, None]
     assert Echo().text(answer) == ""
+
+
+def test_a_predictor_is_shown_with_its_model_and_its_labels() -> None:
+    predictor = Echo()
+    predictor.task = 1.5
+    assert repr(predictor) == "Echo(float, labels: a, b)"

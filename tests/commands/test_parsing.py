@@ -43,7 +43,11 @@ def test_an_option_requires_exactly_one_value(option):
         ),
         ('Parser key "a.b":\n  Given value: x', "invalid value for --a.b: x"),
         ("Option required: fit.model", "give --model=NAME, see `rnn-lab list` for the names"),
-        ("arguments are required: ckpt_path", "give --ckpt_path"),
+        (
+            "arguments are required: ckpt_path",
+            "give --ckpt_path=FILE, or --ckpt_path=best with the --name of a run",
+        ),
+        ("arguments are required: input", "give --input"),
         ("anything\n  else", "anything else"),
     ],
 )

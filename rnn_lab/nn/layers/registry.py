@@ -78,7 +78,8 @@ def build_layer(
         ValueError: If there is no layer of that name, or it does not have an option.
     """
     if name not in LAYERS:
-        matches = difflib.get_close_matches(name, LAYERS, 3)
+        same = [each for each in LAYERS if each.lower() == name.lower()]
+        matches = same or difflib.get_close_matches(name, LAYERS, 3)
         hint = (
             f"did you mean {' or '.join(matches)}?"
             if matches

@@ -26,6 +26,8 @@ def test_invalid_options_are_errors(name: str, options: dict[str, object], messa
 def test_the_error_on_an_unknown_layer_suggests_close_names() -> None:
     with pytest.raises(ValueError, match="no recurrent layer LSTN: did you mean LSTM"):
         build_layer("LSTN", INPUT, HIDDEN)
+    with pytest.raises(ValueError, match=r"no recurrent layer gru: did you mean GRU\?"):
+        build_layer("gru", INPUT, HIDDEN)
 
 
 @every_layer
