@@ -86,6 +86,7 @@ class Task(LightningModule, ABC):
             names them when it ends.
         monitor: Validation metric that selects checkpoints and stops training early.
         mode: Whether a lower (`min`) or a higher (`max`) value of `monitor` is better.
+        score_modes: The same for scores that one metric computes together, by name without stage.
         lr: Learning rate that replaces that of the optimizer; None to keep it. Lightning's
             `LearningRateFinder` sets it.
         writes_reports: Whether the callbacks of `reports` are added to the Trainer. The command
@@ -98,6 +99,7 @@ class Task(LightningModule, ABC):
     commands: ClassVar[tuple[str, ...]] = ("predict",)
     monitor: ClassVar[str] = "val/loss"
     mode: ClassVar[Literal["min", "max"]] = "min"
+    score_modes: ClassVar[Mapping[str, Literal["min", "max"]]] = {}
     writes_reports: bool = False
 
     def __init__(

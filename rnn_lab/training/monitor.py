@@ -38,11 +38,18 @@ def mode_of(module: LightningModule, monitor: str, mode: Mode | None, option: st
         return "max"
     if name.endswith("loss"):
         return "min"
-    metric = module.configure_metrics().get(name) if isinstance(module, Task) else None
-    higher = getattr(metric, "higher_is_better", None)
-    if higher is None:
+    better = _mode_of_score(module, name) if isinstance(module, Task) else None
+    if better is None:
         raise UserError(
             f"whether lower or higher values of {monitor} are better is unknown: set {option} to "
             "min or max"
         )
-    return "max" if higher else "min"
+    return better
+
+
+def _mode_of_score(task: Task, name: str) -> Mode | None:
+    """Return the mode of a score that a task or torchmetrics states; None if neither does."""
+    if task.score_modes:  # its metrics are made for the data, which are not known yet
+        return task.score_modes.get(name)
+    higher = getattr(task.configure_metrics().get(name), "higher_is_better", None)
+    return None if higher is None else "max" if higher else "min"

@@ -4,7 +4,8 @@ import pytest
 from lightning import LightningModule
 
 from rnn_lab.errors import UserError
-from rnn_lab.models import LSTMClassifier, LSTMForecaster
+from rnn_lab.models import AttentionTranslator, LSTMClassifier, LSTMForecaster
+from rnn_lab.tasks.translation.metrics import TranslationScores
 from rnn_lab.training.monitor import mode_of
 
 CLASSIFIER = LSTMClassifier(10, 2)
@@ -29,6 +30,15 @@ def test_the_metric_that_a_module_declares_has_its_mode():
     forecaster = LSTMForecaster(1)
     assert mode_of(forecaster, forecaster.monitor, None, "mode") == forecaster.mode == "min"
     assert mode_of(forecaster, forecaster.monitor, "max", "mode") == "max"
+
+
+@pytest.mark.parametrize("name", [*TranslationScores().compute(), "bleu_tokenized", "perplexity"])
+def test_the_scores_of_translations_have_a_mode_before_the_data_are_known(name):
+    translator = AttentionTranslator(10, 10)
+    expected = "min" if name in ("ter", "perplexity") else "max"
+    assert mode_of(translator, f"val/{name}", None, "mode") == expected
+    with pytest.raises(UserError, match="values of val/rouge are better is unknown"):
+        mode_of(translator, "val/rouge", None, "mode")
 
 
 def test_a_mode_that_is_set_counts():

@@ -1,7 +1,8 @@
 """The code that all translators share."""
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -83,6 +84,10 @@ class BaseTranslator(Task):
     predictor = "rnn_lab.tasks.translation.predictor.TranslationPredictor"
     commands = "translate", "predict"
     monitor, mode = "val/bleu", "max"
+    score_modes: ClassVar[Mapping[str, Literal["min", "max"]]] = {
+        **dict.fromkeys(("bleu", "bleu_tokenized", "chrf", "exact_match"), "max"),
+        **dict.fromkeys(("ter", "perplexity"), "min"),
+    }
 
     encoder: EncoderConfig = EncoderConfig()
     decoder: DecoderConfig = DecoderConfig()
