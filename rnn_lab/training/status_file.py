@@ -58,6 +58,10 @@ class StatusFile(Callback):
         self.tested, self._test = _earlier_test(Path(trainer.default_root_dir, STATE_FILE))
         self._write(trainer, "running")
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the number of an epoch that is resumed, which does not start again."""
+        self._epoch = epoch_number(trainer)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch = epoch_number(trainer)
         self._write(trainer, "running")

@@ -73,6 +73,29 @@ def test_a_stopped_run_has_its_reason(error, state, reason, fitted):
     assert (status["state"], status["reason"], status["step"]) == (state, reason, 3)
 
 
+class Save(Callback):
+    """Save a checkpoint in the middle of the second epoch."""
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == 3:
+            trainer.save_checkpoint("middle.ckpt")
+
+
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
+def test_a_run_that_stops_at_the_first_step_of_a_resume_has_its_epoch(
+    task, data, make_trainer, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    first = make_trainer(max_epochs=3, callbacks=[Save()], enable_checkpointing=False)
+    first.fit(task(), data())
+    stop = Stop(3, Preempted(signal.SIGUSR1, ""))
+    callbacks = [StatusFile(), stop]
+    trainer = make_trainer(max_epochs=3, callbacks=callbacks, enable_checkpointing=False)
+    with pytest.raises(Preempted):
+        trainer.fit(task(), data(), ckpt_path="middle.ckpt", weights_only=False)
+    assert (read(trainer)["step"], read(trainer)["epoch"]) == (3, 2)
+
+
 def test_a_running_run_has_its_epoch_and_its_best_metric(fitted):
     for step, epoch, best in ((0, 1, None), (2, 2, 0.9), (4, 3, 0.5)):
         stop = Stop(step)
