@@ -119,7 +119,10 @@ def _require_config(name: str | None, experiment: str | None) -> None:
 def _in_folder(kind: str, folder: Path) -> str:
     path = folder / "checkpoints" / f"{kind}.ckpt"
     if not path.exists():
-        raise UserError(f"--ckpt_path={kind}: {path} does not exist")
+        pattern = f"{glob.escape(folder.name)}-*/checkpoints/{path.name}"
+        runs = sorted(each.parents[1].name for each in folder.parent.glob(pattern))  # of an array
+        hint = f"; did you mean --name={' or --name='.join(runs[:3])}?" if runs else ""
+        raise UserError(f"--ckpt_path={kind}: {path} does not exist{hint}")
     return str(path)
 
 

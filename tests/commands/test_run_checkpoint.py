@@ -48,6 +48,15 @@ def test_a_checkpoint_that_does_not_exist_is_an_error(name, message):
         run_checkpoint("best", name)
 
 
+def test_the_name_of_an_array_is_no_run_but_suggests_its_runs():
+    Path("runs/x/grid").mkdir(parents=True)
+    for name in ("grid-lr=1", "grid-lr=2"):
+        save(f"runs/x/{name}/checkpoints/best.ckpt")
+    message = "does not exist; did you mean --name=grid-lr=1 or --name=grid-lr=2"
+    with pytest.raises(UserError, match=message):
+        run_checkpoint("best", "grid")
+
+
 def test_the_folder_of_a_run_may_be_given_instead_of_its_name():
     save("elsewhere/checkpoints/best.ckpt")
     folder = ["--trainer.default_root_dir=elsewhere"]
