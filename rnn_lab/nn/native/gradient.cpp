@@ -11,26 +11,27 @@ namespace rnn_lab {
 template <class T>
 void input_gradient(int64_t threads, int64_t rows, int64_t columns, int64_t steps, int64_t stride, const T* grads,
                     const T* inputs, T* result, T* sums) {
-  outer_product(
-      threads, rows, columns, steps, [=](int64_t k) { return grads + k * stride; },
-      [=](int64_t k) { return inputs + k * columns; }, result, sums);
+  std::vector<const T*> each(steps);
+  for (int64_t k = 0; k < steps; k++) each[k] = inputs + k * columns;
+  outer_products<T>(threads, rows, {{grads, stride, each, columns, result, sums}});
 }
 
-// The same with the output before each step as input.
+// Gradients of some rows of the weights of a layer, and of their biases: `grads` are those of the
+// projected input, and `state_grads` those of the projected state.
 template <class T>
-void state_gradient(const Batch& batch, const Layer<T>& layer, int64_t rows, int64_t stride, const T* grads,
-                    T* result, T* sums) {
-  std::vector<const T*> before;
-  int64_t steps = 0;
-  for (int64_t row = 0; row < batch.batch; row++) steps += batch.length(row);
-  before.resize(steps);
-  for (int64_t row = 0; row < batch.batch; row++)
-    for (int64_t step = 0; step < batch.length(row); step++)
-      before[batch.input(row, step)] = step ? layer.states[0] + batch.position(row, step - 1) * layer.units
-                                            : layer.first[0] + row * layer.units;
-  outer_product(
-      layer.threads, rows, layer.units, steps, [=](int64_t k) { return grads + k * stride; },
-      [&](int64_t k) { return before[k]; }, result, sums);
+void weight_gradients(const Batch& batch, const Layer<T>& layer, int64_t rows, const T* grads, int64_t stride,
+                      const T* state_grads, int64_t state_stride, T* of_weight, T* of_state_weight, T* of_bias,
+                      T* of_state_bias) {
+  const Steps steps(batch);
+  const int64_t H = layer.units;
+  std::vector<const T*> inputs(steps.starts.back()), states(inputs.size());
+  steps.each([&](int64_t k, int64_t row, int64_t step) {
+    inputs[k] = layer.inputs.x.at(batch.time_of(row, step), row);
+    states[k] = step ? layer.states[0] + batch.position(row, step - 1) * H : layer.first[0] + row * H;
+  });
+  outer_products<T>(layer.threads, rows,
+                    {{grads, stride, inputs, layer.inputs.features, of_weight, of_bias},
+                     {state_grads, state_stride, states, H, of_state_weight, of_state_bias}});
 }
 
 }  // namespace rnn_lab
@@ -41,10 +42,11 @@ void state_gradient(const Batch& batch, const Layer<T>& layer, int64_t rows, int
                                                  T* sums) {                                                     \
     rnn_lab::input_gradient(threads, rows, columns, steps, stride, grads, inputs, result, sums);                \
   }                                                                                                             \
-  extern "C" void rnn_lab_state_gradient_##dtype(const rnn_lab::Batch* batch, const rnn_lab::Layer<T>* layer,   \
-                                                 int64_t rows, int64_t stride, const T* grads, T* result,       \
-                                                 T* sums) {                                                     \
-    rnn_lab::state_gradient(*batch, *layer, rows, stride, grads, result, sums);                                 \
+  extern "C" void rnn_lab_weight_gradients_##dtype(                                                             \
+      const rnn_lab::Batch* batch, const rnn_lab::Layer<T>* layer, int64_t rows, const T* grads, int64_t stride, \
+      const T* state_grads, int64_t state_stride, T* of_weight, T* of_state_weight, T* of_bias, T* of_state_bias) { \
+    rnn_lab::weight_gradients(*batch, *layer, rows, grads, stride, state_grads, state_stride, of_weight,        \
+                              of_state_weight, of_bias, of_state_bias);                                         \
   }
 GRADIENTS(float, float32)
 GRADIENTS(double, float64)

@@ -1,4 +1,4 @@
-// Gradient of a weight matrix that all steps use: a product over the steps.
+// Gradients of weight matrices that all steps use: products over the steps.
 #pragma once
 
 #include <vector>
@@ -9,63 +9,122 @@
 namespace rnn_lab {
 
 constexpr int64_t chunk = 128;  // steps at a time: their values stay in the cache
-constexpr int outer_vectors = 3, outer_rows = max_rows<outer_vectors>;
+constexpr int64_t page = 4096;  // bytes
+constexpr int outer_vectors = 4, outer_rows = max_rows<outer_vectors>;
 
-// Compute `result[m][n] = sum over k of a(k)[m] * b(k)[n]` for rows m from `from` to `to`, and
-// `sums[m] = sum over k of a(k)[m]` unless it is null.
-template <class T, class A, class B>
-void rows_of_outer_product(int64_t from, int64_t to, int64_t columns, int64_t steps, A a, B b, T* result, T* sums) {
-  constexpr int panel = outer_vectors * width<T>;
-  const int64_t blocks = (to - from + outer_rows - 1) / outer_rows, panels = (columns + panel - 1) / panel;
-  Memory<T> left(blocks * chunk * outer_rows), right(panels * chunk * panel), total(to - from);
-  for (int64_t start = 0; start < steps; start += chunk) {
-    const int64_t count = std::min(chunk, steps - start);
-    for (int64_t k = 0; k < count; k++) {
-      const T* row = a(start + k) + from;
-      for (int64_t m = 0; m < to - from; m += width<T>)
-        store<T>(&total[m], load(&total[m], to - from - m) + load(row + m, to - from - m), to - from - m);
-      for (int64_t block = 0; block < blocks; block++) {
-        T* packed = &left[(block * chunk + k) * outer_rows];
-        const int64_t rows = to - from - block * outer_rows;
-        if (rows >= outer_rows)
-          std::memcpy(packed, row + block * outer_rows, outer_rows * sizeof(T));
-        else
-          std::memcpy(packed, row + block * outer_rows, rows * sizeof(T));
+// A weight matrix: the gradient of what it computes in a step, what it reads in each step, and where to
+// write the gradient of the matrix and, unless null, of its biases.
+template <class T> struct Factors {
+  const T* grads;
+  int64_t stride;  // between the gradients of two steps
+  const std::vector<const T*>& inputs;
+  int64_t columns;
+  T *result, *sums;
+};
+
+// Add the gradients of `count` steps, for rows from `from` to `to`.
+template <class T> void add_sums(const T* grads, int64_t stride, int64_t from, int64_t to, int64_t count, T* sums) {
+  constexpr int group = 8;  // vectors whose sums are in registers
+  for (int64_t m = from; m < to; m += group * width<T>) {
+    Vec<T> sum[group] = {};
+    if (to - m >= group * width<T>) {
+      for (int64_t k = 0; k < count; k++) {
+        UNROLL
+        for (int j = 0; j < group; j++) sum[j] += load(grads + k * stride + m + j * width<T>, width<T>);
       }
-      const T* column = b(start + k);
-      for (int64_t p = 0; p < panels; p++)
-        for (int j = 0; j < outer_vectors; j++) {
-          const int64_t n = p * panel + j * width<T>;
-          T* packed = &right[(p * chunk + k) * panel + j * width<T>];
-          if (n < columns) store<T>(packed, load(column + n, columns - n), width<T>);
-        }
+    } else {
+      for (int64_t k = 0; k < count; k++)
+        for (int j = 0; m + j * width<T> < to; j++)
+          sum[j] += load(grads + k * stride + m + j * width<T>, to - m - j * width<T>);
     }
-    for (int64_t p = 0; p < panels; p++)
-      for (int64_t block = 0; block < blocks; block++) {
-        Vec<T> products[outer_rows * outer_vectors];
-        add_products<T, outer_vectors, outer_rows>(&left[block * chunk * outer_rows], 1, outer_rows,
-                                                   &right[p * chunk * panel], count, products);
-        for (int64_t i = 0; i < std::min<int64_t>(outer_rows, to - from - block * outer_rows); i++)
-          for (int j = 0; j < outer_vectors; j++) {
-            const int64_t n = p * panel + j * width<T>;
-            if (n >= columns) break;
-            T* sum = result + (from + block * outer_rows + i) * columns + n;
-            const Vec<T> product = products[i * outer_vectors + j];
-            store<T>(sum, start ? load(sum, columns - n) + product : product, columns - n);
-          }
-      }
+    for (int j = 0; j < group && m + j * width<T> < to; j++) {
+      const int64_t n = m + j * width<T>;
+      store<T>(sums + n, load(sums + n, to - n) + sum[j], to - n);
+    }
   }
-  if (sums) std::copy_n(total.begin(), to - from, sums + from);
 }
 
-// The same in several threads, each with some rows of the result.
-template <class T, class A, class B>
-void outer_product(int64_t threads, int64_t rows, int64_t columns, int64_t steps, A a, B b, T* result, T* sums) {
-  const int64_t blocks = (rows + outer_rows - 1) / outer_rows;
+// Copy columns of `count` rows in panels of some vectors, of which the last may have less.
+template <class T> void pack(const T* const* rows, int64_t count, int64_t columns, Memory<T>& packed) {
+  constexpr int panel = outer_vectors * width<T>;
+  packed.resize((columns + panel - 1) / panel * panel * chunk);
+  for (int64_t k = 0; k < count; k++) {
+    int64_t n = 0;
+    for (; n + panel <= columns; n += panel) std::memcpy(&packed[n * chunk + k * panel], rows[k] + n, panel * sizeof(T));
+    const int64_t rest = (columns - n + width<T> - 1) / width<T> * width<T>;
+    for (T* to = packed.data() + n * chunk + k * rest; n < columns; n += width<T>, to += width<T>)
+      store<T>(to, load(rows[k] + n, columns - n), width<T>);
+  }
+}
+
+// Copy blocks of columns from `from` to `to` of `count` rows, which are `stride` values apart.
+template <class T>
+void pack_blocks(const T* rows, int64_t stride, int64_t from, int64_t to, int64_t count, Memory<T>& packed) {
+  packed.resize((to - from + outer_rows - 1) / outer_rows * outer_rows * chunk);
+  for (int64_t k = 0; k < count; k++) {
+    int64_t m = from;
+    for (T* block = &packed[k * outer_rows]; m + outer_rows <= to; m += outer_rows, block += chunk * outer_rows)
+      std::memcpy(block, rows + k * stride + m, outer_rows * sizeof(T));
+    std::copy_n(rows + k * stride + m, to - m, packed.data() + (m - from) * chunk + k * outer_rows);
+  }
+}
+
+template <class T> struct Packed {
+  Memory<T> left, right;
+};
+
+// Add the products of `count` steps for rows of the result; `packed` is memory.
+template <class T>
+void add_outer_products(const Factors<T>& f, int64_t from, int64_t to, int64_t start, int64_t count, Packed<T>& packed) {
+  constexpr int panel = outer_vectors * width<T>;
+  const T* grads = f.grads + start * f.stride;
+  if (f.sums) add_sums(grads, f.stride, from, to, count, f.sums);
+  pack(&f.inputs[start], count, f.columns, packed.right);
+  // Values in different pages are slow to read for each panel again.
+  const bool packs_left = f.stride * int64_t(sizeof(T)) >= page && f.columns > 2 * panel;
+  if (packs_left) pack_blocks(grads, f.stride, from, to, count, packed.left);
+  for (int64_t first = 0; first < f.columns; first += panel) {
+    const int64_t columns = f.columns - first;
+    const int64_t here = std::min<int64_t>(outer_vectors, (columns + width<T> - 1) / width<T>);
+    for (int64_t row = from; row < to; row += outer_rows) {
+      const int64_t rows = std::min<int64_t>(outer_rows, to - row);
+      const T* left[outer_rows];
+      for (int i = 0; i < outer_rows; i++)
+        left[i] = (packs_left ? &packed.left[(row - from) * chunk] : grads + row) + i;
+      Vec<T> products[outer_rows * outer_vectors];
+      add_products<T, 1, outer_vectors, outer_rows>(here, rows, left, packs_left ? outer_rows : f.stride,
+                                                    &packed.right[first * chunk], count, false, products);
+      for (int64_t i = 0; i < rows; i++) {
+        T* sums = f.result + (row + i) * f.columns + first;
+        if (columns >= panel) {
+          UNROLL
+          for (int j = 0; j < outer_vectors; j++)
+            store<T>(sums + j * width<T>, load(sums + j * width<T>, width<T>) + products[i * outer_vectors + j], width<T>);
+        } else {
+          for (int64_t j = 0; j < here; j++) {
+            const int64_t n = j * width<T>;
+            store<T>(sums + n, load(sums + n, columns - n) + products[i * here + j], columns - n);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Compute the gradients of matrices with the same number of rows, in several threads, each with some rows.
+template <class T> void outer_products(int64_t threads, int64_t rows, const std::vector<Factors<T>>& all) {
+  const int64_t blocks = (rows + outer_rows - 1) / outer_rows, steps = all[0].inputs.size();
   threads = std::max<int64_t>(1, std::min(threads, blocks));
   const auto work = [&](int64_t i) {
-    const int64_t from = i * blocks / threads * outer_rows, to = (i + 1) * blocks / threads * outer_rows;
-    rows_of_outer_product(from, std::min(to, rows), columns, steps, a, b, result, sums);
+    const int64_t from = i * blocks / threads * outer_rows, to = std::min((i + 1) * blocks / threads * outer_rows, rows);
+    for (const auto& f : all) {
+      std::fill_n(f.result + from * f.columns, (to - from) * f.columns, T(0));
+      if (f.sums) std::fill_n(f.sums + from, to - from, T(0));
+    }
+    Packed<T> packed;
+    for (int64_t start = 0; start < steps; start += chunk)
+      for (const auto& factors : all)
+        add_outer_products(factors, from, to, start, std::min(chunk, steps - start), packed);
   };
   in_parallel(threads, work);
 }

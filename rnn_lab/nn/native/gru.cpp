@@ -9,7 +9,7 @@ namespace rnn_lab {
 // Gates r, z, n; `parameters` is the recurrent bias of n, which the others have in the projected input.
 template <class T> struct GRU {
   static constexpr int gates = 3, states = 1;
-  static constexpr bool has_saved = true;  // projected state of n
+  static constexpr bool has_gates = true, has_saved = true;  // projected state of n
   const T* bias;
   int64_t units;
 

@@ -132,14 +132,22 @@ template <class T, int gates> struct Norms {
 template <class T, class Cell> void norm_forward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
   constexpr int gates = Cell::gates, states = Cell::states;
   const int64_t H = layer.units, all = gates * H;
+  const Steps steps(batch);
+  const auto input_weights = weights_of_inputs<T, gates, 1>(layer.inputs, H);
   const Weights<T, gates, 1> weights(H, H, [&](int64_t row, int64_t k) { return layer.weight[row * H + k]; });
-  in_threads(batch, layer.threads, [&](const std::vector<int64_t>& rows) {
+  in_threads(batch, steps, layer.threads, [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& ranks) {
     int64_t active = rows.size();
     Memory<T> now[states], products(layer.keep ? 0 : active * all);
+    Memory<T> buffer(layer.keep ? 0 : std::max(active, rows_at_a_time) * all);
     start(batch, layer, rows, states, now);
+    Projection<T, gates, 1> projection(batch, layer.inputs, input_weights, rows);
+    const auto projected = [&](int64_t i, int64_t step, int64_t index) {
+      return layer.keep ? layer.gates + steps.at(ranks[i], step) * all : &buffer[index * all];
+    };
     for (int64_t step = 0; active > 0; step++) {
+      projection.reach(step, active, projected);
       const auto product = [&](int64_t i) {
-        return layer.keep ? layer.saved + batch.input(rows[i], step) * all : &products[i * all];
+        return layer.keep ? layer.saved + steps.at(ranks[i], step) * all : &products[i * all];
       };
       const auto finish = [&](int64_t i, int64_t j, Vec<T>* sums) __attribute__((always_inline)) {
         T* to = product(i) + j;
@@ -149,49 +157,53 @@ template <class T, class Cell> void norm_forward(const Batch& batch, const Layer
       for (int64_t i = 0; i < active; i++) {
         T* state[states];
         for (int s = 0; s < states; s++) state[s] = &now[s][i * H];
-        cell.forward(layer.gates + batch.input(rows[i], step) * all, product(i), state);
+        cell.forward(projection.at(i, step), product(i), state);
         for (int s = 0; s < states; s++)
           if (layer.states[s]) std::copy_n(state[s], H, layer.states[s] + batch.position(rows[i], step) * H);
       }
-      active = end(batch, layer, rows, states, step, active, now);
+      active = end(batch, layer, rows, states, step, active, [&](int s, int64_t i) { return &now[s][i * H]; });
     }
   });
 }
 
-template <class T, int vectors, class Cell>
-void norm_backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
+template <class T, class Cell> void norm_backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
   constexpr int gates = Cell::gates, states = Cell::states;
   const int64_t H = layer.units, all = gates * H, parameters = (4 * gates + Cell::own) * H;
-  const Weights<T, 1, vectors> weights(H, all, [&](int64_t j, int64_t k) { return layer.weight[k * H + j]; });
+  const Steps steps(batch);
+  const Weights<T, 1, 4> weights(H, all, [&](int64_t j, int64_t k) { return layer.weight[k * H + j]; });
+  const Weights<T, 1, 4> input_weights = transposed_weights_of_inputs(layer.inputs, all);
   Memory<T> sums(batch.batch * parameters);  // of each sequence, so that threads change no result
-  in_threads(batch, layer.threads, [&](const std::vector<int64_t>& rows) {
+  in_threads(batch, steps, layer.threads, [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& ranks) {
     const int64_t count = rows.size();
     Memory<T> carried[states], of_state(count * all), scratch((gates + 2) * H);
     for (auto& part : carried) part.resize(count * H);
+    InputGradient<T> of_x(batch, layer.inputs, input_weights, rows);
     int64_t active = 0;
     for (int64_t step = batch.length(rows[0]) - 1; step >= 0; step--) {
       active = start_backward(batch, layer, rows, states, step, active, carried);
       for (int64_t i = 0; i < active; i++) {
-        const int64_t input = batch.input(rows[i], step) * all, position = batch.position(rows[i], step) * H;
+        const int64_t at = steps.at(ranks[i], step) * all;
         const T *before[states], *after[states];
         T* grads[states];
         for (int s = 0; s < states; s++) {
-          before[s] = step ? layer.states[s] + batch.position(rows[i], step - 1) * H : layer.first[s] + rows[i] * H;
-          after[s] = layer.states[s] + position;
+          before[s] = layer.before(batch, s, rows[i], step);
+          after[s] = layer.states[s] + batch.position(rows[i], step) * H;
           grads[s] = &carried[s][i * H];
-          if (layer.grads[s])
+          if (const T* given = layer.grad(batch, s, rows[i], step))
             each_vector<T>(H, [&](int64_t j, auto count) {
-              store<T>(grads[s] + j, load(grads[s] + j, count) + load(layer.grads[s] + position + j, count), count);
+              store<T>(grads[s] + j, load(grads[s] + j, count) + load(given + j, count), count);
             });
         }
-        cell.backward(layer.gates + input, layer.saved + input, before, after, grads, &sums[rows[i] * parameters],
+        cell.backward(layer.gates + at, layer.saved + at, before, after, grads, &sums[rows[i] * parameters],
                       scratch.data(), &of_state[i * all]);
+        of_x.add(rows[i], step, layer.gates + at);
       }
       const auto finish = [&](int64_t i, int64_t j, Vec<T>* products) __attribute__((always_inline)) {
         T* to = &carried[0][i * H + j];
         store<T>(to, load(to, H - j) + products[0], H - j);
       };
       multiply(weights, of_state.data(), all, active, finish);
+      of_x.finish(step == 0);
     }
     for (int s = 0; s < states; s++)
       for (int64_t i = 0; i < count; i++) std::copy_n(&carried[s][i * H], H, layer.grad_first[s] + rows[i] * H);
@@ -199,13 +211,6 @@ void norm_backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) 
   std::fill_n(layer.grad_parameters, parameters, T(0));
   for (int64_t row = 0; row < batch.batch; row++)
     for (int64_t j = 0; j < parameters; j++) layer.grad_parameters[j] += sums[row * parameters + j];
-}
-
-template <class T, class Cell> void norm_backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
-  if (layer.units > 2 * width<T>)  // as in `backward`
-    norm_backward<T, 4>(batch, layer, cell);
-  else
-    norm_backward<T, 1>(batch, layer, cell);
 }
 
 }  // namespace rnn_lab

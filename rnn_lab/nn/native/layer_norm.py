@@ -1,6 +1,5 @@
 """Recurrence of cells that normalize the projected input and the projected state."""
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,9 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from rnn_lab.nn.functional.linear import linear_nograd
 from rnn_lab.nn.native.library import Batch, Layer
-from rnn_lab.nn.native.recurrence import Recurrence, Run, address, pointer
+from rnn_lab.nn.native.recurrence import Recurrence, Run, address
 
 
 @dataclass
@@ -18,16 +16,21 @@ class NormRun(Run):
     """A run of a cell that normalizes its projections; other weights are the gains of both norms.
 
     Attributes:
-        gates: Projected inputs, then their gradients, `(steps, gates * hidden_size)`.
+        gates: Projected inputs, then their gradients, `(steps, gates * hidden_size)`; empty if no
+            gradient is needed.
         extra: Projected states, then their gradients, shaped like `gates`.
     """
 
     @staticmethod
-    def project(
-        recurrence: Recurrence, keep: bool, inputs: Tensor, weights: tuple[Tensor, ...]
+    def memory(
+        recurrence: Recurrence, steps: int, weights: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor]:
-        products = linear_nograd(inputs, weights[0])
-        return products, torch.empty_like(products) if keep else products.new_empty(0)
+        rows = len(weights[1])
+        return weights[1].new_empty(steps, rows), weights[1].new_empty(steps, rows)
+
+    @cached_property
+    def bias(self) -> None:
+        """Nothing is added to the projected input."""
 
     @cached_property
     def parameters(self) -> Tensor:
@@ -45,13 +48,10 @@ class NormRun(Run):
         return layer
 
     def weight_gradients(self, batch: Batch, layer: Layer) -> list[Tensor]:
-        _, w_hh, b_ih, b_hh, gain_ih, gain_hh, *others = self.weights
-        of_w_ih, of_w_hh = self.input_weight_gradient(layer, None), torch.empty_like(w_hh)
-        self.call(
-            *("state_gradient", batch, layer),
-            *map(ctypes.c_int64, (len(w_hh), len(w_hh))),
-            *map(pointer, (self.extra, of_w_hh, None)),
-        )
+        w_ih, w_hh, b_ih, b_hh, gain_ih, gain_hh, *others = self.weights
+        of_w_ih, of_w_hh = torch.empty_like(w_ih), torch.empty_like(w_hh)
+        results = (of_w_ih, of_w_hh), (None, None)
+        self.call_weight_gradients(batch, layer, self.gates, self.extra, *results)
         sizes = [len(part) for part in (gain_ih, b_ih, gain_hh, b_hh, *others)]
         parts = self.of_parameters.split(sizes)
         return [of_w_ih, of_w_hh, parts[1], parts[3], parts[0], parts[2], *parts[4:]]

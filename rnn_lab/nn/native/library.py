@@ -40,6 +40,28 @@ class Batch(ctypes.Structure):
     ]
 
 
+class Sequences(ctypes.Structure):
+    """The structure of that name in sequences.h."""
+
+    _fields_ = [
+        ("values", ctypes.c_void_p),
+        ("time_stride", ctypes.c_int64),
+        ("batch_stride", ctypes.c_int64),
+    ]
+
+
+class Inputs(ctypes.Structure):
+    """The structure of that name in projection.h."""
+
+    _fields_ = [
+        ("features", ctypes.c_int64),
+        ("weight", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("x", Sequences),
+        ("of_x", Sequences),
+    ]
+
+
 class Layer(ctypes.Structure):
     """The structure of that name in recurrence.h."""
 
@@ -58,6 +80,9 @@ class Layer(ctypes.Structure):
         ("grad_last", Pointers),
         ("grad_first", Pointers),
         ("grad_parameters", ctypes.c_void_p),
+        ("grad_time", ctypes.c_int64),
+        ("grad_batch", ctypes.c_int64),
+        ("inputs", Inputs),
     ]
 
 

@@ -11,7 +11,7 @@ namespace rnn_lab {
 // `parameters` are the weights (3, units) from the cell state to i, f and o.
 template <class T, bool peepholes> struct AnyLSTM {
   static constexpr int gates = 4, states = 2;
-  static constexpr bool has_saved = false;
+  static constexpr bool has_gates = true, has_saved = false;
   const T* weights;
   int64_t units;
 
@@ -55,18 +55,15 @@ template <class T> using PeepholeLSTM = AnyLSTM<T, true>;
 template <class T> void peephole_gradient(const Batch& batch, const Layer<T>& layer, T* result) {
   const int64_t H = layer.units;
   std::fill_n(result, 3 * H, T(0));
-  for (int64_t row = 0; row < batch.batch; row++)
-    for (int64_t step = 0; step < batch.length(row); step++) {
-      const T* gates = layer.gates + batch.input(row, step) * 4 * H;
-      const T* after = layer.states[1] + batch.position(row, step) * H;
-      const T* before =
-          step ? layer.states[1] + batch.position(row, step - 1) * H : layer.first[1] + row * H;
-      for (int64_t j = 0; j < H; j++) {
-        result[j] += gates[j] * before[j];
-        result[H + j] += gates[H + j] * before[j];
-        result[2 * H + j] += gates[3 * H + j] * after[j];
-      }
+  Steps(batch).each([&](int64_t k, int64_t row, int64_t step) {
+    const T *gates = layer.gates + k * 4 * H, *before = layer.before(batch, 1, row, step);
+    const T* after = layer.states[1] + batch.position(row, step) * H;
+    for (int64_t j = 0; j < H; j++) {
+      result[j] += gates[j] * before[j];
+      result[H + j] += gates[H + j] * before[j];
+      result[2 * H + j] += gates[3 * H + j] * after[j];
     }
+  });
 }
 
 }  // namespace rnn_lab

@@ -4,7 +4,8 @@
 //
 //   gates, states    number of gates, and of states; the first state is the output, which is
 //                    multiplied by the recurrent weights
-//   has_saved        whether the backward pass needs one more value of each unit and step
+//   has_gates        whether the backward pass reads the gates
+//   has_saved        whether it needs one more value of each unit and step
 //   forward(j, u, sums, before, after, saved)
 //                    one step of the units from `j` on: `u` is the projected input, which becomes the
 //                    gates; `sums` the projected state; `before` and `after` are the states
@@ -15,21 +16,20 @@
 //                    of the last gate where this is not the same
 #pragma once
 
-#include "product.h"
-#include "sequences.h"
+#include "projection.h"
 
 namespace rnn_lab {
 
 constexpr int max_states = 4;
 
-// What Python passes: sizes, and the memory of tensors. Those of (steps) are in the order of
-// `Batch::input`, those of (time, batch) in that of `Batch::position`.
+// What Python passes: sizes, and the memory of tensors. Those of (steps) are in the order of `Steps`,
+// those of (time, batch) in that of `Batch::position`.
 template <class T> struct Layer {
   int64_t units, threads;
   int64_t keep;                     // whether gates and `saved` are stored for the backward pass
   const T* weight;                  // recurrent weights, (gates * units, units)
   const T* parameters;              // other weights of the cell
-  T* gates;                         // (steps, gates * units): projected input, gates, or gradients
+  T* gates;                         // (steps, gates * units): gates, or gradients of the projected input
   T* saved;                         // (steps, units), see above
   T* states[max_states];            // after all steps, (time, batch, units); null: not needed
   const T* first[max_states];       // before the first step, (batch, units)
@@ -38,6 +38,18 @@ template <class T> struct Layer {
   const T* grad_last[max_states];   // of `last`; null: zero
   T* grad_first[max_states];        // of `first`
   T* grad_parameters;               // of `parameters`, where the kernel of all steps computes it
+  int64_t grad_time, grad_batch;    // of `grads`, values between steps and between sequences
+  Inputs<T> inputs;
+
+  // Gradient of a state after a step; null: zero.
+  const T* grad(const Batch& batch, int s, int64_t row, int64_t step) const {
+    return grads[s] ? Sequences<const T>{grads[s], grad_time, grad_batch}.at(batch.time_of(row, step), row) : nullptr;
+  }
+
+  // A state before a step.
+  const T* before(const Batch& batch, int s, int64_t row, int64_t step) const {
+    return step ? states[s] + batch.position(row, step - 1) * units : first[s] + row * units;
+  }
 };
 
 // Copy the initial states of some sequences, and set their states on padding to zero.
@@ -55,13 +67,14 @@ void start(const Batch& batch, const Layer<T>& layer, const std::vector<int64_t>
   }
 }
 
-// Copy the states of sequences that end with a step; return the number of those that continue.
-template <class T>
+// Copy the states of sequences that end with a step; return the number of those that continue. `now(s, i)`
+// is the state of a sequence.
+template <class T, class Now>
 int64_t end(const Batch& batch, const Layer<T>& layer, const std::vector<int64_t>& rows, int states, int64_t step,
-            int64_t active, const Memory<T>* now) {
+            int64_t active, Now now) {
   for (; active > 0 && batch.length(rows[active - 1]) == step + 1; active--)
     for (int s = 0; s < states; s++)
-      std::copy_n(&now[s][(active - 1) * layer.units], layer.units, layer.last[s] + rows[active - 1] * layer.units);
+      std::copy_n(now(s, active - 1), layer.units, layer.last[s] + rows[active - 1] * layer.units);
   return active;
 }
 
@@ -78,93 +91,106 @@ int64_t start_backward(const Batch& batch, const Layer<T>& layer, const std::vec
 }
 
 template <class T, class Cell> void forward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
-  constexpr int gates = Cell::gates, states = Cell::states;
+  constexpr int gates = Cell::gates, states = Cell::states, vectors = gates == 1 ? 4 : 1;
   const int64_t H = layer.units;
-  const Weights<T, gates, gates == 1 ? 3 : 1> weights(
-      H, H, [&](int64_t row, int64_t k) { return layer.weight[row * H + k]; });
-  in_threads(batch, layer.threads, [&](const std::vector<int64_t>& rows) {
+  const Steps steps(batch);
+  const auto input_weights = weights_of_inputs<T, gates, vectors>(layer.inputs, H);
+  const Weights<T, gates, vectors> weights(H, H, [&](int64_t row, int64_t k) { return layer.weight[row * H + k]; });
+  const bool stores_gates = layer.keep && Cell::has_gates, stores_more = layer.keep && Cell::has_saved;
+  in_threads(batch, steps, layer.threads, [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& ranks) {
     int64_t active = rows.size();
-    Memory<T> now[states], next(active * H);
+    Memory<T> now[states], buffer(stores_gates ? 0 : std::max(active, rows_at_a_time) * gates * H);
     start(batch, layer, rows, states, now);
+    Projection<T, gates, vectors> projection(batch, layer.inputs, input_weights, rows);
+    std::vector<const T*> output(active);
+    std::vector<T*> new_output(active);
+    for (int64_t i = 0; i < active; i++) output[i] = &now[0][i * H];
+    const auto gates_at = [&](int64_t i, int64_t step, int64_t index) {
+      return stores_gates ? layer.gates + steps.at(ranks[i], step) * gates * H : &buffer[index * gates * H];
+    };
     for (int64_t step = 0; active > 0; step++) {
+      projection.reach(step, active, gates_at);
+      for (int64_t i = 0; i < active; i++) new_output[i] = layer.states[0] + batch.position(rows[i], step) * H;
       const auto finish = [&](int64_t i, int64_t j, Vec<T>* sums) __attribute__((always_inline)) {
-        const int64_t count = H - j, input = batch.input(rows[i], step), position = batch.position(rows[i], step);
-        T* to = layer.gates + input * gates * H + j;
+        const int64_t count = H - j;
+        T* to = projection.at(i, step) + j;
         Vec<T> u[gates], before[states], after[states], saved{};
         for (int gate = 0; gate < gates; gate++) u[gate] = load(to + gate * H, count);
-        for (int s = 0; s < states; s++) before[s] = load(&now[s][i * H + j], count);
+        before[0] = load(output[i] + j, count);
+        for (int s = 1; s < states; s++) before[s] = load(&now[s][i * H + j], count);
         cell.forward(j, u, sums, before, after, saved);
-        store<T>(&next[i * H + j], after[0], count);
-        for (int s = 1; s < states; s++) store<T>(&now[s][i * H + j], after[s], count);
-        for (int s = 0; s < states; s++)
-          if (layer.states[s]) store<T>(layer.states[s] + position * H + j, after[s], count);
-        if (!layer.keep) return;
-        for (int gate = 0; gate < gates; gate++) store<T>(to + gate * H, u[gate], count);
-        if (Cell::has_saved) store<T>(layer.saved + input * H + j, saved, count);
+        store<T>(new_output[i] + j, after[0], count);
+        for (int s = 1; s < states; s++) {
+          store<T>(&now[s][i * H + j], after[s], count);
+          if (layer.states[s]) store<T>(layer.states[s] + batch.position(rows[i], step) * H + j, after[s], count);
+        }
+        if (stores_gates)
+          for (int gate = 0; gate < gates; gate++) store<T>(to + gate * H, u[gate], count);
+        if (stores_more) store<T>(layer.saved + steps.at(ranks[i], step) * H + j, saved, count);
       };
-      multiply(weights, now[0].data(), H, active, finish);
-      now[0].swap(next);
-      active = end(batch, layer, rows, states, step, active, now);
+      multiply(weights, output.data(), active, finish);
+      std::copy_n(new_output.begin(), active, output.begin());
+      active = end(batch, layer, rows, states, step, active,
+                   [&](int s, int64_t i) { return s ? &now[s][i * H] : output[i]; });
     }
   });
 }
 
-template <class T, int vectors, class Cell>
-void backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
+template <class T, class Cell> void backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
   constexpr int gates = Cell::gates, states = Cell::states;
   const int64_t H = layer.units;
-  const Weights<T, 1, vectors> weights(H, gates * H, [&](int64_t j, int64_t k) { return layer.weight[k * H + j]; });
-  in_threads(batch, layer.threads, [&](const std::vector<int64_t>& rows) {
+  const Steps steps(batch);
+  const Weights<T, 1, 4> weights(H, gates * H, [&](int64_t j, int64_t k) { return layer.weight[k * H + j]; });
+  const Weights<T, 1, 4> input_weights = transposed_weights_of_inputs(layer.inputs, gates * H);
+  in_threads(batch, steps, layer.threads, [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& ranks) {
     const int64_t count = rows.size();
-    Memory<T> carried[states], of_state(count * gates * H);
+    Memory<T> carried[states], of_state(Cell::has_saved ? count * gates * H : 0);
     for (int s = 0; s < states; s++) carried[s].resize(count * H);
+    InputGradient<T> of_x(batch, layer.inputs, input_weights, rows);
+    std::vector<const T*> from(count);
     int64_t active = 0;
     for (int64_t step = batch.length(rows[0]) - 1; step >= 0; step--) {
       active = start_backward(batch, layer, rows, states, step, active, carried);
       for (int64_t i = 0; i < active; i++) {
-        const int64_t input = batch.input(rows[i], step), position = batch.position(rows[i], step) * H;
-        T* u = layer.gates + input * gates * H;
-        T* saved = layer.saved + input * H;
-        const T* previous[states];
-        for (int s = 0; s < states; s++)
-          previous[s] = step ? layer.states[s] + batch.position(rows[i], step - 1) * H : layer.first[s] + rows[i] * H;
+        const int64_t at = steps.at(ranks[i], step), position = batch.position(rows[i], step) * H;
+        T *u = layer.gates + at * gates * H, *saved = layer.saved + at * H;
+        T* projected = Cell::has_saved ? &of_state[i * gates * H] : u;
+        from[i] = projected;
+        const T *previous[states], *given[states];
+        for (int s = 0; s < states; s++) {
+          previous[s] = layer.before(batch, s, rows[i], step);
+          given[s] = layer.grad(batch, s, rows[i], step);
+        }
         each_vector<T>(H, [&](int64_t j, auto left) {
           Vec<T> gate_values[gates], before[states], after[states], grads[states], extra{};
-          for (int gate = 0; gate < gates; gate++) gate_values[gate] = load(u + gate * H + j, left);
+          for (int gate = 0; gate < gates && Cell::has_gates; gate++) gate_values[gate] = load(u + gate * H + j, left);
           for (int s = 0; s < states; s++) {
             before[s] = load(previous[s] + j, left);
             after[s] = load(layer.states[s] + position + j, left);
             grads[s] = load(&carried[s][i * H + j], left);
-            if (layer.grads[s]) grads[s] += load(layer.grads[s] + position + j, left);
+            if (given[s]) grads[s] += load(given[s] + j, left);
           }
           if (Cell::has_saved) extra = load(saved + j, left);
           cell.backward(j, gate_values, before, after, extra, grads);
           for (int gate = 0; gate < gates; gate++) {
             store<T>(u + gate * H + j, gate_values[gate], left);
-            const bool last = Cell::has_saved && gate == gates - 1;
-            store<T>(&of_state[(i * gates + gate) * H + j], last ? extra : gate_values[gate], left);
+            if (Cell::has_saved) store<T>(projected + gate * H + j, gate < gates - 1 ? gate_values[gate] : extra, left);
           }
           if (Cell::has_saved) store<T>(saved + j, extra, left);
           for (int s = 0; s < states; s++) store<T>(&carried[s][i * H + j], grads[s], left);
         });
+        of_x.add(rows[i], step, u);
       }
-      multiply(
-          weights, of_state.data(), gates * H, active,
-          [&](int64_t i, int64_t j, Vec<T>* sums) __attribute__((always_inline)) {
-            T* to = &carried[0][i * H + j];
-            store<T>(to, load(to, H - j) + sums[0], H - j);
-          });
+      const auto finish = [&](int64_t i, int64_t j, Vec<T>* sums) __attribute__((always_inline)) {
+        T* to = &carried[0][i * H + j];
+        store<T>(to, load(to, H - j) + sums[0], H - j);
+      };
+      multiply(weights, from.data(), active, finish);
+      of_x.finish(step == 0);
     }
     for (int s = 0; s < states; s++)
       for (int64_t i = 0; i < count; i++) std::copy_n(&carried[s][i * H], H, layer.grad_first[s] + rows[i] * H);
   });
-}
-
-template <class T, class Cell> void backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
-  if (layer.units > 2 * width<T>)  // wide panels reuse each input more, narrow ones have less padding
-    backward<T, 4>(batch, layer, cell);
-  else
-    backward<T, 1>(batch, layer, cell);
 }
 
 }  // namespace rnn_lab

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from rnn_lab.nn.functional.linear import linear_nograd, weight_gradient
 from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.precision import autocast_dtype
 from rnn_lab.nn.functional.state import LayerState
-from rnn_lab.nn.native.library import Batch, Layer, Pointers, function
+from rnn_lab.nn.native.library import Batch, Inputs, Layer, Pointers, Sequences, function
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 WITH_EXTRA = {"gru", "slstm"}  # their backward pass needs one more value of each unit and step
+WITHOUT_GATES = {"rnn"}  # its backward pass needs the states alone
 RESET_AFTER = "gru"  # its reset gate applies to the projected state of n, with a bias of its own
 FEW_INPUTS = 32  # with fewer, a gradient of input weights is faster by oneDNN
 Plain = Callable[[Tensor, LayerState, Sequence[Tensor]], tuple[Tensor, LayerState]]
@@ -92,7 +92,7 @@ class _Recurrence(Function):
         ctx.recurrence, ctx.num_states, ctx.has_gates = recurrence, num_states, True
         ctx.set_materialize_grads(False)
         if keep:
-            ctx.save_for_backward(*tensors, run.inputs, run.gates, run.extra, *run.states)
+            ctx.save_for_backward(*tensors, run.gates, run.extra, *run.states)
         return (run.states[0], *last)
 
     @staticmethod
@@ -104,9 +104,8 @@ class _Recurrence(Function):
         if torch.is_grad_enabled():  # a graph of the gradient is requested
             return (None,) * 3 + _plain_gradient(recurrence, parts, needed, grads)
         if ctx.has_gates:
-            inputs, gates, extra, *states = saved[count:]
-            parts = _contiguous(*parts)
-            run = recurrence.run(recurrence, True, *parts, inputs, gates, extra, states)
+            gates, extra, *states = saved[count:]
+            run = recurrence.run(recurrence, True, *_readable(*parts), gates, extra, states)
             ctx.has_gates = False
         else:  # a backward pass before this one, with retain_graph=True, has replaced them
             run = recurrence.run.start(recurrence, True, *parts)
@@ -122,8 +121,13 @@ def _split(tensors: Sequence[Tensor], num_states: int) -> Parts:
     return tensors[0], tuple(tensors[1 : 1 + num_states]), tuple(tensors[1 + num_states :])
 
 
-def _contiguous(x: Tensor, first: LayerState, weights: Sequence[Tensor]) -> Parts:
-    return x, tuple(t.contiguous() for t in first), tuple(t.contiguous() for t in weights)
+def _readable(x: Tensor, first: LayerState, weights: Sequence[Tensor]) -> Parts:
+    """Copy what the kernels cannot read where it is."""
+    return (
+        readable_sequences(x),
+        tuple(t.contiguous() for t in first),
+        tuple(t.contiguous() for t in weights),
+    )
 
 
 def _plain_gradient(
@@ -156,12 +160,12 @@ class Run:
     Attributes:
         recurrence: What is computed.
         keep: Whether a gradient is needed.
-        x: Sequences, `(time, batch, input_size)`.
+        x: Sequences, `(time, batch, input_size)`, which the kernel reads in place.
         first: Initial state, each tensor `(batch, hidden_size)`.
         weights: Weights of the layer.
-        inputs: Real steps of the sequences, `(steps, input_size)`: one sequence after the other if
-            there is padding or `x` lies so in memory, otherwise time first.
-        gates: Projected inputs, then gates, then their gradients, `(steps, gates * hidden_size)`.
+        gates: Gates, then the gradients of the projected inputs, `(steps, gates * hidden_size)` for
+            all real steps; empty if no gradient is needed, or before the backward pass if this
+            needs no gates.
         extra: One more value of each unit and step, such as the projected state of a GRU's gate n,
             then its gradient, `(steps, hidden_size)`; empty for cells without it, and if no
             gradient is needed.
@@ -174,7 +178,6 @@ class Run:
     x: Tensor
     first: LayerState
     weights: tuple[Tensor, ...]
-    inputs: Tensor
     gates: Tensor
     extra: Tensor
     states: Sequence[Tensor]
@@ -188,24 +191,23 @@ class Run:
         first: LayerState,
         weights: Sequence[Tensor],
     ) -> "Run":
-        """Project the input and allocate the memory."""
-        x, first, weights = _contiguous(x, first, weights)
-        inputs, size = _real_inputs(x, recurrence.padding), first[0].size(1)
-        gates, extra = cls.project(recurrence, keep, inputs, weights)
-        states = [x.new_empty(*x.shape[:2], size) for _ in (first if keep else first[:1])]
-        return cls(recurrence, keep, x, first, weights, inputs, gates, extra, states)
+        """Allocate the memory."""
+        x, first, weights = _readable(x, first, weights)
+        steps = count_steps(x, recurrence.padding) if keep else 0
+        gates, extra = cls.memory(recurrence, steps, weights)
+        shape = *x.shape[:2], first[0].size(1)
+        states = [x.new_empty(shape) for _ in (first if keep else first[:1])]
+        return cls(recurrence, keep, x, first, weights, gates, extra, states)
 
     @staticmethod
-    def project(
-        recurrence: Recurrence, keep: bool, inputs: Tensor, weights: tuple[Tensor, ...]
+    def memory(
+        recurrence: Recurrence, steps: int, weights: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor]:
-        """Return the projected input, and memory for what else the backward pass needs."""
-        w_ih, w_hh, b_ih, b_hh, *_ = weights
-        size, bias = w_hh.size(1), b_ih + b_hh
-        if recurrence.kernel == RESET_AFTER:
-            bias[2 * size :] = b_ih[2 * size :]
-        steps = len(inputs) if keep and recurrence.kernel in WITH_EXTRA else 0
-        return linear_nograd(inputs, w_ih, bias), inputs.new_empty(steps, size)
+        """Return memory for what the backward pass needs of some steps."""
+        rows, size = weights[1].shape
+        gates = 0 if recurrence.kernel in WITHOUT_GATES else steps
+        extra = steps if recurrence.kernel in WITH_EXTRA else 0
+        return weights[1].new_empty(gates, rows), weights[1].new_empty(extra, size)
 
     def forward(self) -> list[Tensor]:
         """Compute all steps; return the final state."""
@@ -218,73 +220,76 @@ class Run:
         self, grads: Sequence[Tensor | None], needed: Sequence[bool]
     ) -> tuple[Tensor | None, ...]:
         """Compute the gradients of the sequences, the initial state and the weights."""
-        grads = [None if grad is None else grad.contiguous() for grad in grads]
+        of_output, *of_last = grads
+        of_last = [None if grad is None else grad.contiguous() for grad in of_last]
         of_first = [torch.empty_like(part) for part in self.first]
+        of_output = None if of_output is None else readable_sequences(of_output)
+        of_x = empty_like_sequences(self.x) if needed[0] else None
+        if self.recurrence.kernel in WITHOUT_GATES:
+            self.gates = self.x.new_empty(
+                count_steps(self.x, self.recurrence.padding), len(self.weights[1])
+            )
         batch = self._batch()
-        layer = self.layer(grads=grads[:1], grad_last=grads[1:], grad_first=of_first)
+        layer = self.layer(grads=[of_output], grad_last=of_last, grad_first=of_first)
+        if of_output is not None:
+            layer.grad_time, layer.grad_batch = of_output.stride()[:2]
+        if of_x is not None:
+            layer.inputs.of_x = sequences(of_x)
         self.call(f"{self.recurrence.kernel}_backward", batch, layer)
-        of_x = self._input_gradient() if needed[0] else None
         return (of_x, *of_first, *self.weight_gradients(batch, layer))
 
-    def _input_gradient(self) -> Tensor:
-        of_x = linear_nograd(self.gates, self.weights[0].t())
-        padding, batch_first = self.recurrence.padding, is_batch_first(self.x)
-        time, batch, size = self.x.shape
-        if padding is not None:
-            index = padding.real_index_batch_first if batch_first else padding.real_index
-            of_x = of_x.new_zeros(time * batch, size).index_copy_(0, index, of_x)
-        if batch_first:
-            return of_x.view(batch, time, size).transpose(0, 1)
-        return of_x.view(time, batch, size)
-
     def weight_gradients(self, batch: Batch, layer: Layer) -> list[Tensor]:
-        _, w_hh, b_ih, _, *others = self.weights
-        rows, size = w_hh.shape
-        of_b_ih, of_w_hh = torch.empty_like(b_ih), torch.empty_like(w_hh)
-        of_w_ih = self.input_weight_gradient(layer, of_b_ih)
-        of_b_hh = of_b_ih.clone()
-        blocks = [(0, rows, self.gates)]
+        of_weights = [torch.empty_like(weight) for weight in self.weights]
+        of_w_ih, of_w_hh, of_b_ih, of_b_hh, *of_others = of_weights
+        (rows, size), gates = of_w_hh.shape, self.gates
+        blocks = [(slice(0, rows), gates, gates)]
         if self.recurrence.kernel == RESET_AFTER:
-            blocks = [(0, 2 * size, self.gates), (2 * size, size, self.extra)]
-        for start, count, values in blocks:
-            self.call(
-                *("state_gradient", batch, layer),
-                *map(ctypes.c_int64, (count, values.size(1))),
-                *map(pointer, (values, of_w_hh[start:], of_b_hh[start:])),
+            n = slice(2 * size, rows)
+            blocks = [(slice(0, 2 * size), gates, gates), (n, gates[:, n], self.extra)]
+        for block, values, state_values in blocks:
+            of_matrices, of_biases = (
+                (of_w_ih[block], of_w_hh[block]),
+                (of_b_ih[block], of_b_hh[block]),
             )
-        of_others = [torch.empty_like(weight) for weight in others]
+            self.call_weight_gradients(batch, layer, values, state_values, of_matrices, of_biases)
         for gradient in of_others:
             self.call(f"{self.recurrence.kernel}_parameters", batch, layer, pointer(gradient))
-        return [of_w_ih, of_w_hh, of_b_ih, of_b_hh, *of_others]
+        return of_weights
 
-    def input_weight_gradient(self, layer: Layer, of_bias: Tensor | None) -> Tensor:
-        """Compute the gradient of the input weights, and that of their bias in `of_bias`."""
-        of_weight = torch.empty_like(self.weights[0])
-        rows, columns = of_weight.shape
-        if columns < FEW_INPUTS:
-            if of_bias is not None:
-                torch.sum(self.gates, 0, out=of_bias)
-            return weight_gradient(self.gates, self.inputs)
-        self.call(
-            "input_gradient",
-            *map(ctypes.c_int64, (layer.threads, rows, columns, len(self.inputs), rows)),
-            *map(pointer, (self.gates, self.inputs, of_weight, of_bias)),
-        )
-        return of_weight
+    def call_weight_gradients(
+        self,
+        batch: Batch,
+        layer: Layer,
+        grads: Tensor,
+        state_grads: Tensor,
+        of_matrices: Sequence[Tensor],
+        of_biases: Sequence[Tensor | None],
+    ) -> None:
+        """Compute gradients of some rows of both weight matrices, and of their biases.
+
+        Args:
+            batch: Sizes of the batch.
+            layer: Memory of the layer.
+            grads: Gradients of the projected inputs, `(steps, rows or more)`.
+            state_grads: Gradients of the projected states, likewise.
+            of_matrices: Where to write the gradients of these rows, `(rows, ...)`.
+            of_biases: Where to write those of the biases, `(rows,)`; None: not needed.
+        """
+        values = (grads, state_grads)
+        strided = [a for v in values for a in (pointer(v), ctypes.c_int64(v.stride(0)))]
+        rows = ctypes.c_int64(len(of_matrices[0]))
+        results = map(pointer, (*of_matrices, *of_biases))
+        self.call("weight_gradients", batch, layer, rows, *strided, *results)
 
     def _batch(self) -> Batch:
-        time, batch = self.x.shape[:2]
         padding = self.recurrence.padding
-        lengths, self._offsets = None, None  # an attribute, so that the memory stays
-        if padding is not None:
-            lengths, self._offsets = padding.lengths, padding.offsets
-        elif is_batch_first(self.x):
-            self._offsets = torch.arange(batch) * time
-        backwards = int(self.recurrence.backwards)
-        return Batch(time, batch, address(lengths), address(self._offsets), backwards)
+        lengths = None if padding is None else padding.lengths
+        return Batch(*self.x.shape[:2], address(lengths), None, int(self.recurrence.backwards))
 
     def layer(self, **tensors: Sequence[Tensor | None]) -> Layer:
         pointers = {"states": self.states, "first": self.first, **tensors}
+        inputs = Inputs(self.x.size(2), address(self.weights[0]), address(self.bias))
+        inputs.x = sequences(self.x)
         return Layer(
             self.weights[1].size(1),
             torch.get_num_threads(),
@@ -294,7 +299,17 @@ class Run:
             address(self.gates),
             address(self.extra),
             **{name: Pointers(*map(address, values)) for name, values in pointers.items()},
+            inputs=inputs,
         )
+
+    @cached_property
+    def bias(self) -> Tensor | None:
+        """Return what is added to the projected input."""
+        _, w_hh, b_ih, b_hh, *_ = self.weights
+        bias, size = b_ih + b_hh, w_hh.size(1)
+        if self.recurrence.kernel == RESET_AFTER:
+            bias[2 * size :] = b_ih[2 * size :]
+        return bias
 
     @cached_property
     def parameters(self) -> Tensor | None:
@@ -315,14 +330,32 @@ def is_batch_first(x: Tensor) -> bool:
     return not x.is_contiguous() and x.transpose(0, 1).is_contiguous()
 
 
-def _real_inputs(x: Tensor, padding: PaddingInfo | None) -> Tensor:
-    """Return the real steps of sequences, `(steps, features)`."""
-    batch_first = is_batch_first(x)
-    inputs = (x.transpose(0, 1) if batch_first else x).flatten(0, 1)
-    if padding is None:
-        return inputs
-    index = padding.real_index_batch_first if batch_first else padding.real_index
-    return inputs.index_select(0, index)
+def readable_sequences(x: Tensor) -> Tensor:
+    """Return sequences `(time, batch, features)` whose features follow each other in memory.
+
+    What is the same for all steps or sequences, such as the gradient of a sum, is copied once.
+    """
+    if x.stride(2) == 1:
+        return x
+    time, batch = (slice(1) if stride == 0 else slice(None) for stride in x.stride()[:2])
+    return x[time, batch].contiguous().expand_as(x)
+
+
+def count_steps(x: Tensor, padding: PaddingInfo | None) -> int:
+    """Return the number of real steps of sequences `(time, batch, features)`."""
+    return x.size(0) * x.size(1) if padding is None else int(padding.lengths.sum())
+
+
+def empty_like_sequences(x: Tensor) -> Tensor:
+    """Return memory for sequences that lie in the same order as others."""
+    if is_batch_first(x):
+        return torch.empty_like(x.transpose(0, 1)).transpose(0, 1)
+    return x.new_empty(x.shape)
+
+
+def sequences(x: Tensor) -> Sequences:
+    """Describe sequences `(time, batch, features)`, whose features follow each other in memory."""
+    return Sequences(x.data_ptr(), *x.stride()[:2])
 
 
 def address(tensor: Tensor | None) -> int | None:

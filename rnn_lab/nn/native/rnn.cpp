@@ -8,7 +8,7 @@ namespace rnn_lab {
 
 template <class T> struct RNN {
   static constexpr int gates = 1, states = 1;
-  static constexpr bool has_saved = false;
+  static constexpr bool has_gates = false, has_saved = false;
 
   explicit RNN(const Layer<T>&) {}
 
@@ -16,8 +16,8 @@ template <class T> struct RNN {
     after[0] = u[0] = tangent(u[0] + sums[0]);
   }
 
-  void backward(int64_t, Vec<T>* gates, const Vec<T>*, const Vec<T>*, Vec<T>&, Vec<T>* grads) const {
-    gates[0] = grads[0] * (T(1) - gates[0] * gates[0]);
+  void backward(int64_t, Vec<T>* gates, const Vec<T>*, const Vec<T>* after, Vec<T>&, Vec<T>* grads) const {
+    gates[0] = grads[0] * (T(1) - after[0] * after[0]);
     grads[0] = Vec<T>{};
   }
 };

@@ -27,7 +27,7 @@ inline Vec<double> log_one_plus(Vec<double> x) {
 // Gates i, f, z, o; states h, c, n, m. `saved` is 1 - sigmoid of the pre-activation of f.
 template <class T> struct SLSTM {
   static constexpr int gates = 4, states = 4;
-  static constexpr bool has_saved = true;
+  static constexpr bool has_gates = true, has_saved = true;
 
   explicit SLSTM(const Layer<T>&) {}
 

@@ -92,10 +92,7 @@ def test_training_draws_the_same_random_numbers_as_plain_pytorch(name, options):
 
 @every_layer
 @pytest.mark.usefixtures("compiled")
-def test_results_are_the_same_bits_alone_in_a_batch_and_with_padding(name, monkeypatch):
-    # The input's projection is a product of PyTorch, whose order may depend on the number of rows.
-    projected = lambda x, w, b: (x.unsqueeze(1) * w).sum(-1) + b  # noqa: E731
-    monkeypatch.setattr(recurrence, "linear_nograd", projected)
+def test_results_are_the_same_bits_alone_in_a_batch_and_with_padding(name):
     layer, x = build(name, 37, 50), sequences(37).detach()
     with torch.no_grad():
         output, state = layer(x, LENGTHS)
@@ -116,6 +113,36 @@ def test_results_are_the_same_bits_with_any_number_of_threads(name, monkeypatch)
         monkeypatch.setattr(torch, "get_num_threads", lambda n=threads: n)
         for a, b in zip(run(layer, x, LENGTHS), expected, strict=True):
             assert a is b is None or torch.equal(a, b)
+
+
+LAYOUTS = {
+    "batch first": lambda x: x,
+    "time first": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
+    "part of the steps": lambda x: torch.cat([x, x], 1)[:, : x.size(1)],
+    "part of the features": lambda x: torch.cat([x, x], 2)[..., : x.size(2)],
+    "features apart": lambda x: x.mT.contiguous().mT,
+    "equal steps": lambda x: x[:, :1].expand_as(x),
+    "equal sequences": lambda x: x[:1].expand_as(x),
+    "equal values": lambda x: x[:1, :1, :1].expand_as(x),
+}
+
+
+@every_layer
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("lengths", [LENGTHS, None], ids=["padded", "full"])
+def test_sequences_and_gradients_may_lie_in_memory_in_any_way(name, layout, lengths):
+    layer = build(name, bidirectional=True)
+    x = LAYOUTS[layout](sequences().detach()).requires_grad_()
+    grad = LAYOUTS[layout](torch.randn(6, 9, layer.output_size))
+
+    def results() -> list[Tensor]:
+        output, _ = layer(x, lengths)
+        return [output, *torch.autograd.grad(output, [x, *layer.parameters()], grad)]
+
+    values = results()
+    with disabled():
+        torch.testing.assert_close(values, results(), rtol=1e-4, atol=1e-5)
 
 
 @every_layer
