@@ -152,16 +152,27 @@ class LabDataModule(LightningDataModule, ABC):
         """Return the row indices of each evaluation batch of this process, in loader order."""
         return self._make_sampler(name, shuffle=False).plan()
 
+    def row_numbers(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return the numbers, counted from 1, by which reports identify rows of a split.
+
+        By default they count the rows of the split; data modules of files count those of the file.
+
+        Args:
+            name: The split, `train`, `valid` or `test`.
+            rows: Indices of the rows, `(rows,)` int64.
+        """
+        return rows + 1
+
     def describe_row(self, name: str, row: int) -> dict[str, Any]:
         """Return the cells, by column, that identify a row of a split in reports.
 
-        By default this is its number, counted from 1.
+        By default this is its number, see `row_numbers`.
 
         Args:
             name: The split, `train`, `valid` or `test`.
             row: Index of the row.
         """
-        return {"row": row + 1}
+        return {"row": int(self.row_numbers(name, np.array([row]))[0])}
 
     def train_dataloader(self) -> DataLoader:
         """Load batches of similar lengths in an order that depends on the seed and the epoch."""

@@ -127,6 +127,19 @@ class Task(LightningModule, ABC):
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Return new metrics of one stage by name; only scalars are logged."""
 
+    def items(self, output: StepOutput, batch: Any) -> dict[str, Any]:
+        """Return what a test keeps of each row of a batch, see `rnn_lab.training.ItemReport`.
+
+        Args:
+            output: What `test_step` returned.
+            batch: The batch.
+
+        Returns:
+            By column a tensor or array, `(batch,)` or `(batch, values)`, or a list. No columns, as
+            by default, keep nothing.
+        """
+        return {}
+
     def reports(self) -> list[Callback]:
         """Return the callbacks that write figures and tables into the run folder."""
         return []

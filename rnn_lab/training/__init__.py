@@ -12,6 +12,7 @@ from rnn_lab.training.callbacks import (
 from rnn_lab.training.checkpoints import AtomicCheckpointIO
 from rnn_lab.training.completion import Completion
 from rnn_lab.training.epoch_number import EpochNumber
+from rnn_lab.training.items import ItemReport
 from rnn_lab.training.kernel_record import KernelRecord
 from rnn_lab.training.launch import check_world_size
 from rnn_lab.training.loggers import (
@@ -46,6 +47,7 @@ __all__ = [
     "CosineDecay",
     "EpochNumber",
     "GradNormAndLRMonitor",
+    "ItemReport",
     "KernelRecord",
     "LearningCurves",
     "LinearDecay",

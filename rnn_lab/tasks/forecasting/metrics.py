@@ -8,6 +8,7 @@ from torchmetrics import Metric
 
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 
+WINDOW_ERRORS = ("mse", "mae", "smape", "mase", "crps")
 INTERVALS = (0.8, 0.95)  # nominal coverage of the evaluated central intervals
 
 
@@ -126,6 +127,27 @@ def value_errors(
     defined = dict.fromkeys(errors, observed)
     defined["mase"] = observed & (naive > 0)
     return {name: (values, defined[name]) for name, values in errors.items()}
+
+
+def window_errors(forecast: Forecast, batch: WindowBatch) -> dict[str, Tensor]:
+    """Compute the errors of each window, means over its observed steps and channels.
+
+    Args:
+        forecast: Forecast of the batch.
+        batch: The batch.
+
+    Returns:
+        `mse`, `mae`, `smape`, `mase` and with quantiles `crps`, see `ForecastErrors`, `(batch,)`;
+        and the number of `values` they are means of. They are NaN if there are none, as is `mase`
+        if the naive error of training is zero.
+    """
+    errors = value_errors(forecast, batch, forecast.quantiles is not None)
+    means = {
+        name: torch.where(defined, values, 0).sum((1, 2)) / defined.sum((1, 2))
+        for name, (values, defined) in errors.items()
+        if name in WINDOW_ERRORS
+    }
+    return {"values": errors["mse"][1].sum((1, 2)), **means}
 
 
 def _interval_scores(forecast: Forecast, future: Tensor) -> dict[str, Tensor]:

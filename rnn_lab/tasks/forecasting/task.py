@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
@@ -13,7 +14,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.calibration import Calibration
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
-from rnn_lab.tasks.forecasting.metrics import Forecast, ForecastErrors
+from rnn_lab.tasks.forecasting.metrics import Forecast, ForecastErrors, window_errors
 from rnn_lab.tasks.forecasting.outputs import (
     LEVELS,
     Distribution,
@@ -22,6 +23,8 @@ from rnn_lab.tasks.forecasting.outputs import (
     Point,
 )
 from rnn_lab.tasks.forecasting.reports import ForecastReport
+from rnn_lab.training.items import ItemReport
+from rnn_lab.training.reports import get_datamodule
 
 
 class ForecastTask(Task):
@@ -79,9 +82,23 @@ class ForecastTask(Task):
         loss = torch.where(observed, losses, 0).sum() / count.clamp(min=1)
         return StepOutput(loss, forecast, batch, count)
 
+    def items(self, output: StepOutput, batch: WindowBatch) -> dict[str, Any]:
+        """Return series, origin and errors of each window, see `window_errors`."""
+        rows, windows = batch.rows.cpu().numpy(), get_datamodule(self.trainer).split("test")
+        series, firsts = windows.origin(rows)
+        origins = [
+            windows.panel.times(number, first - 1, 1)[0]
+            for number, first in zip(series.tolist(), firsts.tolist(), strict=True)
+        ]
+        return {
+            "series": [windows.panel.ids[number] for number in series],
+            "origin": np.array(origins),
+            **window_errors(output.predictions, batch),
+        }
+
     def reports(self) -> list[Callback]:
-        """Return the report with scores, forecast plots and errors by step."""
-        return [ForecastReport()]
+        """Return the reports: scores, forecast plots and errors by step; errors of all windows."""
+        return [ForecastReport(), ItemReport()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Return the errors over all windows, steps and channels."""

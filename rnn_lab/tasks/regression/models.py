@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,6 +16,7 @@ from rnn_lab.nn import GaussianNoise, build_layer, build_pooling
 from rnn_lab.nn.functional.precision import at_least_float32
 from rnn_lab.tasks.regression.batch import RegressionBatch
 from rnn_lab.tasks.regression.metrics import regression_metrics
+from rnn_lab.training.items import ItemReport
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,14 @@ class SequenceRegressor(Task):
         predictions = at_least_float32(self(batch.values, batch.lengths))
         loss = functional.mse_loss(predictions, batch.targets)
         return StepOutput(loss, predictions.detach().float(), batch.targets, len(predictions))
+
+    def items(self, output: StepOutput, batch: Any) -> dict[str, Any]:
+        """Return targets and predictions of each row."""
+        return {"target": output.targets, "prediction": output.predictions}
+
+    def reports(self) -> list[Callback]:
+        """Return the report of all rows."""
+        return [ItemReport()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Create mean squared error, mean absolute error and R²."""

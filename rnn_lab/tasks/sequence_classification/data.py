@@ -230,10 +230,14 @@ class SequenceDataModule(LabDataModule):
             return self._restored.class_counts
         return self.split("train").class_counts(self.num_classes)
 
+    def row_numbers(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return the numbers of sequences in their file."""
+        numbers: np.ndarray = self.split(name).rows[rows] + 1
+        return numbers
+
     def describe_row(self, name: str, row: int) -> dict[str, Any]:
-        """Return the number of a sequence in its file, counted from 1, and its steps."""
-        split = self.split(name)
-        return {"row": int(split.rows[row]) + 1, "steps": int(split.lengths[row])}
+        """Return the number of a sequence and its steps."""
+        return {**super().describe_row(name, row), "steps": int(self.split(name).lengths[row])}
 
     def build_spec(self) -> dict[str, Any]:
         """Return how to build this module again and its preprocessing, as plain values."""

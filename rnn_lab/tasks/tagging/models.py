@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +19,7 @@ from rnn_lab.nn import build_layer, lengths_to_mask
 from rnn_lab.nn.functional.padding import copy_to
 from rnn_lab.special_tokens import PAD_ID
 from rnn_lab.tasks.tagging.batch import TaggingBatch
+from rnn_lab.training.items import ItemReport
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,18 @@ class SequenceTagger(Task):
         return cross_entropy_step(
             self.fc(self.dropout(output)), labels, label_smoothing=self.label_smoothing
         )
+
+    def items(self, output: StepOutput, batch: Any) -> dict[str, Any]:
+        """Return the steps of each row, and how many of them are labeled correctly."""
+        correct = (output.predictions.argmax(1) == output.targets).cpu()
+        lengths = batch.lengths.cpu()
+        rows = torch.arange(len(lengths)).repeat_interleave(lengths)
+        counts = torch.zeros_like(lengths).index_add_(0, rows, correct.long())
+        return {"steps": lengths, "correct": counts}
+
+    def reports(self) -> list[Callback]:
+        """Return the report of all rows."""
+        return [ItemReport()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Create the accuracy over all real steps, and over those whose label is not blank."""

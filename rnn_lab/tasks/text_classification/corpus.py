@@ -53,7 +53,7 @@ class TextDataset(RecordDataset):
         self.labels = open_memmap(folder / f"{name}.labels.bin", "u1" if multi_label else "<i8")
         if multi_label:
             self.labels = self.labels.reshape(-1, num_classes)
-        self._numbers = open_memmap(folder / f"{name}.numbers.bin", "<i8")
+        self.numbers = open_memmap(folder / f"{name}.numbers.bin", "<i8")
 
     @property
     def lengths(self) -> np.ndarray:
@@ -70,10 +70,6 @@ class TextDataset(RecordDataset):
     def text(self, row: int) -> str:
         """Return the raw text of a row."""
         return self.raw_text(row)
-
-    def number(self, row: int) -> int:
-        """Return the number, counted from 1, of a row among all records of its source."""
-        return int(self._numbers[row])
 
     def __getitem__(self, rows: np.ndarray) -> TextBatch:
         """Gather rows into a padded batch."""

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -137,10 +138,14 @@ class TextDataModule(CorpusDataModule):
         """Number of training texts of each label."""
         return self._restored.class_counts if self._restored else self.split("train").class_counts
 
+    def row_numbers(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return the numbers of rows in their file, without the header."""
+        numbers: np.ndarray = self.split(name).numbers[rows]
+        return numbers
+
     def describe_row(self, name: str, row: int) -> dict[str, Any]:
-        """Return the number of a row in its file, without the header, and its text."""
-        split = self.split(name)
-        return {"row": split.number(row), "text": split.text(row)}
+        """Return the number of a row and its text."""
+        return {**super().describe_row(name, row), "text": self.split(name).text(row)}
 
     def word_vectors(self, size: int) -> tuple[Tensor, Tensor] | None:
         """Read the vectors of the words in the vocabulary.

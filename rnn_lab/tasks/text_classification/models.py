@@ -10,6 +10,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
+from rnn_lab.classification.items import items_of
 from rnn_lab.classification.loss import (
     LossConfig,
     balanced_class_weights,
@@ -24,6 +25,8 @@ from rnn_lab.errors import UserError
 from rnn_lab.nn import EmbeddingDropout, WordDropout, build_layer, build_pooling
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
 from rnn_lab.tasks.text_classification.batch import TextBatch
+from rnn_lab.training.items import ItemReport
+from rnn_lab.training.reports import get_datamodule
 
 
 @dataclass(frozen=True)
@@ -194,9 +197,15 @@ class BaseTextClassifier(Task):
             logits, batch.labels, self.class_weights, self.loss.label_smoothing
         )
 
+    def items(self, output: StepOutput, batch: Any) -> dict[str, Any]:
+        """Return true and predicted labels and probabilities of each row."""
+        return items_of(
+            output.predictions, output.targets, get_datamodule(self.trainer).label_names
+        )
+
     def reports(self) -> list[Callback]:
-        """Create the reports of a test: confusion matrix and most confident errors."""
-        return [ConfusionPlot(), PredictionReport()]
+        """Create the reports of a test: confusion matrix, most confident errors, all rows."""
+        return [ConfusionPlot(), PredictionReport(), ItemReport()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Create accuracy, macro F1, AUROC for two classes, and the confusion matrix."""

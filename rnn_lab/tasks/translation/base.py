@@ -36,6 +36,7 @@ from rnn_lab.tasks.translation.joined_attention import join_subwords
 from rnn_lab.tasks.translation.metrics import TranslationScores
 from rnn_lab.tasks.translation.options import DecoderConfig, EncoderConfig
 from rnn_lab.tasks.translation.reports import TranslationReport
+from rnn_lab.training.items import ItemReport
 
 NEEDS_JOINT_VOCABULARY = (
     "decoder.tie_embeddings=all needs one vocabulary of both languages, but the data has two: set "
@@ -304,9 +305,19 @@ class BaseTranslator(Task):
             )
         return self.tokenizer
 
+    def items(self, output: StepOutput, batch: PairBatch) -> dict[str, Any]:
+        """Return reference, translation and sacrebleu's counts of each sentence."""
+        scores: Any = self.metrics["test"]["corpus"]
+        detokenize = self._require_tokenizer().target.detokenize
+        return {
+            "target": list(output.targets),
+            "prediction": [detokenize(text) for text in output.predictions],
+            **scores.sentence_counts(),
+        }
+
     def reports(self) -> list[Callback]:
-        """Return the report of translations, scores and attention maps."""
-        return [TranslationReport()]
+        """Return the reports: translations, scores, attention maps; counts of all sentences."""
+        return [TranslationReport(), ItemReport()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Return BLEU, chrF, TER and exact match over all lines."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -55,6 +56,7 @@ class TranslationScores(Metric):
         for name in self._names:
             self._add_counts(f"{name}_statistics", NUM_COUNTS[name])
         self._add_counts("exact_match_statistics", 2)
+        self._latest: dict[str, list[list[int]]] = {}  # counts of each line of the last update
 
     def _add_counts(self, name: str, size: int) -> None:
         self.add_state(name, torch.zeros(size, dtype=torch.int64), dist_reduce_fx="sum")
@@ -95,9 +97,20 @@ class TranslationScores(Metric):
         for name, scorer in self.scorers.items():
             tokenized = name == "bleu_tokenized"
             pair = (predictions, normalized) if tokenized else (detokenized, targets)
-            self._count(f"{name}_statistics", _statistics(scorer, *map(list, pair)))
-        matches = sum(a == b for a, b in zip(predictions, normalized, strict=True))
-        self._count("exact_match_statistics", [matches, len(predictions)])
+            self._latest[name] = _statistics(scorer, *map(list, pair))
+            self._count(f"{name}_statistics", _sums(self._latest[name]))
+        matches = [int(a == b) for a, b in zip(predictions, normalized, strict=True)]
+        self._latest["exact_match"] = [[match, 1] for match in matches]
+        self._count("exact_match_statistics", _sums(self._latest["exact_match"]))
+
+    def sentence_counts(self) -> dict[str, np.ndarray]:
+        """Return the counts of each line of the last update, from which scores are computed.
+
+        Returns:
+            For each score `NAME_counts`, `(lines, counts)`, whose sums over any lines give the
+            score of these lines.
+        """
+        return {f"{name}_counts": np.array(lines) for name, lines in self._latest.items()}
 
     def _map(self, method: str, texts: Sequence[str]) -> list[str]:
         """Apply a method of the tokenizer to each text."""
@@ -136,7 +149,13 @@ class TranslationScores(Metric):
         return True
 
 
-def _statistics(scorer: "Scorer", predictions: Sequence[str], targets: Sequence[str]) -> list[int]:
-    """Sum sacrebleu's counts over lines; with one reference per line all are integers."""
+def _statistics(
+    scorer: "Scorer", predictions: Sequence[str], targets: Sequence[str]
+) -> list[list[int]]:
+    """Return sacrebleu's counts of each line; with one reference per line all are integers."""
     lines = scorer._extract_corpus_statistics(predictions, [targets])
-    return [int(sum(column)) for column in zip(*lines, strict=True)]
+    return [[int(count) for count in line] for line in lines]
+
+
+def _sums(lines: Sequence[Sequence[int]]) -> list[int]:
+    return [sum(column) for column in zip(*lines, strict=True)]
