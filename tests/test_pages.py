@@ -59,8 +59,9 @@ def run_python(block: Block, namespace: dict[str, object]) -> None:
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
-    """An empty folder with the files that pages name; modules from it are forgotten after."""
+    """An empty folder with the files that pages name; modules and layers of pages are forgotten."""
     monkeypatch.chdir(tmp_path)
+    layers = dict(LAYERS)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     write_files()
@@ -68,6 +69,8 @@ def workplace(tmp_path, monkeypatch):
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
             del sys.modules[name]
+    LAYERS.clear()
+    LAYERS.update(layers)
 
 
 @pytest.mark.slow
