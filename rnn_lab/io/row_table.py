@@ -23,12 +23,15 @@ class RowTable:
     Args:
         path: The Parquet file.
         rank: Number of this process.
+
+    Attributes:
+        rows: Rows that this process has added.
     """
 
     def __init__(self, path: Path, rank: int = 0) -> None:
         self.path = path
         self.folder = path.with_name(f".{path.name}.parts")
-        self._rank, self._written, self._buffered = rank, 0, 0
+        self._rank, self._written, self._buffered, self.rows = rank, 0, 0, 0
         self._tables: list[pa.Table] = []
 
     def clear(self) -> None:
@@ -44,6 +47,7 @@ class RowTable:
         """
         self._tables.append(pa.table({INDEX: pa.array(indices), **columns}))
         self._buffered += len(indices)
+        self.rows += len(indices)
         if self._buffered >= BUFFERED_ROWS:
             self.flush()
 
@@ -60,20 +64,29 @@ class RowTable:
             pq.write_table(part, self.folder / f"{bucket}-{self._rank}-{self._written}.parquet")
         self._written += 1
 
-    def merge(self) -> None:
-        """Write the file from the parts of all processes, and remove them; no rows, no file."""
+    def merge(self) -> int:
+        """Write the file from the parts of all processes, and remove them; no rows, no file.
+
+        Returns:
+            The number of rows in the file.
+        """
         parts: dict[int, list[Path]] = {}
         for part in sorted(self.folder.glob("*.parquet")):
             parts.setdefault(int(part.name.partition("-")[0]), []).append(part)
+        rows = 0
         if parts:
             with atomic_path(self.path) as temporary:
-                self._write(temporary, [paths for _, paths in sorted(parts.items())])
+                rows = self._write(temporary, [paths for _, paths in sorted(parts.items())])
         self.clear()
+        return rows
 
-    def _write(self, path: Path, parts: list[list[Path]]) -> None:
+    def _write(self, path: Path, parts: list[list[Path]]) -> int:
         schema = pq.read_schema(parts[0][0])
         schema = schema.remove(schema.get_field_index(INDEX))
+        rows = 0
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for paths in parts:
                 table = pa.concat_tables([pq.read_table(each) for each in paths])
                 writer.write_table(table.sort_by(INDEX).drop_columns(INDEX))
+                rows += len(table)
+        return rows

@@ -1,5 +1,6 @@
 """Report of a test by row: targets, predictions and errors, in the order of the split."""
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,19 @@ from torch import Tensor
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
-from rnn_lab.training.reports import get_datamodule, report_path, should_write
+from rnn_lab.training.reports import (
+    gather_from_all_ranks,
+    get_datamodule,
+    report_path,
+    should_write,
+)
 
 if TYPE_CHECKING:  # pyarrow is imported only where rows are written
     import pyarrow as pa
 
     from rnn_lab.io.row_table import RowTable
 
+log = logging.getLogger(__name__)
 ITEMS = "predictions.test.parquet"
 
 
@@ -74,11 +81,15 @@ class ItemReport(Callback):
             return
         try:
             self._table.flush()
-            trainer.strategy.barrier()
-            if should_write(trainer):
-                self._table.merge()
+            added = sum(gather_from_all_ranks(trainer, [self._table.rows]))
+            merged = self._table.merge() if should_write(trainer) else added
         except OSError as error:
             raise _unwritable(self._table, error) from error
+        if merged < added:  # other nodes have written to folders of their own
+            log.warning(
+                "%s has %s of %s rows: the run folder is not shared by all nodes",
+                *(self._table.path, f"{merged:,}", f"{added:,}"),
+            )
 
 
 def _keeps_items(module: LightningModule) -> bool:

@@ -26,7 +26,8 @@ def test_rows_of_two_processes_are_in_order(buffered, in_memory, tmp_path, monke
         for batch in batches:
             add(table, batch)
         table.flush()
-    tables[0].merge()
+    assert [table.rows for table in tables] == [3, 5]
+    assert tables[0].merge() == 8
     (path,) = tmp_path.iterdir()  # nothing else is left
     rows = pq.read_table(path)
     assert rows.column_names == ["name", "pair"]
@@ -49,5 +50,5 @@ def test_parts_of_an_earlier_attempt_are_removed(tmp_path):
 def test_no_rows_give_no_file(tmp_path):
     table = RowTable(tmp_path / "rows.parquet")
     table.flush()
-    table.merge()
+    assert table.merge() == 0
     assert not list(tmp_path.iterdir())

@@ -125,6 +125,15 @@ def test_rows_are_written_during_the_test(make_trainer, monkeypatch):
     check("TextClassifier", make_trainer, Probe())
 
 
+def test_rows_in_a_folder_of_another_node_are_missed(make_trainer, monkeypatch, caplog):
+    def gather(trainer, items):
+        return [*items, 3]
+
+    monkeypatch.setattr("rnn_lab.training.items.gather_from_all_ranks", gather)
+    check("TextClassifier", make_trainer)
+    assert f"{ITEMS} has 16 of 19 rows: the run folder is not shared by all nodes" in caplog.text
+
+
 def test_a_full_disk_is_reported(make_trainer, monkeypatch):
     def full(self):
         raise OSError(28, "No space left on device")
