@@ -68,8 +68,9 @@ def here(place, monkeypatch):
 
 
 def enter(place: Path, patch: pytest.MonkeyPatch) -> None:
-    """Work in a folder whose modules can be imported."""
+    """Work in a folder whose modules can be imported, without the kernels of the user's cache."""
     patch.chdir(place)
+    patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
     inherited = [path for path in [os.environ.get("PYTHONPATH")] if path]
     patch.setenv("PYTHONPATH", os.pathsep.join([str(place), *inherited]))
     patch.delenv("HOLD", raising=False)
