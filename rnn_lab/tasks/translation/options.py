@@ -31,8 +31,8 @@ class DecoderConfig:
     """Options of the decoder: attention, output layer and initial state.
 
     Args:
-        attention_position: Where attention is applied: `between` the recurrent layers (fastest),
-            `before` them, `after` them, or `none`.
+        attention_position: Where attention is applied: `between` the recurrent layers, `before`
+            them, `after` them, or `none`.
         attention: Score function: `additive`, `scaled_dot` or `general`.
         input_feeding: If True, the attentional state is part of the next step's input; only with
             attention after the layers.
