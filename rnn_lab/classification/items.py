@@ -1,4 +1,4 @@
-"""What a test of a classifier keeps of each row."""
+"""What a test of a classifier saves of each row."""
 
 from collections.abc import Sequence
 from typing import Any

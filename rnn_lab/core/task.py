@@ -128,7 +128,7 @@ class Task(LightningModule, ABC):
         """Return new metrics of one stage by name; only scalars are logged."""
 
     def items(self, output: StepOutput, batch: Any) -> dict[str, Any]:
-        """Return what a test keeps of each row of a batch, see `rnn_lab.training.ItemReport`.
+        """Return what a test saves of each row of a batch, see `rnn_lab.training.ItemReport`.
 
         Args:
             output: What `test_step` returned.
@@ -136,7 +136,7 @@ class Task(LightningModule, ABC):
 
         Returns:
             By column a tensor or array, `(batch,)` or `(batch, values)`, or a list. No columns, as
-            by default, keep nothing.
+            by default, save nothing.
         """
         return {}
 

@@ -15,6 +15,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.training.reports import (
     gather_from_all_ranks,
     get_datamodule,
+    is_dry_run,
     report_path,
     should_write,
 )
@@ -29,11 +30,11 @@ ITEMS = "predictions.test.parquet"
 
 
 class ItemReport(Callback):
-    """Write what `Task.items` keeps of each row of a test to `predictions.test.parquet`.
+    """Write what `Task.items` returns for each row of a test to `predictions.test.parquet`.
 
     The column `row` is the number of a row, see `LabDataModule.row_numbers`. Rows are in the order
     of the split, from several processes, too; memory does not depend on their number. Nothing is
-    written for a task that keeps no items, or for data that is not a `LabDataModule`.
+    written for a task that returns no items, or for data that is not a `LabDataModule`.
     """
 
     def __init__(self) -> None:
@@ -43,9 +44,8 @@ class ItemReport(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove parts that an interrupted test has left."""
         data = get_datamodule(trainer)
-        dry_run = trainer.fast_dev_run  # type: ignore[attr-defined]  # set without a declaration
         self._table = None
-        if dry_run or not _keeps_items(pl_module) or not isinstance(data, LabDataModule):
+        if is_dry_run(trainer) or not _has_items(pl_module) or not isinstance(data, LabDataModule):
             return
         from rnn_lab.io.row_table import RowTable
 
@@ -92,7 +92,7 @@ class ItemReport(Callback):
             )
 
 
-def _keeps_items(module: LightningModule) -> bool:
+def _has_items(module: LightningModule) -> bool:
     return isinstance(module, Task) and type(module).items is not Task.items
 
 

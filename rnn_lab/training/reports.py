@@ -86,10 +86,14 @@ def wandb_loggers(trainer: Trainer) -> list[OfflineWandbLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, OfflineWandbLogger)]
 
 
+def is_dry_run(trainer: Trainer) -> bool:
+    """Return whether the Trainer runs a few batches only (`fast_dev_run`), which writes nothing."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]  # set without a declaration
+
+
 def should_write(trainer: Trainer) -> bool:
     """Return whether this process writes the files of the run."""
-    dry_run = trainer.fast_dev_run  # type: ignore[attr-defined]  # set without a declaration
-    return trainer.is_global_zero and not dry_run
+    return trainer.is_global_zero and not is_dry_run(trainer)
 
 
 def report_path(trainer: Trainer, name: str) -> Path:

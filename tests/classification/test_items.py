@@ -1,4 +1,4 @@
-"""What is kept of a classified row."""
+"""Labels and probabilities that a test saves of each row."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Every row of a test is kept, in order, and the scores follow from the rows."""
+"""Every row of a test is saved in order, and the scores can be computed from the rows."""
 
 import subprocess
 import sys
@@ -98,14 +98,14 @@ def test_labels_of_multi_label_rows_are_lists(make_trainer, monkeypatch):
     assert [labels.tolist() for labels in rows["prediction"]] == [[p] for p in before["prediction"]]
 
 
-def test_language_models_keep_no_rows(make_trainer):
+def test_language_models_save_no_rows(make_trainer):
     model = build_model("LSTMLanguageModel")
     trainer = make_trainer(callbacks=[ItemReport()], logger=False)
     trainer.test(model, data_of(model.batch_type), verbose=False)
     assert not Path(trainer.default_root_dir, ITEMS).exists()
 
 
-def test_a_dry_run_keeps_no_rows(make_trainer):
+def test_a_dry_run_saves_no_rows(make_trainer):
     model = build_model("TextClassifier")
     trainer = make_trainer(callbacks=[ItemReport()], logger=False, fast_dev_run=True)
     trainer.test(model, data_of(model.batch_type), verbose=False)
@@ -144,7 +144,7 @@ def test_a_full_disk_is_reported(make_trainer, monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_processes_keep_the_same_rows(tmp_path, monkeypatch):
+def test_two_processes_save_the_same_rows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = [*REVIEWS, *SIZES, "--experiment=a", "--trainer.limit_train_batches=1"]
     assert run("fit", *options, "--name=one", "--test=true") == 0

@@ -18,6 +18,7 @@ from rnn_lab.tasks.forecasting.outputs import LEVELS
 from rnn_lab.training.reports import (
     evenly_spaced,
     get_datamodule,
+    is_dry_run,
     log_table,
     report_path,
     save_figure,
@@ -182,8 +183,7 @@ def to_rows(panels: list[Any]) -> list[list[Any]]:
 
 def _applies(trainer: Trainer, task: LightningModule) -> bool:
     """Return whether there is something to report, the same on every process."""
-    dry_run = trainer.fast_dev_run  # type: ignore[attr-defined]  # set without a declaration
-    if dry_run or trainer.sanity_checking:
+    if is_dry_run(trainer) or trainer.sanity_checking:
         return False
     forecasts = isinstance(task, Task) and issubclass(task.batch_type, WindowBatch)
     return forecasts and isinstance(get_datamodule(trainer), ForecastDataModule)

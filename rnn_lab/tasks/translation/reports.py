@@ -17,6 +17,7 @@ from rnn_lab.training.reports import (
     evenly_spaced,
     gather_from_all_ranks,
     get_datamodule,
+    is_dry_run,
     log_table,
     report_path,
     save_figure,
@@ -157,8 +158,7 @@ class TranslationReport(Callback):
 
 def _reports(trainer: Trainer, task: LightningModule) -> bool:
     """Return whether there is something to report; the same on all ranks."""
-    dry_run = trainer.fast_dev_run  # type: ignore[attr-defined]  # set without a declaration
-    if dry_run or trainer.sanity_checking:
+    if is_dry_run(trainer) or trainer.sanity_checking:
         return False
     return isinstance(task, Translating) and get_datamodule(trainer) is not None
 

@@ -158,8 +158,10 @@ def test_rows_have_the_same_bits_alone_and_in_a_batch_and_with_padding(
 ):
     # The projections of embeddings and memory are products of PyTorch, whose order may depend on
     # the number of rows.
-    projected = lambda x, w, b=0: (x.unsqueeze(-2) * w).sum(-1) + b  # noqa: E731
-    monkeypatch.setattr(native, "linear_nograd", lambda x, w, b=0: projected(x, w, b).contiguous())
+    def projected(x, w, b=0):
+        return ((x.unsqueeze(-2) * w).sum(-1) + b).contiguous()
+
+    monkeypatch.setattr(native, "linear_nograd", projected)
     decoder = build(position, layer, attention, (37, 50, 40))
     tensors = inputs(decoder)
 
