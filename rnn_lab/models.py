@@ -22,6 +22,7 @@ from rnn_lab.tasks.sequence_classification.models import (
     SequenceClassifier,
 )
 from rnn_lab.tasks.tagging.models import SequenceTagger
+from rnn_lab.tasks.text_classification.linear import BagOfNgramsClassifier
 from rnn_lab.tasks.text_classification.models import (
     BiLSTMClassifier,
     LSTMClassifier,
@@ -29,11 +30,13 @@ from rnn_lab.tasks.text_classification.models import (
     SentimentLSTM,
     TextClassifier,
 )
+from rnn_lab.tasks.text_classification.transformer import TransformerClassifier
 from rnn_lab.tasks.translation.models import AttentionTranslator, Seq2SeqTranslator, Translator
 
 __all__ = [
     "AWDLSTM",
     "AttentionTranslator",
+    "BagOfNgramsClassifier",
     "BiGRUSequenceClassifier",
     "BiLSTMClassifier",
     "DLinearForecaster",
@@ -57,5 +60,6 @@ __all__ = [
     "SequenceRegressor",
     "SequenceTagger",
     "TextClassifier",
+    "TransformerClassifier",
     "Translator",
 ]

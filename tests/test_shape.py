@@ -17,9 +17,11 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 TASK_ARGUMENTS = {"optimizer", "scheduler"}  # of every model, so they do not count
 MAX_LEAF_LINES, MAX_ARGUMENTS, MAX_FORWARDED, MAX_FILE_LINES = 15, 12, 8, 400
 OWN_CODE = {  # public models with code of their own beside class attributes, and why
+    "BagOfNgramsClassifier": "a linear model without a recurrent layer",
     "DLinearForecaster": "a linear model without a recurrent layer",
     "SeasonalNaiveForecaster": "a baseline with one argument of its own",
     "SentimentLSTM": "the textbook's signature and single output",
+    "TransformerClassifier": "self-attention in place of a recurrent layer",
 }
 WITHOUT_TESTS = {  # source files without a test file of their name, and why
     "__main__": "tests/commands/test_cli.py runs it",

@@ -21,7 +21,10 @@ from timed_fit import fit
 
 from rnn_lab import datamodules as data
 
-CONFIGS = {"imdb": "IMDB", "sst2": "SST2", "trec": "TREC", "r8": "R8", "mr": "MR"}
+CONFIGS = {
+    **{"imdb": "IMDB", "sst2": "SST2", "trec": "TREC", "r8": "R8", "mr": "MR"},
+    **{"imdb_ngrams": "IMDB", "trec_ngrams": "TREC", "trec_transformer": "TREC"},
+}
 RUNS = Path("runs/accuracy")
 
 
@@ -50,7 +53,8 @@ def row(name: str, runs: list[dict], baselines: list[dict]) -> str:
     baseline = 100 * statistics.mean(result["accuracy"] for result in baselines)
     minutes = statistics.mean(run["minutes"] for run in runs)
     numbers = f"{mean:.2f} | {f1:.1f} | {baseline:.1f} | {minutes:.1f}"
-    return f"| {CONFIGS[name]} | {per_seed} | {numbers} |"
+    label = CONFIGS[name] if name == CONFIGS[name].lower() else f"{CONFIGS[name]}, `{name}`"
+    return f"| {label} | {per_seed} | {numbers} |"
 
 
 def cached(path: Path, compute, name: str, seed: int) -> dict:

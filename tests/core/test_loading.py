@@ -17,7 +17,7 @@ from rnn_lab.core.loading import (
 from rnn_lab.datamodules import SyntheticReviews
 from rnn_lab.errors import UserError
 from rnn_lab.models import LSTMClassifier, SequenceTagger
-from rnn_lab.tasks.text_classification.models import BaseTextClassifier
+from rnn_lab.tasks.text_classification.task import TextClassificationTask
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_a_task_without_a_predictor_is_refused(tmp_path):
 
 
 def test_a_task_without_what_its_predictor_calls_is_refused(monkeypatch, path):
-    monkeypatch.delattr(BaseTextClassifier, "probabilities")
+    monkeypatch.delattr(TextClassificationTask, "probabilities")
     reason = "TextPredictor accepts only a task with a `loss` and a method `probabilities`"
     with pytest.raises(UserError, match=f"LSTMClassifier, whose predictor {reason}"):
         load(path)

@@ -21,7 +21,7 @@ DATA = {  # generated data by its class: small splits
     "SyntheticText": {"batch_size": 4, "bptt": 6, "eval_batch_size": 4},
 }
 SPLITS = {"train_size": 32, "valid_size": 16, "test_size": 16}
-SIZES = {"embedding_dim": 8, "hidden_dim": 8}
+SIZES = {"embedding_dim": 8, "hidden_dim": 8, "num_buckets": 40}
 
 every_model = pytest.mark.parametrize("name", models.__all__)
 

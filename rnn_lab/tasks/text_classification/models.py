@@ -1,80 +1,21 @@
 """Text classifiers: the base class, the configurable model, and the named architectures."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
 
-from rnn_lab.classification.items import items_of
-from rnn_lab.classification.loss import (
-    LossConfig,
-    balanced_class_weights,
-    cross_entropy_step,
-    fixed_class_weights,
-)
-from rnn_lab.classification.metrics import class_metrics
-from rnn_lab.classification.reports import ConfusionPlot, PredictionReport
 from rnn_lab.core.options import as_options
-from rnn_lab.core.task import StepOutput, Task, check_probabilities, check_sizes
-from rnn_lab.errors import UserError
+from rnn_lab.core.task import check_probabilities, check_sizes
 from rnn_lab.nn import EmbeddingDropout, WordDropout, build_layer, build_pooling
 from rnn_lab.special_tokens import PAD_ID, UNK_ID
-from rnn_lab.tasks.text_classification.batch import TextBatch
-from rnn_lab.training.items import ItemReport
-from rnn_lab.training.reports import get_datamodule
+from rnn_lab.tasks.text_classification.options import Dropouts, Initialization, TextLossConfig
+from rnn_lab.tasks.text_classification.task import TextClassificationTask
 
 
-@dataclass(frozen=True)
-class Dropouts:
-    """Dropout probabilities of a text classifier.
-
-    Args:
-        layer: Between stacked recurrent layers.
-        head: Before the linear layer.
-        embedding: Of the embedding of a word of the vocabulary, for all its occurrences in a batch.
-        word: Of a single token, which is replaced by the unknown word.
-    """
-
-    layer: float = 0.3
-    head: float = 0.5
-    embedding: float = 0.0
-    word: float = 0.0
-
-
-@dataclass(frozen=True)
-class TextLossConfig(LossConfig):
-    """Options of the loss of a text classifier.
-
-    Args:
-        label_smoothing: Label smoothing epsilon.
-        class_weights: Weight of each class; `balanced` sets them inversely proportional to the
-            number of training texts of a class, with mean 1 over the texts.
-        multi_label: If True, a text may have several labels, each predicted independently with
-            binary cross-entropy.
-    """
-
-    multi_label: bool = False
-
-
-@dataclass(frozen=True)
-class Initialization:
-    """Initialization of the weights of a text classifier.
-
-    Args:
-        embedding_std: Standard deviation of the initial embeddings.
-        scheme: `recommended` or `torch` (PyTorch's default), see `rnn_lab.nn.build_layer`.
-    """
-
-    embedding_std: float = 1.0
-    scheme: Literal["recommended", "torch"] = "recommended"
-
-
-class BaseTextClassifier(Task):
+class BaseTextClassifier(TextClassificationTask):
     """Embedding, recurrent layer, pooling over time, linear layer.
 
     An architecture is defined by class attributes; `TextClassifier` takes them as arguments.
@@ -97,24 +38,17 @@ class BaseTextClassifier(Task):
         dropouts: Dropout probabilities.
         loss: Options of the loss.
         initialization: Initialization of the weights.
-        alternative: Name of a model for more classes, suggested in an error message.
 
     Raises:
         UserError: If an argument is invalid, or the data does not provide a size.
     """
-
-    batch_type = TextBatch
-    predictor = "rnn_lab.tasks.text_classification.predictor.TextPredictor"
-    monitor, mode = "val/accuracy", "max"
 
     layer_kwargs: dict[str, Any] | None = None
     default_num_layers: int = 1
     bidirectional: bool = False
     pooling: str = "final"
     dropouts: Dropouts = Dropouts()
-    loss: TextLossConfig = TextLossConfig()
     initialization: Initialization = Initialization()
-    alternative: str = ""
 
     def __init__(
         self,
@@ -127,15 +61,11 @@ class BaseTextClassifier(Task):
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(optimizer=optimizer, scheduler=scheduler)
+        super().__init__(num_classes, optimizer=optimizer, scheduler=scheduler)
         if num_layers is None:
             num_layers = self.default_num_layers
-        check_sizes(self, vocab_size=vocab_size, num_classes=num_classes, num_layers=num_layers)
-        check_probabilities(
-            label_smoothing=self.loss.label_smoothing, layer_dropout=self.dropouts.layer
-        )
-        self.num_classes = num_classes
-        self.class_weights: Tensor | None
+        check_sizes(self, vocab_size=vocab_size, num_layers=num_layers)
+        check_probabilities(layer_dropout=self.dropouts.layer)
         self.word_dropout = WordDropout(self.dropouts.word, UNK_ID)
         self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD_ID)
         with torch.no_grad():
@@ -154,8 +84,6 @@ class BaseTextClassifier(Task):
         self.pool = build_pooling(self.pooling, self.recurrent.output_size, self.bidirectional)
         self.dropout = nn.Dropout(self.dropouts.head)
         self.fc = nn.Linear(self.pool.output_size, self.num_outputs)
-        weights = fixed_class_weights(self.loss, num_classes)
-        self.register_buffer("class_weights", weights, persistent=False)
 
     @property
     @abstractmethod
@@ -163,87 +91,15 @@ class BaseTextClassifier(Task):
         """Recurrent layer by its name in `rnn_lab.nn.LAYERS`."""
 
     @property
-    def num_outputs(self) -> int:
-        """Outputs of the linear layer."""
-        return self.num_classes
+    def word_embedding(self) -> nn.Embedding:
+        """Embedding that word vectors of the data are loaded into."""
+        return self.embedding
 
     def logits(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Compute a score for each class.
-
-        Args:
-            x: Token ids, `(batch, time)`.
-            lengths: Tokens in each text, `(batch,)`; None: all rows are full.
-
-        Returns:
-            Unnormalized scores, `(batch, num_classes)`.
-        """
+        """Compute a score for each class, see `TextClassificationTask`."""
         x = self.embedding_dropout(self.embedding, self.word_dropout(x))
         output, _ = self.recurrent(x, lengths)
         return self.fc(self.dropout(self.pool(output, lengths)))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Compute a score for each class, see `logits`."""
-        return self.logits(x, lengths)
-
-    def probabilities(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Compute the probability of each class, `(batch, num_classes)`."""
-        logits = self.logits(x, lengths).float()
-        return logits.sigmoid() if self.loss.multi_label else logits.softmax(1)
-
-    def step(self, batch: TextBatch) -> StepOutput:
-        """Compute the cross-entropy of a batch."""
-        logits = self.logits(batch.tokens, batch.lengths)
-        return cross_entropy_step(
-            logits, batch.labels, self.class_weights, self.loss.label_smoothing
-        )
-
-    def items(self, output: StepOutput, batch: Any) -> dict[str, Any]:
-        """Return true and predicted labels and probabilities of each row."""
-        return items_of(
-            output.predictions, output.targets, get_datamodule(self.trainer).label_names
-        )
-
-    def reports(self) -> list[Callback]:
-        """Create the reports of a test: confusion matrix, most confident errors, all rows."""
-        return [ConfusionPlot(), PredictionReport(), ItemReport()]
-
-    def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
-        """Create accuracy, macro F1, AUROC for two classes, and the confusion matrix."""
-        return class_metrics(self.num_classes, self.loss.multi_label)
-
-    def setup(self, stage: str) -> None:
-        """Load the word vectors and the class weights of the data, if requested."""
-        super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
-        if self.loss.class_weights == "balanced":
-            self.class_weights = balanced_class_weights(data).to(self.device)
-        read = getattr(data, "word_vectors", None) if stage == "fit" else None
-        word_vectors = read(self.embedding.embedding_dim) if read else None
-        if word_vectors is not None:
-            ids, vectors = word_vectors
-            with torch.no_grad():
-                self.embedding.weight[ids] = vectors.to(self.embedding.weight)
-
-    def check_data(self, data: Any) -> None:
-        """Raise a UserError if the labels of the data do not match the model."""
-        model, source = type(self).__name__, type(data).__name__
-        multi_label = getattr(data, "multi_label", self.loss.multi_label)
-        if multi_label and not self.loss.multi_label:
-            raise UserError(
-                f"{model} predicts one label per text, {source} has several: "
-                "use --model=TextClassifier --model.loss.multi_label=true"
-            )
-        if self.loss.multi_label and not multi_label:
-            raise UserError(
-                f"{source} has one label per text: remove --model.loss.multi_label, or set "
-                "--data.columns.label_separator"
-            )
-        count = getattr(data, "num_classes", self.num_classes)
-        if count != self.num_classes:
-            hint = f": try --model={self.alternative}" if self.alternative else ""
-            raise UserError(
-                f"{model} predicts {self.num_classes} classes, {source} has {count}{hint}"
-            )
 
 
 class TextClassifier(BaseTextClassifier):

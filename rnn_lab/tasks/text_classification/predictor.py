@@ -7,7 +7,7 @@ import torch
 
 from rnn_lab.classification.predictor import LabelPredictor
 from rnn_lab.core.predictor import Answer, bucket_by_length, check_data_sizes, pad_ids
-from rnn_lab.tasks.text_classification.models import BaseTextClassifier
+from rnn_lab.tasks.text_classification.task import TextClassificationTask
 from rnn_lab.tasks.text_classification.tokenizer import TruncatingTokenizer
 
 MAX_BATCH_TOKENS = 16_384  # padding included
@@ -29,7 +29,7 @@ class TextPredictor(LabelPredictor):
     columns = ("text", "label")
 
     def __init__(
-        self, task: BaseTextClassifier, tokenizer: TruncatingTokenizer, labels: Sequence[str]
+        self, task: TextClassificationTask, tokenizer: TruncatingTokenizer, labels: Sequence[str]
     ) -> None:
         self.task = task
         self.tokenizer = tokenizer
