@@ -13,6 +13,7 @@ from rnn_lab.tasks.forecasting.models import (
     PatchedLSTMForecaster,
     SegRNNForecaster,
 )
+from rnn_lab.tasks.forecasting.transformer import TransformerForecaster
 from rnn_lab.tasks.language_modeling.models import AWDLSTM, LanguageModel, LSTMLanguageModel
 from rnn_lab.tasks.regression.models import SequenceRegressor
 from rnn_lab.tasks.sequence_classification.models import (
@@ -61,5 +62,6 @@ __all__ = [
     "SequenceTagger",
     "TextClassifier",
     "TransformerClassifier",
+    "TransformerForecaster",
     "Translator",
 ]

@@ -22,6 +22,7 @@ OWN_CODE = {  # public models with code of their own beside class attributes, an
     "SeasonalNaiveForecaster": "a baseline with one argument of its own",
     "SentimentLSTM": "the textbook's signature and single output",
     "TransformerClassifier": "self-attention in place of a recurrent layer",
+    "TransformerForecaster": "self-attention in place of a recurrent layer",
 }
 WITHOUT_TESTS = {  # source files without a test file of their name, and why
     "__main__": "tests/commands/test_cli.py runs it",

@@ -49,6 +49,11 @@ EXPERIMENTS: dict[str, tuple[str, list[str], bool]] = {  # label, options, wheth
     ),
     "patched": ("`etth1_patched_lstm`", PATCHED, True),
     "segrnn": ("`etth1_segrnn`", SEGRNN, True),
+    "transformer": (
+        "`etth1_transformer`, 96 from 336",
+        ["-c", "configs/forecasting/etth1_transformer.yaml"],
+        True,
+    ),
     "patched-720": ("the patched LSTM, 96 from 720", [*PATCHED, *LONG], False),
     "segrnn-720": ("SegRNN, 96 from 720", [*SEGRNN, *LONG], False),
     "patched-ettm1": ("the patched LSTM on ETTm1, 96 from 336", [*PATCHED, *ETTM1], False),

@@ -13,6 +13,7 @@ from rnn_lab.models import (
     PatchedLSTMForecaster,
     SeasonalNaiveForecaster,
     SegRNNForecaster,
+    TransformerForecaster,
 )
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.options import (
@@ -77,6 +78,12 @@ RECURRENT = {
 RECURSIVE = ["DeepARForecaster", "counts", "recursive", "recursive, joint"]
 
 
+TRANSFORMERS = {
+    "TransformerForecaster": (TransformerForecaster, {}),
+    "Transformer with quantiles": (TransformerForecaster, {"output": "quantiles"}),
+}
+
+
 BASELINES = {
     "LastValueForecaster": (LastValueForecaster, {}),
     "SeasonalNaiveForecaster": (SeasonalNaiveForecaster, {"season_length": 4}),
@@ -84,7 +91,7 @@ BASELINES = {
 }
 
 
-LEARNED = [*RECURRENT, "DLinearForecaster"]
+LEARNED = [*RECURRENT, *TRANSFORMERS, "DLinearForecaster"]
 
 
 ALL = [*LEARNED, *BASELINES]
@@ -108,6 +115,9 @@ def build(name, channels=3, horizon=HORIZON, more=0, **arguments):
         return cls(**sizes, **own, **arguments)
     if name == "DLinearForecaster":
         return DLinearForecaster(PAST, **sizes, window=5, **arguments)
+    if name in TRANSFORMERS:
+        cls, own = TRANSFORMERS[name]
+        return cls(PAST, 16, 2, **sizes, **own, **arguments)
     cls, own = RECURRENT[name]
     return cls(channels + more, 16, **sizes, **{**own, **arguments})
 
@@ -117,7 +127,7 @@ def without_dropout(model):
     for part in model.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
-        elif isinstance(part, torch.nn.RNNBase):
+        elif isinstance(part, torch.nn.RNNBase | torch.nn.MultiheadAttention):
             part.dropout = 0.0
     return model
 

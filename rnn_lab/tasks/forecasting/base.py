@@ -26,8 +26,6 @@ from rnn_lab.tasks.forecasting.outputs import (
     LEVELS,
     Distribution,
     DistributionParams,
-    Output,
-    build_output,
 )
 from rnn_lab.tasks.forecasting.task import ForecastTask, split_output_dim
 
@@ -103,9 +101,7 @@ class BaseForecaster(ForecastTask):
         category_sizes = self.covariates.category_sizes
         past_dim = input_dim - self.channels - self.covariates.future_dim
         _check_decoding(self.decoding, patch_length, past_dim, self.output_type)
-        self.output = _build_output(
-            self.output_type, self.output_options, self.encoder.normalization
-        )
+        self.output = self.output_options.build(self.output_type, self.encoder.normalization)
         self.normalization = WindowNormalization(self.encoder.normalization, self.channels)
         embedding_dims = [min(MAX_EMBEDDING_DIM, size) for size in category_sizes]
         self.categories = nn.ModuleList(map(nn.Embedding, category_sizes, embedding_dims))
@@ -348,24 +344,3 @@ def _check_decoding(decoding: str, patch_length: int, past_dim: int, output: str
             "decoding=recursive samples what it feeds back, which output=quantiles does not "
             "support beyond its outermost levels: choose a distribution, or decoding=direct"
         )
-
-
-def _build_output(name: str, options: OutputOptions, normalization: str) -> Output:
-    """Build an output; refuse options that do not apply to it."""
-    try:
-        output = build_output(name, options.loss, options.quantiles)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    if name != "quantiles" and options.quantiles is not None:
-        raise UserError(f"output_options.quantiles requires output=quantiles, got output={name}")
-    if name != "point" and options.loss != "mse":
-        raise UserError(
-            f"output_options.loss={options.loss} requires output=point, got output={name}"
-        )
-    if name == "negative_binomial" and normalization not in ("none", "mean"):
-        raise UserError(
-            "output=negative_binomial does not support shifted windows or scaled counts: set "
-            f"--model.encoder.normalization=mean or none, got {normalization}, and "
-            "--data.scaling=none"
-        )
-    return output

@@ -1,9 +1,10 @@
-"""Groups of options of recurrent forecasters."""
+"""Groups of options of forecasters."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rnn_lab.errors import UserError
+from rnn_lab.tasks.forecasting.outputs import Output, build_output
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,43 @@ class OutputOptions:
     quantiles: list[float] | None = None
     num_samples: int = 100
 
+    def build(self, name: str, normalization: str) -> Output:
+        """Build an output; refuse options that do not apply to it.
+
+        Args:
+            name: Name of the output, see `build_output`.
+            normalization: Normalization of windows, see `WindowNormalization`.
+
+        Raises:
+            UserError: If there is no such output, or an option does not apply to it.
+        """
+        try:
+            output = build_output(name, self.loss, self.quantiles)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        if name != "quantiles" and self.quantiles is not None:
+            raise UserError(
+                f"output_options.quantiles requires output=quantiles, got output={name}"
+            )
+        if name != "point" and self.loss != "mse":
+            raise UserError(
+                f"output_options.loss={self.loss} requires output=point, got output={name}"
+            )
+        if name == "negative_binomial" and normalization not in ("none", "mean"):
+            raise UserError(
+                "output=negative_binomial does not support shifted windows or scaled counts: set "
+                f"the model's normalization to mean or none, got {normalization}, and "
+                "--data.scaling=none"
+            )
+        return output
+
 
 @dataclass(frozen=True)
 class Dropouts:
     """Probabilities of dropout in a forecaster.
 
     Args:
-        layer: Between recurrent layers.
+        layer: Between recurrent layers; in every sublayer of a Transformer.
         head: Before the last linear layer.
 
     Raises:

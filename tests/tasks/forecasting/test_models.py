@@ -11,6 +11,7 @@ from forecasters import (
     PAST,
     RECURRENT,
     RECURSIVE,
+    TRANSFORMERS,
     batch_of,
     build,
     close,
@@ -39,7 +40,8 @@ JOINT = ["joint", "recursive, joint", "parallel, joint"]
 
 def test_every_exported_forecaster_is_tested():
     exported = {getattr(models, name) for name in models.__all__}
-    ours = {cls for cls, _ in (*RECURRENT.values(), *BASELINES.values())}
+    groups = (*RECURRENT.values(), *TRANSFORMERS.values(), *BASELINES.values())
+    ours = {cls for cls, _ in groups}
     assert {
         c for c in exported if inspect.isclass(c) and c.__name__.endswith("Forecaster")
     } == ours | {DLinearForecaster}
