@@ -3,13 +3,12 @@
 import os
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import rnn_lab
-from rnn_lab.core.cpu import KEEP_DENORMALS, RETURN_MEMORY
+from rnn_lab.core.cpu import KEEP_DENORMALS, RETURN_MEMORY, processor
 from rnn_lab.nn.native import library
 
 # Environment variables of processes.
@@ -47,11 +46,3 @@ def machine(device: str) -> dict[str, Any]:
 def threads_title(number: int) -> str:
     """Name a number of threads in the title of a comparison."""
     return "1 thread" if number == 1 else f"{number} threads"
-
-
-def processor() -> str:
-    """Return the name of the processor as the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())

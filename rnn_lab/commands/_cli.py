@@ -283,7 +283,7 @@ class LabCLI(LightningCLI):
         callbacks = with_standard_callbacks(callbacks, config)
         callbacks += [self._completion, training.Preemption(), self._status_file]
         self._first_failure = FirstFailure()
-        callbacks += [training.LearningCurves(), self._first_failure]
+        callbacks += [training.LearningCurves(), training.CostRecord(), self._first_failure]
         try:
             trainer = super()._instantiate_trainer(config, callbacks)
         except RuntimeError as error:  # Lightning rejects the SLURM settings

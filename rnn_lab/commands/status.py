@@ -14,16 +14,25 @@ import shutil
 import subprocess
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.commands._status_table import table
 from rnn_lab.errors import UserError
+from rnn_lab.io.run_files import (
+    CHECKPOINTS,
+    METRICS,
+    ROOT,
+    STATE,
+    SUBMISSION,
+    TEST_METRICS,
+    Record,
+    read_record,
+    runs_below,
+)
 
-STATE, SUBMISSION = "state.json", "submit.json"  # files of the run and of its job
-RUN_FILES = {STATE, SUBMISSION, "metrics.csv", "checkpoints"}  # any of them marks a run
 COLUMNS = (
     *("state", "reason", "step", "epoch", "max_epochs", "monitor", "best", "test_metric", "test"),
     *("job", "heartbeat"),
@@ -31,8 +40,6 @@ COLUMNS = (
 TYPES = {"state": str, "step": int, "epoch": int, "host": str, "pid": int, "began": float,
          "heartbeat": float, "job": str | None}  # fmt: skip
 START_TOLERANCE = 60.0  # seconds by which two clocks may differ on the start of a process
-
-Record = dict[str, Any]
 
 
 class Job(NamedTuple):
@@ -74,7 +81,7 @@ def main(options: Sequence[str]) -> None:
     parser.add_argument("--experiment", help="show only the runs of this experiment")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(list(options))
-    roots = [Path(folder) for folder in args.folders or ["runs"]]
+    roots = [Path(folder) for folder in args.folders or [ROOT]]
     for root in roots:
         if args.folders and not root.is_dir():
             raise UserError(f"{root} is not a folder")
@@ -90,17 +97,9 @@ def main(options: Sequence[str]) -> None:
         sys.stdout.write(table(runs, width))
 
 
-def runs_below(folder: Path) -> Iterator[Path]:
-    """Yield the runs in a folder, or the folder itself if it is a run."""
-    for path, folders, files in os.walk(folder):
-        if RUN_FILES & {*folders, *files}:
-            folders.clear()
-            yield Path(path)
-
-
 def describe(folders: Iterable[Path]) -> list[Record]:
     """Describe each run from its state file, its metrics and the SLURM queue."""
-    records = [(folder, state_of(folder), _record(folder / SUBMISSION)) for folder in folders]
+    records = [(folder, state_of(folder), read_record(folder / SUBMISSION)) for folder in folders]
     jobs = queue(job for _, *files in records for job in jobs_of(*files))
     return [_describe(folder, record, submission, jobs) for folder, record, submission in records]
 
@@ -108,7 +107,7 @@ def describe(folders: Iterable[Path]) -> list[Record]:
 def _describe(
     folder: Path, record: Record, submission: Record, jobs: dict[str, Job] | None
 ) -> Record:
-    written = record or _from_metrics(folder / "metrics.csv")
+    written = record or _from_metrics(folder / METRICS)
     written = written | _later_test(folder, written.get("test_metric"))
     state, reason = _state(record, submission, jobs), written.get("reason")
     job_ids = jobs_of(submission, record)
@@ -208,7 +207,7 @@ def check_not_running(folder: Path) -> None:
     Raises:
         UserError: If it has a job in the SLURM queue, or a local process trains it.
     """
-    record, submission = state_of(folder), _record(folder / SUBMISSION)
+    record, submission = state_of(folder), read_record(folder / SUBMISSION)
     job_ids = jobs_of(submission, record)
     queued = queue(job_ids) or {}
     for job in job_ids:
@@ -242,18 +241,9 @@ def _alive(record: Record) -> bool:
 
 def state_of(folder: Path) -> Record:
     """Read the state file of a run; empty if it is missing or damaged."""
-    record = _record(folder / STATE)
+    record = read_record(folder / STATE)
     valid = all(isinstance(record.get(name), kind) for name, kind in TYPES.items())
     return record if valid else {}
-
-
-def _record(path: Path) -> Record:
-    """Read a JSON object from a file; empty if it is missing or damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _from_metrics(path: Path) -> Record:
@@ -273,7 +263,7 @@ def _from_metrics(path: Path) -> Record:
 
 def _later_test(folder: Path, metric: str | None) -> Record:
     """Return the score of the last `rnn-lab test` of a run, if the checkpoint is not newer."""
-    path, checkpoint = folder / "metrics.test.csv", folder / "checkpoints" / "best.ckpt"
+    path, checkpoint = folder / TEST_METRICS, folder / CHECKPOINTS / "best.ckpt"
     try:
         if path.stat().st_mtime < checkpoint.stat().st_mtime:
             return {}

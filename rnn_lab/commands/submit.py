@@ -22,8 +22,9 @@ from rnn_lab.commands._concise_parser import ConciseParser
 from rnn_lab.commands._dry_run import Run, make_plan
 from rnn_lab.commands._parsing import split_options
 from rnn_lab.commands._sbatch_options import check_sbatch_options, gpus_of
-from rnn_lab.commands.status import SUBMISSION, check_not_running
+from rnn_lab.commands.status import check_not_running
 from rnn_lab.errors import UserError
+from rnn_lab.io.run_files import SUBMISSION
 from rnn_lab.training.runs import prepare_run_dir
 
 OPTIONS = {

@@ -3,6 +3,8 @@
 import ctypes
 import logging
 import os
+import platform
+from pathlib import Path
 
 import torch
 
@@ -52,6 +54,14 @@ def configure_cpu(*, running_threads: bool = False) -> None:
         if mallopt is not None:
             mallopt(MMAP_MAX, 0)  # large blocks come from the heap, too
             mallopt(TRIM_THRESHOLD, MAX_FREE_BYTES)
+
+
+def processor() -> str:
+    """Return the name of the processor as the system tells it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
 
 
 def _flush_in_threads() -> bool:

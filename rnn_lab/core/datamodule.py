@@ -163,6 +163,14 @@ class LabDataModule(LightningDataModule, ABC):
         """
         return rows + 1
 
+    def data_version(self) -> str | None:
+        """Return a hash of what the splits are read from; None if it is not known.
+
+        Runs with different versions are not comparable. It does not depend on the options of the
+        tokenizer and the like, only on the records.
+        """
+        return None
+
     def describe_row(self, name: str, row: int) -> dict[str, Any]:
         """Return the cells, by column, that identify a row of a split in reports.
 

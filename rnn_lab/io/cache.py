@@ -1,6 +1,5 @@
 """A cache of preprocessed data: one process builds an entry, all others verify and reuse it."""
 
-import hashlib
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ from typing import Any
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.archives import CHUNK_SIZE
+from rnn_lab.io.hashing import hash_of
 from rnn_lab.io.locks import announced_lock
 from rnn_lab.io.waiting import waiting
 
@@ -60,8 +60,7 @@ def get_or_build(folder: Path, key: Mapping[str, Any], build: Callable[[Path], N
 
 def entry_path(folder: Path, key: Mapping[str, Any]) -> Path:
     """Return the folder of the entry of a key, which may not exist."""
-    name = hashlib.sha256(json.dumps([FORMAT, key], sort_keys=True).encode()).hexdigest()[:24]
-    return folder / name
+    return folder / hash_of([FORMAT, key])[:24]
 
 
 def _rebuild(target: Path, build: Callable[[Path], None]) -> None:

@@ -1,6 +1,7 @@
 """Hashes of files and texts, and random samples that depend on hashes alone."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,16 @@ def file_sha256(path: Path) -> Any:
         ]
     with read_errors_named(path), open(path, "rb") as file, waiting(f"hashing {path.name}"):
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_of(values: Any) -> str:
+    """Hash plain values, of which those of mappings may be in any order.
+
+    Example:
+        >>> hash_of({"a": 1, "b": [2]}) == hash_of({"b": [2], "a": 1})
+        True
+    """
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def hash64(raw: bytes) -> int:

@@ -11,6 +11,7 @@ from platformdirs import user_cache_path
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.errors import UserError
 from rnn_lab.io.cache import get_or_build
+from rnn_lab.io.hashing import hash_of
 from rnn_lab.text.corpus import FORMAT, Corpus, CorpusBuilder, Sources
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,10 @@ class CorpusDataModule(LabDataModule):
                 f"{type(self).__name__} has no {name} split: {self.missing_split_hint(name)}"
             )
         return splits[name]
+
+    def data_version(self) -> str:
+        """Return a hash of what the records of all splits depend on."""
+        return hash_of({name: self.fingerprint(name) for name in self.sources()})
 
     def missing_split_hint(self, split: str) -> str:
         """Return what an error message recommends if a split is missing."""

@@ -1,5 +1,6 @@
 """Loggers, callbacks and learning-rate schedules for the Trainer."""
 
+from rnn_lab.io.run_files import read_metrics
 from rnn_lab.training.averaging import NTASGD, SWACheckpoint
 from rnn_lab.training.budget import TimeBudget
 from rnn_lab.training.callbacks import (
@@ -11,6 +12,7 @@ from rnn_lab.training.callbacks import (
 )
 from rnn_lab.training.checkpoints import AtomicCheckpointIO
 from rnn_lab.training.completion import Completion
+from rnn_lab.training.cost import CostRecord
 from rnn_lab.training.epoch_number import EpochNumber
 from rnn_lab.training.items import ItemReport
 from rnn_lab.training.kernel_record import KernelRecord
@@ -18,7 +20,6 @@ from rnn_lab.training.launch import check_world_size
 from rnn_lab.training.loggers import (
     CSVMetricsLogger,
     configure_loggers,
-    read_metrics,
 )
 from rnn_lab.training.mid_epoch import (
     AccumulatedGradients,
@@ -45,6 +46,7 @@ __all__ = [
     "CSVMetricsLogger",
     "Completion",
     "CosineDecay",
+    "CostRecord",
     "EpochNumber",
     "GradNormAndLRMonitor",
     "ItemReport",

@@ -12,6 +12,7 @@ from torch import Tensor
 from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
+from rnn_lab.io.run_files import ITEMS
 from rnn_lab.training.reports import (
     gather_from_all_ranks,
     get_datamodule,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # pyarrow is imported only where rows are written
     from rnn_lab.io.row_table import RowTable
 
 log = logging.getLogger(__name__)
-ITEMS = "predictions.test.parquet"
 
 
 class ItemReport(Callback):

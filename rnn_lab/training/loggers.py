@@ -11,13 +11,12 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from rnn_lab.io.atomic import atomic_path
+from rnn_lab.io.run_files import METRICS
 from rnn_lab.training.wandb_logger import OfflineWandbLogger
-
-METRICS_FILE = "metrics.csv"
 
 
 def configure_loggers(
-    trainer: Trainer, metrics_file: str = METRICS_FILE, job_type: str | None = None
+    trainer: Trainer, metrics_file: str = METRICS, job_type: str | None = None
 ) -> None:
     """Add a `CSVMetricsLogger` to the Trainer, and set the run folder of our loggers.
 
@@ -39,18 +38,6 @@ def configure_loggers(
             logger.set_run_dir(trainer.default_root_dir, job_type)
 
 
-def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float | None]]:
-    """Read a `metrics.csv` as columns.
-
-    Returns:
-        Values of each column by name, one per row; None if a row lacks the metric.
-    """
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    names = list(rows[0]) if rows else []
-    return {name: [float(row[name]) if row[name] else None for row in rows] for name in names}
-
-
 class CSVMetricsLogger(Logger):
     """Write all logged metrics to `metrics.csv`: one row per step, one column per metric.
 
@@ -66,7 +53,7 @@ class CSVMetricsLogger(Logger):
     name = ""
     version = ""
 
-    def __init__(self, save_dir: str | None = None, filename: str = METRICS_FILE) -> None:
+    def __init__(self, save_dir: str | None = None, filename: str = METRICS) -> None:
         super().__init__()
         self._folder = save_dir
         self._filename = filename

@@ -10,7 +10,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from rnn_lab.training.loggers import CSVMetricsLogger, read_metrics
+from rnn_lab.io.run_files import read_metrics
+from rnn_lab.training.loggers import CSVMetricsLogger
 from rnn_lab.training.runs import artifact_path
 from rnn_lab.training.wandb_logger import OfflineWandbLogger
 

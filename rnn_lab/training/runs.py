@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from rnn_lab.errors import UserError
+from rnn_lab.io.run_files import CHECKPOINTS, METRICS, SUBMISSION
 from rnn_lab.training.launch import launch_id
 from rnn_lab.training.run_lock import RunInUse, RunLock
 
 RUN_DIR_ENV = "RNN_LAB_RUN"  # environment variable that passes the folder to child processes
-SUBMISSION = "submit.json"  # file with the job of a submitted run
 MANIFEST = ".artifacts"  # file with the names of all files and folders of a run, one per line
 
 
@@ -104,7 +104,7 @@ def _recorded(folder: Path) -> list[str]:
 
 
 def _contains_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("checkpoints", "metrics.csv"))
+    return any((folder / name).exists() for name in (CHECKPOINTS, METRICS))
 
 
 def ensure_unused(folder: Path, started: bool = False) -> None:

@@ -14,13 +14,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from rnn_lab.core.task import Monitored
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_path
+from rnn_lab.io.run_files import STATE
 from rnn_lab.signals import Preempted
 from rnn_lab.training import slurm
 from rnn_lab.training.callbacks import BestCheckpoint, checkpoint_callback_of
 from rnn_lab.training.epoch_number import epoch_number
 from rnn_lab.training.reports import report_path, should_write, wandb_loggers
-
-STATE_FILE = "state.json"
 
 
 class StatusFile(Callback):
@@ -55,7 +54,7 @@ class StatusFile(Callback):
             "job": slurm.job_id() or None,
             "began": time.time(),
         }
-        self.tested, self._test = _earlier_test(Path(trainer.default_root_dir, STATE_FILE))
+        self.tested, self._test = _earlier_test(Path(trainer.default_root_dir, STATE))
         self._write(trainer, "running")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -130,7 +129,7 @@ class StatusFile(Callback):
         }
         text = json.dumps(status, indent=1) + "\n"
         # A status that cannot be written must not stop training.
-        with suppress(OSError), atomic_path(report_path(trainer, STATE_FILE)) as part:
+        with suppress(OSError), atomic_path(report_path(trainer, STATE)) as part:
             part.write_text(text, encoding="utf-8")
 
 

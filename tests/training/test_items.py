@@ -15,8 +15,8 @@ from sacrebleu.metrics import BLEU
 
 from rnn_lab.errors import UserError
 from rnn_lab.io.row_table import RowTable
+from rnn_lab.io.run_files import ITEMS
 from rnn_lab.training import ItemReport
-from rnn_lab.training.items import ITEMS
 
 
 def mean_error(rows, scores):

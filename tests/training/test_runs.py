@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from rnn_lab.commands import status
 from rnn_lab.errors import UserError
+from rnn_lab.io.run_files import SUBMISSION
 from rnn_lab.training import runs
 from rnn_lab.training.runs import (
     MANIFEST,
-    SUBMISSION,
     artifact_path,
     create_next_run_dir,
     ensure_unused,
@@ -138,10 +137,6 @@ def test_the_number_of_a_run_without_results_is_free_again(files, number, tmp_pa
     lock = lock_next_run_dir("e", "Model")
     assert lock.folder == Path(f"runs/e/Model-{number}")
     lock.release()
-
-
-def test_the_name_of_the_submission_is_that_of_the_status():
-    assert status.SUBMISSION == SUBMISSION
 
 
 def test_a_number_that_another_process_takes_meanwhile_is_not_used(tmp_path, monkeypatch):

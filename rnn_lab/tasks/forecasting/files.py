@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 from rnn_lab.core.options import as_options
 from rnn_lab.errors import UserError
 from rnn_lab.io.cache import get_or_build
-from rnn_lab.io.hashing import file_sha256
+from rnn_lab.io.hashing import file_sha256, hash_of
 from rnn_lab.io.lines import format_names
 from rnn_lab.io.progress import progress
 from rnn_lab.io.tables import Chunk, read_frames, starts_with_timestamp
@@ -40,6 +40,10 @@ class FileDataModule(ForecastDataModule):
     @abstractmethod
     def config(self) -> PanelConfig:
         """Return the roles of the columns."""
+
+    def data_version(self) -> str:
+        """Return a hash of the file, see `LabDataModule`."""
+        return hash_of(file_sha256(self.path()))
 
     def _prepare(self) -> Panel:
         path, config = self.path(), self.config()

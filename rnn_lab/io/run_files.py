@@ -1,0 +1,47 @@
+"""Files of a run folder: their names, and how they are read without torch."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+CONFIG, STATE, COST = "config.yaml", "state.json", "cost.json"
+SUBMISSION = "submit.json"  # the job of a submitted run
+METRICS, TEST_METRICS = "metrics.csv", "metrics.test.csv"
+ITEMS = "predictions.test.parquet"
+CHECKPOINTS = "checkpoints"
+RUN_FILES = {STATE, SUBMISSION, METRICS, CHECKPOINTS}  # any of them marks a run
+ROOT = Path("runs")  # the folder of all experiments
+
+Record = dict[str, Any]
+
+
+def runs_below(folder: Path) -> Iterator[Path]:
+    """Yield the runs in a folder, or the folder itself if it is a run."""
+    for path, folders, files in os.walk(folder):
+        if RUN_FILES & {*folders, *files}:
+            folders.clear()
+            yield Path(path)
+
+
+def read_record(path: Path) -> Record:
+    """Read a JSON object from a file; empty if it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float | None]]:
+    """Read a `metrics.csv` as columns.
+
+    Returns:
+        Values of each column by name, one per row; None if a row lacks the metric.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = list(rows[0]) if rows else []
+    return {name: [float(row[name]) if row[name] else None for row in rows] for name in names}
