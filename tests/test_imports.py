@@ -23,8 +23,9 @@ ALLOWED = {  # modules of rnn_lab that each part may import, besides itself and 
     "tasks": SHARED,
     "models": {"tasks"},
     "datamodules": {"tasks"},
+    "comparison": {"io", "training"},
     "benchmarks": {*SHARED, "tasks", "models", "datamodules"},
-    "commands": {*SHARED, "benchmarks", "tasks", "models", "datamodules"},
+    "commands": {*SHARED, "benchmarks", "comparison", "tasks", "models", "datamodules"},
     "__main__": {"commands", "io"},
     "__init__": set(),
 }

@@ -195,6 +195,8 @@ class LabCLI(LightningCLI):
             check_batch_type(model, data)
         if not issubclass(data, LabDataModule):  # Lightning must shard its batches
             config.trainer.use_distributed_sampler = True
+        if config.seeds or config.jobs != 1:  # `fit` handles them on the command line
+            raise UserError("--seeds and --jobs are options of the command line of fit alone")
         if self.subcommand == "fit" and config.ensemble:
             raise UserError("--ensemble is only supported by test and validate")
         dry_run, resume = config.trainer.fast_dev_run, config.ckpt_path == "last"

@@ -15,16 +15,12 @@ from rnn_lab.commands._cli import LabCLI
 from rnn_lab.commands._declared_options import declared_options
 from rnn_lab.commands._help import COMMANDS
 from rnn_lab.commands._parsing import split_options, value_of
-from rnn_lab.commands._spelling import check_known, nested_names
+from rnn_lab.commands._spelling import HELP_HINT, check_known, nested_names
 from rnn_lab.errors import UserError
 from rnn_lab.training.runs import RUN_DIR_ENV, create_next_run_dir, next_run_name
 
 # Arguments of data modules that are paths of files.
 FILES = ("train", "valid", "test", "file", "vocab_from_checkpoint")
-UNKNOWN = (
-    "`rnn-lab submit --help` and `rnn-lab fit --help` show the options; "
-    "those of sbatch follow --sbatch, as in --sbatch=--exclusive"
-)
 ACTIONS = "_option_string_actions"  # attribute of a parser
 Options = list[list[str]]  # options of `fit` with their values
 
@@ -69,8 +65,13 @@ class FitDryRun(LabCLI):
             is in it; None to create no folder.
 
     Attributes:
+        command: The command that runs `fit` later.
+        unknown: Where its options are shown, for the message about an unknown one.
         base: The name without the suffix; None if the run directory was given as a path.
     """
+
+    command = "fit --seeds"
+    unknown = HELP_HINT
 
     def __init__(
         self, options: Options, suffix: str = "", reserved: ExitStack | None = None
@@ -80,28 +81,31 @@ class FitDryRun(LabCLI):
         super().__init__(["fit", *(arg for option in options for arg in option)])
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Report options that neither `submit` nor `fit` has, then parse."""
+        """Report options that neither the command nor `fit` has, then parse."""
         assert isinstance(args, Sequence)
         options, actions = split_options(args[1:]), vars(self._parser(args[0]))[ACTIONS]
         classes = class_of(options, self.named_classes.get)
-        own = [name for each in declared_options(COMMANDS / "submit.py") for name in each.names]
-        nested = nested_names(actions)
-        check_known(options, [*actions, *own], nested, lambda: argument_names(classes), UNKNOWN)
+        nested, known = nested_names(actions), [*actions, *self.own_options()]
+        check_known(options, known, nested, lambda: argument_names(classes), self.unknown)
         super().parse_arguments(parser, args)
+
+    def own_options(self) -> list[str]:
+        """Return the options of the command that are not passed to `fit`."""
+        return []
 
     def before_instantiate_classes(self) -> None:
         """Validate as `fit` does, for a run that the same command can resume."""
         config = self.config["fit"]
         if config.trainer.fast_dev_run:
-            raise UserError("fast_dev_run is not supported by submit: use rnn-lab fit")
+            raise UserError(f"fast_dev_run is not supported by {self.command}: use rnn-lab fit")
         if config.ckpt_path not in (None, "last"):
             raise UserError(
-                "a job resumes from its own last checkpoint: instead of --ckpt_path give the "
+                "each run resumes from its own last checkpoint: instead of --ckpt_path give the "
                 "--name of the run to resume, or --init_from to start from other weights"
             )
         run_dir = config.trainer.default_root_dir
         if run_dir and self.suffix:
-            raise UserError(f"the runs of an array cannot share {run_dir}: give --name instead")
+            raise UserError(f"several runs cannot share {run_dir}: give --name instead")
         if not run_dir:
             self._choose_name(config)
         config.ckpt_path = None if config.overwrite else "last"
@@ -140,7 +144,21 @@ class FitDryRun(LabCLI):
                     raise UserError(f"--data.{name}: {path} does not exist")
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Do nothing: the job runs it."""
+        """Do nothing: it runs later."""
+
+
+class SubmitDryRun(FitDryRun):
+    """Parse and validate the options of `fit` on the command line of `submit`."""
+
+    command = "submit"
+    unknown = (
+        "`rnn-lab submit --help` and `rnn-lab fit --help` show the options; "
+        "those of sbatch follow --sbatch, as in --sbatch=--exclusive"
+    )
+
+    def own_options(self) -> list[str]:
+        """Return the options of `submit`."""
+        return [name for each in declared_options(COMMANDS / "submit.py") for name in each.names]
 
 
 def make_plan(args: Namespace, options: Options, reserved: ExitStack | None = None) -> Plan:
@@ -163,7 +181,7 @@ def make_plan(args: Namespace, options: Options, reserved: ExitStack | None = No
     for point, suffix in zip(points, suffixes, strict=True):
         own = grid.options_of(point)
         check_consistent(args, [*options, *own])
-        dry_run = FitDryRun([*options, *own, *names], suffix, reserved)
+        dry_run = SubmitDryRun([*options, *own, *names], suffix, reserved)
         config = dry_run.config["fit"]
         _check_accelerator(args, config.trainer.accelerator)
         run_dir = Path(config.trainer.default_root_dir)

@@ -34,6 +34,12 @@ def add_run_options(parser: LightningArgumentParser) -> None:
         "--name", type=str | None, help="name of the run directory; if omitted, MODEL-N"
     )
     parser.add_argument(
+        "--seeds", type=str | None, help="train a run for each of these random seeds, such as 1,2,3"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="runs of --seeds to train at the same time"
+    )
+    parser.add_argument(
         "--overwrite", type=bool, default=False, help="remove an existing run of the same name"
     )
     parser.add_argument(

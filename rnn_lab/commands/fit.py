@@ -1,6 +1,7 @@
 """Train a model on data.
 
 Examples:
+    rnn-lab fit -c sst2 --seeds=1,2,3 --jobs=2 --test=true
     rnn-lab fit --model=BiLSTMClassifier --data=TextFiles --data.train=train.csv
     rnn-lab fit -c attention_translator --test=true
     rnn-lab fit --model=LSTMForecaster --data=ForecastingFiles --data.file=load.csv
@@ -21,6 +22,8 @@ Options:
         `best` resumes from its best checkpoint
     --init_from
     --seed_everything INT: random seed
+    --seeds
+    --jobs
     --model.optimizer NAME: optimizer, such as AdamW; then also --model.optimizer.lr
     --model.scheduler NAME: learning-rate schedule, such as CosineDecay
     --early_stopping.patience
@@ -33,6 +36,7 @@ Options:
 
 from collections.abc import Sequence
 
+from rnn_lab.commands._parsing import split_options
 from rnn_lab.commands._training import run
 
 
@@ -43,6 +47,11 @@ def main(options: Sequence[str]) -> int:
         options: Command-line arguments after `fit`.
 
     Returns:
-        The exit status, see `rnn_lab.commands._training.run`.
+        The exit status, see `rnn_lab.commands._training.run`; with `--seeds`, 1 if a run failed.
     """
+    names = {option[0].partition("=")[0] for option in split_options(options)}
+    if names & {"--seeds", "--jobs"} and not names & {"-h", "--help"}:
+        from rnn_lab.commands._seeds import run_seeds
+
+        return run_seeds(options)
     return run("fit", options)

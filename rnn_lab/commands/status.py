@@ -22,13 +22,12 @@ from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.commands._status_table import table
 from rnn_lab.errors import UserError
 from rnn_lab.io.run_files import (
-    CHECKPOINTS,
     METRICS,
     ROOT,
     STATE,
     SUBMISSION,
-    TEST_METRICS,
     Record,
+    last_test_scores,
     read_record,
     runs_below,
 )
@@ -262,13 +261,6 @@ def _from_metrics(path: Path) -> Record:
 
 
 def _later_test(folder: Path, metric: str | None) -> Record:
-    """Return the score of the last `rnn-lab test` of a run, if the checkpoint is not newer."""
-    path, checkpoint = folder / TEST_METRICS, folder / CHECKPOINTS / "best.ckpt"
-    try:
-        if path.stat().st_mtime < checkpoint.stat().st_mtime:
-            return {}
-        with open(path, newline="", encoding="utf-8") as file:
-            *_, last = csv.DictReader(file)
-        return {"test": float(last[str(metric)])}
-    except (OSError, ValueError, LookupError, TypeError):  # none, or of another metric
-        return {}
+    """Return the score of the last test of a run, also of one by `rnn-lab test`."""
+    scores = last_test_scores(folder)
+    return {"test": scores[str(metric)]} if metric in scores else {}

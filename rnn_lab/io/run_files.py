@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +46,25 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float | None]]:
         rows = list(csv.DictReader(file))
     names = list(rows[0]) if rows else []
     return {name: [float(row[name]) if row[name] else None for row in rows] for name in names}
+
+
+def last_test_scores(folder: Path) -> dict[str, float]:
+    """Return the scores of the last test of a run, by name; empty if its weights are not tested.
+
+    A test by `rnn-lab test` counts if the best checkpoint is not newer than it.
+    """
+    best, later = folder / CHECKPOINTS / "best.ckpt", folder / TEST_METRICS
+    with suppress(OSError):
+        if later.stat().st_mtime >= best.stat().st_mtime and (scores := _last_test(later)):
+            return scores
+    trained_further = read_record(folder / STATE).get("tested") is False
+    return {} if trained_further else _last_test(folder / METRICS)
+
+
+def _last_test(path: Path) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    with suppress(OSError, ValueError, csv.Error), open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            tested = {n: v for n, v in row.items() if n and n.startswith("test/") and v}
+            scores = {name: float(value) for name, value in tested.items()} or scores
+    return scores

@@ -11,7 +11,8 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
 
 def test_a_run_writes_all_files_to_its_directory(trained):
     assert {path.name for path in RUN.iterdir()} == {
-        ".artifacts", "config.yaml", "checkpoints", "metrics.csv", "curves.png", "state.json"
+        ".artifacts", "config.yaml", "checkpoints", "metrics.csv", "curves.png", "state.json",
+        "cost.json",
     }  # fmt: skip
     assert {path.name for path in (RUN / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert {"step", "epoch", "train/loss", "val/loss", "val/accuracy"} <= rows()[0].keys()

@@ -1,0 +1,1 @@
+"""Comparison of runs by what their tests have saved: scores, differences with intervals, costs."""
