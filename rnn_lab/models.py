@@ -33,6 +33,7 @@ from rnn_lab.tasks.text_classification.models import (
 )
 from rnn_lab.tasks.text_classification.transformer import TransformerClassifier
 from rnn_lab.tasks.translation.models import AttentionTranslator, Seq2SeqTranslator, Translator
+from rnn_lab.tasks.translation.transformer import TransformerTranslator
 
 __all__ = [
     "AWDLSTM",
@@ -63,5 +64,6 @@ __all__ = [
     "TextClassifier",
     "TransformerClassifier",
     "TransformerForecaster",
+    "TransformerTranslator",
     "Translator",
 ]

@@ -23,6 +23,7 @@ OWN_CODE = {  # public models with code of their own beside class attributes, an
     "SentimentLSTM": "the textbook's signature and single output",
     "TransformerClassifier": "self-attention in place of a recurrent layer",
     "TransformerForecaster": "self-attention in place of a recurrent layer",
+    "TransformerTranslator": "self-attention in place of a recurrent layer",
 }
 WITHOUT_TESTS = {  # source files without a test file of their name, and why
     "__main__": "tests/commands/test_cli.py runs it",

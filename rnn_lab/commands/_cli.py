@@ -61,8 +61,8 @@ from rnn_lab.core.datamodule import LabDataModule
 from rnn_lab.core.loading import check_sizes, load_weights
 from rnn_lab.core.task import Monitored, Task
 from rnn_lab.errors import UserError
-from rnn_lab.tasks.translation.base import BaseTranslator
 from rnn_lab.tasks.translation.predictor import load_ensemble
+from rnn_lab.tasks.translation.task import TranslationTask
 from rnn_lab.training.checkpoints import find_resume_checkpoint
 from rnn_lab.training.runs import ensure_unused, prepare_run_dir
 
@@ -340,7 +340,7 @@ class LabCLI(LightningCLI):
         """Load the other models of an ensemble, and log the start."""
         config = self.config[self.subcommand]
         if config.ensemble:
-            if not isinstance(self.model, BaseTranslator):
+            if not isinstance(self.model, TranslationTask):
                 raise UserError("--ensemble is only supported for translation models")
             self.model.ensemble = load_ensemble(Checkpoint.open(config.ckpt_path), config.ensemble)
         self._log_start()

@@ -19,6 +19,8 @@ from rnn_lab.nn import (
 from rnn_lab.nn.functional.padding import lengths_to_mask
 from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
 from rnn_lab.nn.seq2seq.scoring import score_references
+from rnn_lab.nn.seq2seq.transformer import SourceEncoder, TransformerDecoder, TransformerSeq2Seq
+from rnn_lab.nn.transformer import TransformerOptions
 from rnn_lab.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
 TINY, VOCAB, MAX_LENGTH = 6, 50, 8
@@ -120,6 +122,16 @@ def from_decoder(decoder: type[Decoder], **options: Any) -> Callable[[int], nn.M
     return make
 
 
+def transformer(vocab: int) -> nn.Module:
+    """Build a small Transformer."""
+    options = TransformerOptions(num_heads=2)
+    encoder = SourceEncoder(vocab, 8, 2, options)
+    model = TransformerSeq2Seq(encoder, TransformerDecoder(vocab, 8, 2, options))
+    for parameter in model.decoder.fc.parameters():
+        parameter.data.mul_(3)  # for hypotheses of clearly different probability
+    return model
+
+
 MODELS: dict[str, Callable[[int], nn.Module]] = {
     "without attention": WithoutAttention,
     "with attention": WithAttention,
@@ -128,6 +140,7 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {
     "GNMTDecoder": from_decoder(GNMTDecoder),
     "LuongDecoder": from_decoder(LuongDecoder),
     "LuongDecoder, input feeding": from_decoder(InputFeedingDecoder),
+    "Transformer": transformer,
 }
 NO_ATTENTION = ("without attention", "Decoder")
 every_model = pytest.mark.parametrize("name", MODELS)

@@ -1,5 +1,6 @@
 """An encoder, a decoder, and the bridge between their states."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -74,30 +75,32 @@ class Bridge(nn.Module):
         return torch.tanh(linear(stacked.to(linear.weight.dtype)))
 
 
-class Seq2Seq(nn.Module):
-    """Sequence-to-sequence model: an encoder, a bridge and a decoder.
+class BaseSeq2Seq(nn.Module, ABC):
+    """What all sequence-to-sequence models share: teacher forcing, loss and tied embeddings.
 
     Args:
-        encoder: Encodes the source.
-        decoder: Predicts the target.
-        bridge: `dense`, `copy` or `zeros`, see `Bridge`; None: `copy` where that is possible, else
-            `dense`.
-
-    Raises:
-        ValueError: If the sizes of encoder and decoder do not match.
+        encoder: Encodes the source; its token embeddings are `embedding`.
+        decoder: Predicts the target, with `embedding`, `features` and the output layer `fc` of a
+            `Decoder`.
     """
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, *, bridge: str | None = None) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
-        size = getattr(decoder, "memory_size", encoder.output_size)
-        if size != encoder.output_size:
-            raise ValueError(
-                f"the decoder's memory_size is {size}, but the encoder's output_size is "
-                f"{encoder.output_size}"
-            )
-        self.encoder, self.decoder = encoder, decoder
-        kind = bridge or ("copy" if Bridge.can_copy(encoder, decoder) else "dense")
-        self.bridge = Bridge(kind, encoder, decoder)
+        self.encoder: Any = encoder
+        self.decoder: Any = decoder
+
+    @abstractmethod
+    def encode(self, src: Tensor, lengths: Tensor | None = None) -> tuple[Any, Any]:
+        """Encode sources.
+
+        Args:
+            src: Token ids, `(batch, src_len)`.
+            lengths: Real tokens of each source, `(batch,)` on the CPU; None if every row is full.
+
+        Returns:
+            The memory prepared for the decoder, None for a decoder without attention, and the
+            decoder's initial state.
+        """
 
     def tie_embeddings(self, encoder: bool = False) -> None:
         """Share the weights of the decoder's embeddings with its output layer.
@@ -121,21 +124,6 @@ class Seq2Seq(nn.Module):
         scores.weight = table.weight
         if encoder:
             self.encoder.embedding.table.weight = table.weight
-
-    def encode(self, src: Tensor, lengths: Tensor | None = None) -> tuple[Memory | None, State]:
-        """Encode sources.
-
-        Args:
-            src: Token ids, `(batch, src_len)`.
-            lengths: Real tokens of each source, `(batch,)` on the CPU; None if every row is full.
-
-        Returns:
-            The memory prepared for the decoder, None for a decoder without attention, and the
-            decoder's initial state.
-        """
-        memory, state = self.encoder(src, lengths)
-        mask = None if lengths is None else lengths_to_mask(lengths, src.size(1), src.device)
-        return self.decoder.prepare(memory, mask), self.decoder.start(self.bridge(state))
 
     def forward(
         self,
@@ -227,3 +215,34 @@ class Seq2Seq(nn.Module):
             predicted = self.decoder.fc(features.detach()).squeeze(1).argmax(-1)
             tokens = torch.where(forced, target, predicted)
         return torch.cat(steps, 1)
+
+
+class Seq2Seq(BaseSeq2Seq):
+    """Sequence-to-sequence model: an encoder, a bridge and a decoder.
+
+    Args:
+        encoder: Encodes the source.
+        decoder: Predicts the target.
+        bridge: `dense`, `copy` or `zeros`, see `Bridge`; None: `copy` where that is possible, else
+            `dense`.
+
+    Raises:
+        ValueError: If the sizes of encoder and decoder do not match.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, *, bridge: str | None = None) -> None:
+        super().__init__(encoder, decoder)
+        size = getattr(decoder, "memory_size", encoder.output_size)
+        if size != encoder.output_size:
+            raise ValueError(
+                f"the decoder's memory_size is {size}, but the encoder's output_size is "
+                f"{encoder.output_size}"
+            )
+        kind = bridge or ("copy" if Bridge.can_copy(encoder, decoder) else "dense")
+        self.bridge = Bridge(kind, encoder, decoder)
+
+    def encode(self, src: Tensor, lengths: Tensor | None = None) -> tuple[Memory | None, State]:
+        """Encode sources, see `BaseSeq2Seq`."""
+        memory, state = self.encoder(src, lengths)
+        mask = None if lengths is None else lengths_to_mask(lengths, src.size(1), src.device)
+        return self.decoder.prepare(memory, mask), self.decoder.start(self.bridge(state))

@@ -21,7 +21,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.nn.seq2seq.hypotheses import Hypothesis
 from rnn_lab.nn.seq2seq.scoring import score_references
 from rnn_lab.special_tokens import UNK_ID
-from rnn_lab.tasks.translation.base import BaseTranslator
+from rnn_lab.tasks.translation.task import TranslationTask
 from rnn_lab.tasks.translation.tokenizer import TranslationTokenizer
 from rnn_lab.text.tokenizer import SUBWORDS
 
@@ -53,7 +53,7 @@ class TranslationPredictor(RecordPredictor):
     columns = ("source", "translation", "score")
     line = "translation"
 
-    def __init__(self, task: BaseTranslator, tokenizer: TranslationTokenizer) -> None:
+    def __init__(self, task: TranslationTask, tokenizer: TranslationTokenizer) -> None:
         task.tokenizer = tokenizer
         self.task = task
         self.tokenizer = tokenizer
@@ -221,7 +221,7 @@ class TranslationPredictor(RecordPredictor):
         return [hypothesis.score for hypothesis in hypotheses]
 
 
-def load_ensemble(checkpoint: Checkpoint, others: Sequence[str]) -> list[BaseTranslator]:
+def load_ensemble(checkpoint: Checkpoint, others: Sequence[str]) -> list[TranslationTask]:
     """Load the translators that form an ensemble with the one of a checkpoint.
 
     Raises:
@@ -230,7 +230,7 @@ def load_ensemble(checkpoint: Checkpoint, others: Sequence[str]) -> list[BaseTra
     opened = [Checkpoint.open(path) for path in others]
     for other in opened:
         same = other.has_data and other.data.get("tokenizer") == checkpoint.data["tokenizer"]
-        if not (same and issubclass(task_class(other.model, other.path), BaseTranslator)):
+        if not (same and issubclass(task_class(other.model, other.path), TranslationTask)):
             raise UserError(
                 f"{other.path} is not a translator with the vocabulary of {checkpoint.path}"
             )

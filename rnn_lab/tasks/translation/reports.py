@@ -29,7 +29,7 @@ AttentionMap = tuple[list[str], list[str], torch.Tensor]
 
 @runtime_checkable
 class Translating(Protocol):
-    """A module whose validation and test steps output translations, as every `BaseTranslator`."""
+    """A module whose validation and test steps output translations, as every `TranslationTask`."""
 
     def attention_maps(self, batch: Any) -> list[AttentionMap]:
         """Return source tokens, target tokens and weights `(target, source)` of each sentence."""

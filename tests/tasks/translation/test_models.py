@@ -9,7 +9,12 @@ from lightning import Trainer
 from rnn_lab.core.predictor import pad_ids
 from rnn_lab.datamodules import ParallelFiles, SyntheticDates
 from rnn_lab.errors import UserError
-from rnn_lab.models import AttentionTranslator, Seq2SeqTranslator, Translator
+from rnn_lab.models import (
+    AttentionTranslator,
+    Seq2SeqTranslator,
+    TransformerTranslator,
+    Translator,
+)
 from rnn_lab.nn import GREEDY, GenerationConfig, Seq2SeqDropouts
 from rnn_lab.tasks.translation.batch import PairBatch
 from rnn_lab.tasks.translation.options import DecoderConfig, EncoderConfig
@@ -30,9 +35,14 @@ def configurable(**attention):
     return build
 
 
+def transformer(source, target, _, hidden_dim, **arguments):
+    return TransformerTranslator(source, target, hidden_dim, 2, **arguments)
+
+
 ALL = {
     "Seq2SeqTranslator": Seq2SeqTranslator,
     "AttentionTranslator": AttentionTranslator,
+    "TransformerTranslator": transformer,
     "before": configurable(attention_position="before"),
     "after": configurable(attention_position="after"),
     "input feeding": configurable(attention_position="after", input_feeding=True),
@@ -101,7 +111,8 @@ def test_every_parameter_gets_a_gradient(name):
 def test_memorizes_eight_examples(name):
     model, batch = build(name), batch_of()
     model.eval()
-    optimizer = torch.optim.Adam(model.parameters(), 0.03)
+    rate = 0.01 if name == "TransformerTranslator" else 0.03
+    optimizer = torch.optim.Adam(model.parameters(), rate)
     for _ in range(100):
         optimizer.zero_grad()
         model.net.loss(batch.src, batch.trg, 1.0, batch.src_lengths).backward()
@@ -183,9 +194,11 @@ def trainer(tmp_path, **options):
     return Trainer(default_root_dir=tmp_path, **(fixed | quiet | options))
 
 
-def test_fit_and_test_log_all_metrics_and_write_reports(tmp_path):
+@pytest.mark.parametrize("cls", [AttentionTranslator, TransformerTranslator])
+def test_fit_and_test_log_all_metrics_and_write_reports(cls, tmp_path):
     data = dates()
-    model = AttentionTranslator(data.src_vocab_size, data.trg_vocab_size, 8, 16)
+    sizes = (8, 16) if cls is AttentionTranslator else (8, 1)
+    model = cls(data.src_vocab_size, data.trg_vocab_size, *sizes)
     fit = trainer(tmp_path, max_epochs=1, callbacks=[TranslationReport()])
     fit.fit(model, data)
     measured = {"loss", "perplexity", "bleu", "chrf", "ter", "exact_match"}
