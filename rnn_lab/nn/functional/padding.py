@@ -1,7 +1,5 @@
 """Handling of padded sequences inside recurrent layers: time first, padding on the right."""
 
-from functools import cached_property
-
 import torch
 from torch import Tensor
 
@@ -21,11 +19,10 @@ class PaddingInfo:
         reverse_index: Flat indices that reverse each sequence within its length.
         last_index: Flat index of the last real step of each sequence, `(batch,)`.
         lengths: The lengths, on the CPU.
-        offsets: Number of real steps of the sequences before each one, `(batch,)`.
     """
 
     def __init__(self, lengths: Tensor, time: int, device: torch.device) -> None:
-        self.lengths, self.offsets = lengths.contiguous(), lengths.cumsum(0) - lengths
+        self.lengths = lengths.contiguous()
         lengths = copy_to(lengths, device)
         steps = torch.arange(time, device=device).unsqueeze(1)
         rows = torch.arange(len(lengths), device=device)
@@ -37,24 +34,6 @@ class PaddingInfo:
             self.padding_index = is_padding.flatten().nonzero().squeeze(1)
         self.reverse_index = (reversed_steps * len(lengths) + rows).flatten()
         self.last_index = (lengths - 1) * len(lengths) + rows
-
-    @cached_property
-    def real_index(self) -> Tensor:
-        """Flat indices of all real steps, one sequence after the other, `(steps,)`."""
-        rows, steps = self._real_steps
-        return copy_to(steps * len(self.lengths) + rows, self.padding_mask.device)
-
-    @cached_property
-    def real_index_batch_first(self) -> Tensor:
-        """The same in sequences `(batch, time, features)`."""
-        rows, steps = self._real_steps
-        return copy_to(rows * len(self.padding_mask) + steps, self.padding_mask.device)
-
-    @cached_property
-    def _real_steps(self) -> tuple[Tensor, Tensor]:
-        """Sequence and time of every real step."""
-        rows = torch.arange(len(self.lengths)).repeat_interleave(self.lengths)
-        return rows, torch.arange(len(rows)) - self.offsets.repeat_interleave(self.lengths)
 
     def zero_padding(self, x: Tensor) -> Tensor:
         """Set padding to zero; with little padding many times faster than `masked_fill`."""

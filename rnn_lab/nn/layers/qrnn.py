@@ -56,20 +56,21 @@ class QRNNLayer(ScanLayer):
         self, x: Tensor, state: LayerState, padding: PaddingInfo | None
     ) -> tuple[Tensor, LayerState]:
         """Process all steps, see `UnidirectionalLayer`."""
-        windows, carry = (x, None) if self.window == 1 else (_Windows.apply(x), state[1])
-        output, final = self._pool(windows, state[0], carry, padding)
+        carry = None if self.window == 1 else state[1]
+        output, final = self._pool(x, state[0], carry, padding)
         if self.window == 1:
             return output, (final,)
         last_input = padding.last_step(x) if padding else x[-1]
         return output, (final, self._project_previous(last_input))
 
     def _pool(
-        self, windows: Tensor, state: Tensor, carry: Tensor | None, padding: PaddingInfo | None
+        self, x: Tensor, state: Tensor, carry: Tensor | None, padding: PaddingInfo | None
     ) -> tuple[Tensor, Tensor]:
-        """Compute output and final cell state from the windows of the input."""
-        if self.skips_padding(windows, state, *(() if carry is None else (carry,))):
-            scan = Scan(self.native_kernel, padding, has_output=True)
-            return scan(windows, state, self.weight, self.bias, first_step=carry)
+        """Compute output and final cell state from the input."""
+        if self.skips_padding(x, state, *(() if carry is None else (carry,))):
+            scan = Scan(self.native_kernel, padding, has_output=True, windows=self.window == 2)
+            return scan(x, state, self.weight, self.bias, first_step=carry)
+        windows = x if self.window == 1 else _Windows.apply(x)
         projected = at_least_float32(linear(windows, self.weight, self.bias))
         candidate, decay, out = activate(projected, ("tanh", "sigmoid", "sigmoid"), carry)
         decay, state_in = self.apply_zoneout(decay), state.to(candidate)

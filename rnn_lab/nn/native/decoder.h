@@ -304,7 +304,7 @@ template <class T, class Cell> struct DecoderBackward : DecoderRows<T> {
 
 // Call `work(rows)` in several threads, each with some rows of the batch.
 template <class T, class Work> void in_decoder_threads(const Decoder<T>& d, Work work) {
-  in_threads(Batch{d.attention.time, d.batch, d.attention.lengths, nullptr, 0}, d.threads, work);
+  in_threads(Batch{d.attention.time, d.batch, d.attention.lengths, 0}, d.threads, work);
 }
 
 template <class T, class Cell> void decode(const Decoder<T>& d) {

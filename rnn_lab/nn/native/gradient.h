@@ -13,12 +13,13 @@ constexpr int64_t page = 4096;  // bytes
 constexpr int outer_vectors = 4, outer_rows = max_rows<outer_vectors>;
 
 // A weight matrix: the gradient of what it computes in a step, what it reads in each step, and where to
-// write the gradient of the matrix and, unless null, of its biases.
+// write the gradient of the matrix, whose rows are `result_stride` values apart, and, unless null, of its
+// biases.
 template <class T> struct Factors {
   const T* grads;
   int64_t stride;  // between the gradients of two steps
   const std::vector<const T*>& inputs;
-  int64_t columns;
+  int64_t columns, result_stride;
   T *result, *sums;
 };
 
@@ -95,7 +96,7 @@ void add_outer_products(const Factors<T>& f, int64_t from, int64_t to, int64_t s
       add_products<T, 1, outer_vectors, outer_rows>(here, rows, left, packs_left ? outer_rows : f.stride,
                                                     &packed.right[first * chunk], count, false, products);
       for (int64_t i = 0; i < rows; i++) {
-        T* sums = f.result + (row + i) * f.columns + first;
+        T* sums = f.result + (row + i) * f.result_stride + first;
         if (columns >= panel) {
           UNROLL
           for (int j = 0; j < outer_vectors; j++)
@@ -118,7 +119,7 @@ template <class T> void outer_products(int64_t threads, int64_t rows, const std:
   const auto work = [&](int64_t i) {
     const int64_t from = i * blocks / threads * outer_rows, to = std::min((i + 1) * blocks / threads * outer_rows, rows);
     for (const auto& f : all) {
-      std::fill_n(f.result + from * f.columns, (to - from) * f.columns, T(0));
+      for (int64_t row = from; row < to; row++) std::fill_n(f.result + row * f.result_stride, f.columns, T(0));
       if (f.sums) std::fill_n(f.sums + from, to - from, T(0));
     }
     Packed<T> packed;

@@ -35,7 +35,6 @@ class Batch(ctypes.Structure):
         ("time", ctypes.c_int64),
         ("batch", ctypes.c_int64),
         ("lengths", ctypes.c_void_p),
-        ("offsets", ctypes.c_void_p),
         ("backwards", ctypes.c_int64),
     ]
 
@@ -55,6 +54,7 @@ class Inputs(ctypes.Structure):
 
     _fields_ = [
         ("features", ctypes.c_int64),
+        ("windows", ctypes.c_int64),
         ("weight", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
         ("x", Sequences),

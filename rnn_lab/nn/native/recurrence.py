@@ -19,7 +19,6 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 WITH_EXTRA = {"gru", "slstm"}  # their backward pass needs one more value of each unit and step
 WITHOUT_GATES = {"rnn"}  # its backward pass needs the states alone
 RESET_AFTER = "gru"  # its reset gate applies to the projected state of n, with a bias of its own
-FEW_INPUTS = 32  # with fewer, a gradient of input weights is faster by oneDNN
 Plain = Callable[[Tensor, LayerState, Sequence[Tensor]], tuple[Tensor, LayerState]]
 
 
@@ -284,11 +283,11 @@ class Run:
     def _batch(self) -> Batch:
         padding = self.recurrence.padding
         lengths = None if padding is None else padding.lengths
-        return Batch(*self.x.shape[:2], address(lengths), None, int(self.recurrence.backwards))
+        return Batch(*self.x.shape[:2], address(lengths), int(self.recurrence.backwards))
 
     def layer(self, **tensors: Sequence[Tensor | None]) -> Layer:
         pointers = {"states": self.states, "first": self.first, **tensors}
-        inputs = Inputs(self.x.size(2), address(self.weights[0]), address(self.bias))
+        inputs = Inputs(self.x.size(2), 0, address(self.weights[0]), address(self.bias))
         inputs.x = sequences(self.x)
         return Layer(
             self.weights[1].size(1),

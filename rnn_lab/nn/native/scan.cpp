@@ -10,29 +10,30 @@ namespace rnn_lab {
 // Candidates of minGRU and minLSTM: u + 0.5 above zero, a sigmoid below.
 template <class T> inline Vec<T> positive(Vec<T> u) { return u > Vec<T>{} ? u + T(0.5) : sigmoid<T>(u); }
 
-template <class T> inline Vec<T> positive_gradient(Vec<T> u, Vec<T> y, Vec<T> grad) {
-  return u > Vec<T>{} ? grad : grad * y * (T(1) - y);
+// Its gradient from the result.
+template <class T> inline Vec<T> positive_gradient(Vec<T> y, Vec<T> grad) {
+  return y > Vec<T>{} + T(0.5) ? grad : grad * y * (T(1) - y);
 }
 
-// Inputs: update gate, candidate.
+// Inputs: update gate, candidate. Gates: kept share, positive candidate.
 template <class T> struct MinGRU {
   static constexpr int inputs = 2, weights = 0;
   static constexpr bool has_output = false, reads_x = false;
 
-  static Vec<T> forward(const In<T>& in, Vec<T>&) {
-    const Vec<T> keep = sigmoid<T>(-in.u[0]), x = positive<T>(in.u[1]);
+  static Vec<T> forward(In<T>& in, Vec<T>&) {
+    const Vec<T> keep = in.u[0] = sigmoid<T>(-in.u[0]), x = in.u[1] = positive<T>(in.u[1]);
     return x + keep * (in.before - x);
   }
 
   static void backward(const In<T>& in, Vec<T>, Vec<T>, Vec<T>& of_state, In<T>& of) {
-    const Vec<T> keep = sigmoid<T>(-in.u[0]), x = positive<T>(in.u[1]), update = T(1) - keep;
+    const Vec<T> keep = in.u[0], x = in.u[1], update = T(1) - keep;
     of.u[0] = of_state * (x - in.before) * keep * update;
-    of.u[1] = positive_gradient<T>(in.u[1], x, of_state * update);
+    of.u[1] = positive_gradient<T>(x, of_state * update);
     of_state *= keep;
   }
 };
 
-// Inputs: forget gate, input gate, candidate. The gates are divided by their sum.
+// Inputs: forget gate, input gate, candidate, which becomes positive. The gates are divided by their sum.
 template <class T> struct MinLSTM {
   static constexpr int inputs = 3, weights = 0;
   static constexpr bool has_output = false, reads_x = false;
@@ -43,42 +44,43 @@ template <class T> struct MinLSTM {
     const Vec<T> low_f = f < zero ? f : zero, low_i = i < zero ? i : zero;
     const Vec<T> small_f = exponential(low_f + low_f - f), small_i = exponential(low_i + low_i - i);
     const Vec<T> sum_f = one + small_f, sum_i = one + small_i;
-    closed_f = (f < zero ? one : small_f) / sum_f;  // 1 - s(f)
-    closed_i = (i < zero ? one : small_i) / sum_i;
-    return sum_i / (sum_i + exponential(low_i - low_f) * sum_f);
+    closed_f = quotient(f < zero ? one : small_f, sum_f);  // 1 - s(f)
+    closed_i = quotient(i < zero ? one : small_i, sum_i);
+    return quotient(sum_i, sum_i + exponential(low_i - low_f) * sum_f);
   }
 
-  static Vec<T> forward(const In<T>& in, Vec<T>&) {
+  static Vec<T> forward(In<T>& in, Vec<T>&) {
     Vec<T> closed_f, closed_i;
-    const Vec<T> keep = share(in.u[0], in.u[1], closed_f, closed_i), x = positive<T>(in.u[2]);
+    const Vec<T> keep = share(in.u[0], in.u[1], closed_f, closed_i), x = in.u[2] = positive<T>(in.u[2]);
     return x + keep * (in.before - x);
   }
 
   static void backward(const In<T>& in, Vec<T>, Vec<T>, Vec<T>& of_state, In<T>& of) {
     Vec<T> closed_f, closed_i;
-    const Vec<T> keep = share(in.u[0], in.u[1], closed_f, closed_i), x = positive<T>(in.u[2]);
+    const Vec<T> keep = share(in.u[0], in.u[1], closed_f, closed_i), x = in.u[2];
     const Vec<T> update = T(1) - keep, of_share = of_state * (in.before - x) * keep * update;
     of.u[0] = of_share * closed_f;
     of.u[1] = -of_share * closed_i;
-    of.u[2] = positive_gradient<T>(in.u[2], x, of_state * update);
+    of.u[2] = positive_gradient<T>(x, of_state * update);
     of_state *= keep;
   }
 };
 
-// Inputs: candidate, forget gate, output gate.
+// Inputs and gates: candidate, forget gate, output gate.
 template <class T> struct QRNN {
   static constexpr int inputs = 3, weights = 0;
   static constexpr bool has_output = true, reads_x = false;
 
-  static Vec<T> forward(const In<T>& in, Vec<T>& output) {
-    const Vec<T> x = tangent(in.u[0]), keep = sigmoid<T>(in.u[1]);
+  static Vec<T> forward(In<T>& in, Vec<T>& output) {
+    const Vec<T> x = in.u[0] = tangent(in.u[0]), keep = in.u[1] = sigmoid<T>(in.u[1]);
     const Vec<T> c = x + keep * (in.before - x);
-    output = sigmoid<T>(in.u[2]) * c;
+    in.u[2] = sigmoid<T>(in.u[2]);
+    output = in.u[2] * c;
     return c;
   }
 
   static void backward(const In<T>& in, Vec<T> after, Vec<T> of_output, Vec<T>& of_state, In<T>& of) {
-    const Vec<T> x = tangent(in.u[0]), keep = sigmoid<T>(in.u[1]), o = sigmoid<T>(in.u[2]);
+    const Vec<T> x = in.u[0], keep = in.u[1], o = in.u[2];
     of_state += of_output * o;
     of.u[0] = of_state * (T(1) - keep) * (T(1) - x * x);
     of.u[1] = of_state * (in.before - x) * keep * (T(1) - keep);
@@ -87,7 +89,7 @@ template <class T> struct QRNN {
   }
 };
 
-// Inputs: recurrence gate, input gate and, unless it is x, the candidate; weight: logarithm of the
+// Inputs and gates: recurrence gate, input gate and, unless it is x, the candidate; weight: logarithm of the
 // decay with an open gate.
 template <class T, bool projected> struct AnyRGLRU {
   static constexpr int inputs = projected ? 3 : 2, weights = 1;
@@ -99,8 +101,8 @@ template <class T, bool projected> struct AnyRGLRU {
 
   static Gates gates(const In<T>& in) {
     Gates g;
-    g.r = sigmoid<T>(in.u[0]);
-    g.i = sigmoid<T>(in.u[1]);
+    g.r = in.u[0];
+    g.i = in.u[1];
     g.x = projected ? in.u[2] : in.x;
     const Vec<T> log_a = in.weights[0] * g.r, t = tangent(log_a);
     g.a = exponential(log_a);
@@ -109,7 +111,9 @@ template <class T, bool projected> struct AnyRGLRU {
     return g;
   }
 
-  static Vec<T> forward(const In<T>& in, Vec<T>&) {
+  static Vec<T> forward(In<T>& in, Vec<T>&) {
+    in.u[0] = sigmoid<T>(in.u[0]);
+    in.u[1] = sigmoid<T>(in.u[1]);
     const Gates g = gates(in);
     return g.a * in.before + g.norm * g.i * g.x;
   }

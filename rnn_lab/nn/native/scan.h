@@ -6,15 +6,15 @@
 //   has_output       whether the output differs from the state
 //   reads_x          whether the unit also reads a value of its own of the layer's input
 //   forward(in, output)
-//                    return the new state, and set the output where it differs
+//                    return the new state, and set the output where it differs; the projected inputs
+//                    may become gates, which the backward pass reads instead
 //   backward(in, after, of_output, of_state, of_in)
 //                    `of_state` is the gradient of the state after the step and becomes that of the
 //                    state before it; `of_in` are those of inputs, x and weights. Without an output
 //                    of its own, its gradient is in `of_state` already.
 #pragma once
 
-#include "sequences.h"
-#include "simd.h"
+#include "projection.h"
 
 namespace rnn_lab {
 
@@ -26,138 +26,144 @@ template <class T> struct In {
   T factor;
 };
 
-// What Python passes. Tensors of (steps) are in the order of `Batch::input`, those of (time, batch) in
-// that of `Batch::position`.
+// What Python passes. Tensors of (steps) are in the order of `Steps`, those of (time, batch) in that of
+// `Batch::position`.
 template <class T> struct Scan {
   int64_t units, threads;
   double factor;         // a constant of the cell
   const T* weights;      // (weights, units)
-  const T* inputs;       // (steps, inputs * units)
-  const T* x;            // (steps, units)
+  const T* first_step;   // added to the projected input of the first step, (batch, inputs * units); null: zero
   const T* first;        // state before the first step, (batch, units)
+  T* gates;              // (steps, inputs * units): of the cells, or gradients of the projected input; null: not needed
   T* states;             // after all steps, (time, batch, units); null: not needed
   T* output;             // likewise; null: the states
   T* last;               // state after the last step of each sequence
-  const T* grads;        // of the output; null: zero
   const T* grad_last;    // of `last`; null: zero
-  T* of_inputs;
-  T* of_x;
   T* of_weights;         // of each sequence, (batch, weights, units)
+  T* of_first_step;
   T* of_first;
+  Sequences<const T> grads;  // of the output; null: zero
+  Inputs<T> inputs;
 };
 
 // Steps between a prefetch and a read, which the CPU does not foresee.
 constexpr int64_t distance = 2;
 
-// Call `work(rows, from, to)` in several threads, each with some sequences or some units.
-template <class T, class Work> void in_parts(const Batch& batch, const Scan<T>& scan, Work work) {
-  const int64_t blocks = (scan.units + width<T> - 1) / width<T>;
-  const int64_t parts = scan.threads <= batch.batch ? 1 : std::min(scan.threads, blocks);
-  in_threads(batch, parts > 1 ? 1 : scan.threads, [&](const std::vector<int64_t>& rows) {
-    const auto part = [&](int64_t i) {
-      work(rows, i * blocks / parts * width<T>, std::min((i + 1) * blocks / parts * width<T>, scan.units));
-    };
-    in_parallel(parts, part);
-  });
-}
+// Vectors of units in a panel of weights, so that a panel with those of all inputs fills the registers.
+template <class Cell> constexpr int panel_vectors = Cell::inputs > 2 ? 1 : 4 / Cell::inputs;
 
-// Call `step(j, count)` for vectors of units; all but the last have a constant number of units.
-template <class T, class Step> inline void for_units(int64_t from, int64_t to, Step step) {
-  int64_t j = from;
-  for (; j + width<T> <= to; j += width<T>) step(j, int64_t(width<T>));
-  if (j < to) step(j, to - j);
-}
-
-template <class T, class Cell> inline void prefetch(const Scan<T>& scan, int64_t input, int64_t j) {
-  for (int k = 0; k < Cell::inputs; k++) __builtin_prefetch(scan.inputs + (input * Cell::inputs + k) * scan.units + j);
-  if (Cell::reads_x) __builtin_prefetch(scan.x + input * scan.units + j);
-}
-
-template <class T, class Cell> inline void read(const Scan<T>& scan, int64_t input, int64_t j, int64_t count, In<T>& in) {
-  const int64_t H = scan.units;
-  for (int k = 0; k < Cell::inputs; k++) in.u[k] = load(scan.inputs + (input * Cell::inputs + k) * H + j, count);
-  for (int k = 0; k < Cell::weights; k++) in.weights[k] = load(scan.weights + k * H + j, count);
-  if (Cell::reads_x) in.x = load(scan.x + input * H + j, count);
+// Read what some units need besides their gates or projected inputs.
+template <class T, class Cell> inline void read(const Scan<T>& scan, const T* x, int64_t j, int64_t count, In<T>& in) {
+  for (int k = 0; k < Cell::weights; k++) in.weights[k] = load(scan.weights + k * scan.units + j, count);
+  if (Cell::reads_x) in.x = load(x + j, count);
   in.factor = T(scan.factor);
 }
 
+// Where a step of a sequence is.
+template <class T> struct Place {
+  int64_t position;
+  const T *x, *first_step;
+  T *state, *gates;
+};
+
 template <class T, class Cell> void scan_forward(const Batch& batch, const Scan<T>& scan) {
-  const int64_t H = scan.units;
+  const int64_t H = scan.units, size = Cell::inputs * H;
   T* const shown = Cell::has_output ? scan.output : scan.states;
-  in_parts(batch, scan, [&](const std::vector<int64_t>& rows, int64_t from, int64_t to) {
-    int64_t active = rows.size();
-    std::vector<T> now(active * H);
-    for (int64_t i = 0; i < active; i++) {
-      std::copy(scan.first + rows[i] * H + from, scan.first + rows[i] * H + to, &now[i * H + from]);
+  const Steps steps(batch);
+  const auto weights = weights_of_inputs<T, Cell::inputs, panel_vectors<Cell>>(scan.inputs, H);
+  in_threads(batch, steps, scan.threads, [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& ranks) {
+    const int64_t count = rows.size();
+    Memory<T> now(count * H);
+    Projection<T, Cell::inputs, panel_vectors<Cell>> projection(batch, scan.inputs, weights, rows);
+    for (int64_t i = 0; i < count; i++) {
+      std::copy_n(scan.first + rows[i] * H, H, &now[i * H]);
       for (int64_t t = batch.length(rows[i]); t < batch.time; t++)
-        std::fill_n(shown + batch.position(rows[i], t) * H + from, to - from, T(0));
+        std::fill_n(shown + (t * batch.batch + rows[i]) * H, H, T(0));
     }
-    for (int64_t step = 0; active > 0; step++) {
-      for (int64_t i = 0; i < active; i++) {
-        const int64_t input = batch.input(rows[i], step), position = batch.position(rows[i], step) * H;
-        const int64_t later = batch.input(rows[i], std::min(step + distance, batch.length(rows[i]) - 1));
-        T* const state = &now[i * H];
-        for_units<T>(from, to, [&](int64_t j, int64_t count) __attribute__((always_inline)) {
-          In<T> in;
-          Vec<T> output;
-          prefetch<T, Cell>(scan, later, j);
-          read<T, Cell>(scan, input, j, count, in);
-          in.before = load(state + j, count);
-          const Vec<T> after = Cell::forward(in, output);
-          store<T>(state + j, after, count);
-          if (scan.states) store<T>(scan.states + position + j, after, count);
-          if (Cell::has_output) store<T>(scan.output + position + j, output, count);
-        });
-      }
-      for (; active > 0 && batch.length(rows[active - 1]) == step + 1; active--)
-        std::copy(&now[(active - 1) * H + from], &now[(active - 1) * H] + to, scan.last + rows[active - 1] * H + from);
-    }
+    std::vector<Place<T>> places;
+    const auto add = [&](int64_t i, int64_t step) {
+      const int64_t row = rows[i];
+      const T* const first_step = step == 0 && scan.first_step ? scan.first_step + row * size : nullptr;
+      places.push_back({batch.position(row, step) * H, scan.inputs.x.at(batch.time_of(row, step), row), first_step,
+                        &now[i * H], scan.gates ? scan.gates + steps.at(ranks[i], step) * size : nullptr});
+    };
+    const auto finish = [&](int64_t k, int64_t j, Vec<T>* sums) __attribute__((always_inline)) {
+      const Place<T>& at = places[k];
+      const int64_t left = H - j;
+      In<T> in;
+      Vec<T> output;
+      for (int g = 0; g < Cell::inputs; g++) in.u[g] = sums[g];
+      for (int g = 0; g < Cell::inputs && at.first_step; g++) in.u[g] += load(at.first_step + g * H + j, left);
+      read<T, Cell>(scan, at.x, j, left, in);
+      in.before = load(at.state + j, left);
+      const Vec<T> after = Cell::forward(in, output);
+      store<T>(at.state + j, after, left);
+      if (scan.states) store<T>(scan.states + at.position + j, after, left);
+      if (Cell::has_output) store<T>(scan.output + at.position + j, output, left);
+      for (int g = 0; g < Cell::inputs && at.gates; g++) store<T>(at.gates + g * H + j, in.u[g], left);
+    };
+    for (int64_t active = count; active > 0; places.clear()) active = projection.project(active, add, finish);
+    for (int64_t i = 0; i < count; i++) std::copy_n(&now[i * H], H, scan.last + rows[i] * H);
   });
 }
 
 template <class T, class Cell> void scan_backward(const Batch& batch, const Scan<T>& scan) {
-  const int64_t H = scan.units;
-  in_parts(batch, scan, [&](const std::vector<int64_t>& rows, int64_t from, int64_t to) {
+  const int64_t H = scan.units, size = Cell::inputs * H;
+  const Steps steps(batch);
+  const Inputs<T>& inputs = scan.inputs;
+  const Weights<T, 1, 4> weights = transposed_weights_of_inputs(inputs, size);
+  const Weights<T, 1, 4> previous_weights = transposed_weights_of_inputs(inputs, size, true);
+  in_threads(batch, steps, scan.threads, [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& ranks) {
     const int64_t count = rows.size();
-    std::vector<T> carried(count * H);
+    Memory<T> carried(count * H);
+    // The gradient through the next step is written before that of the step itself is added.
+    InputGradient<T> of_previous(batch, inputs, previous_weights, rows);
+    InputGradient<T> of_x(batch, inputs, weights, rows, Cell::reads_x || inputs.windows);
+    for (int64_t i = 0; i < count && inputs.windows && inputs.of_x.values; i++)
+      std::fill_n(inputs.of_x.at(batch.time_of(rows[i], batch.length(rows[i]) - 1), rows[i]), inputs.features, T(0));
     int64_t active = 0;
     for (int64_t step = batch.length(rows[0]) - 1; step >= 0; step--) {
       for (; active < count && batch.length(rows[active]) == step + 1; active++)
-        if (scan.grad_last) {
-          const T* grad = scan.grad_last + rows[active] * H;
-          std::copy(grad + from, grad + to, &carried[active * H + from]);
-        }
+        if (scan.grad_last) std::copy_n(scan.grad_last + rows[active] * H, H, &carried[active * H]);
+      const int64_t earlier = std::max<int64_t>(step - distance, 0);
       for (int64_t i = 0; i < active; i++) {
-        const int64_t row = rows[i], input = batch.input(row, step), position = batch.position(row, step) * H;
+        const int64_t row = rows[i], time = batch.time_of(row, step), position = batch.position(row, step) * H;
         const T* const previous = step ? scan.states + batch.position(row, step - 1) * H : scan.first + row * H;
-        const int64_t earlier = std::max<int64_t>(step - distance, 0), next = batch.position(row, earlier) * H;
-        const int64_t next_input = batch.input(row, earlier);
-        T* const grad = &carried[i * H];
-        for_units<T>(from, to, [&](int64_t j, int64_t n) __attribute__((always_inline)) {
+        const T* const given = scan.grads.values ? scan.grads.at(time, row) : nullptr;
+        const T* const next_state = scan.states + batch.position(row, earlier) * H;
+        const T* const next_given = given ? scan.grads.at(batch.time_of(row, earlier), row) : next_state;
+        const T* const next_gates = scan.gates + steps.at(ranks[i], earlier) * size;
+        T *const grad = &carried[i * H], *const gates = scan.gates + steps.at(ranks[i], step) * size;
+        T* const of_input = Cell::reads_x && inputs.of_x.values ? inputs.of_x.at(time, row) : nullptr;
+        each_vector<T>(H, [&](int64_t j, auto n) __attribute__((always_inline)) {
           In<T> in, of;
-          prefetch<T, Cell>(scan, next_input, j);
-          __builtin_prefetch(scan.states + next + j);
-          if (scan.grads) __builtin_prefetch(scan.grads + next + j);
-          read<T, Cell>(scan, input, j, n, in);
+          for (int k = 0; k < Cell::inputs; k++) __builtin_prefetch(next_gates + k * H + j);
+          __builtin_prefetch(next_state + j);
+          __builtin_prefetch(next_given + j);
+          for (int k = 0; k < Cell::inputs; k++) in.u[k] = load(gates + k * H + j, n);
+          read<T, Cell>(scan, inputs.x.at(time, row), j, n, in);
           in.before = load(previous + j, n);
           const Vec<T> after = load(scan.states + position + j, n);
           Vec<T> of_state = load(grad + j, n), of_output{};
-          if (scan.grads) of_output = load(scan.grads + position + j, n);
+          if (given) of_output = load(given + j, n);
           if (!Cell::has_output) of_state += of_output;
           Cell::backward(in, after, of_output, of_state, of);
           store<T>(grad + j, of_state, n);
-          for (int k = 0; k < Cell::inputs; k++)
-            store<T>(scan.of_inputs + (input * Cell::inputs + k) * H + j, of.u[k], n);
-          if (Cell::reads_x) store<T>(scan.of_x + input * H + j, of.x, n);
+          for (int k = 0; k < Cell::inputs; k++) store<T>(gates + k * H + j, of.u[k], n);
+          if (of_input) store<T>(of_input + j, of.x, n);
           for (int k = 0; k < Cell::weights; k++) {
             T* sum = scan.of_weights + (row * Cell::weights + k) * H + j;
             store<T>(sum, load(sum, n) + of.weights[k], n);
           }
         });
+        if (step == 0 && scan.of_first_step) std::copy_n(gates, size, scan.of_first_step + row * size);
+        if (inputs.windows && step) of_previous.add(row, step - 1, gates);
+        of_x.add(row, step, gates);
       }
+      of_previous.finish(step == 0);
+      of_x.finish(step == 0);
     }
-    for (int64_t i = 0; i < count; i++)
-      std::copy(&carried[i * H + from], &carried[i * H] + to, scan.of_first + rows[i] * H + from);
+    for (int64_t i = 0; i < count; i++) std::copy_n(&carried[i * H], H, scan.of_first + rows[i] * H);
   });
 }
 

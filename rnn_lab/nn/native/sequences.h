@@ -11,20 +11,15 @@
 namespace rnn_lab {
 
 // Sequences of a batch, `(time, batch)`. Step `s` of a sequence of `length` steps is at time `s`, or at
-// `length - 1 - s` if it is read backwards. Projected inputs may lie one sequence after the other,
-// without padding.
+// `length - 1 - s` if it is read backwards.
 struct Batch {
   int64_t time, batch;
   const int64_t* lengths;  // of each sequence; null: all have `time` steps
-  const int64_t* offsets;  // of each sequence's projected input; null: time first, with padding
   int64_t backwards;
 
   int64_t length(int64_t row) const { return lengths ? lengths[row] : time; }
   int64_t time_of(int64_t row, int64_t step) const { return backwards ? length(row) - 1 - step : step; }
   int64_t position(int64_t row, int64_t step) const { return time_of(row, step) * batch + row; }
-  int64_t input(int64_t row, int64_t step) const {
-    return offsets ? offsets[row] + time_of(row, step) : position(row, step);
-  }
 };
 
 // Memory of sequences `(time, batch, features)`, in which a step or a sequence may be any number of values

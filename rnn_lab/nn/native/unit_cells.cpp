@@ -12,7 +12,7 @@ template <class T> struct IndRNN {
   static constexpr int inputs = 1, weights = 1;
   static constexpr bool has_output = false, reads_x = false;
 
-  static Vec<T> forward(const In<T>& in, Vec<T>&) {
+  static Vec<T> forward(In<T>& in, Vec<T>&) {
     const Vec<T> zero{}, sum = in.u[0] + in.weights[0] * in.before;
     return sum < zero ? zero : sum;  // NaN stays
   }
@@ -25,7 +25,7 @@ template <class T> struct IndRNN {
   }
 };
 
-// Inputs: candidate, gates f and r and, unless it is x, the highway's input; weights: from the state
+// Inputs and gates: candidate, gates f and r and, unless it is x, the highway's input; weights: from the state
 // to f and r; the factor is that of the highway.
 template <class T, bool projected> struct AnySRU {
   static constexpr int inputs = projected ? 4 : 3, weights = 2;
@@ -34,15 +34,15 @@ template <class T, bool projected> struct AnySRU {
   static Vec<T> gate(const In<T>& in, int k) { return sigmoid<T>(in.u[1 + k] + in.weights[k] * in.before); }
   static Vec<T> highway(const In<T>& in) { return (projected ? in.u[3] : in.x) * in.factor; }
 
-  static Vec<T> forward(const In<T>& in, Vec<T>& output) {
-    const Vec<T> f = gate(in, 0), r = gate(in, 1), x = highway(in);
+  static Vec<T> forward(In<T>& in, Vec<T>& output) {
+    const Vec<T> f = in.u[1] = gate(in, 0), r = in.u[2] = gate(in, 1), x = highway(in);
     const Vec<T> c = in.u[0] + f * (in.before - in.u[0]);
     output = x + r * (c - x);
     return c;
   }
 
   static void backward(const In<T>& in, Vec<T> after, Vec<T> of_output, Vec<T>& of_state, In<T>& of) {
-    const Vec<T> f = gate(in, 0), r = gate(in, 1);
+    const Vec<T> f = in.u[1], r = in.u[2];
     of_state += of_output * r;
     of.u[0] = of_state * (T(1) - f);
     of.u[1] = of_state * (in.before - in.u[0]) * f * (T(1) - f);

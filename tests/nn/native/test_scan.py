@@ -11,7 +11,7 @@ from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.state import as_tuple
 from rnn_lab.nn.native.library import disabled
 from rnn_lab.nn.native.recurrence import supports
-from rnn_lab.nn.native.scan import Scan, _Layout
+from rnn_lab.nn.native.scan import Scan
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compiled")]
 TIME, LENGTHS = 9, torch.tensor([4, 9, 1, 7, 9, 2])
@@ -154,38 +154,27 @@ def test_invalid_numbers_stay_invalid(name):
     assert output[[0, 2]].isfinite().all()
 
 
-def kernel_results(
-    name: str, rows: slice, lengths: Tensor | None, threads: int, units: int = 37
-) -> list[Tensor]:
-    """Return the output, the final state and all gradients of some sequences."""
+def kernel_results(name: str, rows: slice, lengths: Tensor | None, units: int = 37) -> list[Tensor]:
+    """Return output, final state and the gradients of what each sequence has of its own."""
     kernel, generator = KERNELS[name], torch.Generator().manual_seed(0)
-    tensors = {
-        "inputs": torch.randn(TIME, 6, kernel.inputs * units, generator=generator),
-        "x": torch.randn(TIME, 6, units, generator=generator),
-        "grads": torch.randn(TIME, 6, units, generator=generator),
-    }
-    weights = -torch.rand(kernel.weights, units, generator=generator)
-    grad_last, first = torch.randn(2, 6, units, generator=generator)[:, rows].contiguous()
+    size, features = kernel.inputs * units, units if kernel.reads_x else 20
+    x, grads = torch.randn(TIME, 6, features + units, generator=generator)[:, rows].split(
+        [features, units], 2
+    )
+    first, grad_last = torch.randn(2, 6, units, generator=generator)[:, rows]
+    first_step = torch.randn(6, size, generator=generator)[rows]
+    own = [x.contiguous(), first.contiguous(), first_step.contiguous()]
+    for tensor in own:
+        tensor.requires_grad_()
+    weight, bias = torch.randn(size, features + 1, generator=generator).split([features, 1], 1)
+    unit_weights = -torch.rand(kernel.weights * units, generator=generator)
     padding = None if lengths is None else PaddingInfo(lengths[rows], TIME, torch.device("cpu"))
-    tensors = {key: tensor[:, rows].contiguous() for key, tensor in tensors.items()}
-    layout = _Layout.of(tensors["x"], padding)
-    read = {key: layout.pack(tensors[key]) for key in ("inputs", "x")} | {"weights": weights}
     scan = Scan(name, padding, kernel.has_output, kernel.reads_x)
-    states, output = torch.empty(2, *tensors["x"].shape).unbind(0)
-    last = torch.empty_like(first)
-    torch.set_num_threads(threads)
-    scan.run("forward", first, layout, **read, states=states, output=output, last=last)
-    gradients = {
-        "of_inputs": torch.empty_like(read["inputs"]),
-        "of_x": torch.zeros_like(read["x"]),
-        "of_weights": torch.zeros(len(first), kernel.weights, units),
-        "of_first": torch.empty_like(first),
-    }
-    given = {"grads": tensors["grads"], "grad_last": grad_last}
-    scan.run("backward", first, layout, **read, states=states, **given, **gradients)
-    output = output if kernel.has_output else states
-    sequences = [output, *(layout.unpack(gradients.pop(key)) for key in ("of_inputs", "of_x"))]
-    return [*(part.transpose(0, 1) for part in sequences), last, *gradients.values()]
+    others = weight.contiguous(), bias.flatten(), unit_weights if kernel.weights else None
+    results = scan(*own[:2], *others, own[2])
+    gradients = torch.autograd.grad(results, own, [grads, grad_last])
+    by_step = (part.transpose(0, 1) for part in (results[0], gradients[0]))
+    return [*by_step, results[1], *gradients[1:]]
 
 
 @pytest.fixture
@@ -199,18 +188,18 @@ def restored_threads():
 @pytest.mark.parametrize("kernel", list(KERNELS))
 @pytest.mark.parametrize("lengths", [LENGTHS, None], ids=["padded", "full"])
 def test_sequences_have_the_same_bits_alone_and_in_any_number_of_threads(kernel, lengths):
-    expected = kernel_results(kernel, slice(None), lengths, 1)
-    for threads in (2, 3, 16):
-        for a, b in zip(
-            kernel_results(kernel, slice(None), lengths, threads), expected, strict=True
-        ):
-            assert torch.equal(a, b)
+    torch.set_num_threads(1)
+    expected = kernel_results(kernel, slice(None), lengths)
     for row in range(6):
-        alone = kernel_results(kernel, slice(row, row + 1), lengths, 1)
+        alone = kernel_results(kernel, slice(row, row + 1), lengths)
         count = TIME if lengths is None else int(lengths[row])
         for a, b in zip(alone, expected, strict=True):
             a, b = a[0], b[row]
             assert torch.equal(a[:count], b[:count]) if len(b) == TIME else torch.equal(a, b)
+    for threads in (2, 3, 16):
+        torch.set_num_threads(threads)
+        results = kernel_results(kernel, slice(None), lengths)
+        assert all(torch.equal(a, b) for a, b in zip(results, expected, strict=True))
 
 
 @every_layer
