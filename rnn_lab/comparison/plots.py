@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from rnn_lab.comparison.compare import COSTS, Comparison, Group
 from rnn_lab.comparison.scores import higher_is_better
@@ -58,6 +59,8 @@ def plot_pareto(comparison: Comparison, cost: str = "seconds") -> Figure:
         label="Pareto front",
     )
     axes.set(xlabel=LABELS[cost], ylabel=comparison.metric, xscale="log")
+    axes.xaxis.set_major_formatter(LogFormatter())  # plain numbers, also where math is not drawn
+    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     axes.margins(x=0.15)
     axes.grid(color=grid_color(), linewidth=0.8)
     axes.legend(frameon=False, fontsize=8)

@@ -26,16 +26,29 @@ def plot_learning_curves(frame: Mapping[str, Column]) -> Figure:
     Returns:
         A figure that pyplot does not manage.
     """
-    curves = {name: _points(frame, name) for name in frame if name.startswith(("train/", "val/"))}
+    panels = curve_panels(frame)
+    figure = Figure(figsize=(5.8 * len(panels), 3.4), dpi=150, layout="constrained")
+    row = figure.subplots(1, len(panels), sharex=True, squeeze=False)[0]
+    for axes, (label, panel) in zip(row, panels, strict=True):
+        draw_curves(axes, panel, label)
+    return figure
+
+
+def curve_panels(frame: Mapping[str, Column]) -> list[tuple[str, dict[str, Curve]]]:
+    """Group learning curves by axes: the losses, and validation metrics of one scale.
+
+    Args:
+        frame: Columns of a `metrics.csv`, as in `plot_learning_curves`.
+
+    Returns:
+        At least one pair of the label of an axis and its curves by the name of the metric.
+    """
+    curves = {name: curve_of(frame, name) for name in frame if name.startswith(("train/", "val/"))}
     curves = {name: points for name, points in curves.items() if len(points[0])}
     losses = {name: c for name, c in curves.items() if name.split("/")[1].startswith("loss")}
     metrics = {n: c for n, c in curves.items() if n.startswith("val/") and n not in losses}
-    panels = [panel for panel in (losses, *_by_scale(metrics)) if panel] or [{}]
-    figure = Figure(figsize=(5.8 * len(panels), 3.4), dpi=150, layout="constrained")
-    row = figure.subplots(1, len(panels), sharex=True, squeeze=False)[0]
-    for axes, panel in zip(row, panels, strict=True):
-        _draw_curves(axes, panel, "validation metric" if panel is not losses else "loss")
-    return figure
+    panels = [("loss", losses), *(("validation metric", each) for each in _by_scale(metrics))]
+    return [(label, panel) for label, panel in panels if panel] or [("loss", {})]
 
 
 def _by_scale(metrics: Mapping[str, Curve]) -> list[dict[str, Curve]]:
@@ -55,14 +68,15 @@ def _by_scale(metrics: Mapping[str, Curve]) -> list[dict[str, Curve]]:
     return groups
 
 
-def _points(frame: Mapping[str, Column], name: str) -> Curve:
+def curve_of(frame: Mapping[str, Column], name: str) -> Curve:
     """Return steps and values of a metric; of a step logged twice (resume), the later value."""
     pairs = zip(frame["step"], frame[name], strict=True)
     latest = {step: value for step, value in pairs if step is not None and value is not None}
     return np.array(sorted(latest)), np.array([latest[step] for step in sorted(latest)])
 
 
-def _draw_curves(axes: Axes, panel: Mapping[str, Curve], ylabel: str) -> None:
+def draw_curves(axes: Axes, panel: Mapping[str, Curve], ylabel: str) -> None:
+    """Draw the learning curves of a panel, with a legend and labels of both axes."""
     for number, (name, (steps, values)) in enumerate(panel.items()):
         color = COLORS[number % len(COLORS)]
         style = LINE_STYLES[number // len(COLORS) % len(LINE_STYLES)]
