@@ -14,7 +14,7 @@ help:  ## Print these lines
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,notebooks,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,notebooks,docs,sweep]'
 	@touch $@
 
 install: $(READY)  ## Make .venv with everything in it

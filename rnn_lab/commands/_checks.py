@@ -28,6 +28,7 @@ from rnn_lab.core.options import check_named_arguments, option_group
 from rnn_lab.core.task import Task
 from rnn_lab.core.trusted_imports import check_plain_arguments
 from rnn_lab.errors import UserError
+from rnn_lab.nn.layers.registry import layer_class
 
 
 def linked_names() -> list[str]:
@@ -197,6 +198,25 @@ def chosen_class(config: Any, key: str) -> Any:
     cls = getattr(import_module(module), name)
     check_plain_arguments(cls, chosen.get("init_args") or {}, f"--{key}")
     return cls
+
+
+def check_layer(model: type, arguments: Any) -> None:
+    """Check the name of the recurrent layer of one of our models, before any data are read.
+
+    Args:
+        model: Class of the model.
+        arguments: Arguments of its constructor; None if they are not known.
+
+    Raises:
+        UserError: If there is no layer of that name.
+    """
+    name = (arguments or {}).get("layer")
+    if not model.__module__.startswith("rnn_lab.") or not isinstance(name, str):
+        return
+    try:
+        layer_class(name)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def check_batch_type(model: type[Task], data: type[LabDataModule]) -> None:

@@ -36,13 +36,39 @@ def is_class_path(value: str) -> bool:
     return len(parts) > 1 and all(map(str.isidentifier, parts)) and not Path(value).exists()
 
 
-def _named_in(config: str) -> Iterator[tuple[str, str]]:
-    """Yield the classes that a config file names; the parser reports errors in the file."""
+def default_optimizer(options: Sequence[list[str]]) -> list[list[str]]:
+    """Return the option of the default optimizer if only options of it are given.
+
+    Example:
+        >>> default_optimizer([["--model.optimizer.lr=0.1"]])
+        [['--model.optimizer=torch.optim.Adam']]
+    """
+    keys = [option[0].partition("=")[0] for option in options]
+    has_options = any(key.startswith("--model.optimizer.") for key in keys)
+    if not has_options or "--model.optimizer" in keys or _optimizer_in_configs(options):
+        return []
+    return [["--model.optimizer=torch.optim.Adam"]]
+
+
+def _optimizer_in_configs(options: Sequence[list[str]]) -> bool:
+    paths = [value_of(option) for option in options if option[0].partition("=")[0] in OPTIONS]
+    models = [model for path in paths if isinstance(model := _sections(path).get("model"), dict)]
+    arguments = [{**model, **(model.get("init_args") or {})} for model in models]
+    return any(each.get("optimizer") for each in arguments)
+
+
+def _sections(config: str) -> dict[str, Any]:
+    """Read a config file; the parser reports errors in it."""
     try:
         content: Any = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return
-    sections = content if isinstance(content, dict) else {}
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _named_in(config: str) -> Iterator[tuple[str, str]]:
+    """Yield the classes that a config file names."""
+    sections = _sections(config)
     for key in ("model", "data"):
         section = sections.get(key)
         path = section.get("class_path") if isinstance(section, dict) else section

@@ -19,12 +19,14 @@ from lightning.pytorch.callbacks import BatchSizeFinder, Callback, WeightAveragi
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from rnn_lab import training
+from rnn_lab.commands import _run_options as run_options
 from rnn_lab.commands._arguments import check_required
 from rnn_lab.commands._checks import (
     argument_names,
     check_arguments,
     check_batch_type,
     check_fitted,
+    check_layer,
     check_max_epochs,
     check_names,
     check_same_model,
@@ -35,6 +37,7 @@ from rnn_lab.commands._checks import (
     reason_of,
     without_links,
 )
+from rnn_lab.commands._class_paths import default_optimizer
 from rnn_lab.commands._configs import read_options
 from rnn_lab.commands._ending import plain_metrics, print_metrics, validation_metrics
 from rnn_lab.commands._failures import FirstFailure, failures_named
@@ -51,7 +54,6 @@ from rnn_lab.commands._plateau import resolve_plateau
 from rnn_lab.commands._run_checkpoint import resolve_run_checkpoint
 from rnn_lab.commands._run_config import RunConfig
 from rnn_lab.commands._run_dir import choose_run_dir
-from rnn_lab.commands._run_options import TRAINER_DEFAULTS, LabParser, add_run_options
 from rnn_lab.commands._spelling import as_annotated, as_declared, check_known, nested_names
 from rnn_lab.commands._trainer_parts import with_checkpoint_io, with_standard_callbacks, without
 from rnn_lab.commands._wandb import with_wandb
@@ -107,9 +109,9 @@ class LabCLI(LightningCLI):
             named.model_base,
             named.data_base,
             RunConfig,
-            trainer_defaults=dict(TRAINER_DEFAULTS),
+            trainer_defaults=dict(run_options.TRAINER_DEFAULTS),
             seed_everything_default=42,
-            parser_class=LabParser,
+            parser_class=run_options.LabParser,
             parser_kwargs={"prog": "rnn-lab"},
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -135,7 +137,7 @@ class LabCLI(LightningCLI):
         """Add options of the run directory and of standard callbacks; link sizes to the data."""
         for name in linked_names():
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        add_run_options(parser)
+        run_options.add_run_options(parser)
 
     # From the command line to a config.
 
@@ -152,10 +154,8 @@ class LabCLI(LightningCLI):
         check_arguments(options, classes)
         check_fitted(options, self.checkpoint)
         options = as_annotated(as_declared(options, actions), classes)
-        keys = {option[0].partition("=")[0] for option in options}
-        no_optimizer = not base and not keys & {"-c", "--config", "--model.optimizer"}
-        if no_optimizer and any(key.startswith("--model.optimizer.") for key in keys):
-            options.append(["--model.optimizer=torch.optim.Adam"])  # the meaning of None
+        if not base:
+            options += default_optimizer(options)
         ordered = [f"--config={json.dumps(base)}"] if base else []
         ordered += [arg for option in sort_by_precedence(options) for arg in option]
         try:
@@ -193,12 +193,10 @@ class LabCLI(LightningCLI):
         model, data = chosen_class(config, "model"), chosen_class(config, "data")
         if issubclass(model, Task) and issubclass(data, LabDataModule):
             check_batch_type(model, data)
+        check_layer(model, config.model.get("init_args"))
         if not issubclass(data, LabDataModule):  # Lightning must shard its batches
             config.trainer.use_distributed_sampler = True
-        if config.seeds or config.jobs != 1:  # `fit` handles them on the command line
-            raise UserError("--seeds and --jobs are options of the command line of fit alone")
-        if self.subcommand == "fit" and config.ensemble:
-            raise UserError("--ensemble is only supported by test and validate")
+        run_options.check_run_options(str(self.subcommand), config)
         dry_run, resume = config.trainer.fast_dev_run, config.ckpt_path == "last"
         if dry_run and not resume:
             self._open_checkpoint(config, Path())

@@ -1,5 +1,6 @@
 """Train several runs in processes of their own, some at a time, and show their progress."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ LOG = "fit.log"
 THREADS = "OMP_NUM_THREADS"
 INTERVAL = 0.2  # seconds between two looks at the processes
 REDRAW = 1.0  # seconds between two tables
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -61,12 +63,12 @@ def train_all(runs: Sequence[LocalRun], jobs: int) -> int:
     waiting = [run for run in runs if not run.finished]
     running: list[LocalRun] = []
     view = _View(runs)
-    environment = _environment(jobs)
-    with _forwarded(running) as received:
+    environment = shared_environment(jobs)
+    with forwarded(running) as received:
         while running or (waiting and not received):
             while waiting and len(running) < jobs and not received:
                 run = waiting.pop(0)
-                run.process = _start(run, environment)
+                start(run, environment)
                 running.append(run)
             for run in [run for run in running if run.process and run.process.poll() is not None]:
                 running.remove(run)
@@ -78,32 +80,41 @@ def train_all(runs: Sequence[LocalRun], jobs: int) -> int:
         return 128 + received[0]
     failed = [run for run in runs if run.process and run.process.returncode]
     for run in failed:
-        print_error(f"{run.folder} failed: {_reason(run)}, see {run.log}")
+        print_error(f"{run.folder} failed: {reason_of(run)}, see {run.log}")
     return int(bool(failed))
 
 
-def _start(run: LocalRun, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def start(run: LocalRun, environment: dict[str, str]) -> None:
+    """Start the process of a run, whose output is appended to its log.
+
+    If this process is killed, the other one receives SIGTERM (on Linux).
+    """
     run.folder.mkdir(parents=True, exist_ok=True)
     with open(run.log, "ab") as log:
         # In a session of its own it receives Ctrl-C from this process alone.
-        return subprocess.Popen(
+        run.process = subprocess.Popen(
             run.command,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
 
 
-def _environment(jobs: int) -> dict[str, str]:
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def shared_environment(jobs: int) -> dict[str, str]:
     """Share the cores between the processes, unless the user has set the number of threads."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     return {THREADS: str(threads), **os.environ}
 
 
 @contextmanager
-def _forwarded(running: Sequence[LocalRun]) -> Iterator[list[int]]:
+def forwarded(running: Sequence[LocalRun]) -> Iterator[list[int]]:
     """Pass signals on to running processes; yield the list of those received."""
     received: list[int] = []
 
@@ -121,7 +132,7 @@ def _forwarded(running: Sequence[LocalRun]) -> Iterator[list[int]]:
             signal.signal(signum, handler)
 
 
-def _reason(run: LocalRun) -> str:
+def reason_of(run: LocalRun) -> str:
     """Return the last error line in the log of a run, or its exit status."""
     lines = run.log.read_text(encoding="utf-8", errors="replace").splitlines()
     errors = [line for line in lines if line.startswith("rnn-lab: ")]

@@ -7,6 +7,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from rnn_lab import training
 from rnn_lab.commands._parsing import ConciseErrorsMixin
 from rnn_lab.commands._wandb import HELP
+from rnn_lab.errors import UserError
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     "max_epochs": 20,
@@ -57,3 +58,19 @@ def add_run_options(parser: LightningArgumentParser) -> None:
     )
     parser.add_lightning_class_args(training.BestCheckpoint, "checkpoint")
     parser.add_lightning_class_args(training.ValidationEarlyStopping, "early_stopping")
+
+
+def check_run_options(command: str, config: Any) -> None:
+    """Check options that another command has, or that are handled before.
+
+    Args:
+        command: `fit`, `validate` or `test`.
+        config: Its config.
+
+    Raises:
+        UserError: If one is set.
+    """
+    if config.seeds or config.jobs != 1:  # `fit` handles them on the command line
+        raise UserError("--seeds and --jobs are options of the command line of fit alone")
+    if command == "fit" and config.ensemble:
+        raise UserError("--ensemble is only supported by test and validate")

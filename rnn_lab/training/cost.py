@@ -33,10 +33,16 @@ class CostRecord(Callback):
     def __init__(self) -> None:
         self._before = (0.0, 0.0)  # seconds and processor seconds before this process
         self._started: tuple[float, float] | None = None  # clocks at the start; None if not running
+        self._trained = False  # whether this process has taken a step
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clocks."""
         self._started = _clocks()
+        self._trained = False
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        """Remember that a step is taken: a complete run that is resumed costs nothing."""
+        self._trained = True
 
     def state_dict(self) -> dict[str, float]:
         """Return the sums."""
@@ -58,7 +64,7 @@ class CostRecord(Callback):
         self._write(trainer, pl_module)
 
     def _sums(self) -> tuple[float, float]:
-        if self._started is None:
+        if self._started is None or not self._trained:
             return self._before
         now = _clocks()
         sums = (b + n - s for b, n, s in zip(self._before, now, self._started, strict=True))

@@ -11,6 +11,7 @@ import rnn_lab.models
 from rnn_lab.commands._checks import (
     check_arguments,
     check_batch_type,
+    check_layer,
     check_names,
     check_same_model,
     chosen_class,
@@ -151,3 +152,11 @@ def test_linked_arguments_are_removed():
 def test_an_unexpected_error_of_a_constructor_says_how_to_see_its_traceback():
     assert reason_of(ValueError("wrong size")) == "wrong size"
     assert "set RNN_LAB_DEBUG=1 to see the traceback" in reason_of(RuntimeError("a bug"))
+
+
+def test_the_name_of_a_layer_is_checked_for_our_models_alone():
+    check_layer(rnn_lab.TextClassifier, {"layer": "GRU"})
+    check_layer(rnn_lab.TextClassifier, None)
+    with pytest.raises(UserError, match="there is no recurrent layer GRUU: did you mean GRU"):
+        check_layer(rnn_lab.TextClassifier, {"layer": "GRUU"})
+    check_layer(type("Own", (), {"__module__": "own"}), {"layer": "mine"})

@@ -61,6 +61,14 @@ def test_a_resumed_run_adds_to_the_time_of_its_checkpoint(fitted):
     assert read(second)["processor_seconds"] >= 0.2
 
 
+def test_a_complete_run_that_is_resumed_costs_nothing_more(fitted):
+    first, _ = fitted()
+    checkpoint = Path(first.default_root_dir, "checkpoints", "last.ckpt")
+    before = read(first)["seconds"]
+    second, _ = fitted(ckpt_path=checkpoint)
+    assert read(second)["seconds"] <= before
+
+
 def test_an_interrupted_run_has_its_cost(fitted, tmp_path):
     with pytest.raises(ValueError, match="stop"):
         fitted(Spend(stop=1))

@@ -50,6 +50,27 @@ LAYERS: dict[str, type[Layer]] = {
 }
 
 
+def layer_class(name: str) -> type[Layer]:
+    """Return the class of a recurrent layer.
+
+    Args:
+        name: Name in `LAYERS`.
+
+    Raises:
+        ValueError: If there is no layer of that name.
+    """
+    if name not in LAYERS:
+        same = [each for each in LAYERS if each.lower() == name.lower()]
+        matches = same or difflib.get_close_matches(name, LAYERS, 3)
+        hint = (
+            f"did you mean {' or '.join(matches)}?"
+            if matches
+            else f"use {', '.join(LAYERS)}; a layer of your own needs an import of its module"
+        )
+        raise ValueError(f"there is no recurrent layer {name}: {hint}")
+    return LAYERS[name]
+
+
 def build_layer(
     name: str,
     input_size: int,
@@ -77,16 +98,7 @@ def build_layer(
     Raises:
         ValueError: If there is no layer of that name, or it does not have an option.
     """
-    if name not in LAYERS:
-        same = [each for each in LAYERS if each.lower() == name.lower()]
-        matches = same or difflib.get_close_matches(name, LAYERS, 3)
-        hint = (
-            f"did you mean {' or '.join(matches)}?"
-            if matches
-            else f"use {', '.join(LAYERS)}; a layer of your own needs an import of its module"
-        )
-        raise ValueError(f"there is no recurrent layer {name}: {hint}")
-    layer, options = LAYERS[name], options or {}
+    layer, options = layer_class(name), options or {}
     if unknown := options.keys() - (known := layer_kwargs(name)).keys():
         matches = difflib.get_close_matches(min(unknown), known, 3) or list(known)
         raise ValueError(f"{name} has no option {min(unknown)}; it has {', '.join(matches)}")

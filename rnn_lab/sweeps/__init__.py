@@ -1,0 +1,1 @@
+"""Hyperparameter search on Optuna: spaces, studies, and their results."""
