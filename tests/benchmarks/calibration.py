@@ -21,7 +21,7 @@ from rnn_lab.comparison.statistics import (
 )
 
 ROWS, ORIGINS, HORIZON = 300, 1000, 24
-REPLICATES = {"rows": 300, "windows": 1000}  # to save time; a comparison draws 2,000
+REPLICATES = 300  # of a bootstrap, to save time; a comparison draws 2,000
 SEED_EFFECTS = (0.0, 0.1, 0.3)  # standard deviations of what a seed changes on all rows
 
 
@@ -54,7 +54,7 @@ def simulate(kind: str, seeds: int, effect: float, pairs: int) -> Rates:
         for _ in range(pairs):
             runs, truth = draw(rng, seeds, effect, gap)
             scores = [float(mean(run.sum(0))) for run in runs]
-            estimates = covariances_over_units(runs, mean, overlap, REPLICATES[kind])
+            estimates = covariances_over_units(runs, mean, overlap, REPLICATES)
             independent = independent_units(len(runs[0]), overlap)
             found = difference([scores[:seeds], scores[seeds:]], estimates, independent)
             inside += found.low <= truth <= found.high
