@@ -89,5 +89,6 @@ def units_of(columns: Columns, options: Options) -> Units:
 
 def _overlap(options: Mapping[str, str]) -> int:
     """Return the number of consecutive windows whose forecasts overlap."""
-    horizon, stride = (int(options.get(f"data.{name}", "1")) for name in ("horizon", "stride"))
-    return max(1, -(-horizon // stride))
+    values = (options.get(f"data.{name}", "") for name in ("horizon", "stride"))
+    horizon, stride = (int(value) if value.isdigit() else 1 for value in values)
+    return max(1, -(-horizon // max(stride, 1)))

@@ -54,6 +54,10 @@ def test_windows_are_resampled_in_blocks_of_origins():
     assert np.array_equal(units.sum(np.ones((300, 2))), np.full((100, 2), 3.0))
 
 
+def test_a_horizon_that_is_no_number_is_a_step():
+    assert units_of(windows(1, 10), {"data.horizon": "null"}).overlap == 1
+
+
 def test_many_series_of_few_origins_are_resampled_whole():
     units = units_of(windows(50, 2), {"data.horizon": "24"})
     assert (units.name, units.count, units.overlap) == ("series", 50, 1)
