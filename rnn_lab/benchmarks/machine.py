@@ -1,15 +1,13 @@
 """What a measurement depends on: versions, processor, threads, kernels."""
 
 import os
-import platform
-from importlib.metadata import version
 from typing import Any
 
 import torch
 
-import rnn_lab
-from rnn_lab.core.cpu import KEEP_DENORMALS, RETURN_MEMORY, processor
+from rnn_lab.core.cpu import KEEP_DENORMALS, RETURN_MEMORY
 from rnn_lab.nn.native import library
+from rnn_lab.training.cost import environment
 
 # Environment variables of processes.
 PLAIN = {library.VARIABLE: "0"}  # without compiled kernels
@@ -30,15 +28,9 @@ def machine(device: str) -> dict[str, Any]:
         device: Device on which is computed.
     """
     return {
-        "rnn_lab": rnn_lab.__version__,
-        "torch": torch.__version__,
-        "lightning": version("lightning"),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
+        **environment(torch.device(device)),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
-        "device": device if device == "cpu" else torch.cuda.get_device_name(device),
         "kernels": kernels(),
     }
 

@@ -8,12 +8,13 @@ Examples:
 import json
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnn_lab.commands._parsing import ConciseErrorsMixin, print_error
+from rnn_lab.commands._light_parser import LightParser
+from rnn_lab.commands._parsing import print_error
 from rnn_lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 ROUNDS, QUICK_ROUNDS = 9, 5
 PRECISIONS = {"32": False, "32-true": False, "bf16": True, "bf16-mixed": True}
-
-
-class BenchParser(ConciseErrorsMixin, ArgumentParser):
-    """Argument parser of the standard library with concise errors."""
 
 
 def main(options: Sequence[str]) -> int:
@@ -65,8 +62,8 @@ def main(options: Sequence[str]) -> int:
     return 1 if lines else 0
 
 
-def _parser() -> BenchParser:
-    parser = BenchParser(
+def _parser() -> LightParser:
+    parser = LightParser(
         prog="rnn-lab bench",
         description="Measure speed on this machine. Implementations that compute the same, which "
         "is checked first, take turns for some rounds; ratios of their times are printed with "

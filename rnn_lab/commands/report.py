@@ -5,18 +5,13 @@ Examples:
     rnn-lab report runs/TREC --by model.layer --against LSTM --output trec.html
 """
 
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._comparison_options import add_comparison_options, run_folders
+from rnn_lab.commands._light_parser import LightParser
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
-from rnn_lab.io.run_files import ROOT, runs_below
-
-
-class ReportParser(ConciseErrorsMixin, ArgumentParser):
-    """Argument parser of the standard library with concise errors."""
 
 
 def main(options: Sequence[str]) -> None:
@@ -30,9 +25,7 @@ def main(options: Sequence[str]) -> None:
             file cannot be written.
     """
     args = _parser().parse_args(list(options))
-    if not 0 < args.confidence < 1:
-        raise UserError(f"--confidence must be between 0 and 1, got {args.confidence}")
-    folders = _folders([Path(folder) for folder in args.folders or [ROOT]])
+    folders = run_folders(args, least=1)
     output = Path(args.output)
     if output.is_dir():
         raise UserError(f"--output={output} is a folder: give the name of a file")
@@ -44,45 +37,14 @@ def main(options: Sequence[str]) -> None:
     print(output)
 
 
-def _parser() -> ReportParser:
-    parser = ReportParser(
+def _parser() -> LightParser:
+    parser = LightParser(
         prog="rnn-lab report",
         description="Write one HTML file on runs, which opens without a network connection. "
         "Several runs are compared as by `rnn-lab compare`.",
     )
-    parser.add_argument(
-        "folders", nargs="*", metavar="FOLDER", help="runs, or folders of runs (default: runs)"
-    )
+    add_comparison_options(parser)
     parser.add_argument(
         "--output", default="report.html", metavar="FILE", help="the file (default: report.html)"
     )
-    parser.add_argument(
-        "--by",
-        nargs="+",
-        default=[],
-        metavar="OPTION",
-        help="options whose values are compared, such as model.layer (default: all that differ)",
-    )
-    parser.add_argument(
-        "--metric", help="score of the test, such as test/f1 (default: that of the task)"
-    )
-    parser.add_argument(
-        "--against", metavar="VALUE", help="value from which the others differ, with intervals"
-    )
-    parser.add_argument(
-        "--confidence",
-        type=float,
-        default=0.95,
-        help="coverage of the intervals of differences (default: 0.95)",
-    )
     return parser
-
-
-def _folders(given: Sequence[Path]) -> list[Path]:
-    for folder in given:
-        if not folder.is_dir():
-            raise UserError(f"{folder} is not a folder")
-    folders = list(dict.fromkeys(run for root in given for run in sorted(runs_below(root))))
-    if not folders:
-        raise UserError(f"there is no run in {', '.join(map(str, given))}")
-    return folders

@@ -13,12 +13,11 @@ import os
 import shutil
 import subprocess
 import sys
-from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rnn_lab.commands._parsing import ConciseErrorsMixin
+from rnn_lab.commands._light_parser import LightParser
 from rnn_lab.commands._status_table import table
 from rnn_lab.errors import UserError
 from rnn_lab.io.run_files import (
@@ -53,10 +52,6 @@ class Job(NamedTuple):
     reason: str = ""
 
 
-class StatusParser(ConciseErrorsMixin, ArgumentParser):
-    """Argument parser of the standard library with concise errors."""
-
-
 def main(options: Sequence[str]) -> None:
     """Print a table of runs.
 
@@ -66,7 +61,7 @@ def main(options: Sequence[str]) -> None:
     Raises:
         UserError: If a folder does not exist.
     """
-    parser = StatusParser(
+    parser = LightParser(
         prog="rnn-lab status",
         description="Show runs with their state, progress, the metric of the best checkpoint and "
         "that of the last test. A run itself reports "

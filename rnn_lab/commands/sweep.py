@@ -6,12 +6,13 @@ Examples:
 """
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 
 from rnn_lab.commands._early_checks import check_early
+from rnn_lab.commands._light_parser import LightParser
 from rnn_lab.commands._loading import loading
-from rnn_lab.commands._parsing import ConciseErrorsMixin, split_options
+from rnn_lab.commands._parsing import split_options
 from rnn_lab.errors import UserError
 
 OPTIONS = {
@@ -31,10 +32,6 @@ CHOICES = {
     "sampler": ("tpe", "random", "grid"),
     "pruner": ("none", "median", "hyperband"),
 }
-
-
-class SweepParser(ConciseErrorsMixin, ArgumentParser):
-    """Argument parser of the standard library with concise errors."""
 
 
 def main(options: Sequence[str]) -> int:
@@ -90,8 +87,8 @@ def split_sweep_options(args: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, fit
 
 
-def _parser() -> SweepParser:
-    parser = SweepParser(
+def _parser() -> LightParser:
+    parser = LightParser(
         prog="rnn-lab sweep",
         usage="rnn-lab sweep --space FILE --name NAME [OPTIONS] [OPTIONS OF FIT]",
         description="Search for hyperparameters with Optuna. All options that are not listed here "

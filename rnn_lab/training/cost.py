@@ -84,7 +84,13 @@ class CostRecord(Callback):
             "trainable_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
             "peak_memory": _peak_memory(module.device),
             "data": _data(get_datamodule(trainer)),
-            "environment": _environment(trainer, module.device),
+            "environment": {
+                **environment(module.device),
+                "threads": torch.get_num_threads(),
+                "processes": trainer.world_size,
+                "precision": str(trainer.precision),
+                "kernels": kernel_version(),
+            },
         }
         # A cost that cannot be written must not hide why training ended.
         with suppress(OSError), atomic_path(report_path(trainer, COST)) as part:
@@ -112,7 +118,8 @@ def _data(data: Any) -> dict[str, Any]:
     return {"version": data.data_version(), "train_rows": len(data.split("train"))}
 
 
-def _environment(trainer: Trainer, device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, Any]:
+    """Describe versions and hardware."""
     return {
         "rnn_lab": rnn_lab.__version__,
         "torch": torch.__version__,
@@ -121,8 +128,4 @@ def _environment(trainer: Trainer, device: torch.device) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "threads": torch.get_num_threads(),
-        "processes": trainer.world_size,
-        "precision": str(trainer.precision),
-        "kernels": kernel_version(),
     }

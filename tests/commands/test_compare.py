@@ -50,7 +50,7 @@ def test_warnings_are_on_standard_error(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "a comparison needs at least two runs, runs has 1"),
+        ([], "a comparison needs at least 2 runs, runs has 1"),
         (["missing"], "missing is not a folder"),
         (["--confidence", "95"], "--confidence must be between 0 and 1, got 95.0"),
         (["--format", "excel"], "invalid choice: 'excel'"),
