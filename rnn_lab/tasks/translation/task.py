@@ -1,5 +1,6 @@
 """The base class of all translators."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -82,6 +83,10 @@ class TranslationTask(Task):
         self.search = as_options(GenerationConfig, search)
         self.ensemble: list[TranslationTask] = []
         self.tokenizer: Any = None
+
+    @abstractmethod
+    def _build(self, *args: Any, **kwargs: Any) -> BaseSeq2Seq:
+        """Build the network; the constructor of a subclass calls it."""
 
     def forward(
         self,

@@ -66,10 +66,21 @@ class TransformerTranslator(TranslationTask):
         dropouts = as_options(Seq2SeqDropouts, dropouts)
         shape = hidden_dim, num_layers, options, dropouts
         try:
-            encoder = SourceEncoder(src_vocab_size, *shape)
-            decoder = TransformerDecoder(trg_vocab_size, *shape)
+            self.net = self._build(src_vocab_size, trg_vocab_size, *shape)
         except ValueError as error:
             raise UserError(str(error)) from error
-        self.net = TransformerSeq2Seq(encoder, decoder)
         if tie_embeddings != "none":
             self.net.tie_embeddings(encoder=self.joint_vocabulary)
+
+    def _build(
+        self,
+        src_vocab_size: int,
+        trg_vocab_size: int,
+        hidden_dim: int,
+        num_layers: int,
+        options: TransformerOptions,
+        dropouts: Seq2SeqDropouts,
+    ) -> TransformerSeq2Seq:
+        shape = hidden_dim, num_layers, options, dropouts
+        encoder = SourceEncoder(src_vocab_size, *shape)
+        return TransformerSeq2Seq(encoder, TransformerDecoder(trg_vocab_size, *shape))

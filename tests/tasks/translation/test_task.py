@@ -8,9 +8,9 @@ from rnn_lab.models import Seq2SeqTranslator, TransformerTranslator
 from rnn_lab.tasks.translation.task import TranslationTask
 
 
-def test_a_translator_without_a_network_of_its_own_cannot_translate():
-    with pytest.raises(AttributeError, match="net"):
-        TranslationTask().nets()
+def test_a_translator_builds_a_network_of_its_own():
+    with pytest.raises(TypeError, match="abstract method '?_build"):
+        TranslationTask()
 
 
 def test_different_kinds_of_translators_decode_together():
