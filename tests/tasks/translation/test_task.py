@@ -9,7 +9,7 @@ from rnn_lab.tasks.translation.task import TranslationTask
 
 
 def test_a_translator_builds_a_network_of_its_own():
-    with pytest.raises(TypeError, match="abstract method '?_build"):
+    with pytest.raises(TypeError, match=r"abstract method '?_build"):
         TranslationTask()
 
 
