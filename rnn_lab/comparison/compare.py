@@ -10,7 +10,7 @@ import numpy as np
 
 from rnn_lab.comparison import statistics
 from rnn_lab.comparison.comparability import unlike, unlike_within
-from rnn_lab.comparison.options import differing, value_in
+from rnn_lab.comparison.options import ABSENT, differing, value_in
 from rnn_lab.comparison.rows import Units, read_rows, same_rows, units_of
 from rnn_lab.comparison.saved_run import SavedRun
 from rnn_lab.comparison.scores import counts_of
@@ -134,8 +134,7 @@ def compare(
     warnings += [*unlike(tested), *unlike_within({group.value: group.runs for group in groups})]
     if reference is not None:
         groups = _with_differences(groups, reference, rows, confidence)
-    first = differing([group.runs[0].options for group in groups])
-    others = {name: values for name, values in first.items() if name not in by}
+    others = _others(groups, by)
     units = rows.units if rows else None
     value = reference.value if reference else None
     return Comparison([*by], metric, value, groups, others, units, confidence, warnings)
@@ -183,6 +182,20 @@ def _groups(runs: Sequence[SavedRun], by: Sequence[str], metric: str) -> list[Gr
     return [
         Group(value, each, [run.scores[metric] for run in each]) for value, each in ordered.items()
     ]
+
+
+def _others(groups: Sequence[Group], by: Sequence[str]) -> dict[str, list[str]]:
+    """Return further options in which groups differ.
+
+    Between different models, or data, an option that only some of them have is no difference.
+    """
+    found = differing([group.runs[0].options for group in groups])
+    others = {name: values for name, values in found.items() if name not in by}
+    return {
+        name: values
+        for name, values in others.items()
+        if name.partition(".")[0] not in found or len({*values} - {ABSENT}) > 1
+    }
 
 
 def _by_seed(run: SavedRun) -> tuple[float, str]:

@@ -99,6 +99,15 @@ def test_what_else_differs_between_groups_is_named(tmp_path):
     assert comparison.others == {"model.hidden_dim": ["8", "16"]}
 
 
+def test_options_that_only_one_model_has_are_no_difference(tmp_path):
+    accuracy_run(tmp_path / "a", 0.5, model={"layer": "GRU", "dim": 8, "heads": None})
+    accuracy_run(tmp_path / "b", 0.6, model={"layer": "GRU", "dim": 4, "heads": 2})
+    runs = runs_of(tmp_path)
+    assert compare(runs, ["model.dim"]).others == {"model.heads": ["-", "2"]}
+    runs[1].options["model"] = "TransformerClassifier"
+    assert compare(runs, ["model"]).others == {"model.dim": ["8", "4"]}
+
+
 def test_runs_without_a_test_are_left_out(runs, tmp_path):
     write_run(tmp_path / "new", seed=9)
     comparison = compare(runs_of(tmp_path), ["model.layer"])
