@@ -75,7 +75,7 @@ class CostRecord(Callback):
         if self._started is None:  # a test alone
             return
         self._before, self._started = self._sums(), None
-        if not should_write(trainer):
+        if not self._trained or not should_write(trainer):
             return
         content = {
             **{name: round(value, 3) for name, value in self.state_dict().items()},
