@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ from rnn_lab.training import CSVMetricsLogger, OfflineWandbLogger, configure_log
 
 # A shell that starts the tests in the background may let them ignore Ctrl-C, which some press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep fixtures of modules, which begin before `_own_cache`, out of the cache of the user."""
+    cache = tempfile.TemporaryDirectory(prefix="rnn-lab-cache-", ignore_cleanup_errors=True)
+    config.add_cleanup(cache.cleanup)
+    os.environ["XDG_CACHE_HOME"] = cache.name
 
 
 @pytest.fixture(autouse=True)
