@@ -76,7 +76,7 @@ def train_all(runs: Sequence[LocalRun], jobs: int) -> int:
             time.sleep(INTERVAL)
     view.show(last=True)
     if received:
-        print_error("interrupted: the same command goes on")
+        print_error("interrupted: the same command resumes")
         return 128 + received[0]
     failed = [run for run in runs if run.process and run.process.returncode]
     for run in failed:

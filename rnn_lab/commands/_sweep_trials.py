@@ -88,7 +88,7 @@ class Trials:
         """Train until the budget is spent.
 
         Returns:
-            0, or 128 + signal number; the trials then go on with the same command.
+            0, or 128 + signal number; the same command then resumes the trials.
         """
         look, more = 0.0, True
         with forwarded(self._runs) as received:
@@ -105,12 +105,12 @@ class Trials:
                     self._view.show()
                 time.sleep(0 if ended else INTERVAL)
         if received:
-            print_error("interrupted: the same command goes on")
+            print_error("interrupted: the same command resumes")
             return 128 + received[0]
         return 0
 
     def _begin(self) -> bool:
-        """Begin a trial, or go on with one; return False if there is none."""
+        """Begin or resume a trial; return False if there is none."""
         if self._is_spent():
             return False
         trial = self.study.next_trial(self.budget.trials)
@@ -180,7 +180,7 @@ class Trials:
 def command_of(
     study: Study, options: Sequence[str], number: int, params: Mapping[str, Any]
 ) -> list[str]:
-    """Return the command that trains a trial, or goes on with it."""
+    """Return the command that trains or resumes a trial."""
     point = {name: params[name] for name in study.space}
     own = [argument for option in grid.options_of(point) for argument in option]
     place = [f"--trainer.default_root_dir={folder_of(study, number)}", "--ckpt_path=last"]

@@ -92,7 +92,7 @@ def _parser() -> LightParser:
         prog="rnn-lab sweep",
         usage="rnn-lab sweep --space FILE --name NAME [OPTIONS] [OPTIONS OF FIT]",
         description="Search for hyperparameters with Optuna. All options that are not listed here "
-        "are passed to `rnn-lab fit`. Running the same command again goes on.",
+        "are passed to `rnn-lab fit`. Running the same command again resumes it.",
     )
     for name, (kind, text) in OPTIONS.items():
         parser.add_argument(f"--{name}", type=kind, help=text)

@@ -8,7 +8,7 @@ from rnn_lab.comparison.compare import Comparison, Group
 from rnn_lab.io.text_tables import aligned, four_digits
 
 Cells = list[list[str]]
-MIN_P = 1e-4  # smaller p-values are not told apart
+MIN_P = 1e-4  # smaller p-values are shown as below it
 
 
 def as_text(comparison: Comparison) -> str:

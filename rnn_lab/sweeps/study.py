@@ -47,7 +47,7 @@ class Study:
     """A study and the trials that this process has claimed.
 
     A trial belongs to the process that holds its lock file. The operating system releases it when
-    the process ends, so that another one can go on with the trial.
+    the process ends, so that another one can resume the trial.
 
     Args:
         folder: Folder of the sweep.

@@ -101,7 +101,7 @@ def test_a_signal_ends_running_runs_and_starts_no_others(tmp_path, capsys):
     thread.join()
     assert state(first)["state"] == "preempted"
     assert second.process is None
-    assert "rnn-lab: interrupted: the same command goes on" in capsys.readouterr().err
+    assert "rnn-lab: interrupted: the same command resumes" in capsys.readouterr().err
 
 
 def test_the_table_is_drawn_again_on_a_terminal(tmp_path, monkeypatch, capsys):

@@ -130,7 +130,7 @@ def test_an_interrupted_sweep_goes_on(run, study, capsys):
     assert run(Budget(3), fault="wait") == 128 + signal.SIGINT
     thread.join()
     assert states(study) in ([TrialState.RUNNING], [TrialState.FAIL])
-    assert "interrupted: the same command goes on" in capsys.readouterr().err
+    assert "interrupted: the same command resumes" in capsys.readouterr().err
 
 
 def test_the_value_is_that_of_the_best_checkpoint(study):
