@@ -13,6 +13,7 @@ from rnn_lab.nn.functional.scan import complex_scan
 from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.layers.scan_layer import ScanLayer
 from rnn_lab.nn.layers.stack import StackedRNN
+from rnn_lab.nn.native.scan import Scan
 
 
 class LRULayer(ScanLayer):
@@ -27,7 +28,7 @@ class LRULayer(ScanLayer):
         glu: Whether to apply a gated linear unit to the output; without it the layer is linear.
     """
 
-    weight_drop_params = ("weight",)
+    weight_drop_params, native_kernel = ("weight",), "lru"
 
     def __init__(
         self,
@@ -88,21 +89,37 @@ class LRULayer(ScanLayer):
         self, x: Tensor, state: LayerState, padding: PaddingInfo | None
     ) -> tuple[Tensor, LayerState]:
         """Process all steps, see `UnidirectionalLayer`."""
-        scale = self.log_scale.exp().repeat_interleave(2).unsqueeze(1)
-        projected = at_least_float32(linear(x, scale * self.weight))
-        b = projected.unflatten(-1, (self.hidden_size, 2))
-        a = self.eigenvalues().expand(1, 1, -1, 2)
-        if self.zoneout:
-            rate = self.update_rate(b[..., :1])
-            b, one = rate * b, torch.eye(1, 2, dtype=b.dtype, device=b.device)[0]
-            a = one + rate * (a - one)
-        states, final = complex_scan(a, b, state[0].to(b), padding)
+        states, final = self._scan(x, state[0], padding)
         y = linear(states.flatten(-2), self.out)
         is_matrix = self.skip.dim() == 2
         y = y + linear(x, self.skip) if is_matrix else torch.addcmul(y, self.skip, x)
         if self.glu is not None:
             y = F.glu(linear(F.gelu(y), self.glu.weight, self.glu.bias), -1)
         return at_least_float32(y), (final,)
+
+    def skips_padding(self, x: Tensor, *state: Tensor) -> bool:
+        """Return False, see `UnidirectionalLayer`: the output is not zero on padding."""
+        return False
+
+    def _scan(self, x: Tensor, state: Tensor, padding: PaddingInfo | None) -> tuple[Tensor, Tensor]:
+        """Compute all states, `(time, batch, hidden_size, 2)`, and the final one."""
+        scale = self.log_scale.exp().repeat_interleave(2).unsqueeze(1)
+        weight = scale * self.weight
+        if super().skips_padding(x, state):
+            real, imaginary = self.eigenvalues().unbind(-1)
+            pairs = torch.stack([real, real, -imaginary, imaginary]).view(2, 2, -1)
+            factors = pairs.transpose(1, 2).flatten()
+            states, final = Scan("lru", padding)(x, state.flatten(1), weight, None, factors)
+            shape = (self.hidden_size, 2)
+            return states.unflatten(-1, shape), final.unflatten(-1, shape)
+        projected = at_least_float32(linear(x, weight))
+        b = projected.unflatten(-1, (self.hidden_size, 2))
+        a = self.eigenvalues().expand(1, 1, -1, 2)
+        if self.zoneout:
+            rate = self.update_rate(b[..., :1])
+            b, one = rate * b, torch.eye(1, 2, dtype=b.dtype, device=b.device)[0]
+            a = one + rate * (a - one)
+        return complex_scan(a, b, state.to(b), padding)
 
 
 class LRU(StackedRNN):

@@ -71,7 +71,7 @@ class Scan:
         x: Tensor,
         state: Tensor,
         weight: Tensor,
-        bias: Tensor,
+        bias: Tensor | None,
         unit_weights: Tensor | None = None,
         first_step: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
@@ -83,7 +83,7 @@ class Scan:
             state: Initial state, `(batch, units)`.
             weight: Weights of the projection, `(inputs * units, input_size)`; with windows
                 `(inputs * units, 2 * input_size)`, first those of the step before.
-            bias: Its biases, `(inputs * units,)`.
+            bias: Its biases, `(inputs * units,)`; None: zero.
             unit_weights: Other weights of the cell, `(weights * units,)`.
             first_step: Added to the projected input of the first step, `(batch, inputs * units)`.
 
@@ -104,7 +104,7 @@ class _Parts:
         x: Sequences, `(time, batch, input_size)`.
         first: Initial state, `(batch, units)`.
         weight: Weights of the projection.
-        bias: Its biases.
+        bias: Its biases; None: zero.
         unit_weights: Other weights of the cell.
         first_step: Added to the projected input of the first step.
     """
@@ -112,7 +112,7 @@ class _Parts:
     x: Tensor
     first: Tensor
     weight: Tensor
-    bias: Tensor
+    bias: Tensor | None
     unit_weights: Tensor | None
     first_step: Tensor | None
 
@@ -124,7 +124,6 @@ class _Parts:
         )
         assert first is not None
         assert weight is not None
-        assert bias is not None
         return cls(readable_sequences(x), first, weight, bias, unit_weights, first_step)
 
     def forward(self, scan: Scan, keep: bool) -> tuple[Tensor, ...]:
@@ -179,7 +178,8 @@ class _Parts:
         of_x = empty_like_sequences(self.x) if needs_x else None
         grad = None if grad is None else readable_sequences(grad)
         self.call(scan, "backward", {**read, **gradients}, grad, of_x)
-        of_weight, of_bias = torch.empty_like(self.weight), torch.empty_like(self.bias)
+        of_weight = torch.empty_like(self.weight)
+        of_bias = None if self.bias is None else torch.empty_like(self.bias)
         results = ctypes.c_int64(len(self.weight)), pointer(of_weight), pointer(of_bias)
         self.call(scan, "weight_gradients", {"gates": gates}, None, None, *results)
         of_first, of_unit_weights, of_first_step = gradients.values()

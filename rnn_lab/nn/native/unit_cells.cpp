@@ -1,7 +1,7 @@
-// Layers whose gates see their own unit's state: IndRNN and SRU.
+// Layers whose units see their own state alone: IndRNN, SRU and LRU.
 //
 // Li et al. (2018), https://arxiv.org/abs/1803.04831; Lei et al. (2018),
-// https://arxiv.org/abs/1709.02755.
+// https://arxiv.org/abs/1709.02755; Orvieto et al. (2023), https://arxiv.org/abs/2303.06349.
 
 #include "scan.h"
 
@@ -53,6 +53,37 @@ template <class T, bool projected> struct AnySRU {
   }
 };
 
+// Exchange the values of each pair.
+template <class T> inline Vec<T> exchange(Vec<T> x) {
+#ifdef __clang__
+  Vec<T> y;
+  for (int i = 0; i < width<T>; i++) y[i] = x[i ^ 1];
+  return y;
+#else
+  typename Simd<T>::Integers order;
+  for (int i = 0; i < width<T>; i++) order[i] = i ^ 1;
+  return __builtin_shuffle(x, order);
+#endif
+}
+
+// Two units are a complex number, real part first. Weights: real part of the eigenvalue for both, and minus
+// and plus its imaginary part.
+template <class T> struct LRU {
+  static constexpr int inputs = 1, weights = 2;
+  static constexpr bool has_output = false, reads_x = false;
+
+  static Vec<T> forward(In<T>& in, Vec<T>&) {
+    return in.u[0] + in.weights[0] * in.before + in.weights[1] * exchange<T>(in.before);
+  }
+
+  static void backward(const In<T>& in, Vec<T>, Vec<T>, Vec<T>& of_state, In<T>& of) {
+    of.u[0] = of_state;
+    of.weights[0] = of_state * in.before;
+    of.weights[1] = of_state * exchange<T>(in.before);
+    of_state = of_state * in.weights[0] + exchange<T>(of_state * in.weights[1]);
+  }
+};
+
 template <class T> using SRU = AnySRU<T, false>;
 template <class T> using ProjectedSRU = AnySRU<T, true>;
 
@@ -61,3 +92,4 @@ template <class T> using ProjectedSRU = AnySRU<T, true>;
 SCAN(indrnn, IndRNN)
 SCAN(sru, SRU)
 SCAN(projected_sru, ProjectedSRU)
+SCAN(lru, LRU)
