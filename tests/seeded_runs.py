@@ -26,7 +26,7 @@ import torch
 from rnn_lab.__main__ import main as rnn_lab
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-NO_EXPERIMENTS = ("trainer", "logger")  # folders of profiles
+NO_EXPERIMENTS = ("trainer", "logger", "claims")  # folders without configs of runs
 RENAMED = {  # old name to new name
     "bigru_classifier": "bigru_sequence_classifier",
     "etth1_chapter": "etth1_textbook",

@@ -9,14 +9,24 @@ from rnn_lab.commands._spelling import with_underscores
 from rnn_lab.errors import UserError
 
 OPTIONS = ("-c", "--config")
+CLAIMS = "claims"  # the folder of claims, which are no configs of runs
 
 
 def shipped_configs() -> dict[str, Path]:
-    """Return the shipped configs by name, in order of their folders."""
+    """Return the shipped configs of runs by name, in order of their folders."""
+    return {path.stem: path for path in _shipped() if path.parent.name != CLAIMS}
+
+
+def shipped_claims() -> dict[str, Path]:
+    """Return the shipped claims by name, see `rnn_lab.claims`."""
+    return {path.stem: path for path in _shipped() if path.parent.name == CLAIMS}
+
+
+def _shipped() -> list[Path]:
     package = Path(__file__).parents[1]
     folders = (package / "configs", package.parent / "configs")  # installed; in a checkout
     folder = next((each for each in folders if (each / "text_classification").is_dir()), None)
-    return {path.stem: path for path in sorted(folder.rglob("*.yaml"))} if folder else {}
+    return sorted(folder.rglob("*.yaml")) if folder else []
 
 
 def read_options(arguments: Sequence[str]) -> list[list[str]]:

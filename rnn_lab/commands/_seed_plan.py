@@ -70,7 +70,7 @@ def plan(options: Options, seeds: Sequence[int]) -> list[LocalRun]:
     runs = []
     for seed in seeds:
         folder = parent / f"{dry_run.base}-seed={seed}"
-        state = "" if config.overwrite else _check_same(folder, plain, config.test)
+        state = "" if config.overwrite else check_same(folder, plain, config.test)
         own = [[f"--seed_everything={seed}"], [f"--experiment={config.experiment}"]]
         own += [[f"--name={folder.name}"], *([] if config.overwrite else [["--ckpt_path=last"]])]
         line = [argument for option in [*others, *own] for argument in option]
@@ -79,7 +79,7 @@ def plan(options: Options, seeds: Sequence[int]) -> list[LocalRun]:
     return runs
 
 
-def _check_same(folder: Path, config: Mapping[str, Any], test: bool) -> str:
+def check_same(folder: Path, config: Mapping[str, Any], test: bool) -> str:
     """Check that a folder has no run with other options, and return the state of its run.
 
     Returns:

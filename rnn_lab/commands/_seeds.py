@@ -27,7 +27,7 @@ def run_seeds(arguments: Sequence[str]) -> int:
     options = split_options(arguments)
     own = {key: value_of(option) for option in options if (key := _key(option)) in OWN}
     rest = [option for option in options if _key(option) not in OWN]
-    seeds, jobs = _seeds(own.get("--seeds")), _jobs(own.get("--jobs", "1"))
+    seeds, jobs = parse_seeds(own.get("--seeds")), _jobs(own.get("--jobs", "1"))
     if any(_key(option) == "--seed_everything" for option in rest):
         raise UserError("--seed_everything contradicts --seeds: remove it")
     check_early("fit", [argument for option in rest for argument in option])
@@ -47,7 +47,12 @@ def _key(option: list[str]) -> str:
     return option[0].partition("=")[0]
 
 
-def _seeds(text: str | None) -> list[int]:
+def parse_seeds(text: str | None) -> list[int]:
+    """Return the seeds of `--seeds`.
+
+    Raises:
+        UserError: If they are not distinct numbers.
+    """
     if text is None:
         raise UserError("--jobs needs --seeds, such as --seeds=1,2,3")
     parts = [part.strip() for part in text.split(",")]

@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rnn_lab.commands._configs import read_options, resolve_configs, shipped_configs
+from rnn_lab.commands._configs import (
+    read_options,
+    resolve_configs,
+    shipped_claims,
+    shipped_configs,
+)
 from rnn_lab.errors import UserError
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -13,8 +18,9 @@ FOLDER = Path(__file__).parents[2] / "configs"
 
 def test_every_config_of_the_repository_has_a_name_of_its_own():
     paths = sorted(FOLDER.glob("*/*.yaml"))
-    assert sorted(shipped_configs().values()) == paths
-    assert len(shipped_configs()) == len(paths) > 40
+    configs, claims = shipped_configs(), shipped_claims()
+    assert sorted([*configs.values(), *claims.values()]) == paths
+    assert len({*configs} | {*claims}) == len(paths) > 40
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rnn_lab.commands._sources import PACKAGE, docstring_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+CLAIMS = "claims"  # the folder of claims, which are no configs of runs
 PROFILES = {  # folders whose configs are added to one of a task
     "trainer": "Hardware and precision",
     "logger": "Loggers",
@@ -51,10 +52,21 @@ def header(path: Path) -> Header:
 
 def index() -> str:
     """Return the text of the index."""
-    folders = sorted({path.parent.name for path in CONFIGS.glob("*/*.yaml")})
+    folders = sorted({path.parent.name for path in CONFIGS.glob("*/*.yaml")} - {CLAIMS})
     tasks = [name for name in folders if name not in PROFILES]
     parts = [INTRODUCTION, *map(section, tasks), f"{ADDED}\n", *map(section, PROFILES)]
-    return "\n".join(parts)
+    return "\n".join([*parts, claims()])
+
+
+def claims() -> str:
+    """Return the section of the claims."""
+    rows = [
+        f"| [`{path.stem}`]({CLAIMS}/{path.name}) | {header(path).what} | "
+        f"`{header(path).fields['Run']}` |"
+        for path in sorted((CONFIGS / CLAIMS).glob("*.yaml"))
+    ]
+    head = ["| Claim | What it is | Command |", "| --- " * 3 + "|"]
+    return "\n".join(["## Claims of the textbook", "", *head, *rows, ""])
 
 
 def section(folder: str) -> str:
