@@ -10,6 +10,7 @@ from rnn_lab.nn.functional.linear import linear
 from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.state import LayerState, State, as_tuple, from_tuple, zoneout
 from rnn_lab.nn.native.recurrence import Recurrence, Run, supports
+from rnn_lab.nn.native.zoneout import Zoneout
 
 
 class Cell(nn.Module, ABC):
@@ -110,7 +111,28 @@ class Cell(nn.Module, ABC):
             The output, `(time, batch, hidden_size)`, and the state after the last real step of each
             sequence.
         """
-        recurrence = Recurrence(self.native_kernel, padding, False, None, self.native_run)
+        return self._recur(x, state, padding, None)
+
+    def native_zoneout_sequence(
+        self, x: Tensor, state: LayerState, padding: PaddingInfo | None, p: float
+    ) -> tuple[Tensor, LayerState]:
+        """Compute the same with zoneout, if `has_native_zoneout` is true."""
+        zoneout = self.draw_zoneout(len(x), state, p) if self.training else Zoneout(p)
+        return self._recur(x, state, padding, zoneout)
+
+    def has_native_zoneout(self) -> bool:
+        """Return whether the compiled kernel computes what `zoneout` does."""
+        own = type(self)
+        return own.zoneout is Cell.zoneout and own.native_sequence is Cell.native_sequence
+
+    def draw_zoneout(self, time: int, state: LayerState, p: float) -> Zoneout:
+        """Draw which units keep their state in all steps, like one call of `zoneout` for each."""
+        return Zoneout.draw(p, time, state)
+
+    def _recur(
+        self, x: Tensor, state: LayerState, padding: PaddingInfo | None, zoneout: Zoneout | None
+    ) -> tuple[Tensor, LayerState]:
+        recurrence = Recurrence(self.native_kernel, padding, False, None, self.native_run, zoneout)
         return recurrence(x, state, self.native_weights())
 
     def native_weights(self) -> list[Tensor]:

@@ -20,6 +20,7 @@ from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.state import LayerState, State, as_tuple, zoneout
 from rnn_lab.nn.layers.stack import StackedRNN, reverse
 from rnn_lab.nn.native.recurrence import Recurrence, Run, supports
+from rnn_lab.nn.native.zoneout import Zoneout
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -28,7 +29,7 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
     """Base class of RNN, LSTM and GRU: a `StackedRNN` with torch's parameters and kernels.
 
     Torch's parameter names are kept, so that its checkpoints load. Torch's kernels do not support
-    zoneout, with which steps are computed one by one.
+    zoneout, with which steps are computed one by one unless there is a compiled kernel.
 
     Args:
         input_size: Number of input features.
@@ -97,7 +98,7 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
         return pad_packed_sequence(output, batch_first=True, total_length=x.size(1))[0], state
 
     def _skips_padding(self, x: Tensor, *state: Tensor) -> bool:
-        return not self.zoneout and supports(self.native_kernel, x, *state, *self.weights(0))
+        return supports(self.native_kernel, x, *state, *self.weights(0))
 
     def cell_step(self, layer: int, x: Tensor, state: LayerState) -> LayerState:
         """Process one step in one layer, much faster than a call of torch's layer for one step.
@@ -148,7 +149,7 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
             output, final = run(reverse(x, padding), padding, state, list(weights))
             return reverse(output, padding), final
 
-        if self.zoneout or not supports(self.native_kernel, x, *state, *weights):
+        if not supports(self.native_kernel, x, *state, *weights):
             return plain(x, state, weights)
 
         def exact(
@@ -160,8 +161,15 @@ class FusedRNN(StackedRNN, nn.RNNBase, ABC):
             output, final = plain(padding.zero_padding(x.contiguous()), state, weights)
             return padding.zero_padding(output), final
 
-        recurrence = Recurrence(self.native_kernel, padding, backwards, exact, Run)
-        return recurrence(x, state, weights)
+        zoneout, kernel = self._native_zoneout(len(x), state), self.native_kernel
+        twice = exact if zoneout is None else None
+        return Recurrence(kernel, padding, backwards, twice, Run, zoneout)(x, state, weights)
+
+    def _native_zoneout(self, time: int, state: LayerState) -> Zoneout | None:
+        """Return the zoneout that a compiled kernel computes; None if there is none."""
+        if not self.zoneout:
+            return None
+        return Zoneout.draw(self.zoneout, time, state) if self.training else Zoneout(self.zoneout)
 
     def _run_kernel(
         self, x: Tensor, padding: PaddingInfo | None, state: LayerState, weights: list[Tensor]

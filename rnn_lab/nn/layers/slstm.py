@@ -28,6 +28,7 @@ from rnn_lab.nn.functional.step_kernels import (
 from rnn_lab.nn.layers.cell import Cell
 from rnn_lab.nn.layers.stack import UnidirectionalLayer
 from rnn_lab.nn.layers.unrolled import UnrolledLayer, UnrolledRNN
+from rnn_lab.nn.native.zoneout import Zoneout
 
 
 class SLSTMCell(Cell):
@@ -114,6 +115,15 @@ class SLSTMCell(Cell):
             c, n = (torch.lerp(new[k] * new_scale, previous[k] * previous_scale, p) for k in (1, 2))
             memory = c, n, m
         return (*zoneout(previous[:1], new[:1], p, self.training), *memory)
+
+    def has_native_zoneout(self) -> bool:
+        """Return False in evaluation, whose expected state depends on the scales of c and n."""
+        return self.training and type(self).zoneout is SLSTMCell.zoneout
+
+    def draw_zoneout(self, time: int, state: LayerState, p: float) -> Zoneout:
+        """Draw one mask for c, n and m, and then one for h."""
+        memory, output = Zoneout.draw(p, time, state[:2]).masks or ()
+        return Zoneout(p, (output, memory, memory, memory))
 
 
 class SLSTMFunction(Function):

@@ -18,8 +18,8 @@ class UnrolledLayer(UnidirectionalLayer):
         cell: The cell.
 
     Attributes:
-        use_kernel: Whether to use the cell's kernel if it has one and there is no zoneout;
-            otherwise the cell computes each step by `update`.
+        use_kernel: Whether to use the cell's kernel if it has one, with zoneout only a compiled
+            one; otherwise the cell computes each step by `update`.
     """
 
     use_kernel = True
@@ -37,6 +37,8 @@ class UnrolledLayer(UnidirectionalLayer):
         self, x: Tensor, state: LayerState, padding: PaddingInfo | None
     ) -> tuple[Tensor, LayerState]:
         if self.skips_padding(x, *state):
+            if self.zoneout:
+                return self.cell.native_zoneout_sequence(x, state, padding, self.zoneout)
             return self.cell.native_sequence(x, state, padding)
         use_kernel = self.use_kernel and not self.zoneout
         states = self.cell.forward_sequence(x, state) if use_kernel else None
@@ -45,7 +47,8 @@ class UnrolledLayer(UnidirectionalLayer):
         return states[0], final
 
     def skips_padding(self, x: Tensor, *state: Tensor) -> bool:
-        return self.use_kernel and not self.zoneout and self.cell.has_native(x, *state)
+        may_run = self.use_kernel and (not self.zoneout or self.cell.has_native_zoneout())
+        return may_run and self.cell.has_native(x, *state)
 
     def _unroll(self, projected: Tensor, state: LayerState) -> LayerState:
         """Compute the states after all steps, each `(time, batch, ...)`."""

@@ -23,6 +23,8 @@ template <class T> struct GRU {
     after[0] = u[2] + u[1] * (before[0] - u[2]);
   }
 
+  void restore(const Vec<T>*, const Vec<T>*, Vec<T>*) const {}
+
   void backward(int64_t, Vec<T>* gates, const Vec<T>* before, const Vec<T>*, Vec<T>& saved, Vec<T>* grads) const {
     const Vec<T> r = gates[0], z = gates[1], n = gates[2], grad = grads[0];
     gates[2] = grad * (T(1) - z) * (T(1) - n * n);

@@ -129,6 +129,11 @@ template <class T, int gates> struct Norms {
   }
 };
 
+// Copy the states of a sequence before a step.
+template <class T> void copy_states(const T* const* before, int states, int64_t units, T* to) {
+  for (int s = 0; s < states; s++) std::copy_n(before[s], units, to + s * units);
+}
+
 template <class T, class Cell> void norm_forward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
   constexpr int gates = Cell::gates, states = Cell::states;
   const int64_t H = layer.units, all = gates * H;
@@ -138,7 +143,7 @@ template <class T, class Cell> void norm_forward(const Batch& batch, const Layer
   in_threads(batch, steps, layer.threads, [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& ranks) {
     int64_t active = rows.size();
     Memory<T> now[states], products(layer.keep ? 0 : active * all);
-    Memory<T> buffer(layer.keep ? 0 : std::max(active, rows_at_a_time) * all);
+    Memory<T> buffer(layer.keep ? 0 : std::max(active, rows_at_a_time) * all), before(states * H);
     start(batch, layer, rows, states, now);
     Projection<T, gates, 1> projection(batch, layer.inputs, input_weights, rows);
     const auto projected = [&](int64_t i, int64_t step, int64_t index) {
@@ -157,7 +162,13 @@ template <class T, class Cell> void norm_forward(const Batch& batch, const Layer
       for (int64_t i = 0; i < active; i++) {
         T* state[states];
         for (int s = 0; s < states; s++) state[s] = &now[s][i * H];
+        if (layer.zoneout > 0) copy_states(state, states, H, before.data());
         cell.forward(projection.at(i, step), product(i), state);
+        for (int s = 0; s < states && layer.zoneout > 0; s++)
+          each_vector<T>(H, [&](int64_t j, auto count) {
+            const Vec<T> share = layer.share(s, rows[i], step, j, count), old = load(&before[s * H + j], count);
+            store<T>(state[s] + j, mix<T>(share, old, load(state[s] + j, count)), count);
+          });
         for (int s = 0; s < states; s++)
           if (layer.states[s]) std::copy_n(state[s], H, layer.states[s] + batch.position(rows[i], step) * H);
       }
@@ -175,7 +186,7 @@ template <class T, class Cell> void norm_backward(const Batch& batch, const Laye
   Memory<T> sums(batch.batch * parameters);  // of each sequence, so that threads change no result
   in_threads(batch, steps, layer.threads, [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& ranks) {
     const int64_t count = rows.size();
-    Memory<T> carried[states], of_state(count * all), scratch((gates + 2) * H);
+    Memory<T> carried[states], of_state(count * all), scratch((gates + 2) * H), restored(states * H), kept(states * H);
     for (auto& part : carried) part.resize(count * H);
     InputGradient<T> of_x(batch, layer.inputs, input_weights, rows);
     int64_t active = 0;
@@ -194,8 +205,25 @@ template <class T, class Cell> void norm_backward(const Batch& batch, const Laye
               store<T>(grads[s] + j, load(grads[s] + j, count) + load(given + j, count), count);
             });
         }
+        if (layer.zoneout > 0) {
+          T* states_again[states];
+          copy_states(before, states, H, restored.data());
+          for (int s = 0; s < states; s++) after[s] = states_again[s] = &restored[s * H];
+          cell.forward(layer.gates + at, layer.saved + at, states_again);
+          for (int s = 0; s < states; s++)
+            each_vector<T>(H, [&](int64_t j, auto count) {
+              const Vec<T> grad = load(grads[s] + j, count);
+              const Vec<T> through = layer.share(s, rows[i], step, j, count) * grad;
+              store<T>(&kept[s * H + j], through, count);
+              store<T>(grads[s] + j, grad - through, count);
+            });
+        }
         cell.backward(layer.gates + at, layer.saved + at, before, after, grads, &sums[rows[i] * parameters],
                       scratch.data(), &of_state[i * all]);
+        for (int s = 0; s < states && layer.zoneout > 0; s++)
+          each_vector<T>(H, [&](int64_t j, auto count) {
+            store<T>(grads[s] + j, load(grads[s] + j, count) + load(&kept[s * H + j], count), count);
+          });
         of_x.add(rows[i], step, layer.gates + at);
       }
       const auto finish = [&](int64_t i, int64_t j, Vec<T>* products) __attribute__((always_inline)) {

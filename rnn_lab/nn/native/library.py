@@ -82,6 +82,9 @@ class Layer(ctypes.Structure):
         ("grad_parameters", ctypes.c_void_p),
         ("grad_time", ctypes.c_int64),
         ("grad_batch", ctypes.c_int64),
+        ("zoneout", ctypes.c_double),
+        ("masks", Pointers),
+        ("mask_step", ctypes.c_int64),
         ("inputs", Inputs),
     ]
 

@@ -34,6 +34,10 @@ template <class T, bool peepholes> struct AnyLSTM {
     after[0] = u[3] * tangent(after[1]);
   }
 
+  void restore(const Vec<T>* gates, const Vec<T>* before, Vec<T>* after) const {
+    after[1] = gates[1] * before[1] + gates[0] * gates[2];
+  }
+
   void backward(int64_t j, Vec<T>* gates, const Vec<T>* before, const Vec<T>* after, Vec<T>&, Vec<T>* grads) const {
     const Vec<T> i = gates[0], f = gates[1], g = gates[2], o = gates[3], y = tangent(after[1]);
     gates[3] = grads[0] * y * o * (T(1) - o);
@@ -57,7 +61,7 @@ template <class T> void peephole_gradient(const Batch& batch, const Layer<T>& la
   std::fill_n(result, 3 * H, T(0));
   Steps(batch).each([&](int64_t k, int64_t row, int64_t step) {
     const T *gates = layer.gates + k * 4 * H, *before = layer.before(batch, 1, row, step);
-    const T* after = layer.states[1] + batch.position(row, step) * H;
+    const T* after = layer.saved ? layer.saved + k * H : layer.states[1] + batch.position(row, step) * H;
     for (int64_t j = 0; j < H; j++) {
       result[j] += gates[j] * before[j];
       result[H + j] += gates[H + j] * before[j];

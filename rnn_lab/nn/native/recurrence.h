@@ -9,6 +9,9 @@
 //   forward(j, u, sums, before, after, saved)
 //                    one step of the units from `j` on: `u` is the projected input, which becomes the
 //                    gates; `sums` the projected state; `before` and `after` are the states
+//   restore(gates, before, after)
+//                    compute the states after the step that `backward` reads, of which zoneout may have
+//                    replaced those in memory
 //   backward(j, gates, before, after, saved, grads)
 //                    its gradient: `grads` are those of the states after the step and become those of
 //                    the states before it, without the part through the recurrent weights; `gates`
@@ -30,7 +33,8 @@ template <class T> struct Layer {
   const T* weight;                  // recurrent weights, (gates * units, units)
   const T* parameters;              // other weights of the cell
   T* gates;                         // (steps, gates * units): gates, or gradients of the projected input
-  T* saved;                         // (steps, units), see above
+  T* saved;                         // (steps, units), see above; of cells without it, the last state without zoneout,
+                                    // which the backward pass writes; null: not needed
   T* states[max_states];            // after all steps, (time, batch, units); null: not needed
   const T* first[max_states];       // before the first step, (batch, units)
   T* last[max_states];              // after the last step of each sequence
@@ -39,6 +43,9 @@ template <class T> struct Layer {
   T* grad_first[max_states];        // of `first`
   T* grad_parameters;               // of `parameters`, where the kernel of all steps computes it
   int64_t grad_time, grad_batch;    // of `grads`, values between steps and between sequences
+  double zoneout;                   // share of the states before a step in those after it
+  const T* masks[max_states];       // that share, 0 or 1, where it is drawn, (time, batch, units); null: it is not
+  int64_t mask_step;                // values between the masks of two steps
   Inputs<T> inputs;
 
   // Gradient of a state after a step; null: zero.
@@ -46,11 +53,21 @@ template <class T> struct Layer {
     return grads[s] ? Sequences<const T>{grads[s], grad_time, grad_batch}.at(batch.time_of(row, step), row) : nullptr;
   }
 
+  // Share of a state before a step, of units from `j` on, in that after it.
+  Vec<T> share(int s, int64_t row, int64_t step, int64_t j, int64_t count) const {
+    return masks[s] ? load(masks[s] + step * mask_step + row * units + j, count) : Vec<T>{} + T(zoneout);
+  }
+
   // A state before a step.
   const T* before(const Batch& batch, int s, int64_t row, int64_t step) const {
     return step ? states[s] + batch.position(row, step - 1) * units : first[s] + row * units;
   }
 };
+
+// The state after a step with zoneout; a share of one is exact, also of what is not finite.
+template <class T> inline Vec<T> mix(Vec<T> share, Vec<T> before, Vec<T> after) {
+  return share == Vec<T>{} + T(1) ? before : after + share * (before - after);
+}
 
 // Copy the initial states of some sequences, and set their states on padding to zero.
 template <class T>
@@ -96,7 +113,8 @@ template <class T, class Cell> void forward(const Batch& batch, const Layer<T>& 
   const Steps steps(batch);
   const auto input_weights = weights_of_inputs<T, gates, vectors>(layer.inputs, H);
   const Weights<T, gates, vectors> weights(H, H, [&](int64_t row, int64_t k) { return layer.weight[row * H + k]; });
-  const bool stores_gates = layer.keep && Cell::has_gates, stores_more = layer.keep && Cell::has_saved;
+  const bool zoneout = layer.zoneout > 0, stores_more = layer.keep && Cell::has_saved;
+  const bool stores_gates = layer.keep && (Cell::has_gates || zoneout);
   in_threads(batch, steps, layer.threads, [&](const std::vector<int64_t>& rows, const std::vector<int64_t>& ranks) {
     int64_t active = rows.size();
     Memory<T> now[states], buffer(stores_gates ? 0 : std::max(active, rows_at_a_time) * gates * H);
@@ -119,6 +137,8 @@ template <class T, class Cell> void forward(const Batch& batch, const Layer<T>& 
         before[0] = load(output[i] + j, count);
         for (int s = 1; s < states; s++) before[s] = load(&now[s][i * H + j], count);
         cell.forward(j, u, sums, before, after, saved);
+        for (int s = 0; s < states && zoneout; s++)
+          after[s] = mix<T>(layer.share(s, rows[i], step, j, count), before[s], after[s]);
         store<T>(new_output[i] + j, after[0], count);
         for (int s = 1; s < states; s++) {
           store<T>(&now[s][i * H + j], after[s], count);
@@ -139,6 +159,7 @@ template <class T, class Cell> void forward(const Batch& batch, const Layer<T>& 
 template <class T, class Cell> void backward(const Batch& batch, const Layer<T>& layer, const Cell& cell) {
   constexpr int gates = Cell::gates, states = Cell::states;
   const int64_t H = layer.units;
+  const bool zoneout = layer.zoneout > 0, reads_gates = Cell::has_gates || zoneout;
   const Steps steps(batch);
   const Weights<T, 1, 4> weights(H, gates * H, [&](int64_t j, int64_t k) { return layer.weight[k * H + j]; });
   const Weights<T, 1, 4> input_weights = transposed_weights_of_inputs(layer.inputs, gates * H);
@@ -162,8 +183,8 @@ template <class T, class Cell> void backward(const Batch& batch, const Layer<T>&
           given[s] = layer.grad(batch, s, rows[i], step);
         }
         each_vector<T>(H, [&](int64_t j, auto left) {
-          Vec<T> gate_values[gates], before[states], after[states], grads[states], extra{};
-          for (int gate = 0; gate < gates && Cell::has_gates; gate++) gate_values[gate] = load(u + gate * H + j, left);
+          Vec<T> gate_values[gates], before[states], after[states], grads[states], kept[states], extra{};
+          for (int gate = 0; gate < gates && reads_gates; gate++) gate_values[gate] = load(u + gate * H + j, left);
           for (int s = 0; s < states; s++) {
             before[s] = load(previous[s] + j, left);
             after[s] = load(layer.states[s] + position + j, left);
@@ -171,12 +192,21 @@ template <class T, class Cell> void backward(const Batch& batch, const Layer<T>&
             if (given[s]) grads[s] += load(given[s] + j, left);
           }
           if (Cell::has_saved) extra = load(saved + j, left);
+          if (zoneout) {
+            cell.restore(gate_values, before, after);
+            for (int s = 0; s < states; s++) {
+              kept[s] = layer.share(s, rows[i], step, j, left) * grads[s];
+              grads[s] -= kept[s];
+            }
+            if (!Cell::has_saved && layer.saved) store<T>(saved + j, after[states - 1], left);
+          }
           cell.backward(j, gate_values, before, after, extra, grads);
           for (int gate = 0; gate < gates; gate++) {
             store<T>(u + gate * H + j, gate_values[gate], left);
             if (Cell::has_saved) store<T>(projected + gate * H + j, gate < gates - 1 ? gate_values[gate] : extra, left);
           }
           if (Cell::has_saved) store<T>(saved + j, extra, left);
+          for (int s = 0; s < states && zoneout; s++) grads[s] += kept[s];
           for (int s = 0; s < states; s++) store<T>(&carried[s][i * H + j], grads[s], left);
         });
         of_x.add(rows[i], step, u);

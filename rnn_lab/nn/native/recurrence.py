@@ -14,10 +14,12 @@ from rnn_lab.nn.functional.padding import PaddingInfo
 from rnn_lab.nn.functional.precision import autocast_dtype
 from rnn_lab.nn.functional.state import LayerState
 from rnn_lab.nn.native.library import Batch, Inputs, Layer, Pointers, Sequences, function
+from rnn_lab.nn.native.zoneout import Zoneout
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 WITH_EXTRA = {"gru", "slstm"}  # their backward pass needs one more value of each unit and step
 WITHOUT_GATES = {"rnn"}  # its backward pass needs the states alone
+WITH_PEEPHOLES = "peephole_lstm"  # its gradient needs the cell state before zoneout
 RESET_AFTER = "gru"  # its reset gate applies to the projected state of n, with a bias of its own
 Plain = Callable[[Tensor, LayerState, Sequence[Tensor]], tuple[Tensor, LayerState]]
 
@@ -33,6 +35,7 @@ class Recurrence:
         plain: The same computation in PyTorch, which is differentiated for second derivatives;
             None: these are refused.
         run: Which memory the kernel reads and writes.
+        zoneout: Zoneout; None: there is none.
     """
 
     kernel: str
@@ -40,6 +43,18 @@ class Recurrence:
     backwards: bool
     plain: Plain | None
     run: "type[Run]"
+    zoneout: Zoneout | None = None
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether the backward pass reads the gates."""
+        return self.kernel not in WITHOUT_GATES or self.zoneout is not None
+
+    @property
+    def has_extra(self) -> bool:
+        """Whether the backward pass needs one more value of each unit and step."""
+        with_peepholes = self.kernel == WITH_PEEPHOLES and self.zoneout is not None
+        return self.kernel in WITH_EXTRA or with_peepholes
 
     def __call__(
         self, x: Tensor, state: LayerState, weights: Sequence[Tensor]
@@ -166,7 +181,7 @@ class Run:
             all real steps; empty if no gradient is needed, or before the backward pass if this
             needs no gates.
         extra: One more value of each unit and step, such as the projected state of a GRU's gate n,
-            then its gradient, `(steps, hidden_size)`; empty for cells without it, and if no
+            then its gradient, `(steps, hidden_size)`; empty for recurrences without it, and if no
             gradient is needed.
         states: States after all steps, `(time, batch, hidden_size)`, the output first; those that
             only a gradient needs are omitted if there is none.
@@ -204,8 +219,7 @@ class Run:
     ) -> tuple[Tensor, Tensor]:
         """Return memory for what the backward pass needs of some steps."""
         rows, size = weights[1].shape
-        gates = 0 if recurrence.kernel in WITHOUT_GATES else steps
-        extra = steps if recurrence.kernel in WITH_EXTRA else 0
+        gates, extra = steps * recurrence.has_gates, steps * recurrence.has_extra
         return weights[1].new_empty(gates, rows), weights[1].new_empty(extra, size)
 
     def forward(self) -> list[Tensor]:
@@ -224,7 +238,7 @@ class Run:
         of_first = [torch.empty_like(part) for part in self.first]
         of_output = None if of_output is None else readable_sequences(of_output)
         of_x = empty_like_sequences(self.x) if needed[0] else None
-        if self.recurrence.kernel in WITHOUT_GATES:
+        if not self.recurrence.has_gates:
             self.gates = self.x.new_empty(
                 count_steps(self.x, self.recurrence.padding), len(self.weights[1])
             )
@@ -289,7 +303,7 @@ class Run:
         pointers = {"states": self.states, "first": self.first, **tensors}
         inputs = Inputs(self.x.size(2), 0, address(self.weights[0]), address(self.bias))
         inputs.x = sequences(self.x)
-        return Layer(
+        layer = Layer(
             self.weights[1].size(1),
             torch.get_num_threads(),
             int(self.keep),
@@ -300,6 +314,12 @@ class Run:
             **{name: Pointers(*map(address, values)) for name, values in pointers.items()},
             inputs=inputs,
         )
+        if self.recurrence.zoneout is not None:
+            layer.zoneout = self.recurrence.zoneout.p
+            masks = self.recurrence.zoneout.masks or ()
+            layer.masks = Pointers(*map(address, masks))
+            layer.mask_step = masks[0].stride(0) if masks else 0
+        return layer
 
     @cached_property
     def bias(self) -> Tensor | None:

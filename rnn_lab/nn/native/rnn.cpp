@@ -16,6 +16,8 @@ template <class T> struct RNN {
     after[0] = u[0] = tangent(u[0] + sums[0]);
   }
 
+  void restore(const Vec<T>* gates, const Vec<T>*, Vec<T>* after) const { after[0] = gates[0]; }
+
   void backward(int64_t, Vec<T>* gates, const Vec<T>*, const Vec<T>* after, Vec<T>&, Vec<T>* grads) const {
     gates[0] = grads[0] * (T(1) - after[0] * after[0]);
     grads[0] = Vec<T>{};

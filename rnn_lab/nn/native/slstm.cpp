@@ -49,6 +49,11 @@ template <class T> struct SLSTM {
     after[0] = u[3] * (after[1] / after[2]);
   }
 
+  void restore(const Vec<T>* gates, const Vec<T>* before, Vec<T>* after) const {
+    after[1] = gates[1] * before[1] + gates[0] * gates[2];
+    after[2] = gates[1] * before[2] + gates[0];
+  }
+
   // The output does not depend on m: `grads[3]` is the gradient of m with c exp(m) and n exp(m)
   // unchanged, so that it comes from the final state alone.
   void backward(int64_t, Vec<T>* gates, const Vec<T>* before, const Vec<T>* after, Vec<T>& saved, Vec<T>* grads) const {
