@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+# Environment variable of a process whose parent requeues the SLURM job after all of its runs.
+REQUEUED_BY_PARENT = "RNN_LAB_REQUEUED_BY_PARENT"
 
 _received: list[int] = []
 

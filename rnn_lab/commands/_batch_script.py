@@ -4,7 +4,7 @@ import re
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rnn_lab.commands._dry_run import Options, Plan
@@ -14,7 +14,7 @@ INTERACTIVE_JOB_NAMES = ("bash", "interactive")  # Lightning ignores SLURM in jo
 SETUP = ("# A command that fails ends the job.", "set -e")
 SCRIPT = """\
 #!/bin/bash
-# Written by `rnn-lab submit`.
+# Written by `rnn-lab {writer}`.
 
 {directives}
 
@@ -30,7 +30,7 @@ trap : TERM USR1
 # srun starts one process per task on all nodes and terminates all if one fails. A requeued job
 # resumes from the last checkpoint of the run.
 srun {srun} \\
-  {python} -m rnn_lab fit \\
+  {python} -m rnn_lab {command} \\
   {options}
 status=$?
 
@@ -49,7 +49,7 @@ exit "$status"
 
 
 def script(args: Namespace, plan: Plan) -> str:
-    """Return the script.
+    """Return the script of runs.
 
     Args:
         args: Options of `submit`.
@@ -59,29 +59,66 @@ def script(args: Namespace, plan: Plan) -> str:
         UserError: If the value of a directive, or the name of the working folder, contains a line
             break or another control character, or a quotation mark.
     """
-    _check_plain("the working folder", str(Path.cwd()))
     own = ['"${options[@]}"'] if args.array else map(_quoted, plan.runs[0].options)
+    array = f"0-{len(plan.runs) - 1}" if args.array else ""
+    limit = f"%{args.at_once}" if array and args.at_once else ""
+    tasks = _array_tasks([run.options for run in plan.runs]) if args.array else ""
+    words = ["fit", *map(_quoted, plan.options), *own]
+    return _script(args, "submit", plan.folder, words, array + limit, tasks)
+
+
+def worker_script(args: Namespace, folder: Path, options: Options, workers: int) -> str:
+    """Return the script of an array of workers, which train the trials of one sweep.
+
+    Args:
+        args: Options of the job.
+        folder: Folder of the sweep.
+        options: Options of `sweep` that each worker has.
+        workers: Number of workers.
+
+    Raises:
+        UserError: As `script` does.
+    """
+    words = ["sweep", *map(_quoted, options)]
+    return _script(args, "sweep", folder, words, f"0-{workers - 1}", "")
+
+
+def _script(
+    args: Namespace, writer: str, folder: Path, words: Sequence[str], array: str, tasks: str
+) -> str:
+    """Fill in the script.
+
+    Args:
+        args: Options of the job.
+        writer: The command that writes it.
+        folder: Folder of its log.
+        words: The command that it runs, quoted.
+        array: Indices of the tasks of an array; empty for a single job.
+        tasks: Shell code that sets the options of each task.
+    """
+    _check_plain("the working folder", str(Path.cwd()))
     cores = f" --cpus-per-task={args.cpus_per_task}" if args.cpus_per_task else ""
     return SCRIPT.format(
-        directives="\n".join(_directives(args, plan)),
+        writer=writer,
+        directives="\n".join(_directives(args, folder, array)),
         here=shlex.quote(str(Path.cwd())),
         setup="\n".join(["", *SETUP, *args.setup, "set +e", ""]) if args.setup else "",
-        tasks=_array_tasks([run.options for run in plan.runs]) if args.array else "",
+        tasks=tasks,
         srun="--kill-on-bad-exit=1" + cores,
         python=shlex.quote(sys.executable),
-        options=" \\\n  ".join([*map(_quoted, plan.options), *own]),
+        command=words[0],
+        options=" \\\n  ".join(words[1:]),
         retries=args.retries,
-        job='"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"' if args.array else "$SLURM_JOB_ID",
+        job='"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"' if array else "$SLURM_JOB_ID",
     )
 
 
-def _directives(args: Namespace, plan: Plan) -> Iterator[str]:
+def _directives(args: Namespace, folder: Path, array: str) -> Iterator[str]:
     """Yield the #SBATCH lines, with comments."""
-    name = plan.folder.name
+    name = folder.name
     yield _directive("job-name", f"rnn-{name}" if name in INTERACTIVE_JOB_NAMES else name)
-    if args.array:
-        limit = f"%{args.at_once}" if args.at_once else ""
-        yield _directive("array", f"0-{len(plan.runs) - 1}{limit}")
+    if array:
+        yield _directive("array", array)
     yield _directive("nodes", args.nodes)
     yield _directive("ntasks-per-node", args.tasks_per_node)
     if args.gpus_per_node and not args.gpus_by_sbatch:
@@ -96,8 +133,8 @@ def _directives(args: Namespace, plan: Plan) -> Iterator[str]:
     yield "# A requeued job appends to its log."
     yield _directive("requeue")
     yield _directive("open-mode", "append")
-    folder = str(plan.folder.absolute()).replace("%", "%%")
-    yield _directive("output", f"{folder}/slurm-{'%A_%a' if args.array else '%j'}.log")
+    path = str(folder.absolute()).replace("%", "%%")
+    yield _directive("output", f"{path}/slurm-{'%A_%a' if array else '%j'}.log")
     for option in args.sbatch:
         yield f"#SBATCH {_check_plain('--sbatch', option, quotes=True)}"
 

@@ -183,7 +183,7 @@ def make_plan(args: Namespace, options: Options, reserved: ExitStack | None = No
         check_consistent(args, [*options, *own])
         dry_run = SubmitDryRun([*options, *own, *names], suffix, reserved)
         config = dry_run.config["fit"]
-        _check_accelerator(args, config.trainer.accelerator)
+        check_accelerator(args, config.trainer.accelerator)
         run_dir = Path(config.trainer.default_root_dir)
         folder = run_dir
         if dry_run.base is not None:
@@ -241,8 +241,8 @@ def _accelerators(args: Namespace) -> Sequence[str]:
     return ["gpu", "cuda", "auto"] if args.gpus_per_node else ["cpu", "auto"]
 
 
-def _check_accelerator(args: Namespace, accelerator: object) -> None:
-    """Check that a config file does not choose another accelerator than the job has.
+def check_accelerator(args: Namespace, accelerator: object) -> None:
+    """Check that the Trainer does not choose another accelerator than the job has.
 
     Raises:
         UserError: If it does.
@@ -250,7 +250,7 @@ def _check_accelerator(args: Namespace, accelerator: object) -> None:
     if accelerator not in _accelerators(args):
         hint = "remove it" if args.gpus_per_node else "give --gpus-per-node=NUMBER"
         raise UserError(
-            f"trainer.accelerator={accelerator} of a config contradicts "
+            f"trainer.accelerator={accelerator} contradicts "
             f"--gpus-per-node={args.gpus_per_node}: {hint}"
         )
 

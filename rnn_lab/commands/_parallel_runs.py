@@ -15,9 +15,13 @@ from types import FrameType
 from rnn_lab.commands._parsing import print_error
 from rnn_lab.commands._status_table import table
 from rnn_lab.commands.status import describe
+from rnn_lab.signals import REQUEUED_BY_PARENT, received
+from rnn_lab.signals import SIGNALS as PREEMPTION_SIGNALS
 
 LOG = "fit.log"
 THREADS = "OMP_NUM_THREADS"
+# Variables of a SLURM job that its runs have in common.
+JOB = ("SLURM_CONF", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
 INTERVAL = 0.2  # seconds between two looks at the processes
 REDRAW = 1.0  # seconds between two tables
 PR_SET_PDEATHSIG = 1  # of prctl(2)
@@ -51,7 +55,8 @@ class LocalRun:
 def train_all(runs: Sequence[LocalRun], jobs: int) -> int:
     """Train runs in processes, and wait until all have ended; their output is in `fit.log`.
 
-    A signal is passed on to the processes, which then save a checkpoint and end.
+    A signal is passed on to the processes, which then save a checkpoint and end. A SLURM job that
+    is preempted is requeued after all of them, as the last step.
 
     Args:
         runs: The runs.
@@ -64,9 +69,9 @@ def train_all(runs: Sequence[LocalRun], jobs: int) -> int:
     running: list[LocalRun] = []
     view = _View(runs)
     environment = shared_environment(jobs)
-    with forwarded(running) as received:
-        while running or (waiting and not received):
-            while waiting and len(running) < jobs and not received:
+    with forwarded(running) as signums:
+        while running or (waiting and not signums):
+            while waiting and len(running) < jobs and not signums:
                 run = waiting.pop(0)
                 start(run, environment)
                 running.append(run)
@@ -75,9 +80,10 @@ def train_all(runs: Sequence[LocalRun], jobs: int) -> int:
             view.show()
             time.sleep(INTERVAL)
     view.show(last=True)
-    if received:
+    if signums:
         print_error("interrupted: the same command resumes")
-        return 128 + received[0]
+        requeue_if_preempted(128 + signums[0])
+        return 128 + signums[0]
     failed = [run for run in runs if run.process and run.process.returncode]
     for run in failed:
         print_error(f"{run.folder} failed: {reason_of(run)}, see {run.log}")
@@ -108,25 +114,47 @@ def _end_with_parent() -> None:
 
 
 def shared_environment(jobs: int) -> dict[str, str]:
-    """Share the cores between the processes, unless the user has set the number of threads."""
+    """Return the environment of each of several runs.
+
+    They share the cores, unless the user has set the number of threads. Within a SLURM job they
+    know its id, but are none of its tasks, and leave requeueing to this process.
+    """
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    return {THREADS: str(threads), **os.environ}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name in JOB or not name.startswith("SLURM_")
+    }
+    return {THREADS: str(threads), **inherited, REQUEUED_BY_PARENT: "1"}
+
+
+def requeue_if_preempted(status: int) -> None:
+    """Requeue the SLURM job of this process, as its last step, if it ended by a signal to stop.
+
+    Args:
+        status: Exit status of the command.
+    """
+    if status - 128 in PREEMPTION_SIGNALS:
+        from rnn_lab.training import slurm
+
+        slurm.requeue(print_error)
 
 
 @contextmanager
 def forwarded(running: Sequence[LocalRun]) -> Iterator[list[int]]:
-    """Pass signals on to running processes; yield the list of those received."""
-    received: list[int] = []
+    """Pass signals on to running processes; yield the list of those received, also before."""
+    signums: list[int] = []
 
     def forward(signum: int, frame: FrameType | None) -> None:
-        received.append(signum)
+        signums.append(signum)
         for run in running:
             if run.process and run.process.poll() is None:
                 run.process.send_signal(signum)
 
     previous = {signum: signal.signal(signum, forward) for signum in SIGNALS}
+    signums += [signum for signum in [received()] if signum]
     try:
-        yield received
+        yield signums
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)

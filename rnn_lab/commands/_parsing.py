@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextvars import ContextVar
 from difflib import get_close_matches
 from typing import Any, NoReturn
@@ -83,6 +83,36 @@ def split_options(args: Sequence[str]) -> list[list[str]]:
         else:
             options[-1].append(arg)
     return options
+
+
+def separate_options(
+    args: Sequence[str], valued: Collection[str], flags: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Separate the options of a command from those that it passes on to `fit`.
+
+    Args:
+        args: Command-line arguments.
+        valued: Names of options of the command with a value, without dashes before them.
+        flags: Options of the command without a value, with their dashes; `--help` is one of them.
+
+    Example:
+        >>> separate_options(["--jobs", "2", "--model=LSTM", "--dry_run"], ["jobs"], ["--dry-run"])
+        (['--jobs=2', '--dry-run'], ['--model=LSTM'])
+    """
+    own: list[str] = []
+    others: list[str] = []
+    remaining = iter(args)
+    for arg in remaining:
+        written, equals, value = arg.partition("=")
+        key = written.replace("_", "-")
+        if key.startswith("--") and key[2:] in valued:
+            following = [value] if equals else [text for text in [next(remaining, None)] if text]
+            own.append("=".join([key, *following]))
+        elif key in ("-h", "--help", *flags):
+            own.append(key + equals + value)
+        else:
+            others.append(arg)
+    return own, others
 
 
 def sort_by_precedence(options: list[list[str]]) -> list[list[str]]:

@@ -1,22 +1,28 @@
 """Validate a sweep before its first trial, and report its results after the last one."""
 
+import math
 import subprocess
 from argparse import Namespace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
+from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from rnn_lab.commands import _grid as grid
 from rnn_lab.commands._checks import chosen_class
 from rnn_lab.commands._dry_run import FitDryRun, Options, key_of
-from rnn_lab.commands._sweep_trials import command_of, folder_of, trial_rows
+from rnn_lab.commands._parallel_runs import shared_environment
+from rnn_lab.commands._sweep_trials import Budget, command_of, folder_of, trial_rows
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
 from rnn_lab.io.run_files import STATE, last_test_scores, read_record
 from rnn_lab.io.text_tables import aligned, four_digits
 from rnn_lab.sweeps import space as spaces
 from rnn_lab.sweeps.results import write_best, write_table
+from rnn_lab.sweeps.space import Space
 from rnn_lab.sweeps.study import Settings, Study
 
 TRIALS = 20
@@ -28,18 +34,34 @@ class SweepDryRun(FitDryRun):
     command = "sweep"
 
 
-class SweepPlan(NamedTuple):
+@dataclass(frozen=True)
+class SweepPlan:
     """A validated sweep.
 
     Attributes:
-        study: The study.
+        folder: Folder of the sweep.
+        space: Options and their distributions.
+        settings: What is looked for.
         options: Options of `fit` that all trials have.
-        trials: Number of trials.
+        budget: When no further trial is begun.
+        accelerator: The accelerator of the Trainer.
     """
 
-    study: Study
+    folder: Path
+    space: Space
+    settings: Settings
     options: list[str]
-    trials: int
+    budget: Budget
+    accelerator: str
+
+    @cached_property
+    def study(self) -> Study:
+        """The study, whose journal is created or opened at the first use.
+
+        Raises:
+            UserError: If another sweep has the name.
+        """
+        return Study(self.folder, self.space, self.settings, self.options)
 
 
 def plan(args: Namespace, options: Options) -> SweepPlan:
@@ -50,8 +72,7 @@ def plan(args: Namespace, options: Options) -> SweepPlan:
         options: Options of `fit`.
 
     Raises:
-        UserError: If an option of the line or of the space is invalid, or another sweep has the
-            name.
+        UserError: If an option of the line or of the space is invalid.
     """
     path = Path(args.space)
     space = spaces.read_space(path)
@@ -74,7 +95,8 @@ def plan(args: Namespace, options: Options) -> SweepPlan:
     common = [option for option in options if key_of(option) not in ("--name", "--test")]
     line = [argument for option in common for argument in option]
     trials = args.trials or (len(points) if args.sampler == "grid" and points else TRIALS)
-    return SweepPlan(Study(folder, space, settings, line), line, trials)
+    budget = Budget(trials, args.hours or math.inf, args.steps or math.inf)
+    return SweepPlan(folder, space, settings, line, budget, str(config.trainer.accelerator))
 
 
 def _settings(args: Namespace, model: type) -> Settings:
@@ -95,6 +117,8 @@ def _settings(args: Namespace, model: type) -> Settings:
 def report(plan: SweepPlan, output: TextIO) -> None:
     """Write table, figures and best config; test the best trial, and print all.
 
+    While other processes train trials, the table is printed alone: the last of them does the rest.
+
     Args:
         plan: The sweep.
         output: Where it is printed.
@@ -102,6 +126,18 @@ def report(plan: SweepPlan, output: TextIO) -> None:
     study = plan.study
     trials = study.trials()
     lines = aligned(trial_rows(study, trials), left=2)
+    if running := sum(trial.state == TrialState.RUNNING for trial in trials):
+        verb = "1 trial is" if running == 1 else f"{running} trials are"
+        lines += [f"{verb} trained by other processes, of which the last writes the results"]
+    else:
+        with FileLock(study.folder / ".report.lock"):
+            lines += _results(plan, trials)
+    output.write("\n".join(lines) + "\n")
+
+
+def _results(plan: SweepPlan, trials: list[FrozenTrial]) -> list[str]:
+    """Write the files, test the best trial, and return lines about both."""
+    study, lines = plan.study, []
     best = study.best()
     files = [write_table(study)]
     if best is not None:
@@ -110,7 +146,7 @@ def report(plan: SweepPlan, output: TextIO) -> None:
     lines += [f"written: {', '.join(map(str, files))}"]
     if best is not None:
         lines += ["next:", f"  rnn-lab fit -c {files[1]} --seeds=1,2,3 --test=true"]
-    output.write("\n".join(lines) + "\n")
+    return lines
 
 
 def _figures(study: Study, trials: list[FrozenTrial]) -> list[Path]:
@@ -162,6 +198,11 @@ def _tested(plan: SweepPlan, best: FrozenTrial) -> dict[str, float]:
     command = command_of(plan.study, plan.options, best.number, best.params)
     with open(folder / "fit.log", "ab") as log:
         subprocess.run(
-            [*command, "--test=true"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
+            [*command, "--test=true"],
+            env=shared_environment(1),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            check=False,
         )
     return last_test_scores(folder)

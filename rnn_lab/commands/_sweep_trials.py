@@ -111,9 +111,8 @@ class Trials:
 
     def _begin(self) -> bool:
         """Begin or resume a trial; return False if there is none."""
-        if self._is_spent():
-            return False
-        trial = self.study.next_trial(self.budget.trials)
+        limit = 0 if is_spent(self.study, self.budget) else self.budget.trials
+        trial = self.study.next_trial(limit)  # those that were interrupted are resumed anyway
         if trial is None:
             return False
         folder = folder_of(self.study, trial.number)
@@ -127,12 +126,6 @@ class Trials:
             lock_run_dir(folder, ENDING).release()
         start(training.run, self._environment)
         return True
-
-    def _is_spent(self) -> bool:
-        folders = [folder_of(self.study, trial.number) for trial in self.study.trials()]
-        steps = sum(read_record(folder / STATE).get("step", 0) for folder in folders)
-        seconds = sum(read_record(folder / COST).get("seconds", 0.0) for folder in folders)
-        return bool(steps >= self.budget.steps or seconds >= 3600 * self.budget.hours)
 
     def _watch(self, training: _Training) -> None:
         """Report new values of validation, and end the trial if it is to be pruned."""
@@ -175,6 +168,21 @@ class Trials:
                 print_error(f"trial {trial.number} has no {self.study.settings.metric}")
             state = TrialState.FAIL if value is None else TrialState.COMPLETE
             self.study.tell(trial, state, value)
+
+
+def is_spent(study: Study, budget: Budget) -> bool:
+    """Return whether the hours or steps of a budget are spent."""
+    folders = [folder_of(study, trial.number) for trial in study.trials()]
+    steps = sum(read_record(folder / STATE).get("step", 0) for folder in folders)
+    seconds = sum(read_record(folder / COST).get("seconds", 0.0) for folder in folders)
+    return bool(steps >= budget.steps or seconds >= 3600 * budget.hours)
+
+
+def is_complete(study: Study, budget: Budget) -> bool:
+    """Return whether all trials of a budget have ended."""
+    trials = study.trials()
+    begun = len(trials) >= budget.trials or is_spent(study, budget)
+    return begun and all(trial.state in ENDED for trial in trials)
 
 
 def command_of(

@@ -37,6 +37,7 @@ COLUMNS = (
 )
 TYPES = {"state": str, "step": int, "epoch": int, "host": str, "pid": int, "began": float,
          "heartbeat": float, "job": str | None}  # fmt: skip
+RESUMED = ("?", "running", "preempted")  # states of a run that its requeued job resumes
 START_TOLERANCE = 60.0  # seconds by which two clocks may differ on the start of a process
 
 
@@ -151,7 +152,7 @@ def _state(record: Record, submission: Record, jobs: dict[str, Job] | None) -> s
         match (jobs or {}).get(job):
             case None:
                 continue
-            case Job("PENDING"):
+            case Job("PENDING") if job != record.get("job") or written in RESUMED:
                 return "queued"
             case Job("RUNNING") if (
                 killed or written in ("?", "preempted") or job != record.get("job")

@@ -3,16 +3,26 @@
 Examples:
     rnn-lab sweep -c text_classifier --space space.yaml --trials 30 --jobs 2 --name tune
     rnn-lab sweep -c text_classifier --space space.yaml --sampler grid --name all
+    rnn-lab sweep -c text_classifier --space space.yaml --name tune --slurm --time=1-0 --at-once=8
 """
 
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
+from rnn_lab import signals
 from rnn_lab.commands._early_checks import check_early
 from rnn_lab.commands._light_parser import LightParser
 from rnn_lab.commands._loading import loading
-from rnn_lab.commands._parsing import split_options
+from rnn_lab.commands._parallel_runs import requeue_if_preempted
+from rnn_lab.commands._parsing import separate_options, split_options
+from rnn_lab.commands._sbatch import require_sbatch
+from rnn_lab.commands._sbatch_options import (
+    DEFAULTS,
+    JOB_OPTIONS,
+    REPEATABLE,
+    check_job_options,
+)
 from rnn_lab.errors import UserError
 
 OPTIONS = {
@@ -26,12 +36,19 @@ OPTIONS = {
     "sampler": (str, "how values are chosen: tpe, random or grid (default: tpe)"),
     "pruner": (str, "which trials are ended early: none, median or hyperband (default: none)"),
     "sampler-seed": (int, "random seed of the sampler (default: 0)"),
+    "at-once": (int, "with --slurm: workers, each of which trains a trial (default: 1)"),
+}
+FLAGS = {  # without a value
+    "slurm": "train the trials in workers of a SLURM job array, which needs --time",
+    "dry-run": "with --slurm: print the script without submitting it",
 }
 CHOICES = {
     "mode": ("min", "max"),
     "sampler": ("tpe", "random", "grid"),
     "pruner": ("none", "median", "hyperband"),
 }
+
+JOB_NAMES = {*JOB_OPTIONS, *REPEATABLE, *FLAGS, "at-once"}  # options that workers do not have
 
 
 def main(options: Sequence[str]) -> int:
@@ -54,15 +71,27 @@ def main(options: Sequence[str]) -> int:
         import optuna  # noqa: F401  # an extra
     except ModuleNotFoundError as error:
         raise UserError("a sweep needs Optuna: pip install 'rnn-lab[sweep]'") from error
+    with signals.handle_signals():
+        status = _run(args, own, rest)
+    requeue_if_preempted(status)
+    return status
+
+
+def _run(args: Namespace, own: Sequence[str], rest: list[list[str]]) -> int:
+    """Train the trials here, or submit workers."""
     with loading("loading torch and Lightning"):
-        from rnn_lab.commands import _sweep_plan
-        from rnn_lab.commands._sweep_trials import Budget, Trials
+        from rnn_lab.commands import _sweep_jobs, _sweep_plan
+        from rnn_lab.commands._sweep_trials import Trials
 
     plan = _sweep_plan.plan(args, rest)
-    budget = Budget(plan.trials, args.hours or float("inf"), args.steps or float("inf"))
-    status = Trials(plan.study, plan.options, budget, args.jobs or 1).run()
+    if args.slurm:
+        trials = [[option] for option in own if option[2:].partition("=")[0] not in JOB_NAMES]
+        _sweep_jobs.submit_workers(args, plan, [*trials, ["--jobs=1"], *rest])
+        return 0
+    status = Trials(plan.study, plan.options, plan.budget, args.jobs or 1).run()
     if not status:
         _sweep_plan.report(plan, sys.stdout)
+        status = 128 + signals.received() if signals.received() else 0
     return status
 
 
@@ -73,18 +102,9 @@ def split_sweep_options(args: Sequence[str]) -> tuple[list[str], list[str]]:
         >>> split_sweep_options(["--trials", "3", "--model=LSTM", "--space=s.yaml"])
         (['--trials=3', '--space=s.yaml'], ['--model=LSTM'])
     """
-    own: list[str] = []
-    fit: list[str] = []
-    for option in split_options(args):
-        written, equals, value = option[0].partition("=")
-        key = written.replace("_", "-")
-        if key[2:] in OPTIONS:
-            own.append(f"{key}={value}" if equals else "=".join([key, *option[1:]]))
-        elif key in ("-h", "--help"):
-            own.append(key)
-        else:
-            fit += option
-    return own, fit
+    return separate_options(
+        args, {*OPTIONS, *JOB_OPTIONS, *REPEATABLE}, [f"--{name}" for name in FLAGS]
+    )
 
 
 def _parser() -> LightParser:
@@ -96,14 +116,20 @@ def _parser() -> LightParser:
     )
     for name, (kind, text) in OPTIONS.items():
         parser.add_argument(f"--{name}", type=kind, help=text)
+    for name, text in FLAGS.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
+    for name, (kind, text) in JOB_OPTIONS.items():
+        parser.add_argument(f"--{name}", type=kind, help=f"with --slurm: {text}")
+    for name, text in REPEATABLE.items():
+        parser.add_argument(f"--{name}", action="append", help=f"with --slurm: {text}")
     return parser
 
 
 def _validated(args: Namespace) -> Namespace:
     if args.space is None:
         raise UserError("give --space=FILE with the options and their values")
-    for name in ("trials", "jobs", "hours", "steps"):
-        value = vars(args)[name]
+    for name in ("trials", "jobs", "hours", "steps", "at-once"):
+        value = vars(args)[name.replace("-", "_")]
         if value is not None and value <= 0:
             raise UserError(f"--{name} must be above 0, got {value}")
     for name, choices in CHOICES.items():
@@ -111,4 +137,27 @@ def _validated(args: Namespace) -> Namespace:
         if value is not None and value not in choices:
             listed = f"{', '.join(choices[:-1])} or {choices[-1]}"
             raise UserError(f"--{name} must be {listed}, got {value}")
+    _check_job(args)
     return args
+
+
+def _check_job(args: Namespace) -> None:
+    """Check the options of a job, which need --slurm, and set those without a value."""
+    values = vars(args)
+    if not args.slurm:
+        for name in sorted(JOB_NAMES):
+            if values[name.replace("-", "_")]:
+                raise UserError(f"--{name} needs --slurm")
+        return
+    if args.jobs is not None:
+        raise UserError("--jobs trains trials on this computer: give --at-once with --slurm")
+    if args.time is None:
+        raise UserError("--slurm needs --time, the wall-time limit of a worker, such as 4:00:00")
+    for name, default in DEFAULTS.items():
+        if values.get(name.replace("-", "_")) is None:
+            values[name.replace("-", "_")] = default
+    args.setup, args.sbatch = args.setup or [], args.sbatch or []
+    args.at_once, args.tasks_per_node = args.at_once or 1, 1
+    check_job_options(args, worker=True)
+    if not args.dry_run:
+        require_sbatch("--jobs")

@@ -5,6 +5,8 @@ import re
 import subprocess
 from collections.abc import Callable
 
+from rnn_lab.signals import REQUEUED_BY_PARENT
+
 RUNNING = ("RUNNING", "SIGNALING")  # a job that is being preempted is SIGNALING
 SCONTROL_TIMEOUT = 60.0  # seconds
 
@@ -20,13 +22,13 @@ def requeue(log: Callable[[str], None]) -> None:
 
     SIGTERM does not show its reason, but a preempted job is still running and a cancelled one is
     not. SLURM ends a requeued job immediately, including this process, so this must be the last
-    step. Do nothing outside SLURM.
+    step. Do nothing outside SLURM, or in one of several runs whose common parent does it.
 
     Args:
         log: Function that logs a message.
     """
     job = job_id()
-    if not job:
+    if not job or REQUEUED_BY_PARENT in os.environ:
         return
     try:
         state = re.search(r"JobState=(\w+)", _scontrol("show", "job", "--oneliner", job))

@@ -1,5 +1,7 @@
 """Requeued runs on a real SLURM cluster of two nodes reach the weights of uninterrupted ones."""
 
+import csv
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from private_slurm import Cluster, missing, private_slurm, wait
 
 HOLDER = '''
@@ -23,6 +26,8 @@ class Holder(Callback):
     def on_train_batch_start(self, trainer, *_):
         mark = Path(trainer.default_root_dir, "held")
         if os.environ.get("HOLD") != str(trainer.global_step) or mark.exists():
+            return
+        if mark.parent.name not in os.environ.get("HELD", mark.parent.name):
             return
         trainer.strategy.barrier()
         if trainer.is_global_zero:
@@ -73,23 +78,32 @@ def enter(place: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
     inherited = [path for path in [os.environ.get("PYTHONPATH")] if path]
     patch.setenv("PYTHONPATH", os.pathsep.join([str(place), *inherited]))
-    patch.delenv("HOLD", raising=False)
+    for name in ("HOLD", "HELD"):
+        patch.delenv(name, raising=False)
 
 
 def submit(slurm: Cluster, name: str, *options: str, hold: int | None = None) -> str:
     """Submit a run; return its job id."""
-    held = {} if hold is None else {"HOLD": str(hold)}
-    names = ("HOLD", "PYTHONPATH", "XDG_CACHE_HOME")
+    with pytest.MonkeyPatch.context() as patch:
+        if hold is not None:
+            patch.setenv("HOLD", str(hold))
+        return started(slurm, "submit", *FIT, f"--name={name}", *options)
+
+
+def started(slurm: Cluster, *line: str) -> str:
+    """Run a command that submits a job; return its id, empty if it submits none."""
+    names = ("HOLD", "HELD", "PYTHONPATH", "XDG_CACHE_HOME")
     inherited = {key: os.environ[key] for key in names if key in os.environ}
     finished = subprocess.run(
-        [sys.executable, "-m", "rnn_lab", "submit", *FIT, f"--name={name}", *options],
-        env=slurm.environment | inherited | held,
+        [sys.executable, "-m", "rnn_lab", *line],
+        env=slurm.environment | inherited,
         capture_output=True,
         text=True,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
-    return finished.stdout.split()[1].rstrip(":")
+    first, second, *_ = finished.stdout.split()
+    return second.rstrip(":") if first == "job" else ""
 
 
 def folder(name: str) -> Path:
@@ -203,6 +217,46 @@ def test_each_run_of_an_array_is_requeued_separately(slurm, here):
             slurm.run("scancel", "--signal=USR1", numbers[f"{job}_1"])
         finished(slurm, f"{job}_{number}", name)
         assert f"requeueing SLURM job {job}_{number}\n" in logs("grid")
+
+
+def test_trials_of_preempted_and_killed_workers_are_resumed(slurm, here, monkeypatch):
+    Path("space.yaml").write_text("model.optimizer.lr: [0.001, 0.002, 0.003, 0.004]\n")
+    monkeypatch.setenv("HOLD", "13")  # in the second of two epochs
+    monkeypatch.setenv("HELD", "trial-0 trial-1")
+    line = ["sweep", *FIT, "--name=tune", "--space=space.yaml", "--sampler=grid", "--slurm"]
+    line += ["--time=10", "--at-once=2"]
+    job = started(slurm, *line)
+    pids = [held(f"tune/trial-{number}") for number in (0, 1)]
+    states = [json.loads((folder(f"tune/trial-{n}") / "state.json").read_text()) for n in (0, 1)]
+    assert {state["job"] for state in states} == {f"{job}_0", f"{job}_1"}
+    numbers = dict(line.split() for line in slurm.run("squeue", "-hr", "-o", "%i %A").splitlines())
+    slurm.run("scancel", "--signal=USR1", numbers[states[0]["job"]])
+    os.kill(parent_of(pids[1]), 9)
+    for state in states:
+        assert slurm.wait_for_end(state["job"]) == "COMPLETED", logs("tune")
+    assert f"requeueing SLURM job {states[0]['job']}\n" in logs("tune")
+    assert restarts(slurm, states[0]["job"]) == 1
+    with open(folder("tune") / "sweep.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["trial"], row["state"]) for row in rows] == [
+        (str(n), "complete") for n in range(4)
+    ]
+    for number in range(4):
+        path = folder(f"tune/trial-{number}")
+        with open(path / "metrics.csv", newline="") as file:
+            assert [row["epoch"] for row in csv.DictReader(file) if row["val/loss"]] == ["1", "2"]
+        assert json.loads((path / "state.json").read_text())["state"] == "finished"
+    assert started(slurm, *line) == ""  # all trials have ended
+    value = yaml.safe_load((folder("tune/trial-0") / "config.yaml").read_text())
+    lr = value["model"]["init_args"]["optimizer"]["init_args"]["lr"]
+    fit = [*FIT, f"--model.optimizer.lr={lr}", "--trainer.accelerator=cpu", "--name=alone"]
+    monkeypatch.delenv("HOLD")
+    subprocess.run([sys.executable, "-m", "rnn_lab", "fit", *fit], check=True, capture_output=True)
+    torch.testing.assert_close(weights("tune/trial-0"), weights("alone"), rtol=0, atol=0)
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def refused(slurm: Cluster, *words: str) -> str:

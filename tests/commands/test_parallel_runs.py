@@ -9,7 +9,13 @@ import time
 
 import pytest
 
-from rnn_lab.commands._parallel_runs import LocalRun, train_all
+from rnn_lab.commands._parallel_runs import (
+    LocalRun,
+    requeue_if_preempted,
+    shared_environment,
+    train_all,
+)
+from rnn_lab.training import slurm
 
 TRAIN = """
 import json, os, pathlib, sys, time
@@ -112,3 +118,21 @@ def test_the_table_is_drawn_again_on_a_terminal(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().err
     assert "\x1b[2F\x1b[J" in shown
     assert "finished" in shown.rpartition("\x1b[J")[2]
+
+
+def test_runs_within_a_job_know_its_id_and_leave_requeueing_to_their_parent(monkeypatch):
+    for name in ("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"):
+        monkeypatch.setenv(name, "7")
+    environment = shared_environment(1)
+    assert [name for name in environment if name.startswith("SLURM_")] == ["SLURM_JOB_ID"]
+    calls = []
+    monkeypatch.setattr(slurm, "_scontrol", lambda *args: calls.append(args) or "JobState=RUNNING")
+    for status in (0, 1, 128 + signal.SIGINT):
+        requeue_if_preempted(status)
+    assert calls == []
+    requeue_if_preempted(128 + signal.SIGUSR1)
+    assert calls[-1] == ("requeue", slurm.job_id())
+    calls.clear()
+    monkeypatch.setattr(os, "environ", environment)
+    requeue_if_preempted(128 + signal.SIGUSR1)
+    assert calls == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rnn_lab.commands._sbatch_options import SET_BY, check_sbatch_options, gpus_of
+from rnn_lab.commands._sbatch_options import JOB_OPTIONS, SET_BY, check_sbatch_options, gpus_of
 from rnn_lab.commands.submit import OPTIONS
 from rnn_lab.errors import UserError
 
@@ -11,13 +11,13 @@ from rnn_lab.errors import UserError
 def test_an_option_that_submit_sets_is_refused(name):
     option = f"-{name}" if len(name) == 1 else f"--{name}"
     for line in (f"{option}=1", f"{option} 1", f"--exclusive {option} 1"):
-        with pytest.raises(UserError, match=f"give {SET_BY[name]} to submit instead"):
+        with pytest.raises(UserError, match=f"give {SET_BY[name]} instead"):
             check_sbatch_options([line], 1)
 
 
 def test_the_options_to_give_instead_exist():
     names = {text.partition(",")[0].removeprefix("--") for text in SET_BY.values()}
-    assert names <= {*OPTIONS, "name"}
+    assert names <= {*OPTIONS, *JOB_OPTIONS, "name"}
 
 
 @pytest.mark.parametrize(

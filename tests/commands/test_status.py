@@ -128,6 +128,9 @@ def test_a_zombie_process_counts_as_killed(capsys):
         ("7 PENDING", {"state": "preempted"}, "queued"),
         ("7 PENDING", {"state": "running"}, "queued"),
         ("7 PENDING", {}, "queued"),
+        ("7 PENDING", {"state": "finished"}, "finished"),  # a trial of a requeued worker
+        ("7 PENDING", {"state": "pruned"}, "pruned"),
+        ("7 PENDING", {"state": "finished", "job": "6"}, "queued"),
         ("7 RUNNING", {}, "starting"),
         ("7 RUNNING", {"state": "preempted"}, "starting"),
         ("7 RUNNING", {"state": "running"}, "running"),

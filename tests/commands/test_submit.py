@@ -363,7 +363,7 @@ def test_job_names_that_disable_slurm_are_avoided(script):
         ([*REVIEWS, "--gpus-per-node=2", "--tasks-per-node=1"], "remove --tasks-per-node"),
         ([*REVIEWS, "--gpus-per-node=many"], "--gpus-per-node must be a number such as 4"),
         ([*REVIEWS, "--sbatch=--gres=gpu:2"], "the job would train on CPUs"),
-        ([*REVIEWS, "--sbatch", "-t 1"], "--sbatch=-t 1: give --time to submit instead"),
+        ([*REVIEWS, "--sbatch", "-t 1"], "--sbatch=-t 1: give --time instead"),
         ([*REVIEWS, "-c", "gpu"], "contradicts --gpus-per-node=0: give --gpus-per-node=NUMBER"),
         ([*REVIEWS, "-c", "cpu", "--gpus-per-node=2"], "contradicts --gpus-per-node=2: remove it"),
         ([*REVIEWS, "--tim=10"], "unknown option --tim: did you mean --time?"),

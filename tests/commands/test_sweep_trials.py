@@ -11,8 +11,9 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
+from rnn_lab import signals
 from rnn_lab.commands import _sweep_trials
-from rnn_lab.commands._sweep_trials import Budget, Trials, trial_rows, value_of_trial
+from rnn_lab.commands._sweep_trials import Budget, Trials, is_complete, trial_rows, value_of_trial
 from rnn_lab.sweeps.study import Settings, Study
 
 # A training whose metric is the learning rate: an epoch each time the file of that name exists.
@@ -92,6 +93,25 @@ def test_trials_are_trained_until_the_budget_is_spent(run, study, capsys):
 def test_time_and_steps_of_all_trials_end_a_sweep(budget, count, run, study):
     assert run(budget) == 0
     assert len(study.trials()) == count
+
+
+def test_an_interrupted_trial_is_resumed_though_the_hours_are_spent(run, study):
+    assert run(Budget(1)) == 0
+    study.release(study.next_trial(9))
+    budget = Budget(9, hours=1.0)
+    assert not is_complete(study, budget)
+    assert run(budget) == 0
+    assert states(study) == [TrialState.COMPLETE] * 2
+    assert is_complete(study, budget)
+    assert is_complete(study, Budget(2))
+    assert not is_complete(study, Budget(3))
+
+
+def test_a_signal_before_the_first_trial_is_not_lost(run, study):
+    with signals.handle_signals():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert run(Budget(3)) == 128 + signal.SIGUSR1
+    assert study.trials() == []
 
 
 def test_a_bad_trial_is_pruned_and_its_folder_says_so(run, study):
