@@ -10,15 +10,15 @@ from statistics import fmean
 import numpy as np
 
 from rnn_lab.claims.gradients import gradient_norms
-from rnn_lab.claims.hypothesis import Hypothesis
+from rnn_lab.claims.hypothesis import COSTS, Hypothesis
 from rnn_lab.comparison import statistics
 from rnn_lab.comparison.compare import Comparison, compare
 from rnn_lab.comparison.rows import read_rows
 from rnn_lab.comparison.saved_run import SavedRun
-from rnn_lab.comparison.scores import Counts, counts_of
+from rnn_lab.comparison.scores import Counts, counts_of, higher_is_better
 from rnn_lab.comparison.statistics import Difference
 from rnn_lab.errors import UserError
-from rnn_lab.io.run_files import METRICS, read_metrics
+from rnn_lab.io.run_files import METRICS, has_diverged, read_metrics
 
 Runs = Mapping[str, Sequence[SavedRun]]  # by variant
 VARIANT = "variant"  # the option in which the runs of a claim differ
@@ -58,6 +58,8 @@ def difference(hypothesis: Hypothesis, runs: Runs) -> Difference:
         UserError: If a run has no such metric, or the tests of the runs differ.
     """
     both = {name: runs[name] for name in (hypothesis.variant, hypothesis.than)}
+    if any(has_diverged(run.state) for each in both.values() for run in each):
+        return statistics.difference([*measured(hypothesis, both).values()], [], 0)
     if hypothesis.min_source_length:
         return _on_long_sources(hypothesis, both)
     if hypothesis.is_tested and not hypothesis.is_ratio:
@@ -93,12 +95,16 @@ def measured(hypothesis: Hypothesis, runs: Runs) -> dict[str, list[float]]:
 def value_of(run: SavedRun, metric: str) -> float:
     """Return a test score, a cost, or a reduction of a metric over training, of a run.
 
-    A value that is not finite becomes the largest number of single precision.
+    A value that is not finite becomes the largest number of single precision, and so does a loss,
+    an error or a norm of a run that diverged. Its other scores are zero.
 
     Raises:
         UserError: If the run has no such metric.
     """
     reduction, _, name = metric.rpartition(" ")
+    if has_diverged(run.state) and name not in COSTS:
+        norm = name.endswith("norm") or "loss" in name
+        return LARGEST if norm or not higher_is_better(name) else 0.0
     if reduction:
         value = REDUCE[reduction](curve(run, name))
     else:

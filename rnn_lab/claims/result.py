@@ -10,6 +10,7 @@ from rnn_lab.claims.verdict import Outcome, Verdict, of_claim, outcomes
 from rnn_lab.comparison.saved_run import SavedRun, read_run
 from rnn_lab.comparison.statistics import Difference
 from rnn_lab.errors import UserError
+from rnn_lab.io.run_files import has_diverged
 
 MIN_RUNS = 2  # of a variant, from which the variance over seeds can be estimated
 
@@ -41,6 +42,13 @@ class Result:
         return all(len(each) >= MIN_RUNS for each in self.runs.values())
 
 
+def _without_scores(run: SavedRun) -> str:
+    if has_diverged(run.state):
+        reason = str(run.state["reason"]).partition(":")[0]
+        return f"{run.folder} diverged ({reason}): its loss counts as the largest number"
+    return f"{run.folder} has no test scores"
+
+
 def result(claim: Claim, folders: Mapping[str, Sequence[Path]]) -> Result:
     """Evaluate a claim.
 
@@ -57,10 +65,10 @@ def result(claim: Claim, folders: Mapping[str, Sequence[Path]]) -> Result:
             except UserError as error:
                 problems.append(str(error))
                 continue
-            if run.scores:
+            if run.scores or has_diverged(run.state):
                 runs[name].append(run)
-            else:
-                problems.append(f"{folder} has no test scores")
+            if not run.scores:
+                problems.append(_without_scores(run))
     differences: list[Difference | None] = []
     for hypothesis in claim.hypotheses:
         enough = all(len(runs[n]) >= MIN_RUNS for n in (hypothesis.variant, hypothesis.than))

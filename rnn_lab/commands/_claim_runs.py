@@ -10,7 +10,7 @@ from rnn_lab.commands._dry_run import FitDryRun, Options
 from rnn_lab.commands._grid import options_of
 from rnn_lab.commands._parallel_runs import LocalRun
 from rnn_lab.commands._seed_plan import check_same
-from rnn_lab.io.run_files import ROOT
+from rnn_lab.io.run_files import ROOT, STATE, has_diverged, read_record
 
 
 class ClaimDryRun(FitDryRun):
@@ -49,7 +49,8 @@ def _runs(claim: Claim, variant: str, values: Values, seeds: Sequence[int]) -> l
         state = check_same(folder, config, test=True)
         line = [argument for option in [*options, *_own(folder, seed)] for argument in option]
         command = [sys.executable, "-m", "rnn_lab", "fit", *line, "--ckpt_path=last"]
-        runs.append(LocalRun(folder, command, state == "finished", state or "new"))
+        ended = state == "finished" or has_diverged(read_record(folder / STATE))
+        runs.append(LocalRun(folder, command, ended, state or "new"))
     return runs
 
 

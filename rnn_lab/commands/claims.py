@@ -19,7 +19,7 @@ from rnn_lab.commands._parsing import print_error
 from rnn_lab.commands._seeds import parse_seeds
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
-from rnn_lab.io.run_files import ROOT
+from rnn_lab.io.run_files import ROOT, STATE, has_diverged, read_record
 from rnn_lab.io.text_tables import aligned
 
 if TYPE_CHECKING:
@@ -87,7 +87,11 @@ def _run(paths: Sequence[Path], seeds: Sequence[int], args: Namespace) -> int:
 
 
 def _train(runs: Sequence[LocalRun], jobs: int) -> int:
-    return train_all(runs, jobs) if not all(run.finished for run in runs) else 0
+    """Train what has not ended; a run that diverged is a result, not a failure."""
+    status = 0 if all(run.finished for run in runs) else train_all(runs, jobs)
+    failed = [run for run in runs if run.process and run.process.returncode]
+    diverged = all(has_diverged(read_record(run.folder / STATE)) for run in failed)
+    return 0 if status == 1 and diverged else status
 
 
 def _write(result: "Result", folder: Path) -> Path:

@@ -14,6 +14,7 @@ METRICS, TEST_METRICS = "metrics.csv", "metrics.test.csv"
 ITEMS = "predictions.test.parquet"
 CHECKPOINTS = "checkpoints"
 RUN_FILES = {STATE, SUBMISSION, METRICS, CHECKPOINTS}  # any of them marks a run
+NOT_FINITE = "loss is nan"  # in the reason why a run failed whose loss became NaN or infinite
 ROOT = Path("runs")  # the folder of all experiments
 
 Record = dict[str, Any]
@@ -34,6 +35,15 @@ def read_record(path: Path) -> Record:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def has_diverged(state: Record) -> bool:
+    """Return whether a run failed because its loss was not finite.
+
+    Args:
+        state: Content of its `state.json`.
+    """
+    return state.get("state") == "failed" and NOT_FINITE in str(state.get("reason"))
 
 
 def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float | None]]:

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from rnn_lab.core.step_log import log_step
 from rnn_lab.core.task import Monitored
 from rnn_lab.errors import UserError
+from rnn_lab.io.run_files import NOT_FINITE
 from rnn_lab.training.completion import Limit
 from rnn_lab.training.epoch_number import epoch_number
 from rnn_lab.training.mid_epoch import step_plateau_schedules
@@ -315,7 +316,7 @@ class TerminateOnNaN(Callback):
         value = trainer.callback_metrics.get("val/loss")
         if value is not None and value.isnan() and not trainer.sanity_checking:
             step = trainer.global_step
-            raise UserError(f"val/loss is nan after step {step}: {_last_good(trainer)}")
+            raise UserError(f"val/{NOT_FINITE} after step {step}: {_last_good(trainer)}")
 
     def _checks_at_once(self, trainer: Trainer, loss: Tensor) -> bool:
         return trainer.world_size == 1 and loss.device.type == "cpu"
@@ -340,7 +341,7 @@ def _not_finite(trainer: Trainer, position: tuple[int, int, int]) -> UserError:
     """Return the error of a loss that is not finite."""
     step, epoch, batch = position
     return UserError(
-        f"loss is nan at step {step} (epoch {epoch}, batch {batch}): {_last_good(trainer)}"
+        f"{NOT_FINITE} at step {step} (epoch {epoch}, batch {batch}): {_last_good(trainer)}"
     )
 
 

@@ -1,6 +1,7 @@
 """Differences of scores, costs and metrics over training, from the files of runs."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,3 +94,16 @@ def test_scores_of_long_sources_are_those_of_their_rows_alone(tmp_path):
 def test_rows_without_lengths_are_named(runs):
     with pytest.raises(UserError, match="has not saved the lengths of its sources"):
         difference(hypothesis(min_source_length=3), runs)
+
+
+def test_a_run_that_diverged_has_the_largest_loss_and_error_and_no_accuracy(runs):
+    for number, run in enumerate(runs["LSTM"]):
+        state = {"state": "failed", "reason": "loss is nan at step 9: no checkpoint"}
+        runs["LSTM"][number] = replace(run, state=state, scores={})
+    run = runs["LSTM"][0]
+    for metric in ("max train/loss", "max train/gradient_norm", "test/mse"):
+        assert value_of(run, metric) == LARGEST
+    assert value_of(run, "test/accuracy") == 0.0
+    assert value_of(run, "parameters") == 1000
+    found = difference(hypothesis(), runs)
+    assert found.value == pytest.approx(0.81)

@@ -42,3 +42,15 @@ def test_a_hypothesis_that_cannot_be_measured_is_not_decided(tmp_path):
     found = result(claim(hypothesis(), hypothesis("mean val/x")), folders(tmp_path, values))
     assert [each.verdict for each in found.outcomes] == [Verdict.HOLDS, Verdict.UNDECIDED]
     assert "has no val/x" in found.problems[0]
+
+
+def test_a_run_that_diverged_counts_and_is_named(tmp_path):
+    values = CASES[0][0]
+    experiment(tmp_path, values)
+    shutil.rmtree(tmp_path / "LSTM-1")
+    state = {"state": "failed", "reason": "loss is nan at step 9 (epoch 1): no checkpoint"}
+    write_run(tmp_path / "LSTM-1", state=state)
+    found = result(claim(), folders(tmp_path, values))
+    assert len(found.runs["LSTM"]) == 3
+    (problem,) = found.problems
+    assert f"{tmp_path}/LSTM-1 diverged (loss is nan at step 9 (epoch 1))" in problem

@@ -1,5 +1,6 @@
 """The runs of a claim are planned without training."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from claim_runs import claim
 
 from rnn_lab.commands._claim_runs import plan
 from rnn_lab.errors import UserError
+from rnn_lab.io.run_files import STATE
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -34,3 +36,14 @@ def test_each_variant_has_a_run_for_each_seed_with_its_options():
 def test_an_invalid_option_is_refused():
     with pytest.raises(UserError, match="has no argument hiden_dim"):
         plan(replace(claim(), options={"model.hiden_dim": 8}), [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("reason", "ended"), [("loss is nan at step 9: no checkpoint", True), ("no space", False)]
+)
+def test_a_run_that_diverged_is_not_repeated(reason, ended):
+    folder = Path("runs/claims/gru/LSTM-seed=1")
+    folder.mkdir(parents=True)
+    (folder / STATE).write_text(json.dumps({"state": "failed", "reason": reason}))
+    made = replace(claim(), variants={"LSTM": {}})
+    assert [run.finished for run in plan(made, [1, 2])["LSTM"]] == [ended, False]

@@ -58,7 +58,7 @@ def test_claims_are_listed_without_training(capsys):
     ("options", "message"),
     [
         (["grru"], "grru is neither a file nor the name of a claim: did you mean gru?"),
-        (["zzz"], "zzz is neither a file nor the name of a claim: use bidirectional"),
+        (["zzz"], "zzz is neither a file nor the name of a claim: use attention, "),
         (["gru", "--seeds=1"], "a verdict needs at least 2 seeds, got --seeds=1"),
         (["gru", "--seeds=1,x"], "--seeds must be numbers separated by commas"),
         (["gru", "--jobs=0"], "--jobs must be a number of at least 1, got 0"),

@@ -6,8 +6,10 @@ import pytest
 
 from rnn_lab.io.run_files import (
     CHECKPOINTS,
+    NOT_FINITE,
     STATE,
     SUBMISSION,
+    has_diverged,
     read_metrics,
     read_record,
     runs_below,
@@ -39,3 +41,11 @@ def test_metrics_are_columns_with_gaps(tmp_path: Path) -> None:
     assert read_metrics(path) == {"step": [1.0, 2.0], "val/loss": [None, 0.5]}
     path.write_text("")
     assert read_metrics(path) == {}
+
+
+def test_a_run_has_diverged_if_it_failed_by_a_loss_that_is_not_finite() -> None:
+    reason = f"val/{NOT_FINITE} after step 3: no checkpoint was saved yet"
+    assert has_diverged({"state": "failed", "reason": reason})
+    assert not has_diverged({"state": "failed", "reason": "no space is left"})
+    assert not has_diverged({"state": "finished", "reason": None})
+    assert not has_diverged({})

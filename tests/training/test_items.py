@@ -49,6 +49,7 @@ def corpus_scores(rows, scores):
     assert bleu._aggregate_and_compute([counts.tolist()]).score == pytest.approx(scores["bleu"])
     texts = rows["prediction"].tolist(), [rows["target"].tolist()]
     assert bleu.corpus_score(*texts).score == pytest.approx(scores["bleu"])
+    assert rows["source_length"].min() > 1  # a word and the end
     matches, lines = np.stack(rows["exact_match_counts"]).sum(0)
     assert matches / lines == pytest.approx(scores["exact_match"])
 

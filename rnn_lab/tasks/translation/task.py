@@ -192,12 +192,13 @@ class TranslationTask(Task):
         return self.tokenizer
 
     def items(self, output: StepOutput, batch: PairBatch) -> dict[str, Any]:
-        """Return reference, translation and sacrebleu's counts of each sentence."""
+        """Return reference, translation, length of the source and sacrebleu's counts."""
         scores: Any = self.metrics["test"]["corpus"]
         detokenize = self._require_tokenizer().target.detokenize
         return {
             "target": list(output.targets),
             "prediction": [detokenize(text) for text in output.predictions],
+            "source_length": batch.src_lengths,  # tokens, with that of the end
             **scores.sentence_counts(),
         }
 
