@@ -52,14 +52,21 @@ class ConciseErrorsMixin:
         """Print the message and exit with status 2; raise the error itself for debugging."""
         if ex is not None and os.environ.get(DEBUG):
             raise ex
-        accepted = [action.dest for action in vars(self)["_actions"] if action.dest != "help"]
+        actions = vars(self)["_actions"]
+        accepted = [action.dest for action in actions if action.dest != "help"]
+        positional = [
+            name
+            for action in actions
+            if not action.option_strings
+            for name in (action.dest, action.metavar)
+        ]
         line = split_options(_line.get())
         for option in line:  # of an option with two names, the message has the first
             name = option[0].partition("=")[0]
             action = vars(self)["_option_string_actions"].get(name)
             if action is not None:
                 message = message.replace(f'key "{action.dest}"', f'key "{name.lstrip("-")}"')
-        print_error(explain(message, line, accepted))
+        print_error(explain(message, line, accepted, positional))
         raise SystemExit(2)
 
 
@@ -141,6 +148,7 @@ def explain(
     message: str,
     line: Sequence[list[str]] = (),
     accepted: Sequence[str] = (),
+    positional: Sequence[str] = (),
 ) -> str:
     """Shorten an error message of the parser to one line, and keep its reason.
 
@@ -148,6 +156,7 @@ def explain(
         message: The message.
         line: Options of the command line.
         accepted: Options of the parser that failed, which may be that of a nested class.
+        positional: Names of its arguments that are not options.
 
     Example:
         >>> explain('Parser key "lr": ... Given value: x', [["--model.optimizer.lr=x"]])
@@ -162,6 +171,8 @@ def explain(
         return _explain_unknown(unknown[1], line, accepted)
     missing = re.search(r"required: (?:fit\.|validate\.|test\.)?(\w+)", message)
     if missing:
+        if missing[1] in positional:
+            return f"give {missing[1].upper()}"
         hint = MISSING_HINTS.get(missing[1], "")
         return f"give --{_owner(line)}{missing[1]}{hint}"
     unrecognized = re.search(r"unrecognized arguments: (--[\w.-]+)", message)

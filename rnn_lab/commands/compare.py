@@ -64,10 +64,13 @@ def _parser() -> LightParser:
 
 
 def _plot(comparison: "Comparison", cost: str, path: Path) -> None:
-    from rnn_lab.comparison.plots import plot_pareto
+    from rnn_lab.comparison.plots import plot_pareto, without_cost
 
+    figure = plot_pareto(comparison, cost)
+    if (line := without_cost(comparison, cost)) is not None:
+        print_error(f"warning: {line}")
     try:
-        plot_pareto(comparison, cost).savefig(path)
+        figure.savefig(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"--plot={path} cannot be written: {reason}") from error

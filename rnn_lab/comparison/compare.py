@@ -10,7 +10,7 @@ import numpy as np
 
 from rnn_lab.comparison import statistics
 from rnn_lab.comparison.comparability import unlike, unlike_within
-from rnn_lab.comparison.options import ABSENT, differing, value_in
+from rnn_lab.comparison.options import ABSENT, differing, labels
 from rnn_lab.comparison.rows import Units, read_rows, same_rows, units_of
 from rnn_lab.comparison.saved_run import SavedRun
 from rnn_lab.comparison.scores import counts_of
@@ -175,9 +175,9 @@ def _unknown(option: str, given: str, known: Sequence[str], owners: str) -> str:
 
 def _groups(runs: Sequence[SavedRun], by: Sequence[str], metric: str) -> list[Group]:
     members: dict[str, list[SavedRun]] = {}
-    for run in runs:
-        values = [value_in(run.options, name) for name in by]
-        members.setdefault(", ".join(values) or "all runs", []).append(run)
+    names = labels([run.options for run in runs], by) if by else ["all runs"] * len(runs)
+    for name, run in zip(names, runs, strict=True):
+        members.setdefault(name, []).append(run)
     ordered = {value: sorted(each, key=_by_seed) for value, each in members.items()}
     return [
         Group(value, each, [run.scores[metric] for run in each]) for value, each in ordered.items()

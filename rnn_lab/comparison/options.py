@@ -1,6 +1,7 @@
 """Options of runs: their names as on the command line, and in which of them runs differ."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -57,6 +58,35 @@ def value_in(options: Options, name: str) -> str:
     """Return the value of an option in a run; `-` if it has none."""
     value = options.get(name, ABSENT)
     return ABSENT if value == "null" else value
+
+
+def labels(runs: Sequence[Options], by: Sequence[str]) -> list[str]:
+    """Name each run by its values of options, equally if and only if these are equal.
+
+    Options that a run does not have are left out, unless two names were then equal: these have
+    the options with their values.
+
+    Args:
+        runs: Options of the runs.
+        by: Names of options.
+
+    Example:
+        >>> labels([{"model": "GRU", "model.dim": "8"}, {"model": "CNN"}], ["model", "model.dim"])
+        ['GRU, 8', 'CNN']
+        >>> labels([{"a": "8"}, {"b": "8"}], ["a", "b"])
+        ['a=8, b=-', 'a=-, b=8']
+    """
+    points = [tuple(value_in(run, name) for name in by) for run in runs]
+    short = {
+        point: ", ".join(value for value in point if value != ABSENT) or ABSENT for point in points
+    }
+    counts = Counter(short.values())
+    return [
+        short[point]
+        if counts[short[point]] == 1
+        else ", ".join(f"{name}={value}" for name, value in zip(by, point, strict=True))
+        for point in points
+    ]
 
 
 def differing(runs: Sequence[Options]) -> dict[str, list[str]]:

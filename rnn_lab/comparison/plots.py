@@ -27,8 +27,8 @@ def plot_pareto(comparison: Comparison, cost: str = "seconds") -> Figure:
         cost: Name of the cost, one of `COSTS`.
 
     Returns:
-        A figure that pyplot does not manage. A line connects the groups of the Pareto front: no
-        other group has a better score at the same cost or less.
+        A figure that pyplot does not manage. A line connects the groups of the Pareto front if
+        there are several: no other group has a better score at the same cost or less.
 
     Raises:
         UserError: If no group has the cost.
@@ -51,21 +51,31 @@ def plot_pareto(comparison: Comparison, cost: str = "seconds") -> Figure:
             color=label_color(),
         )
     front = pareto_front(points, higher_is_better(comparison.metric))
-    axes.plot(
-        [x for _, x in front],
-        [group.mean for group, _ in front],
-        color=COLORS[1],
-        linewidth=1,
-        label="Pareto front",
-    )
+    if len(front) > 1:
+        means = [group.mean for group, _ in front]
+        color = COLORS[1]
+        axes.plot([x for _, x in front], means, color=color, linewidth=1, label="Pareto front")
+        axes.legend(frameon=False, fontsize=8)
     axes.set(xlabel=LABELS[cost], ylabel=comparison.metric, xscale="log")
     axes.xaxis.set_major_formatter(LogFormatter())  # plain numbers, also where math is not drawn
     axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     axes.margins(x=0.15)
     axes.grid(color=grid_color(), linewidth=0.8)
-    axes.legend(frameon=False, fontsize=8)
     despine(axes)
     return figure
+
+
+def without_cost(comparison: Comparison, cost: str) -> str | None:
+    """Return a line on the groups that are not in the figure; None if all are in it.
+
+    Args:
+        comparison: The comparison.
+        cost: Name of the cost.
+    """
+    names = [group.value for group in comparison.groups if group.cost(cost) is None]
+    if not names:
+        return None
+    return f"not in the figure, since no run recorded the cost {cost}: {'; '.join(names)}"
 
 
 def pareto_front(points: Sequence[tuple[Group, float]], higher: bool) -> list[tuple[Group, float]]:

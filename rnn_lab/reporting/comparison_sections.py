@@ -5,8 +5,8 @@ from functools import partial
 from itertools import chain
 
 from rnn_lab.comparison.compare import COSTS, Comparison
-from rnn_lab.comparison.options import differing, value_in
-from rnn_lab.comparison.plots import LABELS, plot_pareto
+from rnn_lab.comparison.options import differing, labels
+from rnn_lab.comparison.plots import LABELS, plot_pareto, without_cost
 from rnn_lab.comparison.saved_run import SavedRun
 from rnn_lab.comparison.tables import cells, notes
 from rnn_lab.io.text_tables import four_digits
@@ -25,6 +25,8 @@ def compared(comparison: Comparison) -> Iterator[Section]:
     pictures = []
     if cost is not None:
         caption = f"{comparison.metric} against {LABELS[cost]}, with standard deviations over seeds"
+        if (line := without_cost(comparison, cost)) is not None:
+            warnings.append(f"{line[0].upper()}{line[1:]}.")
         pictures = [Picture(caption, draw(partial(plot_pareto, comparison, cost), "pareto"))]
     yield Section("Comparison", [*warnings, *sentences], pictures, [Table(head, rows)])
 
@@ -54,10 +56,10 @@ def curves(
         titles: Their names.
         by: Options whose values decide the color; none for a color for each run.
     """
-    labels = titles
+    names_of_runs = titles
     if by:
-        labels = [", ".join(value_in(run.options, name) for name in by) for run in runs]
-    lines = [Line(label, frame) for label, frame in zip(labels, frames, strict=True)]
+        names_of_runs = labels([run.options for run in runs], by)
+    lines = [Line(label, frame) for label, frame in zip(names_of_runs, frames, strict=True)]
     monitors = [str(run.state.get("monitor")) for run in runs]
     names = [
         name

@@ -63,6 +63,12 @@ def test_two_checkpoints_and_a_new_output_are_required(tmp_path, capsys):
     assert "1.ckpt exists: give another --output" in capsys.readouterr().err
 
 
+def test_missing_checkpoints_are_named_as_they_are_given(capsys):
+    with pytest.raises(SystemExit):
+        main(["average", "--output=a.ckpt"])
+    assert capsys.readouterr().err == "rnn-lab: give CHECKPOINTS\n"
+
+
 def test_a_failed_write_leaves_no_file(tmp_path, monkeypatch):
     paths = [saved(tmp_path / f"{i}.ckpt", a=torch.ones(2)) for i in range(2)]
     before = sorted(tmp_path.iterdir())

@@ -33,6 +33,16 @@ def test_all_formats_and_a_figure(capsys):
     assert "Pareto front" in Path("a.svg").read_text() or Path("a.svg").stat().st_size > 1000
 
 
+def test_groups_that_the_figure_leaves_out_are_named(capsys):
+    experiment(Path("runs"), TWO)
+    for seed in (1, 2):
+        Path(f"runs/GRU-{seed}/cost.json").unlink()
+    assert run("compare", "--plot=a.svg") == 0
+    assert "warning: not in the figure, since no run recorded the cost seconds: GRU" in (
+        capsys.readouterr().err
+    )
+
+
 def test_the_choices_of_the_options_are_those_of_the_package():
     assert {*FORMATS} == {*command.FORMATS}
     assert COSTS == command.COSTS

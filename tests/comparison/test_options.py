@@ -1,6 +1,6 @@
 """Options of runs have the names of the command line, and differences leave out seeds and names."""
 
-from rnn_lab.comparison.options import differing, flatten
+from rnn_lab.comparison.options import differing, flatten, labels
 
 
 def test_classes_and_their_arguments_are_options():
@@ -25,6 +25,13 @@ def test_classes_and_their_arguments_are_options():
         "model.layer_kwargs": "null",
         "trainer.callbacks": "EMA(decay=0.9)",
     }
+
+
+def test_labels_are_equal_only_for_equal_values():
+    one, other = {"a": "8", "c": "1"}, {"b": "8", "c": "1"}
+    named = labels([one, other, one, {"a": "9"}, {}], ["a", "b"])
+    assert named == ["a=8, b=-", "a=-, b=8", "a=8, b=-", "9", "-"]
+    assert labels([{"a": "x", "b": "null"}, {"a": "y", "b": "2"}], ["a", "b"]) == ["x", "y, 2"]
 
 
 def test_only_what_is_compared_differs():
