@@ -166,14 +166,14 @@ def _curves(frame: Frame, key: str) -> Iterator[Section]:
 
 def _cost(run: SavedRun) -> Iterator[Section]:
     cost = run.cost
-    values = {**cost, **cost.get("data", {})}
+    values = {**cost, **cost["data"]} if cost else {}  # nothing if the run was killed before
     rows = [[title, _value(name, values[name])] for name, title in UNITS.items() if name in values]
     if run.targets_per_second is not None:
         rows.append(["targets per second", f"{run.targets_per_second:,.0f}"])
     if rows:
         yield Section("Cost", tables=[Table(["", "value"], rows)])
-    if environment := cost.get("environment"):
-        pairs = [[str(name), str(value)] for name, value in environment.items()]
+    if cost:
+        pairs = [[str(name), str(value)] for name, value in cost["environment"].items()]
         yield Section("Environment", tables=[Table(["", "value"], pairs, 2)])
 
 

@@ -41,17 +41,24 @@ def read_table(path: Path, limit: int | None = None) -> Rows:
 
 
 def read_entries(path: Path, limit: int | None = None) -> list[dict[str, Any]]:
-    """Read the first JSON objects of a file with one per line, up to a damaged line."""
-    entries: list[dict[str, Any]] = []
+    """Read the first JSON objects of a file with one per line; none if it is missing.
+
+    They end at the first line that is none, as the last one of an interrupted test may be.
+    """
     try:
-        with open(path, encoding="utf-8") as file:
-            for line in islice(file, limit):
-                entry = json.loads(line)
-                if not isinstance(entry, dict):
-                    break
-                entries.append(entry)
-    except (OSError, ValueError):
-        pass  # a test that was interrupted while it wrote
+        with open(path, "rb") as file:
+            lines = list(islice(file, limit))
+    except OSError:
+        return []
+    entries: list[dict[str, Any]] = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(entry, dict):
+            break
+        entries.append(entry)
     return entries
 
 

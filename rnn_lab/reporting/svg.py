@@ -37,7 +37,8 @@ def draw(plot: Callable[[], Figure], key: str) -> Markup:
     """
     file = io.StringIO()
     with rc_context(STYLE), warnings.catch_warnings():
-        # The browser has fonts for characters that matplotlib cannot measure.
+        # matplotlib warns that its own font lacks a character, by which it only measures the
+        # text here; the browser draws it, and has fonts for other scripts.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         plot().savefig(file, format="svg", transparent=True, metadata=METADATA)
         colors = {

@@ -13,7 +13,7 @@ def part_of(folder):
 def test_a_tested_run_has_scores_with_intervals_and_its_cost(tmp_path):
     part = part_of(accuracy_run(tmp_path / "a", 0.8))
     titles = [section.title for section in part.sections]
-    assert titles == ["Scores", "Most informative errors", "Cost", "Config"]
+    assert titles == ["Scores", "Most informative errors", "Cost", "Environment", "Config"]
     ((name, score, bounds),) = part.sections[0].tables[0].rows
     assert (name, score) == ("accuracy", "0.8000")
     assert " to " in bounds

@@ -24,6 +24,10 @@ def test_the_complete_part_of_interrupted_files_is_read(tmp_path):
     assert read_table(tmp_path / "a.csv") == [{"a": "1", "b": "2"}]
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": ')
     assert read_entries(tmp_path / "a.jsonl") == [{"a": 1}]
+    for damaged in (b"\xff", b"[]", b""):
+        (tmp_path / "a.jsonl").write_bytes(b'{"a": 1}\n{"a": 2}\n' + damaged + b'\n{"a": 3}\n')
+        assert read_entries(tmp_path / "a.jsonl") == [{"a": 1}, {"a": 2}]
+    assert read_entries(tmp_path / "a.jsonl", 1) == [{"a": 1}]
 
 
 def test_damaged_files_are_empty(tmp_path):

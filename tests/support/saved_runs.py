@@ -32,7 +32,8 @@ def write_run(folder, *, seed=1, model=None, scores=None, table=None, cost=None,
     metric = next(iter(scores), None)
     status = {"state": "finished", "test_metric": metric, "tested": bool(scores)}
     (folder / STATE).write_text(json.dumps(status | (state or {})))
-    recorded = {"seconds": 10.0, "parameters": 1000, "data": {"version": "a", "train_rows": 9}}
+    recorded = {"seconds": 10.0, "parameters": 1000, "environment": {"device": "cpu"}}
+    recorded["data"] = {"version": "a", "train_rows": 9}
     (folder / COST).write_text(json.dumps(recorded | (cost or {})))
     if table is not None:
         pq.write_table(
