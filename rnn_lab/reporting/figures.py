@@ -1,5 +1,6 @@
 """Figures of reports: learning curves of one run and of several, errors by forecast step."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,8 +20,9 @@ from rnn_lab.training.plots import (
     grid_color,
 )
 
-SIZE = 4.6, 3.1  # inches
+SIZE, LEGEND_ROW = (4.6, 3.1), 0.17  # inches
 MAX_POINTS = 300  # of a curve
+SHORT_LABEL = 22  # characters, of which two fit side by side
 
 
 class Line(NamedTuple):
@@ -44,7 +46,7 @@ def learning_curves(panel: Mapping[str, Curve], label: str) -> Figure:
     """
     figure, axes = _figure()
     draw_curves(axes, panel, label)
-    _legend(axes, len(panel))
+    _legend(figure, axes)
     return figure
 
 
@@ -74,7 +76,7 @@ def overlaid_curves(lines: Sequence[Line], metric: str) -> Figure:
     axes.set(xlabel="step", ylabel=metric)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    _legend(axes, len(labeled))
+    _legend(figure, axes)
     return figure
 
 
@@ -93,7 +95,7 @@ def errors_by_step(errors: Mapping[str, Sequence[float | None]]) -> Figure:
     axes.set(xlabel="forecast step", ylabel="error (scaled values)")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_ylim(bottom=0)
-    _legend(axes, len(errors))
+    _legend(figure, axes)
     return figure
 
 
@@ -105,15 +107,21 @@ def _figure() -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes, count: int) -> None:
-    """Put the legend above the axes, in up to two columns."""
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Put the legend above the axes, in two columns if the labels are short."""
     if legend := axes.get_legend():
         legend.remove()
-    if count:
-        axes.legend(
-            frameon=False, fontsize=8.5, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2,
-            ncols=2 if count > 1 else 1, handlelength=1.6,
-        )  # fmt: skip
+    labels = axes.get_legend_handles_labels()[1]
+    if not labels:
+        return
+    columns = 2 if len(labels) > 1 and max(map(len, labels)) <= SHORT_LABEL else 1
+    axes.legend(
+        frameon=False, fontsize=8.5, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2,
+        ncols=columns, handlelength=1.6,
+    )  # fmt: skip
+    rows = math.ceil(len(labels) / columns)
+    width, height = SIZE
+    figure.set_size_inches(width, height + LEGEND_ROW * max(0, rows - 2))
 
 
 def _thinned(steps: np.ndarray, values: np.ndarray) -> Curve:

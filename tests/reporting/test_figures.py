@@ -31,6 +31,16 @@ def test_runs_of_a_group_have_one_color():
     assert first == second != third
 
 
+def test_long_names_of_groups_leave_room_for_the_curves():
+    names = [f"TextClassifier, 128, {layer}, true, 0.3" for layer in ("GRU", "LSTM", "LRU", "SRU")]
+    frame = {"step": [1.0, 2.0], "val/loss": [0.5, 0.4]}
+    figure = overlaid_curves([Line(name, frame) for name in names], "val/loss")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert axes.get_position().width > 0.7
+    assert axes.get_position().height > 0.5
+
+
 def test_a_long_curve_keeps_its_ends():
     steps = [float(step) for step in range(5 * MAX_POINTS)]
     figure = overlaid_curves([Line("a", {"step": steps, "val/loss": steps})], "val/loss")

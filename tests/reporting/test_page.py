@@ -12,7 +12,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.io.run_files import runs_below
 from rnn_lab.reporting.page import Choice, render
 
-VOID = {"meta", "img", "br", "link", "input", "hr"}
+VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 HOSTILE = "<script>alert(1)</script>\x00&\"'"
 
 
