@@ -3,7 +3,8 @@
 from functools import cache
 
 from rnn_lab.comparison.saved_run import SavedRun
-from rnn_lab.core.loading import load
+from rnn_lab.core.checkpoint import Checkpoint
+from rnn_lab.core.loading import load_task
 from rnn_lab.errors import UserError
 from rnn_lab.io.run_files import CHECKPOINTS
 from rnn_lab.nn.diagnostics import gradient_by_distance
@@ -28,7 +29,9 @@ def gradient_norms(run: SavedRun, distance: int) -> list[float]:
 
 @cache
 def _norms(path: str, distance: int) -> list[float]:
-    layers = (each for each in load(path).modules() if isinstance(each, StackedRNN))
+    layers = (
+        each for each in load_task(Checkpoint.open(path)).modules() if isinstance(each, StackedRNN)
+    )
     layer = next(layers, None)
     if layer is None:
         raise UserError(f"the model of {path} has no recurrent layer of its own")
