@@ -12,7 +12,7 @@ from measured import all_alike
 from rnn_lab import datamodules, models
 from rnn_lab.__main__ import commands, main
 from rnn_lab.benchmarks import measure
-from rnn_lab.commands import _cli, _help
+from rnn_lab.commands import _cli, _help, kernels
 from rnn_lab.commands._parsing import ConciseErrorsMixin, split_options
 from rnn_lab.commands._spelling import check_known, nested_names
 from rnn_lab.core.options import option_group
@@ -116,6 +116,8 @@ def test_the_examples_parse(command, line, tmp_path, monkeypatch, capsys, traini
         options = [*options, "--list"]  # else it trains
     if command == "bench":
         monkeypatch.setattr(measure, "measure", all_alike)
+    if command == "kernels":
+        monkeypatch.setattr(kernels, "build", lambda compiler: "kernels.so")
     status = main([command, *options])
     error = capsys.readouterr().err
     missing = r"\w\.ckpt\b.* not .*|is not a folder|space\.yaml cannot be read"
