@@ -53,7 +53,8 @@ def test_the_version_is_printed(capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("fti", "did you mean fit?"), ("12", "choose from "), ("_cli", "choose ")]
+    ("name", "hint"),
+    [("fti", "did you mean fit?"), ("12", "choose from "), ("_sbatch_options", "choose ")],
 )
 def test_an_unknown_command_is_reported(name, hint, capsys):
     assert entry.main([name]) == 2

@@ -1,4 +1,4 @@
-"""Test claims of the textbook by experiments: train, compare, and write a page for each.
+"""Test claims of the textbook by experiments, and write a page for each.
 
 Examples:
     rnn-lab claims --list
