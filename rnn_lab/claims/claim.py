@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +14,6 @@ from rnn_lab.errors import UserError
 Options = dict[str, Any]  # values of options of `fit` by name, such as `model.layer`
 FIGURES = ("scores", "cost", "curves", "lengths", "gradients")
 VARIANT = re.compile(r"\w[\w.+-]*")  # names of variants are parts of names of folders
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,9 @@ class Claim:
     note: str = ""
 
 
+Part = TypeVar("Part", FigureOptions, Hypothesis, Claim)
+
+
 def read_claim(path: Path) -> Claim:
     """Read a claim.
 
@@ -106,9 +108,9 @@ def _mapping(value: Any, what: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _build(cls: type[T], value: Any, what: str) -> T:
+def _build(cls: type[Part], value: Any, what: str) -> Part:
     content = _mapping(value, what)
-    known = [*cls.__dataclass_fields__]  # type: ignore[attr-defined]  # it is a dataclass
+    known = [each.name for each in fields(cls)]
     if unknown := [name for name in content if name not in known]:
         raise ValueError(f"{what} has no {unknown[0]}: use {', '.join(known)}")
     try:
