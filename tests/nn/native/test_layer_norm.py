@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from native_inputs import sequences
 from torch import Tensor, nn
 
 from rnn_lab.nn import LAYERS
@@ -21,11 +22,6 @@ def build(name: str, norm: str, inputs: int = 5, units: int = 6, **options: obje
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -0.4, 0.6)
     return layer
-
-
-def sequences(inputs: int = 5, dtype: torch.dtype = torch.float32) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(6, 9, inputs, generator=generator).to(dtype).requires_grad_()
 
 
 def run(layer: nn.Module, x: Tensor, lengths: Tensor | None, read: str = "all") -> list[Tensor]:

@@ -5,6 +5,7 @@ The laws of all layers run with compiled kernels by `make test-kernels`.
 
 import pytest
 import torch
+from native_inputs import sequences
 from torch import Tensor, nn
 
 from rnn_lab.nn import LAYERS
@@ -24,11 +25,6 @@ def build(name: str, inputs: int = 5, units: int = 6, *, seed: int = 0, **option
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -0.3, 0.3)
     return layer
-
-
-def sequences(inputs: int = 5, batch: int = 6, dtype: torch.dtype = torch.float32) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(batch, 9, inputs, generator=generator).to(dtype).requires_grad_()
 
 
 def run(layer: nn.Module, x: Tensor, lengths: Tensor | None = None, state=None) -> list[Tensor]:

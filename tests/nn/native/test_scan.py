@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from native_inputs import sequences
 from torch import Tensor, nn
 
 from rnn_lab.nn import LAYERS
@@ -48,11 +49,6 @@ def build(name: str, inputs: int = 5, units: int = 6, **options) -> nn.Module:
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -0.3, 0.3)
     return layer
-
-
-def sequences(inputs: int = 5, dtype: torch.dtype = torch.float32) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(len(LENGTHS), TIME, inputs, generator=generator).to(dtype).requires_grad_()
 
 
 def run(layer: nn.Module, x: Tensor, lengths: Tensor | None = None, state=None) -> list:

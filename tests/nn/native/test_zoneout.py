@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from native_inputs import sequences
 from torch import Tensor, nn
 
 from rnn_lab.nn import LAYERS
@@ -24,11 +25,6 @@ def build(name: str, inputs: int = 5, units: int = 6, **options) -> nn.Module:
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -0.3, 0.4)
     return layer
-
-
-def sequences(inputs: int = 5, dtype: torch.dtype = torch.float32) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(6, 9, inputs, generator=generator).to(dtype).requires_grad_()
 
 
 def initial_state(layer: nn.Module, dtype: torch.dtype):
