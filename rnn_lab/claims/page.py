@@ -20,10 +20,9 @@ from rnn_lab.reporting.environment import ENVIRONMENT
 from rnn_lab.reporting.parts import Picture, RunPart, Section, Table
 from rnn_lab.reporting.svg import draw
 
-CONFIDENCE = 1 - LEVEL
 RULE = (
-    "A hypothesis holds if its p-value is below 0.05 and the difference is on the predicted side, "
-    "does not hold here if it is on the other side, and is not decided otherwise. A claim holds if "
+    f"A hypothesis holds if its p-value is below {LEVEL} and the difference is on the predicted "
+    "side, does not hold here if it is on the other side, and is not decided otherwise. A claim holds if "
     "all its hypotheses hold, and does not hold here if one does not."
 )
 STATISTICS = (
