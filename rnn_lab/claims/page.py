@@ -22,8 +22,8 @@ from rnn_lab.reporting.svg import draw
 
 RULE = (
     f"A hypothesis holds if its p-value is below {LEVEL} and the difference is on the predicted "
-    "side, does not hold here if it is on the other side, and is not decided otherwise. A claim holds if "
-    "all its hypotheses hold, and does not hold here if one does not."
+    "side, does not hold here if it is on the other side, and is not decided otherwise. A "
+    "claim holds if all its hypotheses hold, and does not hold here if one does not."
 )
 STATISTICS = (
     "Intervals and p-values: Student's t with Satterthwaite's degrees of freedom over seeds, and "
