@@ -8,7 +8,7 @@ import json
 from abc import ABC, abstractmethod
 from array import array
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -181,14 +181,36 @@ class DrawnSplits(NamedTuple):
     """How splits are drawn from the training split if the dataset does not provide them.
 
     Attributes:
-        valid_fraction: Fraction to validate on.
+        valid_fraction: Fraction to validate on; None: `default_valid_fraction`.
         test_fraction: Fraction to test on.
         seed: Seed of the draw.
+        default_valid_fraction: Fraction to validate on if there is no validation split.
     """
 
-    valid_fraction: float = 0.1
+    valid_fraction: float | None = None
     test_fraction: float = 0.0
     seed: int = 0
+    default_valid_fraction: float = 0.1
+
+    def fractions(self, provided: Collection[str]) -> dict[str, float]:
+        """Return the fraction of each split to draw, in this order.
+
+        Args:
+            provided: Splits that the dataset provides.
+
+        Raises:
+            UserError: If a fraction is set for a split that the dataset provides.
+        """
+        fractions = {"test": self.test_fraction, "valid": self.valid_fraction}
+        for name, fraction in fractions.items():
+            if fraction and {"train", name} <= set(provided):
+                raise UserError(
+                    f"split.{name}_fraction has no effect if there is a {name} split: remove it, "
+                    f"or the {name} split"
+                )
+        fractions["valid"] = self.valid_fraction or self.default_valid_fraction
+        drawn = {name: each for name, each in fractions.items() if name not in provided and each}
+        return drawn if "train" in provided else {}
 
 
 class RecordCorpusBuilder(CorpusBuilder):
@@ -245,18 +267,11 @@ class RecordCorpusBuilder(CorpusBuilder):
             for name, read in sources.items()
         }
         self.notices += self._count_duplicates(stores)
-        if self.drawn.test_fraction and {"train", "test"} <= stores.keys():
-            raise UserError(
-                "split.test_fraction has no effect if there is a test split: remove it, or the "
-                "test split"
-            )
         splits = {name: RecordSplit(s, np.arange(len(s))) for name, s in stores.items()}
-        fractions = {"test": self.drawn.test_fraction, "valid": self.drawn.valid_fraction}
-        for name, fraction in fractions.items():
-            if "train" in splits and name not in splits and fraction > 0:
-                store, rows = splits["train"]
-                rows, drawn = store.draw(rows, fraction, self.drawn.seed)
-                splits["train"], splits[name] = RecordSplit(store, rows), RecordSplit(store, drawn)
+        for name, fraction in self.drawn.fractions(stores).items():
+            store, rows = splits["train"]
+            rows, drawn = store.draw(rows, fraction, self.drawn.seed)
+            splits["train"], splits[name] = RecordSplit(store, rows), RecordSplit(store, drawn)
         return splits
 
     def _count_duplicates(self, stores: Mapping[str, RecordStore]) -> list[str]:

@@ -105,10 +105,14 @@ class TestDrawnSplits:
         )
         assert len(set.union(*parts.values())) == 200
 
-    def test_a_fraction_and_a_test_split_exclude_each_other(self, tmp_path: Path) -> None:
-        sources = {"train": [("a", "x"), ("b", "y")], "test": [("a", "z")]}
-        with pytest.raises(UserError, match=r"split\.test_fraction has no effect if there is a"):
-            build(tmp_path / "c", sources, drawn=DrawnSplits(test_fraction=0.1))
+    @pytest.mark.parametrize("split", ["valid", "test"])
+    def test_a_fraction_and_a_split_exclude_each_other(self, tmp_path: Path, split: str) -> None:
+        sources = {"train": [("a", "x"), ("b", "y")], split: [("a", "z")]}
+        drawn = DrawnSplits(**{f"{split}_fraction": 0.1})
+        with pytest.raises(
+            UserError, match=rf"split\.{split}_fraction has no effect if there is a"
+        ):
+            build(tmp_path / "c", sources, drawn=drawn)
 
 
 class TestCache:

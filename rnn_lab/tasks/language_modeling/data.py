@@ -141,12 +141,13 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         valid: Validation file; None: the end of `train` is held out.
         test: Test file.
         encoding: Encoding of the files, such as `utf-8` or `cp1252`.
-        valid_fraction: Fraction of `train` that is held out if there is no `valid`.
+        valid_fraction: Fraction of `train` that is held out if there is no `valid`; None: a tenth.
         text_column: Column of the texts in JSONL and Parquet files.
         batch_size: See `LanguageModelingDataModule`, also for the arguments below.
     """
 
     machine_specific = (*LanguageModelingDataModule.machine_specific, "train", "valid", "test")
+    default_valid_fraction: ClassVar[float] = 0.1
 
     def __init__(
         self,
@@ -155,7 +156,7 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         test: str | None = None,
         *,
         encoding: str = "utf-8",
-        valid_fraction: float = 0.1,
+        valid_fraction: float | None = None,
         text_column: str = "text",
         batch_size: int = 20,
         bptt: int = 35,
@@ -170,6 +171,10 @@ class LanguageModelingFiles(LanguageModelingDataModule):
         )
         if train is None and not vocab_from_checkpoint:
             raise UserError("LanguageModelingFiles needs a training file: set --data.train=FILE")
+        if valid_fraction is None:
+            valid_fraction = self.default_valid_fraction
+        elif valid is not None:
+            raise UserError("valid_fraction has no effect if valid is set: remove one of them")
         if not 0 < valid_fraction < 1:
             raise UserError(f"valid_fraction must be between 0 and 1, got {valid_fraction}")
         self.encoding, self.valid_fraction = encoding, valid_fraction

@@ -84,7 +84,7 @@ class SequenceDataModule(LabDataModule):
         root: Folder of datasets; None: `RNN_LAB_DATA`, or else the user's cache folder.
         valid_fraction: Fraction of the training split to validate on if there is no validation
             file, stratified by label, with duplicates in the same split; 0 uses all sequences
-            for training.
+            for training, None a fifth for validation.
         split_seed: Seed of the validation split.
         vocab_from_checkpoint: Checkpoint whose labels and scaling are used instead of new ones.
     """
@@ -93,17 +93,20 @@ class SequenceDataModule(LabDataModule):
     linked = ("input_dim", "num_classes")
     checkpoint_argument = "vocab_from_checkpoint"
     machine_specific: ClassVar[tuple[str, ...]] = ("root", "vocab_from_checkpoint")
+    default_valid_fraction: ClassVar[float] = 0.2
 
     def __init__(
         self,
         batch_size: int = 32,
         *,
         root: str | None = None,
-        valid_fraction: float = 0.2,
+        valid_fraction: float | None = None,
         split_seed: int = 0,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
         super().__init__(batch_size)
+        if valid_fraction is None:
+            valid_fraction = self.default_valid_fraction
         if not 0 <= valid_fraction < 1:
             raise UserError(f"valid_fraction must be from 0 to below 1, got {valid_fraction}")
         self.root = root
@@ -297,7 +300,7 @@ class LabeledSeriesFiles(SequenceDataModule):
         test: str | None = None,
         *,
         batch_size: int = 32,
-        valid_fraction: float = 0.2,
+        valid_fraction: float | None = None,
         split_seed: int = 0,
         vocab_from_checkpoint: str | None = None,
     ) -> None:
@@ -309,6 +312,8 @@ class LabeledSeriesFiles(SequenceDataModule):
         )
         if train is None and not vocab_from_checkpoint:
             raise UserError("LabeledSeriesFiles needs a training file: set --data.train=FILE")
+        if valid_fraction and valid is not None:
+            raise UserError("valid_fraction has no effect if valid is set: remove one of them")
         self.files = {"train": train, "valid": valid, "test": test}
 
     def path(self, split: str) -> Path | None:

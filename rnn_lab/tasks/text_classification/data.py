@@ -102,9 +102,10 @@ class TextDataModule(CorpusDataModule):
             labels=self._labels(),
             multi_label=self.multi_label,
             drawn=DrawnSplits(
-                self.split_options.valid_fraction or self.default_valid_fraction,
+                self.split_options.valid_fraction,
                 self.split_options.test_fraction or self.test_fraction,
                 self.split_options.seed,
+                self.default_valid_fraction,
             ),
         )
 

@@ -121,9 +121,10 @@ class PairDataModule(CorpusDataModule):
             joint=self.joint,
             max_length=self.max_length,
             drawn=DrawnSplits(
-                self.split_options.valid_fraction or self.default_valid_fraction,
+                self.split_options.valid_fraction,
                 self.split_options.test_fraction or self.test_fraction,
                 self.split_options.seed,
+                self.default_valid_fraction,
             ),
         )
 

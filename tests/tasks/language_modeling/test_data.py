@@ -186,6 +186,7 @@ def test_generated_text_depends_on_the_seed():
         ({"eval_batch_size": 0}, "eval_batch_size must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"valid_fraction": 1.0}, "valid_fraction must be between 0 and 1, got 1.0"),
+        ({"valid_fraction": 0.2, "valid": "v.txt"}, "has no effect if valid is set: remove one"),
         (
             {"tokenizer": {"kind": "letters"}},
             "kind must be one of words, whitespace",

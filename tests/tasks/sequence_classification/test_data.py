@@ -214,6 +214,12 @@ def test_an_invalid_fraction_is_refused(files: dict[str, str], fraction: float) 
         LabeledSeriesFiles(files["train"], valid_fraction=fraction)
 
 
+def test_a_fraction_and_a_validation_file_exclude_each_other(files: dict[str, str]) -> None:
+    with pytest.raises(UserError, match="valid_fraction has no effect if valid is set"):
+        LabeledSeriesFiles(files["train"], valid=files["test"], valid_fraction=0.1)
+    LabeledSeriesFiles(files["train"], valid=files["test"], valid_fraction=0)  # draws nothing
+
+
 def test_files_with_too_few_sequences_are_refused(tmp_path: Path) -> None:
     empty = write(tmp_path / "empty.ts", [])
     with pytest.raises(UserError, match=r"empty\.ts has no sequence after @data"):
