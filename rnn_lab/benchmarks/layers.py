@@ -154,7 +154,7 @@ def _equal_lengths(
     return Comparison(
         "layers",
         f"{batch} x {steps} x {units}, {threads_title(threads)}",
-        _options(settings, units, [[steps] * batch]),
+        layer_options(settings, units, [[steps] * batch]),
         [*(Variant(name, name) for name in REFERENCES), *ours],
         REFERENCES,
         [
@@ -183,13 +183,13 @@ def _unlike_lengths(
         variants += [packed, padded, *ours]
         groups.append([packed.name, *(each.name for each in ours)])
         references += [packed.name, padded.name]
-    options = _options(settings, units, batches) | {"bidirectional": True}
+    options = layer_options(settings, units, batches) | {"bidirectional": True}
     title = f"{where}, bidirectional, {units} units, {threads_title(threads)}"
     equality = groups, "tokens", threads, tolerance(settings)
     return Comparison("layers", title, options, variants, references, *equality)
 
 
-def _options(settings: Settings, units: int, batches: list[list[int]]) -> dict[str, Any]:
+def layer_options(settings: Settings, units: int, batches: list[list[int]]) -> dict[str, Any]:
     """Return what `build` needs, with the shapes of the products of a GRU and an LSTM."""
     rows = sum(batches[0])
     products = [(m, units, gates * units) for m in (rows, len(batches[0])) for gates in (3, 4)]

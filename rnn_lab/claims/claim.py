@@ -1,7 +1,7 @@
 """A claim: a sentence, the runs that test it, and hypotheses on their results. Read from YAML."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from rnn_lab.claims.hypothesis import Hypothesis
 from rnn_lab.errors import UserError
 
 Options = dict[str, Any]  # values of options of `fit` by name, such as `model.layer`
+BENCHMARKS = ("layers",)
 FIGURES = ("scores", "cost", "curves", "lengths", "gradients")
 VARIANT = re.compile(r"\w[\w.+-]*")  # names of variants are parts of names of folders
 
@@ -42,12 +43,13 @@ class Claim:
         name: Its name, that of the file.
         sentence: The sentence.
         section: Section of the textbook that has it.
-        setting: What is trained, in a sentence.
-        config: Shipped config, or file, that all runs start from.
+        setting: What is trained or timed, in a sentence.
         variants: Options of each variant by its name, which override all others.
         hypotheses: What the claim predicts.
         figure: What the figure shows.
-        options: Options of all runs, which override the config.
+        config: Shipped config, or file, that all runs start from; empty if nothing is trained.
+        benchmark: What is timed instead: `layers`, see `rnn_lab.claims.timing.LayerTiming`.
+        options: Options of all runs, which override the config, or those of the benchmark.
         note: What a reader should know about the setting.
     """
 
@@ -55,10 +57,11 @@ class Claim:
     sentence: str
     section: str
     setting: str
-    config: str
     variants: dict[str, Options]
     hypotheses: tuple[Hypothesis, ...]
     figure: FigureOptions
+    config: str = ""
+    benchmark: str = ""
     options: Options = field(default_factory=dict)
     note: str = ""
 
@@ -120,12 +123,22 @@ def _build(cls: type[Part], value: Any, what: str) -> Part:
         raise ValueError(f"{what} needs {', '.join(missing)}") from error
 
 
-def _problem(claim: Claim) -> str | None:
-    if len(claim.variants) < 2:
+def _problem_of_variants(names: Sequence[str]) -> str | None:
+    if len(names) < 2:
         return "variants must have at least two names"
-    for name in claim.variants:
+    for name in names:
         if not VARIANT.fullmatch(name):
             return f"a variant must be a plain name for a folder, got {name!r}"
+    return None
+
+
+def _problem(claim: Claim) -> str | None:
+    if bool(claim.config) == bool(claim.benchmark):
+        return "a claim needs either config or benchmark"
+    if claim.benchmark and claim.benchmark not in BENCHMARKS:
+        return f"benchmark must be {', '.join(BENCHMARKS)}, got {claim.benchmark!r}"
+    if problem := _problem_of_variants([*claim.variants]):
+        return problem
     if not claim.hypotheses:
         return "hypotheses must have at least one entry"
     for hypothesis in claim.hypotheses:

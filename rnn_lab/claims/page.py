@@ -29,7 +29,7 @@ STATISTICS = (
     "Intervals and p-values: Student's t with Satterthwaite's degrees of freedom over seeds, and "
     "over test rows for scores of the test; p-values are two-sided and adjusted by Holm."
 )
-HEAD = ["hypothesis", "metric", "variants", "means", "difference", "95 % interval", "p", "verdict"]
+HEAD = ["hypothesis", "verdict", "metric", "variants", "means", "difference", "95 % interval", "p"]
 COLOR = re.compile(r"--([\w-]+): (#\w+)")
 
 
@@ -42,7 +42,7 @@ def html(result: Result) -> str:
         "runs": str(sum(map(len, result.runs.values()))),
     }
     sections = [
-        Section("Verdict", notes(result), tables=[Table(HEAD, _rows(result), left=3)]),
+        Section("Verdict", notes(result), tables=[Table(HEAD, _rows(result), left=4)]),
         Section("Figure", pictures=_pictures(result)),
         Section("Runs", tables=[Table(["variant", "seed", "folder"], _runs(result), left=3)]),
     ]
@@ -83,10 +83,18 @@ def notes(result: Result) -> list[str]:
         *problems,
         claim.setting,
         *([claim.note] if claim.note else []),
+        *_kernels(result),
         RULE,
         STATISTICS,
         command,
     ]
+
+
+def _kernels(result: Result) -> list[str]:
+    """Return a sentence on the kernels that layers were timed with; none for trainings."""
+    runs = [run for each in result.runs.values() for run in each]
+    names = sorted({str(run.cost["kernels"]) for run in runs if "kernels" in run.cost})
+    return [f"Kernels of the layers of rnn_lab: {', '.join(names)}"] if names else []
 
 
 def svg(result: Result, dark: bool = False) -> str:
@@ -134,12 +142,12 @@ def _cells(outcome: Outcome, result: Result) -> list[str]:
         metric += f" of sources of at least {hypothesis.min_source_length} tokens"
     names = f"{hypothesis.variant}, {hypothesis.than}"
     if found is None or outcome.p_value is None:
-        return [hypothesis.text, metric, names, "", "", "", "", str(outcome.verdict)]
+        return [hypothesis.text, str(outcome.verdict), metric, names, "", "", "", ""]
     values = [_written(value, hypothesis) for value in (found.value, found.low, found.high)]
     p_value = f"{outcome.p_value:.2g}" if outcome.p_value >= 1e-4 else "< 0.0001"
     return [
-        *(hypothesis.text, metric, names, _means(hypothesis, result)),
-        *(values[0], f"{values[1]} to {values[2]}", p_value, str(outcome.verdict)),
+        *(hypothesis.text, str(outcome.verdict), metric, names, _means(hypothesis, result)),
+        *(values[0], f"{values[1]} to {values[2]}", p_value),
     ]
 
 

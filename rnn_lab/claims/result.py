@@ -65,9 +65,10 @@ def result(claim: Claim, folders: Mapping[str, Sequence[Path]]) -> Result:
             except UserError as error:
                 problems.append(str(error))
                 continue
-            if run.scores or has_diverged(run.state):
+            is_measured = bool(run.cost if claim.benchmark else run.scores)
+            if is_measured or has_diverged(run.state):
                 runs[name].append(run)
-            if not run.scores:
+            if not is_measured:
                 problems.append(_without_scores(run))
     differences: list[Difference | None] = []
     for hypothesis in claim.hypotheses:

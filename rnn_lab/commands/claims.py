@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from rnn_lab.commands._configs import shipped_claims
 from rnn_lab.commands._light_parser import LightParser
 from rnn_lab.commands._loading import loading
-from rnn_lab.commands._parallel_runs import LocalRun, train_all
 from rnn_lab.commands._parsing import print_error
 from rnn_lab.commands._seeds import parse_seeds
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
-from rnn_lab.io.run_files import ROOT, STATE, has_diverged, read_record
+from rnn_lab.io.run_files import ROOT
 from rnn_lab.io.text_tables import aligned
 
 if TYPE_CHECKING:
@@ -60,23 +59,21 @@ def _run(paths: Sequence[Path], seeds: Sequence[int], args: Namespace) -> int:
         from rnn_lab.claims.claim import read_claim
         from rnn_lab.claims.page import summary
         from rnn_lab.claims.result import result
-        from rnn_lab.commands._claim_runs import plan
+        from rnn_lab.commands._claim_runs import runs_of
 
     claims = [read_claim(path) for path in dict.fromkeys(paths)]
-    plans = [plan(claim, seeds) for claim in claims]  # validates all before the first training
+    plans = [runs_of(claim, seeds) for claim in claims]  # validates all before the first training
     results, failed = [], False
     for number, (claim, runs) in enumerate(zip(claims, plans, strict=True), 1):
-        every = [run for each in runs.values() for run in each]
-        done = sum(run.finished for run in every)
         print_error(
-            f"claim {number} of {len(claims)}, {claim.name}: {done} of {len(every)} runs finished"
+            f"claim {number} of {len(claims)}, {claim.name}: {runs.count_finished()} of "
+            f"{runs.count()} runs finished"
         )
-        status = _train(every, args.jobs)
+        status = runs.complete(args.jobs)
         if status > SIGNALED:
             return status
         failed |= bool(status)
-        folders = {name: [run.folder for run in each] for name, each in runs.items()}
-        results.append(result(claim, folders))
+        results.append(result(claim, {name: [*f.values()] for name, f in runs.folders.items()}))
         try:
             print(_write(results[-1], Path(args.output)))
         except UserError as error:  # the other claims are not concerned
@@ -84,14 +81,6 @@ def _run(paths: Sequence[Path], seeds: Sequence[int], args: Namespace) -> int:
             failed = True
     print("\n".join(aligned(summary(results), left=3)))
     return int(failed)
-
-
-def _train(runs: Sequence[LocalRun], jobs: int) -> int:
-    """Train what has not ended; a run that diverged is a result, not a failure."""
-    status = 0 if all(run.finished for run in runs) else train_all(runs, jobs)
-    failed = [run for run in runs if run.process and run.process.returncode]
-    diverged = all(has_diverged(read_record(run.folder / STATE)) for run in failed)
-    return 0 if status == 1 and diverged else status
 
 
 def _write(result: "Result", folder: Path) -> Path:
@@ -113,9 +102,9 @@ def _write(result: "Result", folder: Path) -> Path:
 def _parser() -> LightParser:
     parser = LightParser(
         prog="rnn-lab claims",
-        description="Test claims of the textbook: train the runs of each claim, compare them, and "
-        "write a page with the verdict. Running the same command again resumes it; finished runs "
-        "are not repeated.",
+        description="Test claims of the textbook: train the runs of each claim, or time layers, "
+        "compare them, and write a page with the verdict. Running the same command again resumes "
+        "it; finished runs are not repeated.",
     )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="claims, or files of claims (default: all)"

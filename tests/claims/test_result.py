@@ -1,13 +1,17 @@
 """The result of a claim from the folders of its runs."""
 
+import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from claim_runs import claim, folders, hypothesis
 from saved_runs import experiment, write_run
 
+from rnn_lab.claims.page import markdown
 from rnn_lab.claims.result import result
 from rnn_lab.claims.verdict import Verdict
+from rnn_lab.io.run_files import CONFIG, COST
 
 CASES = [
     ({"LSTM": [0.6, 0.61, 0.6], "GRU": [0.9, 0.91, 0.9]}, Verdict.HOLDS),
@@ -54,3 +58,19 @@ def test_a_run_that_diverged_counts_and_is_named(tmp_path):
     assert len(found.runs["LSTM"]) == 3
     (problem,) = found.problems
     assert f"{tmp_path}/LSTM-1 diverged (loss is nan at step 9 (epoch 1))" in problem
+
+
+def test_a_claim_on_speed_needs_costs_and_no_test(tmp_path):
+    timed = replace(claim(hypothesis("seconds", "lower")), config="", benchmark="layers")
+    values = {"LSTM": [2.0, 2.1], "GRU": [1.0, 1.1]}
+    for name, each in values.items():
+        for seed, seconds in enumerate(each, 1):
+            folder = tmp_path / f"{name}-{seed}"
+            folder.mkdir()
+            (folder / CONFIG).write_text(f"seed_everything: {seed}")
+            (folder / COST).write_text(json.dumps({"seconds": seconds, "kernels": "compiled 1"}))
+    found = result(timed, folders(tmp_path, values))
+    assert (found.verdict, found.problems, found.is_complete) == (Verdict.HOLDS, [], True)
+    page = markdown(found)
+    assert "| holds | seconds | GRU, LSTM | 1.049, 2.049 |" in page
+    assert "- Kernels of the layers of rnn_lab: compiled 1" in page

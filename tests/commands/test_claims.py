@@ -111,7 +111,8 @@ def test_a_claim_that_was_killed_is_resumed_and_finished_runs_are_not_repeated(c
     assert [each["state"] for each in before] == ["finished"] * 4
     assert all(each["tested"] for each in before)
     assert (
-        "| it is smaller | parameters | small, large |" in Path("runs/claims/tiny.md").read_text()
+        "| it is smaller | holds | parameters | small, large |"
+        in Path("runs/claims/tiny.md").read_text()
     )
 
     assert run("claims", "tiny.yaml", "--seeds=1,2", "--output=pages") == 0
