@@ -8,7 +8,7 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import _get_rank
 
 from rnn_lab.errors import UserError
-from rnn_lab.training.launch import was_restarted
+from rnn_lab.training.launch import run_of_agent, was_restarted
 from rnn_lab.training.run_lock import lock_run_dir
 from rnn_lab.training.runs import (
     RUN_DIR_ENV,
@@ -38,7 +38,8 @@ def choose_run_dir(
     """
     if int(os.environ.get("LOCAL_RANK", "0")) > 0 and RUN_DIR_ENV in os.environ:
         return Path(os.environ[RUN_DIR_ENV])
-    if config.ckpt_path == "last" and not (config.name or config.trainer.default_root_dir):
+    named = config.name or config.trainer.default_root_dir or run_of_agent()
+    if config.ckpt_path == "last" and not named:
         raise UserError("--ckpt_path=last requires --name of the run to resume")
     experiment = config.experiment or data
     folder = _given_folder(config) or named_run_dir(experiment, config.name, model)

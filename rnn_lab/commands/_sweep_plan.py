@@ -79,6 +79,8 @@ def plan(args: Namespace, options: Options) -> SweepPlan:
     if not any(key_of(option) == "--name" for option in options):
         raise UserError("give the sweep a --name, by which the same command finds it again")
     given = {key_of(option).removeprefix("--") for option in options}
+    if "trainer.default_root_dir" in given:
+        raise UserError("each trial has a folder of its own: remove --trainer.default_root_dir")
     for option in space:
         if option in given:
             raise UserError(f"--{option} contradicts {path}: remove one of them")

@@ -4,6 +4,7 @@ Examples:
     rnn-lab sweep -c text_classifier --space space.yaml --trials 30 --jobs 2 --name tune
     rnn-lab sweep -c text_classifier --space space.yaml --sampler grid --name all
     rnn-lab sweep -c text_classifier --space space.yaml --name tune --slurm --time=1-0 --at-once=8
+    rnn-lab sweep -c text_classifier --space space.yaml --name tune --wandb=my-project
 """
 
 import sys
@@ -42,6 +43,10 @@ FLAGS = {  # without a value
     "slurm": "train the trials in workers of a SLURM job array, which needs --time",
     "dry-run": "with --slurm: print the script without submitting it",
 }
+WANDB = (
+    "write and register the space as a sweep of Weights & Biases, of a project if given "
+    "(--wandb=PROJECT), and train nothing: agents of W&B do"
+)
 CHOICES = {
     "mode": ("min", "max"),
     "sampler": ("tpe", "random", "grid"),
@@ -49,6 +54,7 @@ CHOICES = {
 }
 
 JOB_NAMES = {*JOB_OPTIONS, *REPEATABLE, *FLAGS, "at-once"}  # options that workers do not have
+NOT_WITH_WANDB = ("slurm", "jobs", "hours", "steps", "sampler-seed")  # what its agents do not have
 
 
 def main(options: Sequence[str]) -> int:
@@ -83,6 +89,11 @@ def _run(args: Namespace, own: Sequence[str], rest: list[list[str]]) -> int:
         from rnn_lab.commands import _sweep_jobs, _sweep_plan
         from rnn_lab.commands._sweep_trials import Trials
 
+    if args.wandb is not None:
+        from rnn_lab.commands._sweep_wandb import write_sweep
+
+        write_sweep(args, _sweep_plan.plan(args, rest), sys.stdout)
+        return 0
     plan = _sweep_plan.plan(args, rest)
     if args.slurm:
         trials = [[option] for option in own if option[2:].partition("=")[0] not in JOB_NAMES]
@@ -102,9 +113,8 @@ def split_sweep_options(args: Sequence[str]) -> tuple[list[str], list[str]]:
         >>> split_sweep_options(["--trials", "3", "--model=LSTM", "--space=s.yaml"])
         (['--trials=3', '--space=s.yaml'], ['--model=LSTM'])
     """
-    return separate_options(
-        args, {*OPTIONS, *JOB_OPTIONS, *REPEATABLE}, [f"--{name}" for name in FLAGS]
-    )
+    flags = ["--wandb", *(f"--{name}" for name in FLAGS)]
+    return separate_options(args, {*OPTIONS, *JOB_OPTIONS, *REPEATABLE}, flags)
 
 
 def _parser() -> LightParser:
@@ -116,6 +126,7 @@ def _parser() -> LightParser:
     )
     for name, (kind, text) in OPTIONS.items():
         parser.add_argument(f"--{name}", type=kind, help=text)
+    parser.add_argument("--wandb", nargs="?", const="", help=WANDB)
     for name, text in FLAGS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     for name, (kind, text) in JOB_OPTIONS.items():
@@ -137,6 +148,10 @@ def _validated(args: Namespace) -> Namespace:
         if value is not None and value not in choices:
             listed = f"{', '.join(choices[:-1])} or {choices[-1]}"
             raise UserError(f"--{name} must be {listed}, got {value}")
+    for name in NOT_WITH_WANDB:
+        value = vars(args)[name.replace("-", "_")]
+        if args.wandb is not None and value is not None and value is not False:
+            raise UserError(f"--{name} has no effect on the agents of --wandb: remove it")
     _check_job(args)
     return args
 

@@ -41,10 +41,14 @@ def check_world_size(trainer: Trainer) -> None:
 def launch_id() -> str | None:
     """Return an id that all processes of this launch have, and no other launch of the same job.
 
+    A W&B agent starts a run that was preempted again with the same id.
+
     Returns:
-        The id; None if no launcher started several processes.
+        The id; None if no W&B agent started this run, and no launcher several processes.
     """
     environment = os.environ
+    if agent_run := run_of_agent():
+        return agent_run
     if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         return f"{environment['SLURM_JOB_ID']}.{environment['SLURM_STEP_ID']}"
     if "TORCHELASTIC_RUN_ID" not in environment or environment["WORLD_SIZE"] == "1":
@@ -54,6 +58,11 @@ def launch_id() -> str | None:
         return run_id
     one_node = environment["LOCAL_WORLD_SIZE"] == environment["WORLD_SIZE"]
     return str(os.getppid()) if one_node else environment.get("SLURM_JOB_ID", run_id)
+
+
+def run_of_agent() -> str | None:
+    """Return the id of the W&B run for which an agent of a sweep started this command."""
+    return os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
 
 
 def was_restarted() -> bool:

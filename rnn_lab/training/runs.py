@@ -20,8 +20,8 @@ def named_run_dir(experiment: str, name: str | None, model: str) -> Path | None:
 
     Args:
         experiment: Name of the experiment, a group of runs to compare.
-        name: Name of the run. If it is None and a launcher started several processes, the name is
-            the model name and the id of the launch, which all of them know.
+        name: Name of the run. If it is None and a launcher started several processes, or a W&B
+            agent the run, the name is the model name and the id of the launch.
         model: Name of the model.
 
     Returns:

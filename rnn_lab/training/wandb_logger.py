@@ -17,6 +17,8 @@ from rnn_lab.core.task import Task
 
 log = logging.getLogger(__name__)
 
+PROJECT = "rnn-lab"  # unless another one is given
+NO_KEY = "no API key is configured"
 INIT_TIMEOUT = 5.0  # seconds; without a network wandb gives up after about three times as long
 
 
@@ -62,7 +64,7 @@ class OfflineWandbLogger(WandbLogger):
         alert: bool = False,
     ) -> None:
         super().__init__(
-            project=project or os.environ.get("WANDB_PROJECT") or "rnn-lab",
+            project=project or os.environ.get("WANDB_PROJECT") or PROJECT,
             name=name,
             id=id,
             log_model=log_model,
@@ -212,21 +214,40 @@ def stopped_by_agent(signum: int) -> bool:
     return signum == signal.SIGTERM and bool(os.environ.get("WANDB_SWEEP_ID"))
 
 
+def reason_offline(source: str) -> str | None:
+    """Return why W&B cannot be used online, as far as is known without a network; else None.
+
+    Args:
+        source: The part of the program that asks for the API key, which W&B names in messages.
+    """
+    import wandb
+
+    settings = wandb.setup().settings
+    if settings.mode != "online":  # WANDB_MODE, or `wandb offline` was run
+        return f"W&B is {settings.mode}"
+    return _authentication_problem(settings.base_url, source)
+
+
 def _resolve_mode(mode: str) -> str:
     """Resolve `auto` and `online`: without an API key, wandb would prompt or fail."""
     import wandb
-    from wandb.sdk.lib.wbauth import authenticate_session
 
     settings = wandb.setup().settings
-    if mode == "auto" and settings.mode != "online":  # WANDB_MODE, or `wandb offline` was run
+    if mode == "auto" and settings.mode != "online":
         return settings.mode
-    try:
-        authenticated = authenticate_session(
-            host=settings.base_url, source="OfflineWandbLogger", prompt=False
-        )
-        problem = None if authenticated or mode == "auto" else "no API key is configured"
-    except wandb.errors.Error as error:
-        authenticated, problem = None, str(error).splitlines()[0]
-    if problem:
+    problem = _authentication_problem(settings.base_url, "OfflineWandbLogger")
+    if problem and (mode == "online" or problem != NO_KEY):
         log.warning("W&B: %s; this run stays offline, `wandb sync` sends it later", problem)
-    return "online" if authenticated else "offline"
+    return "offline" if problem else "online"
+
+
+def _authentication_problem(host: str, source: str) -> str | None:
+    """Return why the API key of a host cannot be used; None if it can."""
+    import wandb
+    from wandb.sdk.lib.wbauth import authenticate_session
+
+    try:
+        authenticated = authenticate_session(host=host, source=source, prompt=False)
+    except wandb.errors.Error as error:
+        return str(error).splitlines()[0]
+    return None if authenticated else NO_KEY

@@ -7,7 +7,7 @@ import pytest
 
 from rnn_lab.errors import UserError
 from rnn_lab.training import check_world_size
-from rnn_lab.training.launch import launch_id, was_restarted
+from rnn_lab.training.launch import launch_id, run_of_agent, was_restarted
 
 TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "2"
@@ -99,3 +99,15 @@ def test_a_restart_is_noticed(name, monkeypatch):
     assert not was_restarted()
     monkeypatch.setenv(name, "1")
     assert was_restarted()
+
+
+def test_a_run_of_a_w_and_b_agent_has_the_id_of_the_agent(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_RUN_ID", "xyz")
+    monkeypatch.delenv("WANDB_SWEEP_ID", raising=False)
+    assert launch_id() is None  # the user has chosen the id
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
+    assert launch_id() == run_of_agent() == "xyz"
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")  # an agent in each task
+    assert launch_id() == "xyz"
