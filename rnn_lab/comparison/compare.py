@@ -246,7 +246,8 @@ def _rows(runs: Sequence[SavedRun], metric: str, warnings: list[str]) -> _Rows |
             first, units = table, units_of(table, run.options)
         counts[run.folder] = found
     if statistics.independent_units(units.count, units.overlap) < MIN_INDEPENDENT:
-        overlapping = f", of which {units.overlap} overlap" * (units.overlap > 1)
+        how = "overlap" if units.name == "origins" else "neighbors depend on each other"
+        overlapping = f", of which {units.overlap} {how}" * (units.overlap > 1)
         warnings.append(
             f"the test has only {units.count:,} {units.name}{overlapping}: too few to take their "
             "variance into account"

@@ -11,19 +11,26 @@ from rnn_lab.comparison.options import Options
 from rnn_lab.comparison.saved_run import SavedRun
 from rnn_lab.comparison.scores import Columns
 
-KEYS = ("row", "series", "origin", "target")  # columns that two tests of the same rows share
+KEYS = (
+    "row",
+    "series",
+    "origin",
+    "target",
+    "tokens",
+)  # columns that two tests of the same rows share
 LARGE = ("probabilities",)  # columns that no score is computed from
 
 
 @dataclass(frozen=True)
 class Units:
-    """What is resampled: rows, series, or blocks of consecutive forecast origins.
+    """What is resampled: rows, series, or stretches of forecast origins or of blocks of a text.
 
     Attributes:
         name: Name of a unit in the plural.
         index: The unit of each row, `(rows,)` int64.
         count: Number of units.
-        overlap: Number of consecutive units that overlap; 1 if they are independent.
+        overlap: Number of consecutive units that overlap, or depend on each other; 1 if they are
+            independent.
     """
 
     name: str
@@ -70,13 +77,16 @@ def units_of(columns: Columns, options: Options) -> Units:
 
     Rows are independent, except windows of time series: those of neighboring origins overlap. They
     are resampled in blocks of origins, with all series of an origin. If there are more series than
-    forecasts that do not overlap, whole series are resampled.
+    forecasts that do not overlap, whole series are resampled. Neighboring blocks of a text depend
+    on each other, too.
 
     Args:
         columns: The table of a run.
         options: Options of the run.
     """
     rows = len(next(iter(columns.values())))
+    if "tokens" in columns:
+        return Units("blocks of tokens", np.arange(rows), rows, overlap=2)
     if "origin" not in columns:
         return Units("rows", np.arange(rows), rows)
     origins, of_origin = np.unique(columns["origin"], return_inverse=True)

@@ -33,9 +33,9 @@ def higher_is_better(metric: str) -> bool:
         >>> [higher_is_better(name) for name in ("test/accuracy", "test/loss", "test/mse")]
         [True, False, False]
     """
-    lower = {*ERRORS, "loss", "perplexity", "bits_per_character", "ter", "rmse"}
+    lower = {*ERRORS, "loss", "ter", "rmse"}
     name = metric.rpartition("/")[2]
-    return name not in lower and not name.startswith(("perplexity", "width"))
+    return name not in lower and not name.startswith(("perplexity", "bits_per", "width"))
 
 
 def counts_of(metric: str, columns: Columns) -> Counts | None:
@@ -53,6 +53,8 @@ def counts_of(metric: str, columns: Columns) -> Counts | None:
         return _of_sentences(name, columns)
     if {name, "values"} <= columns.keys():
         return _mean_error(name, columns)
+    if {"tokens", "nll"} <= columns.keys():
+        return _of_likelihoods(name, columns)
     if {"steps", "correct"} <= columns.keys():
         return _accuracy_of_steps(columns) if name == "accuracy" else None
     if "target" not in columns or "prediction" not in columns:
@@ -80,6 +82,20 @@ def _accuracy(columns: Columns) -> Counts:
 def _accuracy_of_steps(columns: Columns) -> Counts:
     rows = np.stack([columns["correct"], columns["steps"]], 1)
     return Counts(rows.astype(np.float64), mean)
+
+
+def _of_likelihoods(name: str, columns: Columns) -> Counts | None:
+    """Compute scores of language models from negative log-likelihoods in nats."""
+    scores: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "loss": mean,
+        "perplexity": lambda counts: np.exp(mean(counts)),
+        "bits_per_token": lambda counts: mean(counts) / np.log(2),
+        "bits_per_character": lambda counts: mean(counts) / np.log(2),
+    }
+    if name not in scores:
+        return None
+    rows = np.stack([columns["nll"], columns["tokens"]], 1)
+    return Counts(rows.astype(np.float64), scores[name])
 
 
 def _macro_f1(columns: Columns) -> Counts:

@@ -188,3 +188,32 @@ def test_too_few_independent_windows_are_not_resampled(tmp_path):
     assert comparison.units is None
     assert "only 60 origins, of which 12 overlap: too few" in comparison.warnings[0]
     assert comparison.groups[0].difference.of_rows == 0
+
+
+def language_model(folder, shift, blocks=100):
+    """Write the tested run of a language model; a shift is that of the loss, in nats."""
+    hard = np.random.default_rng(0).normal(5, 0.3, blocks)  # the same for all models
+    own = np.random.default_rng(round(1000 * shift)).normal(shift, 0.05, blocks)
+    tokens = np.full(blocks, 1000)
+    table = {"row": np.arange(1, blocks + 1), "tokens": tokens, "nll": (hard + own) * tokens}
+    loss = table["nll"].sum() / tokens.sum()
+    scores = {"perplexity": np.exp(loss).item(), "loss": loss.item()}
+    return read_run(write_run(folder, model={"layer": folder.name}, scores=scores, table=table))
+
+
+def test_language_models_are_compared_over_blocks_of_tokens(tmp_path):
+    runs = [language_model(tmp_path / name, shift) for name, shift in (("GRU", 0.1), ("LSTM", 0.0))]
+    comparison = compare(runs, ["model.layer"], "loss", against="LSTM")
+    found = comparison.groups[0].difference
+    assert (comparison.units.name, comparison.warnings) == ("blocks of tokens", [])
+    assert 0 < found.low < 0.1 < found.high < 0.2
+    assert found.of_rows == pytest.approx(0.05 * np.sqrt(2 / 100), rel=0.5)
+    assert comparison.groups[0].diebold_mariano is None
+
+
+def test_a_short_text_has_too_few_blocks(tmp_path):
+    runs = [language_model(tmp_path / name, 0.0, 30) for name in ("GRU", "LSTM")]
+    comparison = compare(runs, ["model.layer"], against="LSTM")
+    expected = "only 30 blocks of tokens, of which 2 neighbors depend on each other: too few"
+    assert any(expected in line for line in comparison.warnings)
+    assert comparison.groups[0].difference is None

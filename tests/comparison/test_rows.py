@@ -62,3 +62,12 @@ def test_many_series_of_few_origins_are_resampled_whole():
     units = units_of(windows(50, 2), {"data.horizon": "24"})
     assert (units.name, units.count, units.overlap) == ("series", 50, 1)
     assert np.array_equal(units.sum(np.ones((100, 1))), np.full((50, 1), 2.0))
+
+
+def test_neighboring_blocks_of_a_text_depend_on_each_other():
+    columns = {"row": np.arange(7), "tokens": np.full(7, 1000), "nll": np.ones(7)}
+    units = units_of(columns, {})
+    assert (units.name, units.count, units.overlap) == ("blocks of tokens", 7, 2)
+    rows = np.arange(14.0).reshape(7, 2)
+    assert np.array_equal(units.sum(rows), rows)
+    assert not same_rows(columns, columns | {"tokens": np.full(7, 999)})

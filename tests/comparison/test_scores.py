@@ -34,6 +34,19 @@ def test_a_class_that_is_not_drawn_does_not_count():
     assert score("test/f1", columns, [0, 0]) == 1.0
 
 
+def test_scores_of_language_models():
+    tokens = RNG.integers(1, 1000, 60)
+    nll = tokens * RNG.uniform(1, 5, 60)
+    columns = {"row": np.arange(60), "tokens": tokens, "nll": nll}
+    loss = nll[DRAWN].sum() / tokens[DRAWN].sum()
+    assert score("test/loss", columns) == pytest.approx(loss)
+    assert score("test/perplexity", columns) == pytest.approx(np.exp(loss))
+    for unit in ("token", "character"):
+        assert score(f"test/bits_per_{unit}", columns) == pytest.approx(np.log2(np.exp(loss)))
+        assert not higher_is_better(f"test/bits_per_{unit}")
+    assert counts_of("test/accuracy", columns) is None
+
+
 def test_accuracy_of_tagged_steps():
     steps = RNG.integers(1, 9, 60)
     correct = RNG.integers(0, steps)

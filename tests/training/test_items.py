@@ -99,7 +99,7 @@ def test_labels_of_multi_label_rows_are_lists(make_trainer, monkeypatch):
     assert [labels.tolist() for labels in rows["prediction"]] == [[p] for p in before["prediction"]]
 
 
-def test_language_models_save_no_rows(make_trainer):
+def test_tasks_without_items_save_no_rows(make_trainer):
     model = build_model("LSTMLanguageModel")
     trainer = make_trainer(callbacks=[ItemReport()], logger=False)
     trainer.test(model, data_of(model.batch_type), verbose=False)

@@ -22,6 +22,7 @@ def linear_cross_entropy(
     *,
     ignore_index: int,
     label_smoothing: float = 0.0,
+    losses: Tensor | None = None,
 ) -> Tensor:
     """Compute the mean cross-entropy of a linear output layer over the targets not ignored.
 
@@ -36,6 +37,8 @@ def linear_cross_entropy(
         targets: Token ids, `(...)` int64.
         ignore_index: Target that does not contribute to the loss, such as the padding id.
         label_smoothing: Label smoothing epsilon.
+        losses: Receives the loss of each target, without gradient, 0 where it is ignored: float32
+            `(...)`. None to compute the mean alone.
 
     Returns:
         The loss, a scalar; NaN if all targets are ignored.
@@ -51,7 +54,15 @@ def linear_cross_entropy(
     with no_autocast(rows.device):
         rows, weight = rows.to(dtype), weight.to(dtype)
         bias = bias.to(torch.promote_types(dtype, torch.float32))
-        total = _SummedCrossEntropy.apply(rows, weight, bias, targets, ignored, label_smoothing)
+        each = None if losses is None else bias.new_zeros(len(rows))
+        total = _SummedCrossEntropy.apply(
+            rows, weight, bias, targets, ignored, label_smoothing, each
+        )
+    if losses is not None and each is not None:
+        if ignored is None:
+            losses.zero_().masked_scatter_(valid, each.to(losses.dtype))
+        else:
+            losses.copy_(each.view_as(losses))
     return total / count
 
 
@@ -70,6 +81,7 @@ class _SummedCrossEntropy(Function):
         targets: Tensor,
         ignored: Tensor | None,
         smoothing: float,
+        losses: Tensor | None,
     ) -> Tensor:
         needs_grad = any(ctx.needs_input_grad[:3])
         grad_logits = rows.new_empty(len(rows), len(weight)) if needs_grad else None
@@ -92,6 +104,8 @@ class _SummedCrossEntropy(Function):
                 expected.masked_fill_(ignored[part, 0], 0)
                 log_normalizer.masked_fill_(ignored[part], 0)
             total += log_normalizer.sum() - expected.sum()
+            if losses is not None:
+                losses[part] = log_normalizer.squeeze(1) - expected
             if grad_logits is not None:
                 grad = exps.div_(normalizer).sub_(smoothing / len(weight))
                 grad.scatter_add_(1, target, grad.new_full(target.shape, smoothing - 1))
@@ -106,4 +120,4 @@ class _SummedCrossEntropy(Function):
         grad_rows = linear_nograd(grad_logits, weight.t()).mul_(grad)
         grad_weight = weight_gradient(grad_logits, rows).mul_(grad)
         grad_bias = grad_logits.sum(0, dtype=grad.dtype) * grad
-        return grad_rows, grad_weight, grad_bias, None, None, None
+        return grad_rows, grad_weight, grad_bias, None, None, None, None

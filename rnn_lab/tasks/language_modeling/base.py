@@ -24,7 +24,7 @@ from rnn_lab.tasks.language_modeling.batch import LMBatch
 from rnn_lab.tasks.language_modeling.data import LanguageModelingDataModule
 from rnn_lab.tasks.language_modeling.generation import States
 from rnn_lab.tasks.language_modeling.options import ActivationRegularization, Dropouts
-from rnn_lab.tasks.language_modeling.reports import GenerationReport
+from rnn_lab.tasks.language_modeling.reports import BlockReport, GenerationReport
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +203,8 @@ class BaseLanguageModel(Task):
     def step(self, batch: LMBatch) -> StepOutput:
         """Compute the cross-entropy of a batch, in evaluation in full precision.
 
-        The state after the batch is stored as the first state of the next batch.
+        The state after the batch is stored as the first state of the next batch. The predictions of
+        a test are the negative log-likelihoods of the targets, `(batch, time)`.
         """
         if self.training:
             return self._compute_loss(batch, "train")
@@ -215,6 +216,9 @@ class BaseLanguageModel(Task):
         output, state = self._features(batch.tokens, self._initial_state(batch, stage))
         self._carried[stage] = tuple(map_state(each, torch.detach) for each in state)
         dropped = self.output_dropout(output)
+        losses = None
+        if stage == "test":
+            losses = torch.zeros(batch.targets.shape, device=batch.targets.device)
         loss = linear_cross_entropy(
             dropped,
             self.head.weight,
@@ -222,10 +226,12 @@ class BaseLanguageModel(Task):
             batch.targets,
             ignore_index=IGNORE_INDEX,
             label_smoothing=self.label_smoothing if self.training else 0.0,
+            losses=losses,
         )
         if self.training:
             self._penalty = self._activation_penalty(output, dropped)
-        return StepOutput(loss, (), (), (batch.targets != IGNORE_INDEX).sum())
+        predictions = () if losses is None else losses
+        return StepOutput(loss, predictions, (), (batch.targets != IGNORE_INDEX).sum())
 
     def _initial_state(self, batch: LMBatch, stage: str) -> States | None:
         """Return the state before the first step of a batch."""
@@ -282,8 +288,8 @@ class BaseLanguageModel(Task):
                 group["lr"] = rate
 
     def reports(self) -> list[Callback]:
-        """Return the report of generated text."""
-        return [GenerationReport()]
+        """Return the reports: generated text, and likelihoods of blocks of the test split."""
+        return [GenerationReport(), BlockReport()]
 
     def configure_metrics(self) -> dict[str, Metric | MetricCollection]:
         """Return no metric: all that is logged is computed from the loss."""

@@ -42,6 +42,21 @@ def test_loss_and_gradients_equal_those_of_torch(smoothing, chunk_logits, monkey
         torch.testing.assert_close(tensor.grad, torch_tensor.grad)
 
 
+def test_losses_of_targets_are_those_of_torch_and_leave_mean_and_gradient_alone():
+    *ours, targets = inputs()
+    losses = torch.full(targets.shape, 7.0)
+    loss = linear_cross_entropy(*ours, targets, ignore_index=0, losses=losses)
+    logits = functional.linear(*ours).flatten(0, 1)
+    each = functional.cross_entropy(logits, targets.flatten(), ignore_index=0, reduction="none")
+    torch.testing.assert_close(losses, each.detach().view_as(targets))
+    assert not losses.requires_grad
+    loss.backward()
+    *others, _ = inputs()
+    linear_cross_entropy(*others, targets, ignore_index=0).backward()
+    for tensor, other in zip(ours, others, strict=True):
+        assert torch.equal(tensor.grad, other.grad)
+
+
 def test_the_gradients_do_not_depend_on_the_size_of_chunks(monkeypatch):
     gradients = []
     for rows in (1, 4, module.MIN_ROWS):
@@ -97,7 +112,10 @@ def test_ignored_rows_count_nothing_where_they_are_not_removed():
     features, weight, bias, targets = inputs()
     rows, flat = features.flatten(0, 1), targets.flatten()
     ignored = (flat == 0).unsqueeze(1)
-    total = module._SummedCrossEntropy.apply(rows, weight, bias, flat, ignored, 0.1)
+    losses = torch.full(flat.shape, 7.0)
+    total = module._SummedCrossEntropy.apply(rows, weight, bias, flat, ignored, 0.1, losses)
+    torch.testing.assert_close(losses.sum(), total.detach())
+    assert not losses[flat == 0].any()
     total.backward()
     *theirs, _ = inputs()
     expected = reference(*theirs, targets, 0.1) * (flat != 0).sum()
