@@ -11,13 +11,8 @@ from rnn_lab.comparison.options import Options
 from rnn_lab.comparison.saved_run import SavedRun
 from rnn_lab.comparison.scores import Columns
 
-KEYS = (
-    "row",
-    "series",
-    "origin",
-    "target",
-    "tokens",
-)  # columns that two tests of the same rows share
+# Columns that two tests of the same rows share.
+KEYS = ("row", "series", "origin", "target", "tokens")
 LARGE = ("probabilities",)  # columns that no score is computed from
 
 
