@@ -44,9 +44,9 @@ def learning_curves(panel: Mapping[str, Curve], label: str) -> Figure:
         panel: Steps and values by the name of the metric.
         label: Label of the vertical axis.
     """
-    figure, axes = _figure()
+    figure, axes = new_figure()
     draw_curves(axes, panel, label)
-    _legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
@@ -57,7 +57,7 @@ def overlaid_curves(lines: Sequence[Line], metric: str) -> Figure:
         lines: The runs; those without the metric are left out.
         metric: Name of the metric, such as `val/loss`.
     """
-    figure, axes = _figure()
+    figure, axes = new_figure()
     groups = list(dict.fromkeys(line.group for line in lines))
     labeled: set[str] = set()
     for group, frame in lines:
@@ -76,7 +76,7 @@ def overlaid_curves(lines: Sequence[Line], metric: str) -> Figure:
     axes.set(xlabel="step", ylabel=metric)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    _legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
@@ -86,7 +86,7 @@ def errors_by_step(errors: Mapping[str, Sequence[float | None]]) -> Figure:
     Args:
         errors: `(horizon,)` by name, such as MSE; None where an error is not defined.
     """
-    figure, axes = _figure()
+    figure, axes = new_figure()
     for number, (name, values) in enumerate(errors.items()):
         steps = np.arange(1, len(values) + 1)
         line = np.array([np.nan if value is None else value for value in values], float)
@@ -95,11 +95,12 @@ def errors_by_step(errors: Mapping[str, Sequence[float | None]]) -> Figure:
     axes.set(xlabel="forecast step", ylabel="error (scaled values)")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_ylim(bottom=0)
-    _legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
-def _figure() -> tuple[Figure, Axes]:
+def new_figure() -> tuple[Figure, Axes]:
+    """Return a figure of a report and its axes."""
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     despine(axes)
@@ -107,7 +108,7 @@ def _figure() -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
+def add_legend(figure: Figure, axes: Axes) -> None:
     """Put the legend above the axes, in two columns if the labels are short."""
     if legend := axes.get_legend():
         legend.remove()

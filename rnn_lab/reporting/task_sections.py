@@ -7,7 +7,9 @@ from pathlib import Path
 from rnn_lab.comparison.scores import Columns
 from rnn_lab.io.run_files import read_record
 from rnn_lab.io.text_tables import four_digits
+from rnn_lab.reporting.attention_maps import attention_maps
 from rnn_lab.reporting.figures import errors_by_step
+from rnn_lab.reporting.forecast_windows import forecast_windows
 from rnn_lab.reporting.heat_map import MAX_CLASSES, confusion, heat_map
 from rnn_lab.reporting.parts import Picture, Section, Table, shortened
 from rnn_lab.reporting.saved_files import data_uri, read_entries, read_table
@@ -68,15 +70,16 @@ def _translations(folder: Path) -> Iterator[Section]:
         uris = [uri for path in paths if path.exists() and (uri := data_uri(path))]
         if uris:
             break
-    pictures = [Picture("Attention weights: target token by source token", uri=u) for u in uris]
+    saved = [Picture("Attention weights: target token by source token", uri=u) for u in uris]
+    pictures = attention_maps(folder) or saved
     if tables or pictures:
         yield Section("Translations", pictures=pictures, tables=tables)
 
 
 def _forecasts(folder: Path, key: str) -> Iterator[Section]:
-    pictures, tables = [], []
+    pictures, tables = forecast_windows(folder, key), []
     for name in ("forecasts.png", "forecasts.valid.png"):
-        if uri := data_uri(folder / name):
+        if not pictures and (uri := data_uri(folder / name)):
             split = "validation" if "valid" in name else "test"
             caption = (
                 f"Forecasts of windows of the {split} split in the units of the data, with "

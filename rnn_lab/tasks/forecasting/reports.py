@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from rnn_lab.core.task import Task
 from rnn_lab.errors import UserError
+from rnn_lab.io.atomic import atomic_write
 from rnn_lab.tasks.forecasting.batch import WindowBatch
 from rnn_lab.tasks.forecasting.calibration import conformalize
 from rnn_lab.tasks.forecasting.data import ForecastDataModule
@@ -27,6 +28,7 @@ from rnn_lab.training.reports import (
 
 EDGES = np.linspace(-6, 6, 241)  # bins of residuals in training std; residuals beyond are clipped
 
+MAX_WINDOWS = 6  # whose numbers are saved
 COLUMNS = ("series", "time", "step", "forecast", "actual")
 
 
@@ -35,8 +37,9 @@ class ForecastReport(Callback):
 
     After a test it writes `scores.json` with all metrics, also by step of the horizon, and plots
     `forecasts.png` (windows evenly spaced over the split, with the intervals that `predict` gives),
-    `errors_by_step.png` and `residuals.png`. After a fit it plots `forecasts.valid.png`. It does
-    nothing for tasks other than forecasting, and without a data module.
+    `errors_by_step.png` and `residuals.png`. After a fit it plots `forecasts.valid.png`. The
+    numbers of the first 6 plotted windows are in `forecasts.json` and `forecasts.valid.json`. It
+    does nothing for tasks other than forecasting, and without a data module.
 
     Args:
         panels: Number of windows to plot.
@@ -123,6 +126,9 @@ class ForecastReport(Callback):
             forecast = conformalize(forecast, batch.past, task.calibration, LEVELS)
         panels = to_panels(windows, rows, batch, forecast)
         save_figure(plot_forecasts(panels), trainer, name)
+        content = {"windows": [_saved_window(panel) for panel in panels[:MAX_WINDOWS]]}
+        with atomic_write(report_path(trainer, name.replace(".png", ".json"))) as file:
+            json.dump(content, file, ensure_ascii=False)
         log_table(trainer, f"{split}/forecasts", COLUMNS, to_rows(panels))
 
 
@@ -179,6 +185,29 @@ def to_rows(panels: list[Any]) -> list[list[Any]]:
             zip(panel.times, panel.point, panel.future, strict=True), start=1
         )
     ]
+
+
+def _saved_window(panel: Any) -> dict[str, Any]:
+    """Return the numbers of a plotted window; of its input as much as is plotted."""
+    shown = slice(-min(len(panel.past), 2 * len(panel.times)), None)
+    return {
+        "series": panel.title,
+        "past_times": _saved_times(panel.past_times[shown]),
+        "past": [*map(_to_json, panel.past[shown])],
+        "times": _saved_times(panel.times),
+        "future": [*map(_to_json, panel.future)],
+        "forecast": [*map(_to_json, panel.point)],
+        "intervals": {
+            str(coverage): [[*map(_to_json, bound)] for bound in bounds]
+            for coverage, bounds in panel.bands.items()
+        },
+    }
+
+
+def _saved_times(times: np.ndarray) -> list[Any]:
+    if np.issubdtype(times.dtype, np.datetime64):
+        return times.astype("datetime64[s]").astype(str).tolist()
+    return times.tolist()
 
 
 def _applies(trainer: Trainer, task: LightningModule) -> bool:

@@ -35,6 +35,7 @@ class Translating(Protocol):
         """Return source tokens, target tokens and weights `(target, source)` of each sentence."""
 
 
+MAX_TOKENS = 64  # of each sentence in a file of attention weights
 LOGGED_ROWS = 200  # maximum number of translations of a test that are logged to W&B
 
 
@@ -45,8 +46,10 @@ class TranslationReport(Callback):
     ones. A test writes all sentences in the order of the file to `translations.test.jsonl`, and
     the scores with sacrebleu's signatures to `scores.json`. Fit and test plot the attention
     weights of the first sentences of their split to `attention/valid-0.png`,
-    `attention/test-0.png` and so on. The table, a sample of the sentences of a test and the maps
-    are also logged to W&B. Tasks that do not translate and data given as loaders are ignored.
+    `attention/test-0.png` and so on, and write their numbers to `attention/valid.json` and
+    `attention/test.json`, at most 64 tokens of a sentence. The table, a sample of the sentences
+    of a test and the maps are also logged to W&B. Tasks that do not translate and data
+    given as loaders are ignored.
 
     Args:
         rows: Number of sentences in the table after a validation.
@@ -148,6 +151,10 @@ class TranslationReport(Callback):
         rows = get_datamodule(trainer).split(split)
         count = min(self.maps, len(rows))
         maps = _attention_maps(task, rows[np.arange(count)]) if count else []
+        if maps:
+            content = {"sentences": [_saved_map(*each) for each in maps]}
+            with atomic_write(report_path(trainer, f"attention/{split}.json")) as file:
+                json.dump(content, file, ensure_ascii=False)
         for number, (source, target, weights) in enumerate(maps):
             from rnn_lab.tasks.translation.plots import attention_map
 
@@ -171,6 +178,17 @@ def _lines(
     rows, detokenize = data.split(split), data.tokenizer.target.detokenize
     for row, text in sorted(outputs):
         yield rows.source(row), rows.target(row), detokenize(text)
+
+
+def _saved_map(source: list[str], target: list[str], weights: torch.Tensor) -> dict[str, Any]:
+    """Return tokens and weights, of a long sentence the first ones."""
+    values = weights[:MAX_TOKENS, :MAX_TOKENS].double().cpu().numpy().round(3)
+    return {
+        "source": source[:MAX_TOKENS],
+        "target": target[:MAX_TOKENS],
+        "weights": values.tolist(),
+        "cut": max(len(source), len(target)) > MAX_TOKENS,
+    }
 
 
 def _scores(trainer: Trainer, task: Any) -> dict[str, dict[str, Any]]:

@@ -233,3 +233,18 @@ def test_forecasts_are_logged_to_wandb_as_a_table(make_trainer, no_plots, logged
     assert columns == ["series", "time", "step", "forecast", "actual"]
     assert [row[2] for row in rows] == [1, 2, 3, 4] * 2
     assert len({row[3] for row in rows[:HORIZON]}) == 1  # the last value is repeated
+
+
+def test_numbers_of_windows_are_written_with_their_intervals(make_trainer, no_plots):
+    trainer = make_trainer(callbacks=ForecastReport(panels=8))
+    trainer.test(lstm(output="gaussian"), series(), verbose=False)
+    saved = json.loads((folder(trainer) / "forecasts.json").read_text(encoding="utf-8"))
+    assert len(saved["windows"]) == 6
+    for window in saved["windows"]:
+        assert len(window["past"]) == len(window["past_times"]) == 2 * HORIZON
+        assert len(window["times"]) == len(window["forecast"]) == HORIZON
+        low, high = np.array(window["intervals"]["0.95"])
+        inner_low, inner_high = np.array(window["intervals"]["0.8"])
+        assert (low < inner_low).all()
+        assert (inner_low < inner_high).all()
+        assert (inner_high < high).all()

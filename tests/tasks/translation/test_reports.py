@@ -181,6 +181,25 @@ def test_fit_and_test_plot_attention_maps(maps, make_trainer):
     assert names == {f"{split}-{i}.png" for split in ("valid", "test") for i in range(maps)}
 
 
+def test_numbers_of_attention_maps_are_written(make_trainer):
+    trainer = make_trainer(callbacks=TranslationReport(maps=2))
+    trainer.test(TinyTranslator(), TinyPairs(), verbose=False)
+    saved = json.loads((folder(trainer) / "attention" / "test.json").read_text(encoding="utf-8"))
+    assert [each["target"] for each in saved["sentences"]] == [["0", "<eos>"], ["1", "<eos>"]]
+    assert saved["sentences"][0]["weights"] == [[1, 0], [0, 1]]
+    assert not saved["sentences"][0]["cut"]
+
+
+def test_of_long_sentences_the_first_weights_are_written(make_trainer):
+    model = TinyTranslator()
+    model.attention_maps = lambda batch: [(["a"] * 100, ["b"] * 3, torch.ones(3, 100) / 100)]
+    trainer = make_trainer(callbacks=TranslationReport(maps=1))
+    trainer.test(model, TinyPairs(), verbose=False)
+    saved = json.loads((folder(trainer) / "attention" / "test.json").read_text(encoding="utf-8"))
+    assert saved["sentences"][0]["cut"]
+    assert np.shape(saved["sentences"][0]["weights"]) == (3, 64)
+
+
 def test_a_model_without_attention_writes_no_maps(make_trainer):
     trainer = make_trainer(max_epochs=1, callbacks=TranslationReport())
     trainer.fit(TinyTranslator(maps=False), TinyPairs())
