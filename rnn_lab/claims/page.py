@@ -14,6 +14,7 @@ from rnn_lab.claims.figures import caption, figure
 from rnn_lab.claims.hypothesis import Hypothesis
 from rnn_lab.claims.measure import measured
 from rnn_lab.claims.result import Result
+from rnn_lab.claims.timing import KERNELS
 from rnn_lab.claims.verdict import LEVEL, Outcome
 from rnn_lab.io.text_tables import four_digits
 from rnn_lab.reporting.environment import ENVIRONMENT
@@ -93,7 +94,7 @@ def notes(result: Result) -> list[str]:
 def _kernels(result: Result) -> list[str]:
     """Return a sentence on the kernels that layers were timed with; none for trainings."""
     runs = [run for each in result.runs.values() for run in each]
-    names = sorted({str(run.cost["kernels"]) for run in runs if "kernels" in run.cost})
+    names = sorted({run.options[KERNELS] for run in runs if KERNELS in run.options})
     return [f"Kernels of the layers of rnn_lab: {', '.join(names)}"] if names else []
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from rnn_lab.benchmarks.comparison import Comparison, Measured, Variant
 from rnn_lab.benchmarks.layers import TOLERANCE, TORCH_LAYERS, layer_options
 from rnn_lab.benchmarks.lengths import generated_lengths
+from rnn_lab.benchmarks.machine import kernels
 from rnn_lab.benchmarks.measure import measure
 from rnn_lab.benchmarks.settings import Settings
 from rnn_lab.claims.claim import Claim
@@ -18,6 +19,7 @@ from rnn_lab.errors import UserError
 from rnn_lab.nn import LAYERS
 
 LAYER = "layer"  # the option in which variants differ
+KERNELS = "kernels"  # which layers of rnn_lab use
 
 
 class Cost(NamedTuple):
@@ -26,12 +28,10 @@ class Cost(NamedTuple):
     Attributes:
         seconds: Time of one training step on each batch, the median over rounds for each.
         peak_memory: Memory of a step at its peak in bytes; None where the system does not tell.
-        kernels: Kernels that the process used.
     """
 
     seconds: float
     peak_memory: float | None
-    kernels: str
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ class LayerTiming:
             _check_layer(layer)
         for name in ("units", "batch_size", "batches", "rounds"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:
                 raise UserError(f"{name} must be a whole number of at least 1, got {value!r}")
 
     def options(self, variant: str) -> dict[str, Any]:
-        """Return the options of a variant as plain values."""
+        """Return the options of a variant and the kernels of this process, as plain values."""
         options = asdict(self)
         del options["layers"]
-        return {**options, LAYER: self.layers[variant]}
+        return {**options, LAYER: self.layers[variant], KERNELS: kernels()}
 
 
 def layer_timing(claim: Claim) -> LayerTiming:
@@ -126,7 +126,7 @@ def _cost(measured: Measured, batches: int) -> Cost:
     seconds = [sample.seconds for sample in measured.samples]
     total = sum(statistics.median(seconds[first::batches]) for first in range(batches))
     memory = None if measured.megabytes is None else 1e6 * measured.megabytes
-    return Cost(total, memory, measured.kernels)
+    return Cost(total, memory)
 
 
 def _check_layer(name: str) -> None:

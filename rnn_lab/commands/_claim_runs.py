@@ -15,7 +15,7 @@ from rnn_lab.commands._dry_run import FitDryRun, Options
 from rnn_lab.commands._grid import options_of
 from rnn_lab.commands._parallel_runs import LocalRun, train_all
 from rnn_lab.commands._seed_plan import check_same
-from rnn_lab.comparison.options import flatten
+from rnn_lab.comparison.options import differing, flatten
 from rnn_lab.comparison.saved_run import read_run
 from rnn_lab.errors import UserError
 from rnn_lab.io.atomic import atomic_write
@@ -125,8 +125,12 @@ class Timings(ClaimRuns):
         """Return whether a folder has the times of a variant, and no others."""
         if not (folder / CONFIG).exists():
             return False
-        if read_run(folder).options != flatten(self._config(variant, seed)):
-            raise UserError(f"{folder} has a run with other options: remove it")
+        options = differing([read_run(folder).options, flatten(self._config(variant, seed))])
+        changed = [f"{name} ({a}, now {b})" for name, (a, b) in options.items()]
+        if changed:
+            raise UserError(
+                f"{folder} has a timing with other options: {'; '.join(changed)}: remove it"
+            )
         return bool(read_record(folder / COST))
 
     def _config(self, variant: str, seed: int) -> dict:

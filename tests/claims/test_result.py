@@ -67,8 +67,8 @@ def test_a_claim_on_speed_needs_costs_and_no_test(tmp_path):
         for seed, seconds in enumerate(each, 1):
             folder = tmp_path / f"{name}-{seed}"
             folder.mkdir()
-            (folder / CONFIG).write_text(f"seed_everything: {seed}")
-            (folder / COST).write_text(json.dumps({"seconds": seconds, "kernels": "compiled 1"}))
+            (folder / CONFIG).write_text(f"seed_everything: {seed}\nkernels: compiled 1")
+            (folder / COST).write_text(json.dumps({"seconds": seconds}))
     found = result(timed, folders(tmp_path, values))
     assert (found.verdict, found.problems, found.is_complete) == (Verdict.HOLDS, [], True)
     page = markdown(found)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from claim_runs import claim
 
+from rnn_lab.claims import timing
 from rnn_lab.claims.timing import Cost
 from rnn_lab.commands import _claim_runs
 from rnn_lab.commands._claim_runs import runs_of
@@ -67,7 +68,7 @@ def timed(monkeypatch):
 
     def time_layers(timing, seed):
         seeds.append(seed)
-        return {name: Cost(seed, None, "none") for name in timing.layers}
+        return {name: Cost(seed, None) for name in timing.layers}
 
     monkeypatch.setattr(_claim_runs, "time_layers", time_layers)
     return seeds
@@ -92,8 +93,20 @@ def test_a_seed_of_which_a_variant_is_missing_is_timed_again(timed):
 
 def test_timings_with_other_options_are_not_mixed(timed):
     runs_of(TIMED, [1]).complete(jobs=1)
-    with pytest.raises(UserError, match="LSTM-seed=1 has a run with other options: remove it"):
+    with pytest.raises(
+        UserError,
+        match=r"LSTM-seed=1 has a timing with other options: units \(128, now 4\): remove it",
+    ):
         runs_of(replace(TIMED, options={"units": 4}), [1])
+
+
+def test_timings_with_other_kernels_are_not_mixed(timed, monkeypatch):
+    runs_of(TIMED, [1]).complete(jobs=1)
+    monkeypatch.setattr(timing, "kernels", lambda: "others")
+    with pytest.raises(
+        UserError, match=r"has a timing with other options: kernels \(.*, now others"
+    ):
+        runs_of(TIMED, [1, 2])
 
 
 def test_a_folder_that_cannot_be_created_is_named(timed):
