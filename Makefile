@@ -93,6 +93,8 @@ figures: $(READY)  ## Train what the tables of the site show (hours; caches, res
 	$(BIN)/python tests/benchmarks/language.py
 	$(BIN)/python tests/benchmarks/layers.py
 	$(BIN)/python tests/benchmarks/long_memory.py
+	$(BIN)/python tests/benchmarks/equal_time.py
+	$(BIN)/rnn-lab claims --output=docs/results/claims
 
 clean:  ## Remove .venv and caches, keep runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -39,7 +39,10 @@ def attention_maps(folder: Path) -> list[Picture]:
 def _picture(sentence: Mapping[str, Any], number: int, split: str) -> Picture:
     source, target = sentence["source"], sentence["target"]
     cut = f"; the first {len(target)} by {len(source)} tokens" if sentence["cut"] else ""
-    caption = f"Attention weights of sentence {number} of the {split} split, from 0 to 1: "
+    largest = max(map(max, sentence["weights"]))
+    caption = (
+        f"Attention weights of sentence {number} of the {split} split, at most {largest:.2f}: "
+    )
     svg = attention_map(source, target, sentence["weights"])
     return Picture(
         f"{caption}target token by source token{cut}", svg, wide=len(source) > MAX_NARROW
@@ -47,7 +50,7 @@ def _picture(sentence: Mapping[str, Any], number: int, split: str) -> Picture:
 
 
 def attention_map(source: list[str], target: list[str], weights: list[list[float]]) -> Markup:
-    """Draw attention weights as a heat map, of which the opacity is the weight.
+    """Draw attention weights as a heat map, of which the largest weight has the full color.
 
     Args:
         source: Source tokens.
@@ -62,8 +65,10 @@ def attention_map(source: list[str], target: list[str], weights: list[list[float
         raise ValueError(f"weights must have shape {(len(target), len(source))}")
     top, left = ([_label(token) for token in tokens] for tokens in (source, target))
     above, beside = (CHARACTER * max(map(len, labels)) for labels in (top, left))
+    opacities = values / max(values.max(), np.finfo(float).tiny)
     drawing = ENVIRONMENT.get_template("attention_map.svg").render(
-        source=top, target=left, weights=values.round(3).tolist(), cell=CELL,
+        source=top, target=left, weights=values.round(3).tolist(),
+        opacities=opacities.round(3).tolist(), cell=CELL,
         left=round(beside) + 34, top=round(0.72 * above) + 30, right=round(0.72 * above) + 6,
     )  # fmt: skip
     return Markup(drawing)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from rnn_lab.reporting.parts import clean, shortened
 from rnn_lab.training.plots import (
@@ -18,6 +18,7 @@ from rnn_lab.training.plots import (
     despine,
     draw_curves,
     grid_color,
+    label_steps,
 )
 
 SIZE, LEGEND_ROW = (4.6, 3.1), 0.17  # inches
@@ -73,9 +74,8 @@ def overlaid_curves(lines: Sequence[Line], metric: str) -> Figure:
             label=None if group in labeled else shortened(clean(group), 40),
         )  # fmt: skip
         labeled.add(group)
-    axes.set(xlabel="step", ylabel=metric)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set(ylabel=metric)
+    label_steps(axes)
     add_legend(figure, axes)
     return figure
 

@@ -88,13 +88,22 @@ def draw_curves(axes: Axes, panel: Mapping[str, Curve], ylabel: str) -> None:
         label = name.removeprefix("val/") if ylabel != "loss" else name
         label += f" ({undefined:,} not finite)" if undefined else ""
         axes.plot(steps, values, style, color=color, marker=marker, markersize=3.5, label=label)
-    axes.set(xlabel="step", ylabel=ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set(ylabel=ylabel)
+    label_steps(axes)
     despine(axes)
     axes.grid(color=grid_color(), linewidth=0.8)
     if panel:
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
+
+
+def label_steps(axes: Axes) -> None:
+    """Label the horizontal axis with whole steps, also if all values are of one step."""
+    low, high = axes.get_xlim()
+    if high - low < 2:
+        axes.set_xlim((low + high) / 2 - 1, (low + high) / 2 + 1)
+    axes.set(xlabel="step")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def _running_mean(x: np.ndarray, y: np.ndarray, width: int) -> Curve:

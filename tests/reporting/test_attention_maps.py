@@ -17,7 +17,9 @@ def save(folder, split, content):
 def test_tokens_and_weights_are_drawn():
     svg = attention_map(SENTENCE["source"], SENTENCE["target"], SENTENCE["weights"])
     assert svg.count("<rect") == 2
-    assert 'fill-opacity="0.75"' in svg
+    assert 'fill-opacity="1.0"' in svg  # the largest weight
+    assert 'fill-opacity="0.333"' in svg
+    assert "<title>0.25: a, ein" in svg
     assert "&lt;b&gt;" in svg
     assert "<b>" not in svg
 
@@ -32,7 +34,13 @@ def test_the_test_comes_before_the_validation(tmp_path):
     save(tmp_path, "valid", {"sentences": [SENTENCE, SENTENCE]})
     assert len(attention_maps(tmp_path)) == 2
     save(tmp_path, "test", {"sentences": [{**SENTENCE, "cut": True}]})
-    assert "the first 1 by 2 tokens" in attention_maps(tmp_path)[0].caption
+    caption = attention_maps(tmp_path)[0].caption
+    assert "the first 1 by 2 tokens" in caption
+    assert "at most 0.75" in caption
+
+
+def test_weights_of_zero_are_drawn():
+    assert 'fill-opacity="0.0"' in attention_map(["a"], ["b"], [[0.0]])
 
 
 @pytest.mark.parametrize("content", [{}, {"sentences": [{}]}, {"sentences": 3}])

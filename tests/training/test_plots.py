@@ -2,8 +2,9 @@ import io
 
 import pytest
 from matplotlib import rc_context
+from matplotlib.figure import Figure
 
-from rnn_lab.training.plots import grid_color, label_color, plot_learning_curves
+from rnn_lab.training.plots import grid_color, label_color, label_steps, plot_learning_curves
 
 
 def render(figure):
@@ -75,6 +76,17 @@ def test_one_epoch_is_plotted_as_a_point(value):
     columns = {"train/loss": [0.5], "val/loss": [value], "val/bleu": [value]}
     for axes in render(plot_learning_curves({"step": [100], **columns})).axes:
         assert {line.get_marker() for line in axes.get_lines()} == {"o"}
+
+
+@pytest.mark.parametrize("steps", [[4], [4, 9]])
+def test_steps_are_labeled_with_whole_numbers(steps):
+    axes = Figure().subplots()
+    axes.plot(steps, steps, "o")
+    label_steps(axes)
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert len(ticks) >= 2
+    assert all(tick == round(tick) for tick in ticks)
 
 
 def test_colors_follow_the_style_of_matplotlib():
