@@ -36,7 +36,7 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerTiming:
-    """What is timed: forward and backward pass of layers over batches of unlike lengths.
+    """What is timed: forward and backward pass of layers over sequences of different lengths.
 
     Args:
         layers: The layer of each variant: a name in `rnn_lab.nn.LAYERS`, which reads lengths, or
